@@ -1,0 +1,105 @@
+//! RingCentral's 64-bit ids.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// The id of an account, extension, phone number, message, attachment or conversation.
+///
+/// RingCentral writes the same id now as a number, now as a string, and some are above 2^53, where a float
+/// (and so JavaScript) loses digits. Both forms are read, exactly; a string is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({})", self.0)
+    }
+}
+
+impl From<u64> for Id {
+    fn from(id: u64) -> Self {
+        Self(id)
+    }
+}
+
+/// The text is no id: not digits only, or too large for 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of RingCentral")]
+pub struct NotAnId;
+
+impl FromStr for Id {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NotAnId);
+        }
+        text.parse().map(Self).map_err(|_| NotAnId)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Id;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a 64-bit id, as a number or a string")
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Id, E> {
+                Ok(Id(id))
+            }
+
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<Id, E> {
+                u64::try_from(id).map(Id).map_err(|_| E::custom("a negative id"))
+            }
+
+            fn visit_str<E: de::Error>(self, id: &str) -> Result<Id, E> {
+                id.parse().map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_64_bit_id_survives_both_forms(id: u64) {
+            let from_number: Id = serde_json::from_str(&id.to_string()).expect("a number is read");
+            let from_text: Id = serde_json::from_str(&format!("\"{id}\"")).expect("a string is read");
+            prop_assert_eq!(from_number, Id(id));
+            prop_assert_eq!(from_text, Id(id));
+            prop_assert_eq!(serde_json::to_string(&Id(id)).expect("written"), format!("\"{id}\""));
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for wrong in ["-1", "1.0", "1e3", "\"\"", "\"+1\"", "\"1 \"", "\"18446744073709551616\"", "null"] {
+            assert!(serde_json::from_str::<Id>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Readers for fields whose form varies between RingCentral's answers.
+
+use serde::{Deserialize, Deserializer, de};
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Number(i64),
+    Text(String),
+}
+
+/// An integer, as a number or as a string of digits.
+pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    match Either::deserialize(deserializer)? {
+        Either::Number(number) => Ok(number),
+        Either::Text(text) => text.trim().parse().map_err(|_| de::Error::custom("not an integer")),
+    }
+}
+
+/// The same where it may be absent or null.
+pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Wrapped(#[serde(deserialize_with = "integer")] i64);
+    Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
+}
+
+/// A text, also where it came as a number; absent or null is none.
+pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<Either>::deserialize(deserializer)?.map(|either| match either {
+        Either::Number(number) => number.to_string(),
+        Either::Text(text) => text,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default, deserialize_with = "optional_integer")]
+        number: Option<i64>,
+        #[serde(default, deserialize_with = "optional_text")]
+        text: Option<String>,
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        let read = |json| serde_json::from_str::<Answer>(json).expect("read");
+        assert_eq!(read(r#"{"number":3599,"text":"1210"}"#).number, Some(3599));
+        assert_eq!(read(r#"{"number":"3599"}"#).number, Some(3599));
+        assert_eq!(read(r#"{"text":1210}"#).text.as_deref(), Some("1210"));
+        let none = read(r#"{"number":null,"text":null}"#);
+        assert!(none.number.is_none() && none.text.is_none());
+        assert!(read("{}").text.is_none());
+        assert!(serde_json::from_str::<Answer>(r#"{"number":"soon"}"#).is_err());
+    }
+}

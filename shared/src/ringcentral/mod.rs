@@ -1,0 +1,35 @@
+//! A client for RingCentral's authentication and messaging, complete on its own.
+
+mod answer;
+mod api;
+mod client;
+mod error;
+mod id;
+mod identity;
+mod lenient;
+pub mod limiter;
+mod numbers;
+pub mod oauth;
+mod open_enum;
+mod paging;
+mod server;
+pub mod subscriptions;
+mod tokens;
+mod transport;
+
+pub use self::api::Api;
+pub use self::client::{AppCredentials, Client, ClientBuilder};
+pub use self::error::{Error, ErrorCode, Grant, Kind, Result, Retry, Sent};
+pub use self::id::{Id, NotAnId};
+pub use self::identity::{
+    Account, AccountReference, AccountStatus, Contact, Extension, ExtensionKind, ExtensionReference,
+    ExtensionStatus, Named, Permission, Permissions, ServiceInfo, UserInfo,
+};
+pub use self::limiter::RateLimit;
+pub use self::numbers::{
+    Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,
+    RegistrationTier, SmsConfiguration, UsageType,
+};
+pub use self::paging::{Page, Paging};
+pub use self::server::Server;
+pub use self::tokens::{AccessToken, ClientSecret, PlainTokenSet, RefreshToken, TokenSet};
