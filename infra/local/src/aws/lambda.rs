@@ -1,0 +1,102 @@
+//! Lambda `Invoke`, and the queue of asynchronous calls with its two repetitions.
+
+use super::Refusal;
+use super::request::Request;
+use crate::functions::{Failure, Functions};
+use crate::server::{self, Answer};
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a call waits for a free instance.
+const PATIENCE: Duration = Duration::from_secs(29);
+/// Lambda repeats an asynchronous call that failed after one minute, then after two more.
+const REPEAT_AFTER: [i64; 2] = [60, 120];
+
+/// An asynchronous call.
+#[derive(Clone, Debug)]
+pub struct AsyncCall {
+    /// Name or ARN of the function.
+    pub function: String,
+    /// The event.
+    pub payload: Bytes,
+    /// How often it has failed.
+    pub failures: usize,
+    /// Most repetitions.
+    pub repetitions: usize,
+}
+
+/// Calls that wait for their repetition.
+#[derive(Default)]
+pub struct Lambda {
+    waiting: Mutex<Vec<(Timestamp, AsyncCall)>>,
+}
+
+impl Lambda {
+    /// Answers `Invoke`.
+    pub async fn answer(&self, request: &Request, functions: &Functions, now: Timestamp) -> Result<Answer, Refusal> {
+        let name = request.input["FunctionName"].as_str().unwrap_or_default().to_owned();
+        if functions.find(&name).is_none() {
+            return Err(Refusal::with_status(404, "ResourceNotFoundException", format!("Function not found: {name}")));
+        }
+        let payload = if request.call.body.is_empty() { Bytes::from_static(b"null") } else { request.call.body.clone() };
+        match request.call.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
+            "DryRun" => return Ok(server::status(StatusCode::NO_CONTENT)),
+            "Event" => {
+                // Lambda keeps the call and answers at once; the next tick of the clock runs it.
+                let call = AsyncCall { function: name, payload, failures: 0, repetitions: REPEAT_AFTER.len() };
+                self.lock().push((now, call));
+                return Ok(server::status(StatusCode::ACCEPTED));
+            }
+            _ => {}
+        }
+        let (body, failed) = match functions.invoke(&name, payload, PATIENCE).await {
+            Ok(body) => (body, false),
+            Err(Failure::Function(document)) => (document, true),
+            Err(Failure::Busy) => {
+                return Err(Refusal::with_status(429, "TooManyRequestsException", "Rate Exceeded."));
+            }
+            Err(Failure::Unknown) => {
+                return Err(Refusal::with_status(404, "ResourceNotFoundException", "Function not found"));
+            }
+        };
+        let mut answer = server::body(StatusCode::OK, "application/json", body);
+        answer.headers_mut().insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+        if failed {
+            answer.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+        }
+        Ok(answer)
+    }
+
+    /// Runs an asynchronous call; one that fails waits for its repetition.
+    pub async fn run(&self, functions: &Functions, mut call: AsyncCall, now: Timestamp) -> bool {
+        match functions.invoke(&call.function, call.payload.clone(), PATIENCE).await {
+            Ok(_) => true,
+            Err(Failure::Unknown) => false,
+            Err(Failure::Function(_) | Failure::Busy) => {
+                if call.failures < call.repetitions {
+                    let wait = REPEAT_AFTER[call.failures.min(REPEAT_AFTER.len() - 1)];
+                    call.failures += 1;
+                    let due = now.checked_add(SignedDuration::from_secs(wait)).unwrap_or(now);
+                    self.lock().push((due, call));
+                }
+                false
+            }
+        }
+    }
+
+    /// Takes the calls whose time has come, the earliest first.
+    pub fn take_due(&self, now: Timestamp) -> Vec<AsyncCall> {
+        let mut waiting = self.lock();
+        let mut due: Vec<(Timestamp, AsyncCall)> = waiting.extract_if(.., |(at, _)| *at <= now).collect();
+        due.sort_by_key(|(at, _)| *at);
+        due.into_iter().map(|(_, call)| call).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Timestamp, AsyncCall)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

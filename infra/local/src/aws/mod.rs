@@ -1,0 +1,201 @@
+//! The AWS endpoints: every service on one address, told apart by the request, with a call log, faults and the rights of
+//! each function's role.
+
+pub mod calls;
+pub mod control;
+pub mod dynamodb;
+pub mod expression;
+pub mod faults;
+pub mod kms;
+pub mod lambda;
+pub mod request;
+pub mod scheduler;
+pub mod secrets;
+
+use crate::clock::Clock;
+use crate::functions::Functions;
+use crate::server::{self, Answer, Call};
+use calls::CallLog;
+use faults::{Act, Faults};
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use request::{Request, Service};
+use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// DynamoDB takes bodies of up to 16 MB.
+pub const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
+
+/// Why a call is refused, in the words of AWS.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Name of the exception.
+    pub code: String,
+    /// Text.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with the status 400, as most are.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self::with_status(400, code, message)
+    }
+
+    /// A refusal with a status.
+    #[must_use]
+    pub fn with_status(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self { status, code: code.to_owned(), message: message.into() }
+    }
+
+    /// The answer, readable by the JSON and the REST protocols alike.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let mut answer =
+            amazon_json(status, &json!({ "__type": self.code, "message": self.message, "Message": self.message }));
+        if let Ok(code) = HeaderValue::from_str(&self.code) {
+            answer.headers_mut().insert("x-amzn-errortype", code);
+        }
+        answer
+    }
+}
+
+/// An answer of the AWS JSON protocols.
+#[must_use]
+pub fn amazon_json(status: StatusCode, value: &Value) -> Answer {
+    let mut answer = server::body(status, "application/x-amz-json-1.0", value.to_string());
+    if let Ok(id) = uuid::Uuid::new_v4().to_string().parse() {
+        answer.headers_mut().insert("x-amzn-requestid", id);
+    }
+    answer
+}
+
+/// The AWS part of the stack.
+pub struct Aws {
+    /// The call log.
+    pub calls: CallLog,
+    /// The faults.
+    pub faults: Faults,
+    /// DynamoDB.
+    pub dynamodb: dynamodb::DynamoDb,
+    /// KMS.
+    pub kms: kms::Kms,
+    /// Secrets Manager.
+    pub secrets: secrets::Secrets,
+    /// EventBridge Scheduler.
+    pub scheduler: scheduler::Scheduler,
+    /// Lambda's queue of asynchronous calls.
+    pub lambda: lambda::Lambda,
+    /// The clock of the stack.
+    pub clock: Clock,
+    /// The functions; they need the address of this part, so they come after it.
+    pub functions: OnceLock<Functions>,
+}
+
+impl Aws {
+    /// Answers a request.
+    pub async fn answer(self: &Arc<Self>, call: Call) -> Answer {
+        if call.uri.path().starts_with("/_aws/") {
+            return control::answer(self, &call).await;
+        }
+        let request = match Request::read(call) {
+            Ok(request) => request,
+            Err(refusal) => return refusal.answer(),
+        };
+        let mut entry = self.calls.begin(&request);
+        let answer = self.act(&request).await;
+        entry.finish(&answer);
+        answer
+    }
+
+    /// Applies the first fault that matches, around the real thing.
+    async fn act(&self, request: &Request) -> Answer {
+        match self.faults.next(request) {
+            None => self.perform(request).await,
+            Some(Act::Error { code, status, message }) => Refusal::with_status(status, &code, message).answer(),
+            Some(Act::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                self.perform(request).await
+            }
+            Some(Act::Hang) => std::future::pending().await,
+            Some(Act::ApplyThenDrop) => {
+                self.perform(request).await;
+                server::dropped()
+            }
+            Some(Act::KillBefore) => {
+                self.kill_caller(request);
+                server::dropped()
+            }
+            Some(Act::KillAfter) => {
+                self.perform(request).await;
+                self.kill_caller(request);
+                server::dropped()
+            }
+        }
+    }
+
+    fn kill_caller(&self, request: &Request) {
+        if let (Some(functions), Some(instance)) = (self.functions.get(), request.instance) {
+            functions.kill_instance(instance);
+        }
+    }
+
+    async fn perform(&self, request: &Request) -> Answer {
+        let result = match request.service {
+            Service::DynamoDb => self.dynamodb.answer(request).await,
+            Service::Kms => self.kms.answer(&request.operation, &request.input).map(ok),
+            Service::SecretsManager => self.secrets.answer(&request.operation, &request.input, self.clock.now()).map(ok),
+            Service::Scheduler => self.scheduler.answer(request, self.clock.now()).map(ok),
+            Service::Lambda => match self.functions.get() {
+                Some(functions) => self.lambda.answer(request, functions, self.clock.now()).await,
+                None => Err(Refusal::with_status(404, "ResourceNotFoundException", "no functions run here")),
+            },
+        };
+        result.unwrap_or_else(|refusal| refusal.answer())
+    }
+
+    /// Fires what is due by the stack's clock and waits for it: schedules in time order, then calls to repeat.
+    /// Answers the names of the schedules.
+    pub async fn fire_due(self: &Arc<Self>) -> Vec<String> {
+        let Some(functions) = self.functions.get() else { return Vec::new() };
+        let mut fired = Vec::new();
+        for due in self.scheduler.take_due(self.clock.now()) {
+            fired.push(due.name.clone());
+            self.lambda.run(functions, due.into_call(), self.clock.now()).await;
+        }
+        for call in self.lambda.take_due(self.clock.now()) {
+            self.lambda.run(functions, call, self.clock.now()).await;
+        }
+        fired
+    }
+
+    /// Looks every now and then what is due. Runs until it is dropped.
+    pub async fn tick(self: Arc<Self>) {
+        const PERIOD: Duration = Duration::from_millis(250);
+        const SWEEP_EVERY: u32 = 240;
+        let mut ticks = 0_u32;
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            let Some(functions) = self.functions.get() else { continue };
+            let calls = self.scheduler.take_due(self.clock.now()).into_iter().map(scheduler::Due::into_call);
+            for call in calls.chain(self.lambda.take_due(self.clock.now())) {
+                let (aws, functions) = (Arc::clone(&self), functions.clone());
+                tokio::spawn(async move {
+                    aws.lambda.run(&functions, call, aws.clock.now()).await;
+                });
+            }
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(SWEEP_EVERY) {
+                self.dynamodb.sweep(self.clock.now()).await;
+            }
+        }
+    }
+}
+
+fn ok(value: Value) -> Answer {
+    amazon_json(StatusCode::OK, &value)
+}

@@ -1,0 +1,90 @@
+//! How to start a stack.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Default ports of gateway, simulator and AWS endpoints.
+pub const DEFAULT_PORTS: (u16, u16, u16) = (9400, 9410, 9420);
+
+/// Where state is kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Data {
+    /// In this folder, between runs.
+    Folder(PathBuf),
+    /// Nowhere.
+    Memory,
+}
+
+impl Data {
+    /// The folder, if there is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(folder) => Some(folder),
+            Self::Memory => None,
+        }
+    }
+}
+
+/// How to start a stack.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Ports of gateway, simulator and AWS endpoints; 0 is any free one. `None`: the default ones, or the next free
+    /// ones after them.
+    pub ports: Option<(u16, u16, u16)>,
+    /// Where state is kept.
+    pub data: Data,
+    /// The template.
+    pub template: PathBuf,
+    /// The folder with the function binaries.
+    pub binaries: PathBuf,
+    /// Values for parameters of the template, over those that the runner sets.
+    pub parameters: BTreeMap<String, String>,
+    /// Runs the AWS endpoints, and the simulator only if that is asked for too.
+    pub aws_only: bool,
+    /// Runs the simulator, and the AWS endpoints only if those are asked for too.
+    pub sim_only: bool,
+    /// Another engine for the AWS services.
+    pub endpoint_url: Option<String>,
+    /// Makes a tenant and an API key at the first start, where the template has the routes for it.
+    pub tenant: bool,
+    /// Shows on stderr what the functions write.
+    pub show_logs: bool,
+}
+
+impl Options {
+    /// A stack for a test: any free ports, nothing kept, debug binaries of the workspace at `root`.
+    #[must_use]
+    pub fn for_tests(root: &Path) -> Self {
+        Self {
+            ports: Some((0, 0, 0)),
+            data: Data::Memory,
+            template: root.join("template.yaml"),
+            binaries: root.join("target/debug"),
+            parameters: BTreeMap::new(),
+            aws_only: false,
+            sim_only: false,
+            endpoint_url: None,
+            tenant: true,
+            show_logs: false,
+        }
+    }
+
+    /// Whether the gateway runs.
+    #[must_use]
+    pub fn runs_gateway(&self) -> bool {
+        !self.aws_only && !self.sim_only
+    }
+
+    /// Whether the AWS endpoints run.
+    #[must_use]
+    pub fn runs_aws(&self) -> bool {
+        self.aws_only || !self.sim_only
+    }
+
+    /// Whether the simulator runs.
+    #[must_use]
+    pub fn runs_simulator(&self) -> bool {
+        self.sim_only || !self.aws_only
+    }
+}
