@@ -57,7 +57,11 @@ impl DataFolder {
 pub fn not_restored(folder: Option<&Path>, error: &anyhow::Error) -> anyhow::Error {
     let why = format!("{error:#}").replace('\n', " ");
     match folder {
-        Some(folder) => anyhow!("{} cannot be restored: {why}; delete {} to start afresh", folder.display(), folder.display()),
+        Some(folder) => anyhow!(
+            "{} cannot be restored: {why}; delete {} to start afresh",
+            folder.display(),
+            folder.display()
+        ),
         None => anyhow!("{why}"),
     }
 }

@@ -94,7 +94,9 @@ fn headers(headers: &HeaderMap) -> (Map<String, Value>, Vec<String>) {
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         if name == "cookie" {
-            cookies.extend(value.split(';').map(|cookie| cookie.trim().to_owned()).filter(|cookie| !cookie.is_empty()));
+            cookies.extend(
+                value.split(';').map(|cookie| cookie.trim().to_owned()).filter(|cookie| !cookie.is_empty()),
+            );
         } else if !HOP_HEADERS.contains(&name.as_str()) && name != "transfer-encoding" {
             joined
                 .entry(name.as_str().to_owned())
@@ -125,8 +127,10 @@ fn joined_query(query: &str) -> BTreeMap<String, String> {
 
 /// What API Gateway passes on as text; everything else, forms and bodies without a type too, travels as base64.
 fn is_text(content_type: Option<&str>) -> bool {
-    let media = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media.starts_with("text/") || ["application/json", "application/xml", "application/javascript"].contains(&media.as_str())
+    let media =
+        content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media.starts_with("text/")
+        || ["application/json", "application/xml", "application/javascript"].contains(&media.as_str())
 }
 
 /// The response for a function's answer; `None`: it is not one that API Gateway understands.
@@ -199,7 +203,12 @@ mod tests {
             route_key: "POST /a/{id}".to_owned(),
             parameters: BTreeMap::from([("id".to_owned(), "7".to_owned())]),
         };
-        request_event(&call, &found, "0e984725-c51c-4bf4-9960-e1c80e27aba0", "2026-03-12T19:03:58Z".parse().unwrap())
+        request_event(
+            &call,
+            &found,
+            "0e984725-c51c-4bf4-9960-e1c80e27aba0",
+            "2026-03-12T19:03:58Z".parse().unwrap(),
+        )
     }
 
     #[test]

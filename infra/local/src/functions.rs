@@ -189,7 +189,8 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, _slot: OwnedSemaphorePermit, paylo
     };
     let limit = pool.function.timeout;
     let now = inner.settings.clock.now();
-    let deadline = SignedDuration::try_from(limit).ok().and_then(|limit| now.checked_add(limit).ok()).unwrap_or(now);
+    let deadline =
+        SignedDuration::try_from(limit).ok().and_then(|limit| now.checked_add(limit).ok()).unwrap_or(now);
     let invocation = Invocation {
         request_id: uuid::Uuid::new_v4().to_string(),
         payload,
@@ -244,7 +245,9 @@ fn take_idle(pool: &Pool) -> Option<Instance> {
 
 fn log_failure(inner: &Inner, pool: &Pool, failure: &Failure) {
     if let Failure::Function(document) = failure {
-        inner.logs.add(&pool.function.binary, &format!("invocation failed: {}", String::from_utf8_lossy(document)));
+        inner
+            .logs
+            .add(&pool.function.binary, &format!("invocation failed: {}", String::from_utf8_lossy(document)));
     }
 }
 

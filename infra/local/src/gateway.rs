@@ -57,8 +57,9 @@ impl Gateway {
         let payload = Bytes::from(event.to_string());
         let invocation = self.functions.invoke(&found.function, payload, INTEGRATION_LIMIT);
         match timeout(INTEGRATION_LIMIT, invocation).await {
-            Ok(Ok(answer)) => event::response(&answer)
-                .unwrap_or_else(|| event::gateway_message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")),
+            Ok(Ok(answer)) => event::response(&answer).unwrap_or_else(|| {
+                event::gateway_message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+            }),
             Ok(Err(Failure::Function(_) | Failure::Unknown)) => {
                 event::gateway_message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
@@ -70,7 +71,10 @@ impl Gateway {
 
     async fn control(&self, path: &str, call: &Call) -> Answer {
         if !call.is_from_this_machine() {
-            return server::json(StatusCode::FORBIDDEN, &json!({ "error": "the control API answers this machine only" }));
+            return server::json(
+                StatusCode::FORBIDDEN,
+                &json!({ "error": "the control API answers this machine only" }),
+            );
         }
         match (&call.method, path) {
             (&Method::POST, "clock") => match advance_seconds(&call.body) {
@@ -79,7 +83,10 @@ impl Gateway {
             },
             (&Method::GET, "clock") => {
                 let now = self.clock.now().to_string();
-                server::json(StatusCode::OK, &json!({ "now": now, "offsetSeconds": self.clock.offset_seconds() }))
+                server::json(
+                    StatusCode::OK,
+                    &json!({ "now": now, "offsetSeconds": self.clock.offset_seconds() }),
+                )
             }
             (&Method::GET, "logs") => {
                 let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
@@ -95,8 +102,10 @@ impl Gateway {
 }
 
 fn advance_seconds(body: &[u8]) -> Result<i64, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    if let Some(unknown) = value.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "advanceSeconds")
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    if let Some(unknown) =
+        value.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "advanceSeconds")
     {
         return Err(format!("{unknown}: unknown field"));
     }

@@ -128,7 +128,16 @@ impl Instance {
             forward(stderr, function.binary.clone(), logs.clone());
         }
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Self { number, generation, function: function.binary.clone(), pid, child, api, frozen: false, registered: None })
+        Ok(Self {
+            number,
+            generation,
+            function: function.binary.clone(),
+            pid,
+            child,
+            api,
+            frozen: false,
+            registered: None,
+        })
     }
 
     /// Runs one invocation; after a failure other than the function's own the instance is of no more use.
@@ -142,7 +151,9 @@ impl Instance {
         loop {
             match timeout_at(end, self.next_word()).await {
                 Ok(Ok(Said::Answer(id, body))) if id == request_id => return Ok(body),
-                Ok(Ok(Said::Failure(id, document))) if id == request_id => return Err(Failure::Function(document)),
+                Ok(Ok(Said::Failure(id, document))) if id == request_id => {
+                    return Err(Failure::Function(document));
+                }
                 // A word about an older invocation, or an extra poll.
                 Ok(Ok(_)) => {}
                 Ok(Err(failure)) => return Err(failure),
@@ -150,7 +161,10 @@ impl Instance {
                     self.kill().await;
                     return Err(Failure::runtime(
                         "Sandbox.Timedout",
-                        &format!("RequestId: {request_id} Error: Task timed out after {:.2} seconds", limit.as_secs_f64()),
+                        &format!(
+                            "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
+                            limit.as_secs_f64()
+                        ),
                     ));
                 }
             }
@@ -221,7 +235,12 @@ impl Instance {
 }
 
 /// What Lambda itself puts into the environment, and nothing of the runner's own.
-fn lambda_environment(function: &Function, settings: &Settings, number: u64, port: u16) -> Vec<(String, String)> {
+fn lambda_environment(
+    function: &Function,
+    settings: &Settings,
+    number: u64,
+    port: u16,
+) -> Vec<(String, String)> {
     let mut variables = vec![
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{port}")),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),

@@ -24,7 +24,9 @@ pub struct Listeners {
 pub async fn listen(ports: Option<(u16, u16, u16)>) -> Result<Listeners> {
     let mut moved = Vec::new();
     let (gateway, simulator, aws) = match ports {
-        Some((gateway, simulator, aws)) => (exactly(gateway).await?, exactly(simulator).await?, exactly(aws).await?),
+        Some((gateway, simulator, aws)) => {
+            (exactly(gateway).await?, exactly(simulator).await?, exactly(aws).await?)
+        }
         None => (
             from(DEFAULT_PORTS.0, "gateway", &mut moved).await?,
             from(DEFAULT_PORTS.1, "simulator", &mut moved).await?,
@@ -45,7 +47,10 @@ async fn from(port: u16, part: &str, moved: &mut Vec<String>) -> Result<TcpListe
     for candidate in port..port + TRIES {
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, candidate)).await {
             if candidate != port {
-                moved.push(format!("port {port} is taken: the {part} use{} {candidate}", if part.ends_with('s') { "" } else { "s" }));
+                moved.push(format!(
+                    "port {port} is taken: the {part} use{} {candidate}",
+                    if part.ends_with('s') { "" } else { "s" }
+                ));
             }
             return Ok(listener);
         }

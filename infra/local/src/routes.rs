@@ -56,8 +56,11 @@ impl Routes {
             }
         }
         let (_, entry, parameters) = best?;
-        let route_key =
-            if entry.path == "$default" { entry.path.clone() } else { format!("{} {}", entry.method, entry.path) };
+        let route_key = if entry.path == "$default" {
+            entry.path.clone()
+        } else {
+            format!("{} {}", entry.method, entry.path)
+        };
         Some(Match { function: entry.function.clone(), route_key, parameters })
     }
 }
@@ -133,7 +136,8 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded() {
-        let found = routes(&[("GET", "/n/{number}/m/{rest+}", "f")]).find("GET", "/n/%2B1555/m/a%20b/c").unwrap();
+        let found =
+            routes(&[("GET", "/n/{number}/m/{rest+}", "f")]).find("GET", "/n/%2B1555/m/a%20b/c").unwrap();
         assert_eq!(found.parameters["number"], "+1555");
         assert_eq!(found.parameters["rest"], "a b/c");
         assert_eq!(found.route_key, "GET /n/{number}/m/{rest+}");

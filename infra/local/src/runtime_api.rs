@@ -60,7 +60,8 @@ struct Channels {
 impl RuntimeApi {
     /// Starts to listen on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for the Lambda Runtime API")?;
+        let listener =
+            TcpListener::bind("127.0.0.1:0").await.context("no free port for the Lambda Runtime API")?;
         let address = listener.local_addr()?;
         let (invocations, receiver) = mpsc::channel(1);
         let (sender, said) = mpsc::channel(8);
@@ -99,7 +100,11 @@ impl Channels {
             return server::status(StatusCode::GONE);
         };
         let mut answer = Response::new(Full::new(invocation.payload));
-        let trace = format!("Root=1-{:08x}-{}", invocation.deadline_ms / 1000, &invocation.request_id.replace('-', "")[..24]);
+        let trace = format!(
+            "Root=1-{:08x}-{}",
+            invocation.deadline_ms / 1000,
+            &invocation.request_id.replace('-', "")[..24]
+        );
         for (name, value) in [
             ("content-type", "application/json".to_owned()),
             ("lambda-runtime-aws-request-id", invocation.request_id),

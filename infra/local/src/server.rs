@@ -84,7 +84,12 @@ impl Drop for Server {
 }
 
 /// Serves every request of `listener` with `handler`; bodies over `limit` bytes are answered by `too_large`.
-pub fn serve<Handler, Reply>(listener: TcpListener, limit: usize, too_large: fn() -> Answer, handler: Handler) -> Server
+pub fn serve<Handler, Reply>(
+    listener: TcpListener,
+    limit: usize,
+    too_large: fn() -> Answer,
+    handler: Handler,
+) -> Server
 where
     Handler: Fn(Call) -> Reply + Send + Sync + 'static,
     Reply: Future<Output = Answer> + Send + 'static,
@@ -106,7 +111,8 @@ where
             let _ = stream.set_nodelay(true);
             let handler = Arc::clone(&handler);
             connections.spawn(async move {
-                let service = service_fn(move |request| answer(request, peer, limit, too_large, Arc::clone(&handler)));
+                let service =
+                    service_fn(move |request| answer(request, peer, limit, too_large, Arc::clone(&handler)));
                 let _ = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)
@@ -134,7 +140,8 @@ where
         Err(error) if error.is::<LengthLimitError>() => return Ok(too_large()),
         Err(_) => return Ok(status(StatusCode::BAD_REQUEST)),
     };
-    let answer = handler(Call { method: head.method, uri: head.uri, headers: head.headers, body, peer }).await;
+    let answer =
+        handler(Call { method: head.method, uri: head.uri, headers: head.headers, body, peer }).await;
     if answer.extensions().get::<DropConnection>().is_some() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }

@@ -13,7 +13,12 @@ pub struct RingCentral {
 impl RingCentral {
     /// Starts it; `gateway` is where its seed app may send browsers back to.
     #[expect(clippy::unused_async, reason = "starting the real one waits")]
-    pub async fn start(listener: TcpListener, _url: &str, _gateway: &str, _data: Option<PathBuf>) -> Result<Self> {
+    pub async fn start(
+        listener: TcpListener,
+        _url: &str,
+        _gateway: &str,
+        _data: Option<PathBuf>,
+    ) -> Result<Self> {
         Ok(Self { _listener: listener })
     }
 

@@ -126,9 +126,10 @@ impl Stack {
         let mut info = StackInfo::default();
         let running_simulator = Arc::new(OnceLock::new());
         if options.runs_simulator() {
-            let started = RingCentral::start(simulator, &simulator_url, &gateway_url, path.map(Path::to_path_buf))
-                .await
-                .map_err(|error| data::not_restored(path, &error))?;
+            let started =
+                RingCentral::start(simulator, &simulator_url, &gateway_url, path.map(Path::to_path_buf))
+                    .await
+                    .map_err(|error| data::not_restored(path, &error))?;
             started.move_clock_to(clock.offset_seconds());
             info.rc = started.seed();
             info.ringcentral = Some(simulator_url.clone());
@@ -254,8 +255,9 @@ impl Stack {
     /// Reuses the tenant and key of the data folder, or makes them; writes stack.json.
     async fn introduce(&mut self, tenant: bool) -> Result<()> {
         if let Some(file) = &self.stack_file {
-            let earlier: StackInfo =
-                StateFile::new(file.parent(), STACK_FILE).load().map_err(|error| data::not_restored(file.parent(), &error))?;
+            let earlier: StackInfo = StateFile::new(file.parent(), STACK_FILE)
+                .load()
+                .map_err(|error| data::not_restored(file.parent(), &error))?;
             self.info.tenant_id = earlier.tenant_id;
             self.info.api_key = earlier.api_key;
         }

@@ -25,7 +25,8 @@ impl StateFile {
     pub fn load<T: DeserializeOwned + Default>(&self) -> Result<T> {
         let Some(path) = &self.path else { return Ok(T::default()) };
         match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| anyhow!("{} is damaged: {error}", path.display())),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| anyhow!("{} is damaged: {error}", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
             Err(error) => Err(anyhow!("{} cannot be read: {error}", path.display())),
         }

@@ -67,7 +67,9 @@ async fn fire(aws: &Arc<Aws>, call: &Call) -> Answer {
             None => return refuse(StatusCode::NOT_FOUND, "name: there is no such schedule"),
         },
         (None, Some(Ok(before))) => aws.scheduler.take_due(before),
-        (None, Some(Err(_))) => return refuse(StatusCode::BAD_REQUEST, "dueBefore: must be a time, as 2026-01-02T03:04:05Z"),
+        (None, Some(Err(_))) => {
+            return refuse(StatusCode::BAD_REQUEST, "dueBefore: must be a time, as 2026-01-02T03:04:05Z");
+        }
         _ => return refuse(StatusCode::BAD_REQUEST, "give either name or dueBefore"),
     };
     let Some(functions) = aws.functions.get() else {
@@ -86,7 +88,8 @@ fn fields(call: &Call, known: &[&str]) -> Result<Value, String> {
     if call.body.is_empty() {
         return Ok(json!({}));
     }
-    let value: Value = serde_json::from_slice(&call.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let value: Value =
+        serde_json::from_slice(&call.body).map_err(|error| format!("the body is not JSON: {error}"))?;
     let object = value.as_object().ok_or("the body must be an object")?;
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(unknown) => Err(format!("{unknown}: unknown field")),

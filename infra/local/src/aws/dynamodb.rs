@@ -171,7 +171,11 @@ impl DynamoDb {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    async fn send(&self, target: &str, body: bytes::Bytes) -> Result<(StatusCode, bytes::Bytes, Option<String>)> {
+    async fn send(
+        &self,
+        target: &str,
+        body: bytes::Bytes,
+    ) -> Result<(StatusCode, bytes::Bytes, Option<String>)> {
         let response = self
             .client
             .post(&self.url)

@@ -39,14 +39,16 @@ enum Days {
     NthOfWeek(i16, i16),
 }
 
-const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] =
+    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 impl Expression {
     /// Parses an expression; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |why: &str| format!("Invalid Schedule Expression {text}: {why}.");
-        let (kind, rest) = text.split_once('(').ok_or_else(|| wrong("it is none of at(), rate() and cron()"))?;
+        let (kind, rest) =
+            text.split_once('(').ok_or_else(|| wrong("it is none of at(), rate() and cron()"))?;
         let inner = rest.strip_suffix(')').ok_or_else(|| wrong("the closing bracket is missing"))?;
         match kind {
             "at" => {
@@ -64,7 +66,9 @@ impl Expression {
     #[must_use]
     pub fn next(&self, after: Timestamp, start: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
-            Self::At(time) => zone.to_zoned(*time).ok().map(|zoned| zoned.timestamp()).filter(|at| *at > after),
+            Self::At(time) => {
+                zone.to_zoned(*time).ok().map(|zoned| zoned.timestamp()).filter(|at| *at > after)
+            }
             Self::Rate(period) => {
                 let passed = after.duration_since(start).as_secs();
                 let periods = if passed < 0 { 1 } else { passed / period.as_secs() + 1 };
@@ -84,7 +88,8 @@ impl Expression {
 fn rate(inner: &str) -> Result<SignedDuration, &'static str> {
     let (value, unit) = inner.split_once(' ').ok_or("rate() takes a number and a unit")?;
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    let value: i64 = value.parse().ok().filter(|value| digits && *value > 0).ok_or("the number must be 1 or more")?;
+    let value: i64 =
+        value.parse().ok().filter(|value| digits && *value > 0).ok_or("the number must be 1 or more")?;
     let (singular, seconds) = match unit.strip_suffix('s').unwrap_or(unit) {
         "minute" => ("minute", 60),
         "hour" => ("hour", 3600),
@@ -94,7 +99,11 @@ fn rate(inner: &str) -> Result<SignedDuration, &'static str> {
     if (value == 1) != (unit == singular) {
         return Err("the unit must be singular for 1 and plural for more");
     }
-    value.checked_mul(seconds).filter(|total| *total < 100 * 366 * 86_400).map(SignedDuration::from_secs).ok_or("it is too long")
+    value
+        .checked_mul(seconds)
+        .filter(|total| *total < 100 * 366 * 86_400)
+        .map(SignedDuration::from_secs)
+        .ok_or("it is too long")
 }
 
 fn cron(inner: &str) -> Result<Cron, String> {
@@ -167,7 +176,9 @@ fn number(text: &str, low: i16, high: i16, words: &[&str], name: &str) -> Result
     let word = words.iter().position(|word| *word == upper).and_then(|index| i16::try_from(index).ok());
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let value = word.map(|index| index + low).or_else(|| text.parse().ok().filter(|_| digits));
-    value.filter(|value| (low..=high).contains(value)).ok_or_else(|| format!("{name}: \"{text}\" is not from {low} to {high}"))
+    value
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| format!("{name}: \"{text}\" is not from {low} to {high}"))
 }
 
 impl Cron {
@@ -214,7 +225,9 @@ impl Cron {
             }
             Days::OfWeek(days) => days.contains(&weekday(day)),
             Days::LastOfWeek(target) => weekday(day) == *target && day.day() > day.days_in_month() - 7,
-            Days::NthOfWeek(target, nth) => weekday(day) == *target && i16::from((day.day() - 1) / 7 + 1) == *nth,
+            Days::NthOfWeek(target, nth) => {
+                weekday(day) == *target && i16::from((day.day() - 1) / 7 + 1) == *nth
+            }
         }
     }
 }
@@ -269,10 +282,28 @@ mod tests {
     #[test]
     fn bad_expressions_are_refused() {
         for bad in [
-            "", "at()", "at(nonsense)", "at(2026-01-15)", "at(2026-13-01T00:00:00)", "at(2026-01-15T10:30:00Z)",
-            "rate(5)", "rate(0 minutes)", "rate(1 minutes)", "rate(5 minute)", "rate(-5 minutes)", "rate(5 weeks)",
-            "cron(* * * * *)", "cron(0 8 * * * *)", "cron(0 8 ? * ? *)", "cron(60 8 * * ? *)", "cron(0 24 * * ? *)",
-            "cron(0 8 32 * ? *)", "cron(0 8 * 13 ? *)", "cron(0 8 ? * 8 *)", "every(5 minutes)", "rate(5 minutes",
+            "",
+            "at()",
+            "at(nonsense)",
+            "at(2026-01-15)",
+            "at(2026-13-01T00:00:00)",
+            "at(2026-01-15T10:30:00Z)",
+            "rate(5)",
+            "rate(0 minutes)",
+            "rate(1 minutes)",
+            "rate(5 minute)",
+            "rate(-5 minutes)",
+            "rate(5 weeks)",
+            "cron(* * * * *)",
+            "cron(0 8 * * * *)",
+            "cron(0 8 ? * ? *)",
+            "cron(60 8 * * ? *)",
+            "cron(0 24 * * ? *)",
+            "cron(0 8 32 * ? *)",
+            "cron(0 8 * 13 ? *)",
+            "cron(0 8 ? * 8 *)",
+            "every(5 minutes)",
+            "rate(5 minutes",
         ] {
             assert!(Expression::parse(bad).is_err(), "{bad}");
         }

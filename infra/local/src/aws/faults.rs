@@ -52,7 +52,8 @@ pub struct Faults {
 impl Faults {
     /// Replaces the list; an error names the field.
     pub fn replace(&self, body: &[u8]) -> Result<(), String> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        let value: Value =
+            serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
         let Value::Array(list) = value else { return Err("the body must be a list of faults".to_owned()) };
         let mut faults = Vec::with_capacity(list.len());
         for (index, fault) in list.iter().enumerate() {
@@ -88,7 +89,8 @@ impl Faults {
         }
         let tables = request.tables();
         for fault in list.iter_mut() {
-            let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+            let fits =
+                |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
             let matches = fits(&fault.service, request.service.name())
                 && fits(&fault.operation, &request.operation)
                 && fault.table.as_ref().is_none_or(|table| tables.iter().any(|name| is_table(name, table)))
@@ -113,7 +115,8 @@ impl Faults {
 
 /// A table is named in full, or by what follows the stack's name.
 fn is_table(name: &str, wanted: &str) -> bool {
-    name == wanted || name.strip_prefix(crate::names::STACK).and_then(|rest| rest.strip_prefix('-')) == Some(wanted)
+    name == wanted
+        || name.strip_prefix(crate::names::STACK).and_then(|rest| rest.strip_prefix('-')) == Some(wanted)
 }
 
 fn read(value: &Value) -> Result<Fault, String> {
@@ -156,11 +159,8 @@ fn read(value: &Value) -> Result<Fault, String> {
 }
 
 fn act(value: &Value) -> Result<Act, String> {
-    let fields = object(
-        value,
-        "do",
-        &["error", "status", "message", "delayMs", "hang", "applyThenDrop", "kill"],
-    )?;
+    let fields =
+        object(value, "do", &["error", "status", "message", "delayMs", "hang", "applyThenDrop", "kill"])?;
     if let Some(code) = fields.get("error") {
         let code = code.as_str().ok_or("do.error: must be the name of an exception")?;
         let status = match fields.get("status") {
@@ -191,7 +191,11 @@ fn act(value: &Value) -> Result<Act, String> {
     }
 }
 
-fn object<'value>(value: &'value Value, at: &str, known: &[&str]) -> Result<&'value Map<String, Value>, String> {
+fn object<'value>(
+    value: &'value Value,
+    at: &str,
+    known: &[&str],
+) -> Result<&'value Map<String, Value>, String> {
     let fields = value.as_object().ok_or_else(|| format!("{at}: must be an object"))?;
     let dot = if at.is_empty() { "" } else { "." };
     match fields.keys().find(|key| !known.contains(&key.as_str())) {

@@ -99,7 +99,9 @@ impl Kms {
                     return Err(Refusal::new("ValidationException", "Plaintext must be 1 to 4096 bytes"));
                 }
                 let (id, sealed) = self.seal(input, plaintext)?;
-                Ok(json!({ "CiphertextBlob": sealed, "KeyId": key_arn(&id), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" }))
+                Ok(
+                    json!({ "CiphertextBlob": sealed, "KeyId": key_arn(&id), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" }),
+                )
             }
             "GenerateDataKey" | "GenerateDataKeyWithoutPlaintext" => {
                 let length = match (input["KeySpec"].as_str(), input["NumberOfBytes"].as_u64()) {
@@ -173,7 +175,10 @@ impl Kms {
                 self.save(&state)?;
                 Ok(json!({ "KeyId": id }))
             }
-            other => Err(Refusal::new("UnknownOperationException", format!("{other} is not part of the local stack"))),
+            other => Err(Refusal::new(
+                "UnknownOperationException",
+                format!("{other} is not part of the local stack"),
+            )),
         }
     }
 
@@ -186,7 +191,11 @@ impl Kms {
         let mut nonce = [0_u8; NONCE_LEN];
         random(&mut nonce)?;
         cipher
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context(input)?), &mut bytes)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(context(input)?),
+                &mut bytes,
+            )
             .map_err(|_| internal(&anyhow::anyhow!("encrypting failed")))?;
         let mut sealed = vec![FORMAT];
         sealed.extend_from_slice(id.as_bytes());
@@ -214,11 +223,13 @@ impl Kms {
         let (number, rest) = rest.split_at_checked(4).ok_or_else(invalid)?;
         let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or_else(invalid)?;
         let number = <[u8; 4]>::try_from(number).map_or(u32::MAX, u32::from_be_bytes);
-        let material = usize::try_from(number).ok().and_then(|number| key.material.get(number)).ok_or_else(invalid)?;
+        let material =
+            usize::try_from(number).ok().and_then(|number| key.material.get(number)).ok_or_else(invalid)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| invalid())?;
         let mut bytes = body.to_vec();
-        let plaintext =
-            cipher(material)?.open_in_place(nonce, Aad::from(context(input)?), &mut bytes).map_err(|_| invalid())?;
+        let plaintext = cipher(material)?
+            .open_in_place(nonce, Aad::from(context(input)?), &mut bytes)
+            .map_err(|_| invalid())?;
         Ok((id.to_owned(), plaintext.to_vec()))
     }
 
@@ -270,7 +281,8 @@ fn split(sealed: &[u8]) -> Option<(&str, &[u8])> {
 /// The encryption context as bytes: sorted, each part with its length in front, so that no two contexts look alike.
 fn context(input: &Value) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
-    let pairs: BTreeMap<&String, &Value> = input["EncryptionContext"].as_object().into_iter().flatten().collect();
+    let pairs: BTreeMap<&String, &Value> =
+        input["EncryptionContext"].as_object().into_iter().flatten().collect();
     for (key, value) in pairs {
         let value = value
             .as_str()
@@ -288,9 +300,12 @@ fn key_id(input: &Value) -> Result<&str, Refusal> {
 }
 
 fn blob(input: &Value, name: &str) -> Result<Vec<u8>, Refusal> {
-    let text =
-        input[name].as_str().ok_or_else(|| Refusal::new("ValidationException", format!("{name} is missing")))?;
-    BASE64.decode(text.as_bytes()).map_err(|_| Refusal::new("SerializationException", format!("{name} is not base64")))
+    let text = input[name]
+        .as_str()
+        .ok_or_else(|| Refusal::new("ValidationException", format!("{name} is missing")))?;
+    BASE64
+        .decode(text.as_bytes())
+        .map_err(|_| Refusal::new("SerializationException", format!("{name} is not base64")))
 }
 
 fn cipher(material: &str) -> Result<LessSafeKey, Refusal> {

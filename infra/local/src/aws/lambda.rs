@@ -37,17 +37,31 @@ pub struct Lambda {
 
 impl Lambda {
     /// Answers `Invoke`.
-    pub async fn answer(&self, request: &Request, functions: &Functions, now: Timestamp) -> Result<Answer, Refusal> {
+    pub async fn answer(
+        &self,
+        request: &Request,
+        functions: &Functions,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
         let name = request.input["FunctionName"].as_str().unwrap_or_default().to_owned();
         if functions.find(&name).is_none() {
-            return Err(Refusal::with_status(404, "ResourceNotFoundException", format!("Function not found: {name}")));
+            return Err(Refusal::with_status(
+                404,
+                "ResourceNotFoundException",
+                format!("Function not found: {name}"),
+            ));
         }
-        let payload = if request.call.body.is_empty() { Bytes::from_static(b"null") } else { request.call.body.clone() };
+        let payload = if request.call.body.is_empty() {
+            Bytes::from_static(b"null")
+        } else {
+            request.call.body.clone()
+        };
         match request.call.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
             "DryRun" => return Ok(server::status(StatusCode::NO_CONTENT)),
             "Event" => {
                 // Lambda keeps the call and answers at once; the next tick of the clock runs it.
-                let call = AsyncCall { function: name, payload, failures: 0, repetitions: REPEAT_AFTER.len() };
+                let call =
+                    AsyncCall { function: name, payload, failures: 0, repetitions: REPEAT_AFTER.len() };
                 self.lock().push((now, call));
                 return Ok(server::status(StatusCode::ACCEPTED));
             }

@@ -55,8 +55,10 @@ impl Refusal {
     #[must_use]
     pub fn answer(&self) -> Answer {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let mut answer =
-            amazon_json(status, &json!({ "__type": self.code, "message": self.message, "Message": self.message }));
+        let mut answer = amazon_json(
+            status,
+            &json!({ "__type": self.code, "message": self.message, "Message": self.message }),
+        );
         if let Ok(code) = HeaderValue::from_str(&self.code) {
             answer.headers_mut().insert("x-amzn-errortype", code);
         }
@@ -116,7 +118,9 @@ impl Aws {
     async fn act(&self, request: &Request) -> Answer {
         match self.faults.next(request) {
             None => self.perform(request).await,
-            Some(Act::Error { code, status, message }) => Refusal::with_status(status, &code, message).answer(),
+            Some(Act::Error { code, status, message }) => {
+                Refusal::with_status(status, &code, message).answer()
+            }
             Some(Act::Delay(delay)) => {
                 tokio::time::sleep(delay).await;
                 self.perform(request).await
@@ -148,7 +152,9 @@ impl Aws {
         let result = match request.service {
             Service::DynamoDb => self.dynamodb.answer(request).await,
             Service::Kms => self.kms.answer(&request.operation, &request.input).map(ok),
-            Service::SecretsManager => self.secrets.answer(&request.operation, &request.input, self.clock.now()).map(ok),
+            Service::SecretsManager => {
+                self.secrets.answer(&request.operation, &request.input, self.clock.now()).map(ok)
+            }
             Service::Scheduler => self.scheduler.answer(request, self.clock.now()).map(ok),
             Service::Lambda => match self.functions.get() {
                 Some(functions) => self.lambda.answer(request, functions, self.clock.now()).await,

@@ -23,7 +23,8 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda];
+    pub const ALL: [Self; 5] =
+        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda];
 
     /// The name in ARNs, policies, the call log and faults.
     #[must_use]
@@ -62,8 +63,9 @@ impl Request {
             rest.split('/').next()
         });
         let function = access_key.and_then(names::function_of).map(str::to_owned);
-        let instance =
-            call.header("x-amz-security-token").and_then(|token| token.strip_prefix("instance-")?.parse().ok());
+        let instance = call
+            .header("x-amz-security-token")
+            .and_then(|token| token.strip_prefix("instance-")?.parse().ok());
         let (service, operation, input) = match call.header("x-amz-target").map(str::to_owned) {
             Some(target) => by_target(&target, &call)?,
             None => by_path(&call)?,
@@ -108,7 +110,10 @@ fn by_target(target: &str, call: &Call) -> Result<(Service, String, Value), Refu
         "TrentService" => Service::Kms,
         "secretsmanager" => Service::SecretsManager,
         _ => {
-            return Err(Refusal::new("UnknownOperationException", format!("{target} is not part of the local stack")));
+            return Err(Refusal::new(
+                "UnknownOperationException",
+                format!("{target} is not part of the local stack"),
+            ));
         }
     };
     Ok((service, operation.to_owned(), body(call)?))
@@ -118,7 +123,8 @@ fn body(call: &Call) -> Result<Value, Refusal> {
     if call.body.is_empty() {
         return Ok(json!({}));
     }
-    serde_json::from_slice(&call.body).map_err(|error| Refusal::new("SerializationException", error.to_string()))
+    serde_json::from_slice(&call.body)
+        .map_err(|error| Refusal::new("SerializationException", error.to_string()))
 }
 
 fn by_path(call: &Call) -> Result<(Service, String, Value), Refusal> {

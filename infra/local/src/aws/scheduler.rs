@@ -112,7 +112,8 @@ impl Scheduler {
         if state.schedules.get(&key(&group, &name)).is_some_and(|schedule| schedule.input == input) {
             return Ok(());
         }
-        let schedule = plan(input, now, now).map_err(|refusal| anyhow!("schedule {name}: {}", refusal.message))?;
+        let schedule =
+            plan(input, now, now).map_err(|refusal| anyhow!("schedule {name}: {}", refusal.message))?;
         state.schedules.insert(key(&group, &name), schedule);
         self.file.save(&*state)
     }
@@ -127,7 +128,11 @@ impl Scheduler {
             Refusal::with_status(404, "ResourceNotFoundException", format!("Schedule {name} does not exist."))
         };
         let no_group = |group: &str| {
-            Refusal::with_status(404, "ResourceNotFoundException", format!("Schedule group {group} does not exist."))
+            Refusal::with_status(
+                404,
+                "ResourceNotFoundException",
+                format!("Schedule group {group} does not exist."),
+            )
         };
         let answer = match request.operation.as_str() {
             "CreateSchedule" => {
@@ -137,7 +142,11 @@ impl Scheduler {
                 if state.schedules.contains_key(&key) {
                     let token = &state.schedules[&key].input["ClientToken"];
                     if token.is_null() || *token != input["ClientToken"] {
-                        return Err(Refusal::with_status(409, "ConflictException", format!("Schedule {name} already exists.")));
+                        return Err(Refusal::with_status(
+                            409,
+                            "ConflictException",
+                            format!("Schedule {name} already exists."),
+                        ));
                     }
                 } else {
                     state.schedules.insert(key, plan(input.clone(), now, now)?);
@@ -157,7 +166,11 @@ impl Scheduler {
             "ListSchedules" => return list(&state, input),
             "CreateScheduleGroup" => {
                 if !state.groups.insert(name.clone()) {
-                    return Err(Refusal::with_status(409, "ConflictException", format!("Schedule group {name} already exists.")));
+                    return Err(Refusal::with_status(
+                        409,
+                        "ConflictException",
+                        format!("Schedule group {name} already exists."),
+                    ));
                 }
                 json!({ "ScheduleGroupArn": names::arn("scheduler", &format!("schedule-group/{name}")) })
             }
@@ -172,7 +185,10 @@ impl Scheduler {
                 return Ok(json!({ "ScheduleGroups": groups }));
             }
             other => {
-                return Err(Refusal::new("UnknownOperationException", format!("{other} is not part of the local stack")));
+                return Err(Refusal::new(
+                    "UnknownOperationException",
+                    format!("{other} is not part of the local stack"),
+                ));
             }
         };
         self.save(&state)?;
@@ -192,7 +208,9 @@ impl Scheduler {
         for key in keys {
             due.extend(take(&mut state, &key, now));
         }
-        if !due.is_empty() && let Err(error) = self.file.save(&*state) {
+        if !due.is_empty()
+            && let Err(error) = self.file.save(&*state)
+        {
             tracing::warn!(error = %format!("{error:#}"), "the schedules could not be saved");
         }
         due.sort_by(|left, right| (left.at, &left.name).cmp(&(right.at, &right.name)));
@@ -271,9 +289,13 @@ fn plan(input: Value, created: Timestamp, now: Timestamp) -> Result<Schedule, Re
     }
     let expression = Expression::parse(&text(&input, "ScheduleExpression")).map_err(invalid)?;
     zone(&input)?;
-    match (input["FlexibleTimeWindow"]["Mode"].as_str(), input["FlexibleTimeWindow"].get("MaximumWindowInMinutes")) {
+    match (
+        input["FlexibleTimeWindow"]["Mode"].as_str(),
+        input["FlexibleTimeWindow"].get("MaximumWindowInMinutes"),
+    ) {
         (Some("OFF"), None | Some(Value::Null)) => {}
-        (Some("FLEXIBLE"), Some(minutes)) if minutes.as_u64().is_some_and(|minutes| (1..=1440).contains(&minutes)) => {}
+        (Some("FLEXIBLE"), Some(minutes))
+            if minutes.as_u64().is_some_and(|minutes| (1..=1440).contains(&minutes)) => {}
         _ => {
             return Err(invalid(
                 "FlexibleTimeWindow must be {Mode: OFF} or {Mode: FLEXIBLE, MaximumWindowInMinutes: 1 to 1440}".to_owned(),
@@ -308,7 +330,8 @@ fn set_next(schedule: &mut Schedule, after: Timestamp) {
     if input["State"] == "DISABLED" {
         return;
     }
-    let (Ok(expression), Ok(zone)) = (Expression::parse(&text(input, "ScheduleExpression")), zone(input)) else {
+    let (Ok(expression), Ok(zone)) = (Expression::parse(&text(input, "ScheduleExpression")), zone(input))
+    else {
         return;
     };
     let start = instant(&input["StartDate"]);
@@ -328,7 +351,8 @@ fn set_next(schedule: &mut Schedule, after: Timestamp) {
 /// Where in its flexible window a schedule fires: spread evenly, and the same each time one asks.
 fn delay(schedule: &Schedule, planned: Timestamp) -> SignedDuration {
     let window = &schedule.input["FlexibleTimeWindow"];
-    let minutes = window["MaximumWindowInMinutes"].as_i64().filter(|_| window["Mode"] == "FLEXIBLE").unwrap_or(0);
+    let minutes =
+        window["MaximumWindowInMinutes"].as_i64().filter(|_| window["Mode"] == "FLEXIBLE").unwrap_or(0);
     if minutes == 0 {
         return SignedDuration::ZERO;
     }
@@ -368,7 +392,9 @@ fn describe(schedule: &Schedule) -> Value {
     answer["GroupName"] = json!(schedule.group);
     answer["CreationDate"] = json!(schedule.created.as_second());
     answer["LastModificationDate"] = json!(schedule.modified.as_second());
-    for (key, default) in [("State", "ENABLED"), ("ActionAfterCompletion", "NONE"), ("ScheduleExpressionTimezone", "UTC")] {
+    for (key, default) in
+        [("State", "ENABLED"), ("ActionAfterCompletion", "NONE"), ("ScheduleExpressionTimezone", "UTC")]
+    {
         if answer[key].is_null() {
             answer[key] = json!(default);
         }
@@ -404,10 +430,11 @@ fn list(state: &State, input: &Value) -> Result<Value, Refusal> {
         .iter()
         .map(|(_, schedule)| {
             let whole = describe(schedule);
-            let mut short: Map<String, Value> = ["Arn", "Name", "GroupName", "State", "CreationDate", "LastModificationDate"]
-                .iter()
-                .map(|key| ((*key).to_owned(), whole[*key].clone()))
-                .collect();
+            let mut short: Map<String, Value> =
+                ["Arn", "Name", "GroupName", "State", "CreationDate", "LastModificationDate"]
+                    .iter()
+                    .map(|key| ((*key).to_owned(), whole[*key].clone()))
+                    .collect();
             short.insert("Target".to_owned(), json!({ "Arn": whole["Target"]["Arn"] }));
             Value::Object(short)
         })

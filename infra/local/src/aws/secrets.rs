@@ -78,7 +78,10 @@ impl Secrets {
                 Ok(about)
             }
             "DescribeSecret" => Ok(about),
-            other => Err(Refusal::new("UnknownOperationException", format!("{other} is not part of the local stack"))),
+            other => Err(Refusal::new(
+                "UnknownOperationException",
+                format!("{other} is not part of the local stack"),
+            )),
         }
     }
 }
@@ -104,7 +107,8 @@ fn generate(source: &SecretSource) -> Result<String> {
     Ok(match wrapped {
         None => text,
         Some((template, key)) => {
-            let mut object: Value = serde_json::from_str(template).context("SecretStringTemplate is not JSON")?;
+            let mut object: Value =
+                serde_json::from_str(template).context("SecretStringTemplate is not JSON")?;
             object[key] = json!(text);
             object.to_string()
         }

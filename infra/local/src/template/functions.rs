@@ -105,15 +105,18 @@ pub fn function(
     let number = |key: &str, default: u64| -> Result<u64> {
         match merged(key) {
             None => Ok(default),
-            Some(node) => {
-                scope.text(node)?.parse().with_context(|| format!("line {}: {key} must be a number", node.line))
-            }
+            Some(node) => scope
+                .text(node)?
+                .parse()
+                .with_context(|| format!("line {}: {key} must be a number", node.line)),
         }
     };
 
     let mut environment = BTreeMap::new();
     for source in [globals, properties].into_iter().flatten() {
-        let Some(variables) = source.get("Environment").and_then(|node| node.get("Variables")) else { continue };
+        let Some(variables) = source.get("Environment").and_then(|node| node.get("Variables")) else {
+            continue;
+        };
         for (name, node) in variables.entries() {
             if let Some(value) = scope.value(node)? {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -126,7 +129,9 @@ pub fn function(
         .get("Metadata")
         .and_then(|metadata| metadata.get("BuildProperties"))
         .and_then(|build| build.get("Binary"))
-        .with_context(|| format!("line {}: function {id} has no Metadata.BuildProperties.Binary", resource.line))?;
+        .with_context(|| {
+            format!("line {}: function {id} has no Metadata.BuildProperties.Binary", resource.line)
+        })?;
     let reserved_concurrency = match merged("ReservedConcurrentExecutions") {
         Some(node) if scope.value(node)?.is_some() => scope.text(node)?.parse().ok(),
         _ => None,
@@ -158,7 +163,10 @@ fn policies(
 ) -> Result<Vec<Value>> {
     if let Some(role) = role {
         let arn = scope.text(role)?;
-        return roles.get(&arn).cloned().with_context(|| format!("line {}: there is no role {arn}", role.line));
+        return roles
+            .get(&arn)
+            .cloned()
+            .with_context(|| format!("line {}: there is no role {arn}", role.line));
     }
     let Some(node) = policies else { return Ok(Vec::new()) };
     let mut documents = Vec::new();
@@ -166,7 +174,10 @@ fn policies(
         match policy {
             Value::Object(document) if document.contains_key("Statement") => documents.push(policy.clone()),
             // Log and trace writing is nothing that runs here.
-            Value::String(name) if ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess"].iter().any(|known| name.ends_with(known)) => {}
+            Value::String(name)
+                if ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess"]
+                    .iter()
+                    .any(|known| name.ends_with(known)) => {}
             other => bail!("line {}: the policy {other} is not understood by the local stack", node.line),
         }
     }
@@ -207,9 +218,13 @@ fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -
                 return Ok(());
             }
             function.queues.push(QueueTrigger {
-                queue_arn: text("Queue").with_context(|| format!("line {line}: event {name} has no Queue"))?.to_owned(),
+                queue_arn: text("Queue")
+                    .with_context(|| format!("line {line}: event {name} has no Queue"))?
+                    .to_owned(),
                 batch_size: number("BatchSize").unwrap_or(10),
-                window: Duration::from_secs(properties["MaximumBatchingWindowInSeconds"].as_u64().unwrap_or(0)),
+                window: Duration::from_secs(
+                    properties["MaximumBatchingWindowInSeconds"].as_u64().unwrap_or(0),
+                ),
                 report_failures: failures
                     .is_some_and(|types| types.iter().any(|kind| kind == "ReportBatchItemFailures")),
                 maximum_concurrency: properties["ScalingConfig"]["MaximumConcurrency"]
@@ -217,7 +232,10 @@ fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -
                     .and_then(|number| usize::try_from(number).ok()),
             });
         }
-        other => bail!("line {line}: the event type {other} (of {}) is not understood by the local stack", function.logical_id),
+        other => bail!(
+            "line {line}: the event type {other} (of {}) is not understood by the local stack",
+            function.logical_id
+        ),
     }
     Ok(())
 }

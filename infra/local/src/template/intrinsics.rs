@@ -93,7 +93,10 @@ impl<'template> Scope<'template> {
 
     /// Whether the named condition holds.
     pub fn condition(&self, name: &str, line: usize) -> Result<bool> {
-        let node = self.conditions.get(name).with_context(|| format!("line {line}: there is no condition {name}"))?;
+        let node = self
+            .conditions
+            .get(name)
+            .with_context(|| format!("line {line}: there is no condition {name}"))?;
         self.truth(node)
     }
 
@@ -115,7 +118,8 @@ impl<'template> Scope<'template> {
                 self.reference(target, line)?
             }
             "Condition" => {
-                let target = argument.text().with_context(|| format!("line {line}: Condition takes a name"))?;
+                let target =
+                    argument.text().with_context(|| format!("line {line}: Condition takes a name"))?;
                 Value::Bool(self.condition(target, line)?)
             }
             "Fn::GetAtt" => match items(argument, 2, "GetAtt")? {
@@ -138,7 +142,9 @@ impl<'template> Scope<'template> {
             },
             "Fn::If" => match items(argument, 3, "If")? {
                 [condition, yes, no] => {
-                    let name = condition.text().with_context(|| format!("line {line}: If begins with a condition"))?;
+                    let name = condition
+                        .text()
+                        .with_context(|| format!("line {line}: If begins with a condition"))?;
                     return self.value(if self.condition(name, line)? { yes } else { no });
                 }
                 _ => bail!("line {line}: If takes a condition and two values"),
@@ -161,7 +167,11 @@ impl<'template> Scope<'template> {
                 for part in parts {
                     truths.push(self.truth(part)?);
                 }
-                Value::Bool(if name == "Fn::And" { truths.iter().all(|t| *t) } else { truths.contains(&true) })
+                Value::Bool(if name == "Fn::And" {
+                    truths.iter().all(|t| *t)
+                } else {
+                    truths.contains(&true)
+                })
             }
             other => bail!("line {line}: the intrinsic function {other} is not understood here"),
         }))

@@ -152,7 +152,11 @@ impl Template {
             template.add(&scope, id, resource, kind, globals, &roles).map_err(|error| {
                 let text = format!("{error:#}");
                 // Most errors say their line; the resource's own is better than none.
-                if text.starts_with("line ") { error } else { anyhow!("line {}: {id}: {text}", resource.line) }
+                if text.starts_with("line ") {
+                    error
+                } else {
+                    anyhow!("line {}: {id}: {text}", resource.line)
+                }
             })?;
         }
         Ok(template)
@@ -175,7 +179,9 @@ impl Template {
         };
         match kind {
             Type::Function => self.functions.push(functions::function(scope, id, resource, globals, roles)?),
-            Type::Table => self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?)),
+            Type::Table => {
+                self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?))
+            }
             Type::Key => self.keys.push(Key {
                 id: names::key_id(id),
                 enabled: properties()?.get("Enabled").is_none_or(|enabled| enabled != false),
@@ -187,7 +193,9 @@ impl Template {
                 self.aliases.insert(text(&properties, "AliasName")?, target);
             }
             Type::Secret => self.secrets.push(secret(scope, id, resource, &properties()?)?),
-            Type::Queue => self.queues.push(queue(&resources::name(scope, id, resource, "QueueName")?, &properties()?)),
+            Type::Queue => {
+                self.queues.push(queue(&resources::name(scope, id, resource, "QueueName")?, &properties()?))
+            }
             Type::ScheduleGroup => self.schedule_groups.push(resources::name(scope, id, resource, "Name")?),
             Type::Schedule => {
                 let mut body = properties()?;
@@ -195,7 +203,8 @@ impl Template {
                 self.schedules.push(body);
             }
             Type::HttpApi => {
-                if let Some(cors) = resource.get("Properties").and_then(|node| node.get("CorsConfiguration")) {
+                if let Some(cors) = resource.get("Properties").and_then(|node| node.get("CorsConfiguration"))
+                {
                     bail!("line {}: CorsConfiguration is not understood by the local stack", cors.line);
                 }
             }
@@ -275,7 +284,10 @@ fn secret(scope: &Scope, id: &str, resource: &Node, properties: &Value) -> Resul
         (Some(Value::String(text)), _) => SecretSource::Text(text.clone()),
         (Some(other), _) => SecretSource::Text(other.to_string()),
         (None, Some(rules)) => SecretSource::Generated {
-            length: rules["PasswordLength"].as_u64().and_then(|length| usize::try_from(length).ok()).unwrap_or(32),
+            length: rules["PasswordLength"]
+                .as_u64()
+                .and_then(|length| usize::try_from(length).ok())
+                .unwrap_or(32),
             exclude_punctuation: rules["ExcludePunctuation"] == true,
             exclude_characters: rules["ExcludeCharacters"].as_str().unwrap_or_default().to_owned(),
             wrapped: rules["GenerateStringKey"].as_str().map(|key| {

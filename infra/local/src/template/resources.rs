@@ -52,7 +52,10 @@ pub fn type_of(id: &str, resource: &Node) -> Result<Type> {
         | "AWS::CloudFormation::Stack"
         | "AWS::Lambda::Permission"
         | "AWS::SQS::QueuePolicy" => Type::Ignored,
-        other => bail!("line {}: the resource type {other} (of {id}) is not understood by the local stack", node.line),
+        other => bail!(
+            "line {}: the resource type {other} (of {id}) is not understood by the local stack",
+            node.line
+        ),
     })
 }
 
@@ -88,7 +91,8 @@ pub fn reference(scope: &Scope, id: &str, line: usize) -> Result<String> {
 pub fn attribute(scope: &Scope, id: &str, attribute: &str, line: usize) -> Result<String> {
     let Some(resource) = scope.resource(id) else {
         // SAM makes a role for every function that has none of its own.
-        if let Some(function) = id.strip_suffix("Role").filter(|function| scope.resource(function).is_some()) {
+        if let Some(function) = id.strip_suffix("Role").filter(|function| scope.resource(function).is_some())
+        {
             return match attribute {
                 "Arn" => Ok(names::role_arn(&names::generated(&format!("{function}Role")))),
                 _ => bail!("line {line}: {id} has no attribute {attribute}"),

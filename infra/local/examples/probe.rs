@@ -1,0 +1,105 @@
+//! A function for the tests of the local stack: it does what the request tells it to, and says what it sees.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it shows its whole environment, and leaves work behind on purpose"
+)]
+#![expect(clippy::print_stdout, reason = "what a function prints is its log")]
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    if std::env::var("PROBE_FAILS_TO_START").is_ok() {
+        panic!("this function does not start");
+    }
+    lambda_runtime::run(service_fn(handle)).await
+}
+
+async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let count = INVOCATIONS.fetch_add(1, Ordering::SeqCst) + 1;
+    let (event, context) = event.into_parts();
+    let Some(query) = event.get("requestContext").map(|_| event["queryStringParameters"].clone()) else {
+        // Not from the gateway: a schedule, a queue, another function.
+        println!("event {event}");
+        return match event["do"].as_str() {
+            Some("fail") => Err("told to fail".into()),
+            _ => Ok(json!({ "saw": event })),
+        };
+    };
+    let text = |key: &str| query[key].as_str().unwrap_or_default().to_owned();
+    Ok(match query["do"].as_str().unwrap_or("echo") {
+        "env" => reply(&json!(std::env::vars().collect::<BTreeMap<_, _>>())),
+        "count" => reply(&json!({ "count": count, "pid": std::process::id() })),
+        "deadline" => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+            reply(&json!({ "leftMs": i128::from(context.deadline) - i128::try_from(now)? }))
+        }
+        "panic" => panic!("told to panic"),
+        "fail" => return Err("told to fail".into()),
+        "exit" => std::process::exit(3),
+        "hang" => std::future::pending().await,
+        "cookies" => json!({
+            "statusCode": 303,
+            "headers": { "location": "/elsewhere", "content-type": "text/html" },
+            "cookies": ["a=1; Secure", "b=2"],
+            "body": "aGVsbG8=",
+            "isBase64Encoded": true,
+        }),
+        "nonsense" => json!({ "statusCode": "soon" }),
+        "aws" => {
+            let (status, body) = aws(&text("target"), &text("input")).await;
+            reply(&json!({ "status": status, "body": body }))
+        }
+        "leave" => {
+            tokio::spawn(async {
+                loop {
+                    aws("TrentService.ListKeys", "{}").await;
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            reply(&json!({ "left": "work" }))
+        }
+        _ => reply(&event),
+    })
+}
+
+fn reply(body: &Value) -> Value {
+    json!({ "statusCode": 200, "headers": { "content-type": "application/json" }, "body": body.to_string() })
+}
+
+/// Calls the AWS endpoints with this function's credentials; status 0 if the call broke off.
+async fn aws(target: &str, input: &str) -> (u16, Value) {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let service = if target.starts_with("Trent") { "kms" } else { "dynamodb" };
+    let credential = format!(
+        "{}/20260101/{}/{service}/aws4_request",
+        variable("AWS_ACCESS_KEY_ID"),
+        variable("AWS_REGION")
+    );
+    let request = reqwest::Client::new()
+        .post(variable("AWS_ENDPOINT_URL"))
+        .header("x-amz-target", target)
+        .header("x-amz-date", "20260101T000000Z")
+        .header("x-amz-security-token", variable("AWS_SESSION_TOKEN"))
+        .header(
+            "authorization",
+            format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=x"),
+        )
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(input.to_owned());
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            let text = response.text().await.unwrap_or_default();
+            (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+        }
+        Err(_) => (0, Value::Null),
+    }
+}

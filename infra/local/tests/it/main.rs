@@ -1,0 +1,7 @@
+//! How the local stack behaves, seen from outside: over HTTP, with a real function binary.
+
+#![expect(clippy::disallowed_methods, reason = "tests of a server on this machine")]
+
+mod faults;
+mod gateway;
+mod world;
