@@ -1,5 +1,8 @@
 //! API calls in the name of one user.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use reqwest::Method;
 use serde::Serialize;
@@ -7,20 +10,33 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::client::Client;
-use super::error::{Error, Result};
+use super::error::{Error, Kind, Result};
 use super::id::Id;
+use super::limiter::Limiter;
+use super::session::Keeper;
 use super::tokens::AccessToken;
 use super::transport::{self, Answer, Dialect, Exchange};
 
-/// API calls in the name of one user: those of one access token.
+/// API calls in the name of one user: with one access token ([`Client::api`]), or with those of a
+/// [`Session`](super::Session).
 ///
 /// Its methods are declared beside what they speak of: identity, numbers, SMS, messages, subscriptions,
-/// consents. None repeats itself, and each has the client's time limit for a whole call.
+/// consents. Each has the client's time limit for a whole call. With one access token, none repeats itself.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client,
-    token: AccessToken,
+    authority: Authority,
+    limiter: Option<Limiter>,
     extension: Option<Id>,
+}
+
+/// Where the access tokens come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Authority {
+    /// One token, of the user that the limiter knows by this name.
+    Token(AccessToken, Arc<str>),
+    /// A session that renews them.
+    Session(Arc<Keeper>),
 }
 
 /// The throttling group of a call, as published; answers tell the real one.
@@ -45,19 +61,52 @@ pub(crate) struct Call {
 }
 
 impl Client {
-    /// API calls with this access token.
+    /// API calls with this access token, without limiter or renewal.
     #[must_use]
     pub fn api(&self, token: &AccessToken) -> Api {
-        Api { client: self.clone(), token: token.clone(), extension: None }
+        Api::new(self.clone(), Authority::Token(token.clone(), Arc::from("")), None)
     }
 }
 
 impl Api {
+    pub(crate) fn new(client: Client, authority: Authority, limiter: Option<Limiter>) -> Self {
+        Self { client, authority, limiter, extension: None }
+    }
+
     /// The same for another extension of the account, where the user is an administrator. SMS cannot be sent
     /// for others in any case (`MSG-304`).
     #[must_use]
     pub fn of_extension(&self, id: Id) -> Self {
         Self { extension: Some(id), ..self.clone() }
+    }
+
+    /// The same with another limit for a whole call.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { client: self.client.with_timeout(timeout), ..self.clone() }
+    }
+
+    /// The same with calls that wait before rate limits. RingCentral counts for each user, so `user` names
+    /// whose token this is, such as the extension's id; a session knows by itself.
+    #[must_use]
+    pub fn with_limiter(&self, limiter: &Limiter, user: &str) -> Self {
+        let authority = match &self.authority {
+            Authority::Token(token, _) => Authority::Token(token.clone(), Arc::from(user)),
+            session @ Authority::Session(_) => session.clone(),
+        };
+        Self { authority, limiter: Some(limiter.clone()), ..self.clone() }
+    }
+
+    /// The same without a limiter: calls are made at once, whatever the limit.
+    #[must_use]
+    pub fn without_limiter(&self) -> Self {
+        Self { limiter: None, ..self.clone() }
+    }
+
+    /// The client that makes the calls.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     pub(crate) fn get(&self, operation: &'static str, group: Group, path: &str) -> Call {
@@ -84,10 +133,6 @@ impl Api {
         }
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Makes the call and reads the answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
         self.send(call).await?.json()
@@ -100,9 +145,44 @@ impl Api {
 
     /// Makes a call whose body holds secrets, which no error may repeat.
     pub(crate) async fn send_with_secrets(&self, call: Call, secrets: &[&str]) -> Result<Answer> {
-        let mut exchange = call.exchange(&self.token)?;
+        let keeper = match &self.authority {
+            Authority::Token(token, user) => return self.once(&call, token, user, secrets).await,
+            Authority::Session(keeper) => keeper,
+        };
+        let unmade = |cause| Error::before(call.operation, cause);
+        let tokens = keeper.tokens().await.map_err(unmade)?;
+        let user = keeper.user(&tokens);
+        let refused = match self.once(&call, &tokens.access_token, &user, secrets).await {
+            Err(error) if error.kind() == Kind::AccessToken => error,
+            result => return result,
+        };
+        match keeper.after_401(&tokens).await.map_err(unmade)? {
+            Some(other) => self.once(&call, &other.access_token, &user, secrets).await,
+            None => Err(refused),
+        }
+    }
+
+    async fn once(
+        &self,
+        call: &Call,
+        token: &AccessToken,
+        user: &Arc<str>,
+        secrets: &[&str],
+    ) -> Result<Answer> {
+        let mut exchange = call.exchange(token)?;
         exchange.secrets.extend(secrets);
-        transport::send(self.client.http(), &exchange, self.client.timeout()).await
+        if let Some(limiter) = &self.limiter {
+            limiter.admit(user, call.group, call.operation).await?;
+        }
+        let result = transport::send(self.client.http(), &exchange, self.client.timeout()).await;
+        if let Some(limiter) = &self.limiter {
+            let told = match &result {
+                Ok(answer) => answer.rate_limit.as_ref(),
+                Err(error) => error.rate_limit(),
+            };
+            limiter.learn(user, call.group, call.operation, told, &result);
+        }
+        result
     }
 }
 

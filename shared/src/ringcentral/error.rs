@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::limiter::RateLimit;
@@ -13,8 +14,9 @@ use super::limiter::RateLimit;
 /// The result of every call of the client.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed call.
-pub struct Error(Box<Facts>);
+/// A failed call. Cheap to clone, since one failed refresh is the failure of all who waited for it.
+#[derive(Clone)]
+pub struct Error(Arc<Facts>);
 
 /// All that is known about a failure.
 #[derive(Default)]
@@ -245,6 +247,23 @@ impl Error {
         .into()
     }
 
+    /// A call that was not made, because what had to come before it (a refresh) failed. Whatever became of
+    /// that, the call itself surely did not reach RingCentral.
+    pub(crate) fn before(operation: &'static str, cause: Self) -> Self {
+        Facts {
+            operation,
+            kind: cause.kind(),
+            sent: Sent::No,
+            retry: cause.retry(),
+            codes: cause.codes().to_vec(),
+            oauth_error: cause.oauth_error().map(str::to_owned),
+            reason: Some("no access token could be had for it"),
+            source: Some(Box::new(cause)),
+            ..Facts::default()
+        }
+        .into()
+    }
+
     /// The limiter would have to wait longer than allowed.
     pub(crate) fn limited(operation: &'static str, wait: Duration) -> Self {
         Facts { operation, kind: Kind::RateLimited, retry: Retry::After(wait), ..Facts::default() }.into()
@@ -253,7 +272,7 @@ impl Error {
 
 impl From<Facts> for Error {
     fn from(facts: Facts) -> Self {
-        Self(Box::new(facts))
+        Self(Arc::new(facts))
     }
 }
 

@@ -51,6 +51,22 @@ impl Server {
         url
     }
 
+    /// A path on the host of binary content: the one that was set, RingCentral's `media.` beside its
+    /// `platform.`, or else the platform itself.
+    pub(crate) fn media_at(&self, path: &str) -> Url {
+        if let Some(media) = &self.media {
+            return Self { base: media.clone(), media: None }.at(path);
+        }
+        let mut url = self.at(path);
+        if let (Some(domain), Some(host)) = (domain_of(&url), url.host_str())
+            && host.strip_prefix("platform.") == Some(domain)
+        {
+            // A name in place of a name: this cannot fail, and if it did, the platform would be asked.
+            let _unchanged = url.set_host(Some(&format!("media.{domain}")));
+        }
+        url
+    }
+
     /// Checks that an address from an answer may get an access token: the platform itself, its media
     /// address, or (https, default port) a host in the same domain of RingCentral.
     pub(crate) fn trusted(&self, operation: &'static str, address: &str) -> Result<Url> {
@@ -154,6 +170,18 @@ mod tests {
         let at = |base: &str| Server::new(base).expect("valid").at("/restapi/v1.0").to_string();
         assert_eq!(at("https://platform.ringcentral.com"), "https://platform.ringcentral.com/restapi/v1.0");
         assert_eq!(at("https://proxy.example/rc/"), "https://proxy.example/rc/restapi/v1.0");
+    }
+
+    #[test]
+    fn binary_content_has_its_own_host() {
+        let at = |server: Server| server.media_at("/x").to_string();
+        let server = |address: &str| Server::new(address).expect("valid");
+        assert_eq!(at(server(Server::PRODUCTION)), "https://media.ringcentral.com/x");
+        assert_eq!(at(server(Server::SEGREGATED)), "https://media.ringcentral.biz/x");
+        let simulator = server("http://127.0.0.1:9410");
+        assert_eq!(at(simulator.clone()), "http://127.0.0.1:9410/x");
+        let simulator = simulator.with_media("http://127.0.0.1:9411").expect("valid");
+        assert_eq!(at(simulator), "http://127.0.0.1:9411/x");
     }
 
     #[test]

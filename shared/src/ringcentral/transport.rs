@@ -67,11 +67,6 @@ impl<'a> Exchange<'a> {
         self.secrets.push(token);
         Ok(self)
     }
-
-    pub fn json(mut self, body: Vec<u8>) -> Self {
-        self.body = Some(("application/json".to_owned(), body.into()));
-        self
-    }
 }
 
 /// A header value that neither prints nor is put into a compression table.

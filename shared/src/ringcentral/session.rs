@@ -1,0 +1,567 @@
+//! A user who stays signed in.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep};
+
+use super::api::{Api, Authority, Group};
+use super::client::Client;
+use super::error::{Error, Kind, Result, Retry};
+use super::limiter::Limiter;
+use super::oauth::{Revocable, TokenOptions};
+use super::store::{MemoryStore, Replaced, TokenStore, same};
+use super::tokens::TokenSet;
+use crate::model::secret::Secret;
+
+/// A token with less than this left is not handed out, even if no other can be had.
+const LAST_SECONDS: SignedDuration = SignedDuration::from_secs(10);
+
+/// A 401 for a token that was issued less than this long ago is not the token's age.
+const NEW_TOKEN: Duration = Duration::from_secs(60);
+
+/// How long a refused grant is left alone. After the second refusal only the store is asked.
+const AFTER_REFUSAL: Duration = Duration::from_secs(30);
+
+type Observer = Box<dyn Fn(&TokenSet) + Send + Sync>;
+
+/// A user who stays signed in: all calls of [`Api`], with tokens that renew themselves.
+///
+/// * A token is renewed before it ends, once for any number of callers; all others wait for that one call.
+/// * New tokens are stored before they are used; see [`TokenStore`].
+/// * A 401 is answered by one repeat, and only with another token.
+/// * A failed renewal never drops tokens. As long as the old access token lives, it stays in use; a lost answer
+///   is followed by the same refresh token again; after 429 there is silence for as long as RingCentral asks.
+///
+/// Cheap to clone; clones share everything. It starts no task and no timer: renewing is done by the callers.
+///
+/// ```no_run
+/// use shared::ringcentral::{AppCredentials, Client, FileStore, Server, Session};
+///
+/// # async fn run() -> shared::ringcentral::Result<()> {
+/// let app = AppCredentials::confidential("client id", "client secret");
+/// let client = Client::builder(Server::PRODUCTION, app).build()?;
+/// let session = Session::builder(client).store(FileStore::new("tokens.json")).build();
+/// println!("{:?}", session.extension().await?.name);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Session {
+    keeper: Arc<Keeper>,
+    api: Api,
+}
+
+/// Collects what a [`Session`] needs.
+pub struct SessionBuilder {
+    client: Client,
+    store: Arc<dyn TokenStore>,
+    options: TokenOptions,
+    margin: SignedDuration,
+    tries: u32,
+    pause: Duration,
+    automatic: bool,
+    limiter: Option<Limiter>,
+    jwt: Option<Secret>,
+    observers: Vec<Observer>,
+}
+
+/// Keeps one user's tokens fresh.
+pub(crate) struct Keeper {
+    setup: SessionBuilder,
+    /// Names the user to the limiter until RingCentral's answer does.
+    fallback_user: Arc<str>,
+    state: Mutex<State>,
+    /// Held by the one caller who renews.
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<TokenSet>>,
+    /// When `current` came into use here.
+    since: Option<Instant>,
+    /// Tokens that RingCentral has issued and the store has not taken yet, and what they shall replace.
+    unsaved: Option<(Option<Arc<TokenSet>>, TokenSet)>,
+    /// How many renewals have ended; tells those who waited that theirs is over.
+    ended: u64,
+    failure: Option<Failure>,
+}
+
+struct Failure {
+    error: Error,
+    quiet_until: Instant,
+    /// How often the same grant was refused.
+    refusals: u32,
+}
+
+impl SessionBuilder {
+    /// Keeps the tokens here; else in memory.
+    #[must_use]
+    pub fn store(mut self, store: impl TokenStore + 'static) -> Self {
+        self.store = Arc::new(store);
+        self
+    }
+
+    /// Keeps the tokens in a store that others use too.
+    #[must_use]
+    pub fn shared_store(mut self, store: Arc<dyn TokenStore>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Options of each renewal.
+    #[must_use]
+    pub fn options(mut self, options: TokenOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Renews when less than this is left of the access token; two minutes if not given.
+    #[must_use]
+    pub fn margin(mut self, margin: SignedDuration) -> Self {
+        self.margin = margin;
+        self
+    }
+
+    /// How often a renewal is tried when no answer comes or RingCentral is unavailable, and the pause between
+    /// tries: three times, 10 s apart, if not given. Each time it is the same refresh token.
+    #[must_use]
+    pub fn tries(mut self, tries: u32, pause: Duration) -> Self {
+        self.tries = tries.max(1);
+        self.pause = pause;
+        self
+    }
+
+    /// Switches automatic renewal off (or on): then calls use the tokens as they are, and
+    /// [`Session::refresh`] renews them.
+    #[must_use]
+    pub fn automatic(mut self, automatic: bool) -> Self {
+        self.automatic = automatic;
+        self
+    }
+
+    /// Waits before rate limits. Without this there is no limiter.
+    #[must_use]
+    pub fn limiter(mut self, limiter: Limiter) -> Self {
+        self.limiter = Some(limiter);
+        self
+    }
+
+    /// Signs in with this JWT credential whenever there is nothing to refresh, also the first time.
+    #[must_use]
+    pub fn jwt(mut self, assertion: impl Into<Secret>) -> Self {
+        self.jwt = Some(assertion.into());
+        self
+    }
+
+    /// Calls this with each new set of tokens, after it was stored and before it is used. It must be quick.
+    #[must_use]
+    pub fn on_new_tokens(mut self, observer: impl Fn(&TokenSet) + Send + Sync + 'static) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
+    /// Makes the session. No call is made, and the store is not asked yet.
+    #[must_use]
+    pub fn build(self) -> Session {
+        let (client, limiter) = (self.client.clone(), self.limiter.clone());
+        let keeper = Arc::new(Keeper {
+            setup: self,
+            fallback_user: format!("session {}", &Secret::random().digest()[..16]).into(),
+            state: Mutex::default(),
+            flight: tokio::sync::Mutex::default(),
+        });
+        let api = Api::new(client, Authority::Session(Arc::clone(&keeper)), limiter);
+        Session { keeper, api }
+    }
+}
+
+impl Session {
+    /// Begins a session of this client.
+    #[must_use]
+    pub fn builder(client: Client) -> SessionBuilder {
+        SessionBuilder {
+            client,
+            store: Arc::new(MemoryStore::new()),
+            options: TokenOptions::default(),
+            margin: SignedDuration::from_secs(120),
+            tries: 3,
+            pause: Duration::from_secs(10),
+            automatic: true,
+            limiter: None,
+            jwt: None,
+            observers: Vec::new(),
+        }
+    }
+
+    /// Takes over tokens: of a grant, of another client instance, or of any other source. What was stored
+    /// before is replaced, not revoked.
+    ///
+    /// # Errors
+    /// [`Kind::Store`] if they could not be stored; they are not used then.
+    pub async fn adopt(&self, tokens: TokenSet) -> Result<()> {
+        let keeper = &self.keeper;
+        let _flight = keeper.flight.lock().await;
+        let store = &keeper.setup.store;
+        let failed = |cause| Error::store("adopt", cause);
+        let mut expected = store.load().await.map_err(failed)?;
+        while let Replaced::Moved(stored) = store.replace(expected.as_ref(), &tokens).await.map_err(failed)? {
+            expected = stored;
+        }
+        keeper.take(tokens, true);
+        Ok(())
+    }
+
+    /// Tokens that are good now, renewed if need be: to save them, or to load them into another client.
+    ///
+    /// # Errors
+    /// [`Kind::SignedOut`] if there are none; else why they could not be renewed.
+    pub async fn tokens(&self) -> Result<TokenSet> {
+        self.keeper.tokens().await.map(|tokens| TokenSet::clone(&tokens))
+    }
+
+    /// The tokens in use, as they are: no call is made. `None` also before the first use of the store.
+    #[must_use]
+    pub fn current(&self) -> Option<TokenSet> {
+        self.keeper.locked(|state| state.current.as_deref().cloned())
+    }
+
+    /// Renews now, however long the tokens would still live; during a penalty no call is made.
+    ///
+    /// # Errors
+    /// [`Kind::SignedOut`] if there are none; else why they could not be renewed.
+    pub async fn refresh(&self) -> Result<TokenSet> {
+        let keeper = &self.keeper;
+        let seen = keeper.locked(|state| state.ended);
+        let _flight = keeper.flight.lock().await;
+        if let Some(penalty) = keeper.penalty() {
+            return Err(penalty);
+        }
+        let used = match keeper.locked(|state| (state.ended != seen, state.current.clone())) {
+            // Another caller has just done it.
+            (true, Some(current)) if keeper.fresh(&current) => return Ok(TokenSet::clone(&current)),
+            (_, current) => match current {
+                Some(current) => Some(current),
+                None => keeper.load("refresh").await?,
+            },
+        };
+        keeper.renew(used.as_deref()).await.map(|tokens| TokenSet::clone(&tokens))
+    }
+
+    /// Ends the session at RingCentral and forgets the tokens.
+    ///
+    /// # Errors
+    /// If RingCentral could not be reached or the store failed; nothing is forgotten then, so call it again.
+    pub async fn sign_out(&self) -> Result<()> {
+        let keeper = &self.keeper;
+        let _flight = keeper.flight.lock().await;
+        let stored = keeper.load("sign_out").await?;
+        if let Some(tokens) = stored.or_else(|| keeper.locked(|state| state.current.clone())) {
+            let token = tokens.refresh_token.as_ref().map(Revocable::from);
+            match keeper.setup.client.revoke(token.unwrap_or(Revocable::from(&tokens.access_token))).await {
+                // A token that RingCentral refuses to revoke is dead already.
+                Err(error) if !matches!(error.kind(), Kind::Grant(_) | Kind::Invalid) => return Err(error),
+                _ => {}
+            }
+        }
+        keeper.setup.store.clear().await.map_err(|cause| Error::store("sign_out", cause))?;
+        keeper.locked(|state| *state = State::default());
+        Ok(())
+    }
+}
+
+impl Deref for Session {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("client", &self.keeper.setup.client).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SessionBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionBuilder").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper(…)")
+    }
+}
+
+impl Keeper {
+    /// Tokens for a call.
+    pub async fn tokens(&self) -> Result<Arc<TokenSet>> {
+        if let Some(tokens) = self.ready() {
+            return Ok(tokens);
+        }
+        let seen = self.locked(|state| state.ended);
+        let _flight = self.flight.lock().await;
+        if let Some(tokens) = self.ready() {
+            return Ok(tokens);
+        }
+        // A renewal that ended while this caller waited was this caller's too; and during the silence after a
+        // failure there is no other.
+        let failed = self.locked(|state| {
+            let quiet = |failure: &&Failure| state.ended != seen || failure.quiet_until > Instant::now();
+            state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone())
+        });
+        let result = match failed {
+            Some(error) => Err(error),
+            None if self.setup.automatic => self.renew(None).await,
+            None => self.load("tokens").await.and_then(|found| found.ok_or(Error::signed_out("tokens"))),
+        };
+        result.or_else(|error| self.last_resort().ok_or(error))
+    }
+
+    /// Other tokens than those that a call was refused with; `None` if there are none to be had.
+    pub async fn after_401(&self, used: &TokenSet) -> Result<Option<Arc<TokenSet>>> {
+        if !self.setup.automatic {
+            return Ok(None);
+        }
+        let seen = self.locked(|state| state.ended);
+        let _flight = self.flight.lock().await;
+        let other = |tokens: &Arc<TokenSet>| tokens.access_token != used.access_token;
+        if let Some(tokens) = self.locked(|state| state.current.clone()).filter(other) {
+            return Ok(Some(tokens));
+        }
+        let (new, failed) = self.locked(|state| {
+            let new = state.since.is_some_and(|since| since.elapsed() < NEW_TOKEN);
+            let quiet = |failure: &&Failure| state.ended != seen || failure.quiet_until > Instant::now();
+            (new, state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone()))
+        });
+        match failed {
+            Some(error) => Err(error),
+            None if new => Ok(None),
+            None => self.renew(Some(used)).await.map(|tokens| Some(tokens).filter(other)),
+        }
+    }
+
+    /// The user's name for the limiter.
+    pub fn user(&self, tokens: &TokenSet) -> Arc<str> {
+        tokens.owner_id.map_or_else(|| Arc::clone(&self.fallback_user), |id| id.to_string().into())
+    }
+
+    fn locked<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn fresh(&self, tokens: &TokenSet) -> bool {
+        tokens.is_fresh(self.setup.client.now(), self.setup.margin)
+    }
+
+    fn ready(&self) -> Option<Arc<TokenSet>> {
+        let current = self.locked(|state| state.current.clone())?;
+        (!self.setup.automatic || self.fresh(&current)).then_some(current)
+    }
+
+    /// The failure that asked for silence until a moment still to come.
+    fn penalty(&self) -> Option<Error> {
+        let now = Instant::now();
+        self.locked(|state| {
+            let quiet = |failure: &&Failure| {
+                failure.quiet_until > now && matches!(failure.error.retry(), Retry::After(_))
+            };
+            state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone())
+        })
+    }
+
+    /// The old access token, if it has some life left and no successor is known to have killed it.
+    fn last_resort(&self) -> Option<Arc<TokenSet>> {
+        let now = self.setup.client.now();
+        self.locked(|state| state.current.clone().filter(|_| state.unsaved.is_none()))
+            .filter(|tokens| tokens.is_fresh(now, LAST_SECONDS))
+    }
+
+    /// Begins to use tokens that are stored.
+    fn take(&self, tokens: TokenSet, new: bool) -> Arc<TokenSet> {
+        let tokens = Arc::new(tokens);
+        if new {
+            for observer in &self.setup.observers {
+                observer(&tokens);
+            }
+        }
+        self.locked(|state| {
+            state.current = Some(Arc::clone(&tokens));
+            state.since = new.then(Instant::now);
+            state.unsaved = None;
+            state.failure = None;
+        });
+        tokens
+    }
+
+    /// Asks the store, and uses what it holds if that is something else than what is in use.
+    async fn load(&self, operation: &'static str) -> Result<Option<Arc<TokenSet>>> {
+        let stored = self.setup.store.load().await.map_err(|cause| Error::store(operation, cause))?;
+        let current = self.locked(|state| state.current.clone());
+        Ok(match stored {
+            Some(stored) if same(Some(&stored), current.as_deref()) => current,
+            Some(stored) => Some(self.take(stored, false)),
+            None => None,
+        })
+    }
+
+    /// Renews, as the one caller who holds the flight, and notes how it ended.
+    async fn renew(&self, used: Option<&TokenSet>) -> Result<Arc<TokenSet>> {
+        let result = self.try_renew(used).await;
+        let pause = self.setup.pause;
+        self.locked(|state| {
+            state.ended += 1;
+            state.failure = result.as_ref().err().map(|error| {
+                let refused = matches!(error.kind(), Kind::Grant(_));
+                let before = state.failure.as_ref().map_or(0, |failure| failure.refusals);
+                let quiet = match error.retry() {
+                    Retry::After(wait) => wait.max(pause),
+                    _ if refused => AFTER_REFUSAL,
+                    // Nothing is called then, so nothing has to be spared.
+                    _ if matches!(error.kind(), Kind::Store | Kind::SignedOut) => Duration::ZERO,
+                    _ => pause,
+                };
+                Failure {
+                    error: error.clone(),
+                    quiet_until: Instant::now() + quiet,
+                    refusals: if refused { before + 1 } else { 0 },
+                }
+            });
+        });
+        result
+    }
+
+    async fn try_renew(&self, used: Option<&TokenSet>) -> Result<Arc<TokenSet>> {
+        let operation = "refresh";
+        if let Some((previous, next)) = self.locked(|state| state.unsaved.clone()) {
+            return self.save(previous, next).await;
+        }
+        // A store that cannot be read will not take the new tokens either: then nothing is spent.
+        let refusals = self.locked(|state| state.failure.as_ref().map_or(0, |failure| failure.refusals));
+        let before = self.locked(|state| state.current.clone());
+        let stored = self.load(operation).await?;
+        let moved = !same(stored.as_deref(), before.as_deref());
+        if let Some(tokens) = &stored
+            && self.fresh(tokens)
+            && used.is_none_or(|used| used.access_token != tokens.access_token)
+        {
+            return Ok(Arc::clone(tokens));
+        }
+        if refusals >= 2
+            && !moved
+            && self.setup.jwt.is_none()
+            && let Some(failure) = self.locked(|state| state.failure.as_ref().map(|f| f.error.clone()))
+        {
+            return Err(failure);
+        }
+        let next = match &stored {
+            Some(tokens) if tokens.can_refresh(self.setup.client.now()) => {
+                match self.call_refresh(tokens).await {
+                    Ok(next) => next.succeeding(tokens),
+                    Err(error) if matches!(error.kind(), Kind::Grant(_)) => {
+                        // Another process may have renewed meanwhile, which kills this refresh token.
+                        let again = self.load(operation).await?;
+                        if let Some(other) = again.filter(|other| !same(Some(other), Some(tokens))) {
+                            return Ok(other);
+                        }
+                        match &self.setup.jwt {
+                            Some(assertion) => self.call_jwt(assertion).await?,
+                            None => return Err(error),
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            _ => match &self.setup.jwt {
+                Some(assertion) => self.call_jwt(assertion).await?,
+                None => return Err(Error::signed_out(operation)),
+            },
+        };
+        self.save(stored, next).await
+    }
+
+    /// Calls the token endpoint, and after a lost answer again with the same refresh token.
+    async fn call_refresh(&self, tokens: &TokenSet) -> Result<TokenSet> {
+        let token = tokens.refresh_token.as_ref().ok_or_else(|| Error::signed_out("refresh"))?;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            self.admit("refresh").await?;
+            let result = self.setup.client.refresh(token, &self.setup.options).await;
+            self.learn("refresh", &result);
+            match result {
+                Err(error) if tried < self.setup.tries && is_passing(&error, self.setup.pause) => {
+                    tracing::debug!(error = %error, tried, "the refresh will be tried again");
+                    sleep(self.setup.pause).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn call_jwt(&self, assertion: &Secret) -> Result<TokenSet> {
+        self.admit("sign_in_with_jwt").await?;
+        let result = self.setup.client.sign_in_with_jwt(assertion, &self.setup.options).await;
+        self.learn("sign_in_with_jwt", &result);
+        result
+    }
+
+    /// Stores new tokens, and only then uses them.
+    async fn save(&self, previous: Option<Arc<TokenSet>>, next: TokenSet) -> Result<Arc<TokenSet>> {
+        // Noted first: if this future is dropped in the middle, the next caller goes on from here.
+        self.locked(|state| state.unsaved = Some((previous.clone(), next.clone())));
+        let replaced = self.setup.store.replace(previous.as_deref(), &next).await;
+        match replaced.map_err(|cause| Error::store("refresh", cause))? {
+            Replaced::Stored => Ok(self.take(next, true)),
+            // What this very call stored before it was dropped, or what another process stored.
+            Replaced::Moved(Some(other)) => Ok(self.take(other, true)),
+            Replaced::Moved(None) => {
+                self.locked(|state| *state = State { ended: state.ended, ..State::default() });
+                // Signed out meanwhile: these tokens are nobody's, and must not live on. Best effort.
+                let token = next.refresh_token.as_ref().map(Revocable::from);
+                let _revoked =
+                    self.setup.client.revoke(token.unwrap_or(Revocable::from(&next.access_token))).await;
+                Err(Error::signed_out("refresh"))
+            }
+        }
+    }
+
+    async fn admit(&self, operation: &'static str) -> Result<()> {
+        match &self.setup.limiter {
+            Some(limiter) => limiter.admit(&self.app(), Group::Auth, operation).await,
+            None => Ok(()),
+        }
+    }
+
+    fn learn<T>(&self, operation: &'static str, result: &Result<T>) {
+        if let Some(limiter) = &self.setup.limiter {
+            let told = result.as_ref().err().and_then(Error::rate_limit);
+            limiter.learn(&self.app(), Group::Auth, operation, told, result);
+        }
+    }
+
+    /// The token endpoint may count calls for the app as a whole, so they wait for each other.
+    fn app(&self) -> Arc<str> {
+        format!("app {}", self.setup.client.app().client_id()).into()
+    }
+}
+
+/// True if the same call may succeed after the pause.
+fn is_passing(error: &Error, pause: Duration) -> bool {
+    match error.kind() {
+        Kind::Connect | Kind::Timeout | Kind::Interrupted | Kind::Unreadable => true,
+        Kind::Unavailable => match error.retry() {
+            Retry::Backoff => true,
+            Retry::After(wait) => wait <= pause,
+            _ => false,
+        },
+        _ => false,
+    }
+}
