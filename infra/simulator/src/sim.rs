@@ -1,0 +1,120 @@
+//! The running simulator: the state behind a lock, the clock, and what wakes its tasks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::{Clock, Millis};
+use crate::state::World;
+
+/// Shared by all requests and tasks.
+pub struct Sim {
+    world: Mutex<World>,
+    /// The clock by which everything expires.
+    pub clock: Clock,
+    /// The address that clients use.
+    pub public_url: String,
+    /// The same server under another host name.
+    pub second_url: String,
+    /// Redirect URIs of the seed apps, for a reset.
+    pub redirect_uris: Vec<String>,
+    /// For handshakes and events; follows no redirects.
+    pub http: reqwest::Client,
+    /// The state changed and should be written.
+    pub dirty: Notify,
+    /// Something may have fallen due earlier than thought.
+    pub wake: Notify,
+    stopped: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Sim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sim").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    /// A simulator that does not serve yet.
+    pub fn new(world: World, public_url: &str, redirect_uris: Vec<String>) -> anyhow::Result<Arc<Self>> {
+        let public_url = public_url.trim_end_matches('/').to_owned();
+        let mut second = url::Url::parse(&public_url).context("the simulator's address is not a URL")?;
+        let other = if second.host_str() == Some("localhost") { "127.0.0.1" } else { "localhost" };
+        second.set_host(Some(other)).context("the simulator's address has no host")?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent("RingCentral-Webhook/8.3")
+            .build()
+            .context("no HTTP client for webhooks")?;
+        Ok(Arc::new(Self {
+            clock: Clock::with_offset(world.clock_offset),
+            world: Mutex::new(world),
+            second_url: second.as_str().trim_end_matches('/').to_owned(),
+            public_url,
+            redirect_uris,
+            http,
+            dirty: Notify::new(),
+            wake: Notify::new(),
+            stopped: watch::Sender::new(false),
+        }))
+    }
+
+    /// Works on the state, with the time. Whatever has fallen due by then happens first.
+    pub fn world<T>(&self, work: impl FnOnce(&mut World, Millis) -> T) -> T {
+        let result = {
+            let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = self.clock.now();
+            world.settle(now);
+            let result = work(&mut world, now);
+            world.clock_offset = self.clock.offset();
+            result
+        };
+        self.dirty.notify_one();
+        self.wake.notify_one();
+        result
+    }
+
+    /// Looks at the state without touching it.
+    pub fn peek<T>(&self, look: impl FnOnce(&World) -> T) -> T {
+        look(&self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Moves the clock and lets happen what falls due.
+    pub fn advance(&self, seconds: i64) {
+        self.clock.advance(seconds);
+        self.world(|_, _| ());
+    }
+
+    /// The absolute address of a path.
+    pub fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.public_url)
+    }
+
+    /// Ends every task.
+    pub fn stop(&self) {
+        self.stopped.send_replace(true);
+    }
+
+    /// Returns when the simulator stops.
+    pub async fn stopped(&self) {
+        let mut stopped = self.stopped.subscribe();
+        // The sender lives as long as `self`, so waiting can't fail.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Runs work to its end even if the client goes away; none if the simulator stops meanwhile.
+    pub async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let sim = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = sim.stopped() => None,
+                result = work => Some(result),
+            }
+        });
+        task.await.ok().flatten()
+    }
+}
