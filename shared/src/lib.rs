@@ -1,1 +1,40 @@
-//! x
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+pub mod clock;
+pub mod model;
+pub mod ringcentral;
+
+#[cfg(feature = "gateway")]
+pub mod auth;
+#[cfg(feature = "gateway")]
+pub mod config;
+#[cfg(feature = "gateway")]
+pub mod connect;
+#[cfg(feature = "gateway")]
+pub mod disconnect;
+#[cfg(feature = "gateway")]
+pub mod error;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(feature = "gateway")]
+pub mod http;
+#[cfg(feature = "gateway")]
+pub mod invoke;
+#[cfg(feature = "gateway")]
+pub mod limits;
+#[cfg(feature = "gateway")]
+pub mod pages;
+#[cfg(feature = "gateway")]
+pub mod registration;
+#[cfg(feature = "gateway")]
+pub mod revocation;
+#[cfg(feature = "gateway")]
+pub mod setup;
+#[cfg(feature = "gateway")]
+pub mod store;
+#[cfg(feature = "gateway")]
+pub mod telemetry;
+#[cfg(feature = "gateway")]
+pub mod vault;
+#[cfg(feature = "gateway")]
+pub mod views;

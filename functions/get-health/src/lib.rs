@@ -1,1 +1,12 @@
-//! x
+//! `GET /health`: the process answers. It touches no store, so it tells nothing about them; `check-readiness` does.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use serde_json::json;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+
+/// Answers `{"status":"ok"}`.
+pub async fn handle(_gateway: &Gateway, _request: Request) -> Answer {
+    Ok(http::reply(StatusCode::OK, &json!({ "status": "ok" })))
+}

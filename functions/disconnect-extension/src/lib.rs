@@ -1,0 +1,18 @@
+//! `DELETE /v1/rc/extensions/{extensionId}`: disconnects one extension.
+
+use lambda_http::Request;
+use shared::error::Error;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::model::ids::ExtensionId;
+use shared::{auth, disconnect};
+
+/// 200 with `{"ok":true}`; 404 if the tenant has no such extension.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
+    let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
+    disconnect::extension(gateway, caller.tenant_id(), &extension).await?;
+    Ok(http::ok())
+}

@@ -1,0 +1,61 @@
+//! `GET /v1/rc/callback`: RingCentral sends the browser back. The code is exchanged, the tokens are stored, and what
+//! comes after is done as far as time allows.
+
+use std::time::Duration;
+
+use lambda_http::Request;
+use shared::connect::{self, Arrival, Callback, Stop};
+use shared::gateway::Gateway;
+use shared::http::{self, Answer, RequestId};
+use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
+use shared::{limits, pages, revocation, setup};
+
+/// 303 to the page after success, so that code and state leave the address bar; the page of what failed, at once.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let as_json = http::query_parameter(&request, "format").as_deref() == Some("json");
+    let id = RequestId::from(&request);
+    let callback = Callback {
+        code: http::query_parameter(&request, "code").map(Into::into),
+        state: http::query_parameter(&request, "state").map(Into::into),
+        error: http::query_parameter(&request, "error"),
+    };
+    let (flow, key) = match connect::arrive(gateway, &callback, http::cookies(&request)).await {
+        Ok(found) => found,
+        Err(stop) => return refuse(stop, &id, as_json),
+    };
+    match connect::finish(gateway, callback, &flow, &key).await {
+        Ok(arrival) => {
+            follow_up(gateway, arrival).await;
+            welcome(&flow, as_json)
+        }
+        Err(stop) => refuse(stop, &id, as_json),
+    }
+}
+
+/// The connection stands. Whatever of this fails is shown in the list of extensions and repeated by the sweep.
+async fn follow_up(gateway: &Gateway, arrival: Arrival) {
+    let Arrival { mut connection, access, replaced } = arrival;
+    let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let set_up = async {
+        if let Err(error) = setup::complete(gateway, &mut connection, &access, within).await {
+            http::note(&error, "a set-up is left for the sweep");
+        }
+    };
+    let end_replaced = async {
+        if let Some(old) = replaced {
+            revocation::request(gateway, &old.tenant, &old.connection).await;
+        }
+    };
+    tokio::join!(set_up, end_replaced);
+}
+
+fn welcome(flow: &Flow, as_json: bool) -> Answer {
+    let mut response = if as_json { http::ok() } else { http::see_other("/v1/rc/connected")? };
+    http::set_cookie(&mut response, &BrowserKey::cookie_name(&flow.link), "", 0);
+    http::set_cookie(&mut response, DONE_COOKIE, &flow.id, limits::DONE_PAGE_SECONDS);
+    Ok(response)
+}
+
+fn refuse(stop: Stop, id: &RequestId, as_json: bool) -> Answer {
+    if as_json { pages::stop_as_json(stop, id) } else { pages::stop(stop, id) }
+}

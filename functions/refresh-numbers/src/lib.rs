@@ -1,0 +1,17 @@
+//! `POST /v1/rc/numbers/refresh`: asks RingCentral for the numbers of every connected extension again.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::views::Numbers;
+use shared::{auth, setup};
+
+/// 200 with `{numbers}` as they are now; 409 if nothing is connected.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    setup::rediscover_all(gateway, caller.tenant_id()).await?;
+    let inventory = gateway.store.inventory(caller.tenant_id()).await?;
+    Ok(http::reply(StatusCode::OK, &Numbers::of(&inventory)))
+}

@@ -1,0 +1,48 @@
+//! `POST /v1/apps/register`: the operator, or an app that manages apps, registers an app.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use serde::Deserialize;
+use shared::auth::{self, Principal};
+use shared::error::Error;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::registration::{self, AppOrder, views};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Order {
+    name: Option<String>,
+    tenant_id: Option<String>,
+    webhook_url: Option<String>,
+    role: Option<String>,
+}
+
+/// 201 with the app, its key and its webhook secret, which are shown this once.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let principal = auth::principal(gateway, &request, &[Scope::AppsManage]).await?;
+    let order: Order = http::json(&request)?;
+    let name = registration::name(order.name.as_deref())?;
+    let named = order.tenant_id.as_deref().filter(|id| !id.is_empty()).ok_or(Error::MissingField {
+        text: "tenantId is required when registering new apps",
+        field: "tenantId",
+    })?;
+    let tenant = match principal {
+        Principal::Operator(_) => registration::tenant_id(named)?,
+        // A key opens its own tenant; any other one is as absent as one that does not exist.
+        Principal::Caller(caller) if caller.tenant_id().as_str() == named => caller.tenant_id().clone(),
+        Principal::Caller(_) => {
+            registration::tenant_id(named)?;
+            return Err(Error::TenantUnavailable);
+        }
+    };
+    let order = AppOrder {
+        tenant,
+        name,
+        webhook_url: registration::webhook_url(&gateway.config, order.webhook_url)?,
+        role: registration::role(order.role)?,
+    };
+    let registered = registration::register_app(gateway, order).await?;
+    Ok(http::reply(StatusCode::CREATED, &views::Registered::from(&registered)))
+}

@@ -1,0 +1,28 @@
+//! `POST /v1/rc/connect`: somebody pressed the button. The link becomes that browser's, and the browser goes to
+//! RingCentral.
+
+use lambda_http::Request;
+use shared::connect::{self, Departure, Refusal, Stop};
+use shared::gateway::Gateway;
+use shared::http::{self, Answer, RequestId};
+use shared::{limits, pages};
+
+/// 303 to RingCentral's authorize page, with the flow's cookie.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    match depart(gateway, &request).await {
+        Ok(departure) => {
+            let mut response = http::see_other(departure.authorize_url.as_str())?;
+            http::set_cookie(&mut response, &departure.cookie, departure.key.expose(), limits::FLOW_SECONDS);
+            Ok(response)
+        }
+        Err(stop) => pages::stop(stop, &RequestId::from(&request)),
+    }
+}
+
+async fn depart(gateway: &Gateway, request: &Request) -> Result<Departure, Stop> {
+    if !pages::is_same_origin(&gateway.config, request) {
+        return Err(Refusal::CrossSite.into());
+    }
+    let token = http::form_field(request, "token")?;
+    connect::start(gateway, token.as_deref(), http::cookies(request)).await
+}

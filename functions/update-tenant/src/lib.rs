@@ -1,0 +1,43 @@
+//! `PATCH /v1/tenants/{tenantId}`: the operator renames, limits, suspends or resumes a tenant.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use serde::{Deserialize, Deserializer};
+use shared::auth;
+use shared::error::Error;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::registration::{self, views};
+use shared::store::TenantChange;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Order {
+    name: Option<String>,
+    status: Option<String>,
+    limits: Option<views::LimitsOrder>,
+    #[serde(default, deserialize_with = "present")]
+    return_url: Option<Option<String>>,
+}
+
+/// 200 with the tenant as it is now.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    auth::operator(gateway, &request).await?;
+    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    let order: Order = http::json(&request)?;
+    let limits = order.limits.unwrap_or_default().check()?;
+    let change = TenantChange {
+        name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
+        status: order.status.map(|status| registration::status(&status)).transpose()?,
+        requests_per_minute: limits.requests_per_minute,
+        connect_tokens_per_hour: limits.connect_tokens_per_hour,
+        return_url: order.return_url.map(|url| registration::return_url(&gateway.config, url)).transpose()?,
+    };
+    let tenant = gateway.store.change_tenant(&id, &change).await?.ok_or(Error::NotFound)?;
+    Ok(http::reply(StatusCode::OK, &views::Tenant::from(&tenant)))
+}
+
+/// Tells `null`, which takes the address away, from an absent field.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,98 @@
+//! Disconnecting: the connection is given up in one transaction, from then on nobody can use it; what is left (numbers,
+//! subscription, the session at RingCentral) is done at once if possible, and by the sweep if not.
+
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::model::connection::Connection;
+use crate::model::ids::{ExtensionId, TenantId};
+use crate::revocation;
+use crate::store::Lane;
+
+/// How often a connection is given up again when it changes meanwhile.
+const ATTEMPTS: u32 = 4;
+
+/// Disconnects one extension of a tenant.
+pub async fn extension(gateway: &Gateway, tenant: &TenantId, extension: &ExtensionId) -> Result<()> {
+    let issuer = &gateway.config.ringcentral_server;
+    for _ in 0..ATTEMPTS {
+        let claim = gateway.store.claim_of_any_tenant(issuer, extension).await?;
+        let claim = claim.filter(|claim| claim.tenant == *tenant).ok_or(Error::NotFound)?;
+        let connection = gateway.store.connection(tenant, &claim.connection).await?.ok_or(Error::NotFound)?;
+        if gateway.store.give_up_connection(&connection).await? {
+            return clean_up(gateway, &connection).await;
+        }
+    }
+    Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
+}
+
+/// Disconnects every extension of a tenant.
+pub async fn account(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let connections = gateway.store.connections(tenant).await?;
+        if connections.is_empty() {
+            return Ok(());
+        }
+        for connection in &connections {
+            if gateway.store.give_up_connection(connection).await? {
+                clean_up(gateway, connection).await?;
+            }
+        }
+    }
+    Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
+}
+
+/// What is left after a connection was given up. The order matters: the revocation is what the sweep finds, so it goes
+/// last.
+async fn clean_up(gateway: &Gateway, connection: &Connection) -> Result<()> {
+    forget_numbers(
+        gateway,
+        &connection.tenant,
+        &connection.extension,
+        connection.identity.account.as_deref(),
+    )
+    .await?;
+    revocation::request(gateway, &connection.tenant, &connection.id).await;
+    tracing::info!(tenant.id = %connection.tenant, connection.id = %connection.id, "disconnected");
+    Ok(())
+}
+
+/// Forgets the numbers of an extension that is no longer connected, and its account's list with the last of them.
+async fn forget_numbers(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    extension: &ExtensionId,
+    account: Option<&str>,
+) -> Result<()> {
+    let connections = gateway.store.connections(tenant).await?;
+    if connections.iter().any(|connection| connection.extension == *extension) {
+        return Ok(());
+    }
+    gateway.store.replace_numbers(tenant, extension, &[]).await?;
+    if let Some(account) = account {
+        if !connections.iter().any(|connection| connection.identity.account.as_deref() == Some(account)) {
+            gateway.store.replace_account_numbers(tenant, account, &[]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends sessions that are still to be ended; one that fails does not stop the others. Gives how many were tried.
+pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+    let mut tried = 0;
+    for due in gateway.store.overdue_of_all_tenants(Lane::Revocation).await? {
+        let outcome = async {
+            if let Some(left) = gateway.store.revocation(&due.tenant, &due.connection).await? {
+                forget_numbers(gateway, &due.tenant, &left.extension, None).await?;
+            }
+            revocation::request(gateway, &due.tenant, &due.connection).await;
+            Ok::<(), Error>(())
+        };
+        match outcome.await {
+            Ok(()) => tried += 1,
+            Err(error) => {
+                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried")
+            }
+        }
+    }
+    Ok(tried)
+}

@@ -1,0 +1,153 @@
+//! What a function works with: configuration, clock, store, and clients that are built when they are first used, so
+//! that a cold start pays only for what the function needs.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::error::{Error, Result};
+use crate::invoke::Functions;
+use crate::limits;
+use crate::model::secret::Secret;
+use crate::ringcentral::{self, AppCredentials, Client};
+use crate::store::Store;
+use crate::vault::Vault;
+
+/// What a function works with.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What the environment says.
+    pub config: Config,
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// What is kept.
+    pub store: Store,
+    sdk: SdkConfig,
+    vault: OnceLock<Vault>,
+    functions: OnceLock<Functions>,
+    browser_client: OnceLock<Client>,
+    app_client: OnceCell<Client>,
+    operator_key: OnceCell<Secret>,
+}
+
+impl Gateway {
+    /// Reads the environment and gets ready. No call is made.
+    pub async fn from_env() -> std::result::Result<Self, ConfigError> {
+        let config = Config::from_env()?;
+        let clock = Arc::new(SystemClock { offset_seconds: config.clock_offset_seconds });
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
+            .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
+            .build();
+        let sdk = aws_config::from_env()
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard())
+            .load()
+            .await;
+        Ok(Self::new(config, clock, sdk))
+    }
+
+    /// A gateway on a given AWS configuration and clock.
+    pub fn new(config: Config, clock: Arc<dyn Clock>, sdk: SdkConfig) -> Self {
+        let store =
+            Store::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables.clone(), Arc::clone(&clock));
+        Self {
+            config,
+            clock,
+            store,
+            sdk,
+            vault: OnceLock::new(),
+            functions: OnceLock::new(),
+            browser_client: OnceLock::new(),
+            app_client: OnceCell::new(),
+            operator_key: OnceCell::new(),
+        }
+    }
+
+    /// The vault.
+    pub fn vault(&self) -> &Vault {
+        self.vault.get_or_init(|| {
+            let kms = aws_sdk_kms::Client::new(&self.sdk);
+            Vault::new(kms, self.config.vault_key.clone(), Arc::clone(&self.clock))
+        })
+    }
+
+    /// The other functions. One of them may wait for RingCentral, so calls to it get more time than other AWS calls.
+    pub fn functions(&self) -> &Functions {
+        self.functions.get_or_init(|| {
+            let patience = Duration::from_millis(limits::INVOKE_MS);
+            let timeouts =
+                TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
+            let patient = aws_sdk_lambda::config::Builder::from(&self.sdk)
+                .timeout_config(timeouts.build())
+                .retry_config(RetryConfig::disabled())
+                .build();
+            Functions::new(aws_sdk_lambda::Client::from_conf(patient))
+        })
+    }
+
+    /// RingCentral without the app's secret: for the authorize page, and for calls with an access token.
+    pub fn ringcentral(&self) -> Result<&Client> {
+        if let Some(client) = self.browser_client.get() {
+            return Ok(client);
+        }
+        let client = self.client(AppCredentials::public(&self.config.ringcentral_client_id))?;
+        Ok(self.browser_client.get_or_init(|| client))
+    }
+
+    /// RingCentral with the app's secret: for the token endpoint. The secret is fetched once.
+    pub async fn ringcentral_app(&self) -> Result<&Client> {
+        let build = async || {
+            #[derive(Deserialize)]
+            #[serde(rename_all = "camelCase")]
+            struct AppSecret {
+                client_secret: Secret,
+            }
+            let text = self.secret(&self.config.ringcentral_secret).await?;
+            let secret: AppSecret = serde_json::from_str(text.expose()).map_err(|_| Error::Internal {
+                what: "the RingCentral app's secret is not {\"clientSecret\":\"…\"}",
+                source: None,
+            })?;
+            self.client(AppCredentials::confidential(
+                &self.config.ringcentral_client_id,
+                ringcentral::ClientSecret::new(secret.client_secret),
+            ))
+        };
+        self.app_client.get_or_try_init(build).await
+    }
+
+    /// The operator's key. It is fetched once.
+    pub async fn operator_key(&self) -> Result<&Secret> {
+        self.operator_key.get_or_try_init(|| self.secret(&self.config.operator_secret)).await
+    }
+
+    fn client(&self, app: AppCredentials) -> Result<Client> {
+        Client::builder(&self.config.ringcentral_server, app)
+            .redirect_uri(self.config.redirect_uri())
+            .clock(Arc::clone(&self.clock))
+            .timeout(Duration::from_millis(limits::API_CALL_MS))
+            .build()
+            .map_err(|error| Error::internal("the RingCentral client", error))
+    }
+
+    async fn secret(&self, name: &str) -> Result<Secret> {
+        let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
+        let answer = secrets.get_secret_value().secret_id(name).send().await;
+        let answer = answer.map_err(|error| {
+            use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
+            let code = error.as_service_error().and_then(|e| e.code()).unwrap_or("no answer").to_owned();
+            Error::unavailable("the secret store", code)
+        })?;
+        answer
+            .secret_string
+            .map(Secret::new)
+            .ok_or(Error::Internal { what: "a secret has no text", source: None })
+    }
+}

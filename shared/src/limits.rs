@@ -1,0 +1,91 @@
+//! Every bound of the product, with its unit in the name.
+//!
+//! Bounds that depend on each other are related by the assertions at the end, so that a change which breaks the
+//! relation does not compile.
+
+/// Largest request body, in bytes (contract: "over 100 KB get 413").
+pub const BODY_BYTES: usize = 100 * 1024;
+/// Longest name of a tenant or an app, in characters.
+pub const NAME_CHARS: usize = 100;
+/// Longest webhook or return address, in characters.
+pub const URL_CHARS: usize = 2_000;
+/// Longest label of an invite, in characters.
+pub const LABEL_CHARS: usize = 100;
+
+/// Life of a connect token.
+pub const CONNECT_TOKEN_SECONDS: i64 = 5 * 60;
+/// Life of an invite token when the caller says nothing.
+pub const INVITE_TOKEN_SECONDS: i64 = 30 * 60;
+/// Shortest life that an invite may ask for.
+pub const INVITE_TOKEN_MIN_SECONDS: i64 = 60;
+/// Longest life that an invite may ask for.
+pub const INVITE_TOKEN_MAX_SECONDS: i64 = 7 * 24 * 3_600;
+/// Connect and invite tokens together, for one tenant in a rolling hour, unless the operator set another number.
+pub const CONNECT_TOKENS_PER_HOUR: u32 = 100;
+/// The most that the operator may set: the log of an hour is one DynamoDB item.
+pub const CONNECT_TOKENS_PER_HOUR_MAX: u32 = 10_000;
+/// Requests of one app key in a minute, unless the operator set another number for the tenant.
+pub const REQUESTS_PER_MINUTE: u32 = 100;
+/// The most that the operator may set.
+pub const REQUESTS_PER_MINUTE_MAX: u32 = 1_000_000;
+
+/// One browser's way through OAuth; it outlives the token that started it.
+pub const FLOW_SECONDS: i64 = 10 * 60;
+/// How long the page after success can be shown again.
+pub const DONE_PAGE_SECONDS: i64 = 10 * 60;
+
+/// Connecting to RingCentral.
+pub const UPSTREAM_CONNECT_MS: u64 = 2_000;
+/// One call of the token endpoint, connecting included.
+pub const TOKEN_CALL_MS: u64 = 8_000;
+/// One API call during the set-up of a connection. Creating a subscription waits for our own handshake.
+pub const API_CALL_MS: u64 = 6_000;
+/// All of a set-up inside a callback; what is not done by then is left to the sweep.
+pub const SETUP_IN_CALLBACK_MS: u64 = 12_000;
+/// One attempt of one AWS call.
+pub const AWS_ATTEMPT_MS: u64 = 2_000;
+/// One AWS call with its retries.
+pub const AWS_CALL_MS: u64 = 5_000;
+/// Timeout of the functions that talk to RingCentral while a browser waits (template.yaml).
+pub const CALLBACK_FUNCTION_MS: u64 = 29_000;
+
+/// The sweep leaves a set-up alone for so long: the callback may still be at it.
+pub const SETUP_GRACE_SECONDS: i64 = 60;
+/// Between two attempts of the sweep to finish one set-up: doubles from here.
+pub const SETUP_RETRY_SECONDS: i64 = 60;
+/// … up to here.
+pub const SETUP_RETRY_MAX_SECONDS: i64 = 6 * 3_600;
+/// After so many numbers, their 10DLC readiness is not asked for (RingCentral allows 50 light calls a minute).
+pub const READINESS_LOOKUPS: usize = 20;
+/// Numbers of one extension or account that are kept.
+pub const NUMBERS: usize = 2_000;
+
+/// Life of a refresh token, where RingCentral's answer does not tell it.
+pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
+/// Life of a webhook subscription at RingCentral: its default, written out.
+pub const SUBSCRIPTION_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// Waits between the attempts to end a session at RingCentral, in seconds; after the last one the sealed tokens are
+/// erased and left to expire.
+pub const REVOCATION_RETRY_SECONDS: [i64; 3] = [60, 3_600, 22 * 3_600];
+/// Sealed tokens of an unfinished revocation are erased after so long, whatever happened.
+pub const REVOCATION_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// How long a plaintext data key may stay in memory.
+pub const DATA_KEY_CACHE_SECONDS: i64 = 5 * 60;
+/// How many plaintext data keys may stay in memory.
+pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
+
+/// What one run of the sweep takes from each lane.
+pub const SWEEP_BATCH: i32 = 50;
+
+const _: () = assert!(UPSTREAM_CONNECT_MS < TOKEN_CALL_MS);
+const _: () = assert!(AWS_ATTEMPT_MS < AWS_CALL_MS);
+const _: () = assert!(TOKEN_CALL_MS + SETUP_IN_CALLBACK_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);
+const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS as i64);
+const _: () =
+    assert!(CONNECT_TOKEN_SECONDS < INVITE_TOKEN_SECONDS && INVITE_TOKEN_SECONDS <= INVITE_TOKEN_MAX_SECONDS);
+
+/// One call to another of our functions, which may call RingCentral itself.
+pub const INVOKE_MS: u64 = 15_000;
+const _: () = assert!(TOKEN_CALL_MS + API_CALL_MS < INVOKE_MS && INVOKE_MS < CALLBACK_FUNCTION_MS);

@@ -1,0 +1,123 @@
+//! The names of things. Each kind is a type, so that one can't be taken for another.
+
+use std::fmt;
+
+use aws_lc_rs::rand;
+use data_encoding::HEXLOWER;
+
+/// `BYTES` random bytes in lower-case hexadecimal.
+fn random_hex<const BYTES: usize>() -> String {
+    let mut bytes = [0_u8; BYTES];
+    rand::fill(&mut bytes).expect("the system's random generator works");
+    HEXLOWER.encode(&bytes)
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $from:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            #[doc = concat!("What every such id begins with: `", $prefix, "`.")]
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new random id.
+            pub fn generate() -> Self {
+                Self(format!("{}{}", $prefix, random_hex::<8>()))
+            }
+
+            /// The id in a text; `None` unless the text has the form of one.
+            pub fn $from(text: &str) -> Option<Self> {
+                let digits = text.strip_prefix($prefix)?;
+                (digits.len() == 16 && is_lower_hex(digits)).then(|| Self(text.to_owned()))
+            }
+
+            /// The id in full, prefix included.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// The 16 hexadecimal digits behind the prefix.
+            pub fn digits(&self) -> &str {
+                &self.0[$prefix.len()..]
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// A customer of the operator: `tenant_` and 16 hexadecimal digits.
+    ///
+    /// It never comes out of a tenant's request: only from a verified key, from a stored record, or from the
+    /// operator. So there is no `Deserialize` and no `parse`.
+    TenantId, "tenant_", from_record);
+prefixed_id!(
+    /// A program of a tenant: `app_` and 16 hexadecimal digits.
+    AppId, "app_", parse);
+prefixed_id!(
+    /// An API key's public part: `key_` and 16 hexadecimal digits.
+    KeyId, "key_", parse);
+prefixed_id!(
+    /// One consent of a RingCentral user that we hold: `conn_` and 16 hexadecimal digits. A new authorization of the
+    /// same extension is a new connection.
+    ConnectionId, "conn_", from_record);
+
+/// A RingCentral user ("extension"): a positive 64-bit number, kept as digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExtensionId(String);
+
+impl ExtensionId {
+    /// `None` unless a text is 1 to 19 digits without a leading zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        let ok = (1..=19).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_digit())
+            && !text.starts_with('0');
+        ok.then(|| Self(text.to_owned()))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ExtensionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_id_has_the_documented_form() {
+        let id = TenantId::generate();
+        assert_eq!(TenantId::from_record(id.as_str()), Some(id.clone()));
+        assert_eq!(id.digits().len(), 16);
+    }
+
+    #[test]
+    fn ids_of_another_form_are_refused() {
+        let bad =
+            ["", "tenant_", "tenant_0123456789abcde", "tenant_0123456789abcdeF", "app_0123456789abcdef"];
+        for bad in bad.into_iter().chain(["tenant_0123456789abcdef0"]) {
+            assert_eq!(TenantId::from_record(bad), None, "{bad}");
+        }
+        for bad in ["", "0", "01", "-1", "1a", "12345678901234567890"] {
+            assert_eq!(ExtensionId::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Tenants: the operator's customers.
+
+use jiff::Timestamp;
+
+use super::ids::TenantId;
+use crate::limits;
+
+/// Whether a tenant may use the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TenantStatus {
+    /// Yes.
+    Active,
+    /// Not at present; nothing is lost.
+    Suspended,
+}
+
+impl TenantStatus {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// The status that a word of the contract names.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "active" => Some(Self::Active),
+            "suspended" => Some(Self::Suspended),
+            _ => None,
+        }
+    }
+}
+
+/// What the operator allows one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// Requests of one app key in a minute.
+    pub requests_per_minute: u32,
+    /// Connect and invite tokens together in a rolling hour.
+    pub connect_tokens_per_hour: u32,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        Self {
+            requests_per_minute: limits::REQUESTS_PER_MINUTE,
+            connect_tokens_per_hour: limits::CONNECT_TOKENS_PER_HOUR,
+        }
+    }
+}
+
+/// A customer of the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// The name that people see on the connect page.
+    pub name: String,
+    /// Whether it may use the product.
+    pub status: TenantStatus,
+    /// What it may do in a minute and in an hour.
+    pub limits: TenantLimits,
+    /// Where the page after a connection links back to, unless the invite says otherwise.
+    pub return_url: Option<String>,
+    /// When it was created.
+    pub created_at: Timestamp,
+}
+
+impl Tenant {
+    /// True if the tenant may use the product.
+    pub fn is_active(&self) -> bool {
+        self.status == TenantStatus::Active
+    }
+}
+
+/// A name of a tenant or an app: 1 to 100 characters, no control characters, not only white space. Surrounding white
+/// space is dropped.
+pub fn name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let ok =
+        !text.is_empty() && text.chars().count() <= limits::NAME_CHARS && !text.chars().any(char::is_control);
+    ok.then(|| text.to_owned())
+}

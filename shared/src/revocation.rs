@@ -1,0 +1,113 @@
+//! Ending sessions at RingCentral: after a disconnect, a replacement, or an attempt that came to nothing.
+//!
+//! A revocation is stored in the transaction that gives up the connection, tried at once, then by the sweep, three times
+//! within a day. Only the function that may open refresh tokens carries it out.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::limits;
+use crate::model::connection::Revocation;
+use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::secret::Secret;
+use crate::ringcentral::oauth::Revocable;
+use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
+use crate::vault::{Binding, Owner, Purpose};
+
+/// What the function that may open refresh tokens is told.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RevokeOrder {
+    tenant_id: String,
+    connection_id: String,
+}
+
+/// What it answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevokeOutcome {
+    /// True if the session is ended, now or before.
+    pub revoked: bool,
+}
+
+/// Ends the session of a token that this process holds. Either token ends the whole session.
+pub async fn end_session<'a>(gateway: &Gateway, token: impl Into<Revocable<'a>>) -> Result<()> {
+    let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
+    match client.revoke(token).await {
+        Ok(()) => Ok(()),
+        Err(error) if is_over(&error) => Ok(()),
+        Err(error) => Err(Error::unavailable("RingCentral's revoke endpoint", error)),
+    }
+}
+
+/// True if RingCentral says that there is nothing left to revoke.
+fn is_over(error: &ringcentral::Error) -> bool {
+    matches!(error.kind(), Kind::Grant(_) | Kind::NotFound | Kind::AccessToken | Kind::Invalid)
+}
+
+/// Asks the function that may open refresh tokens to carry out a stored revocation. What fails now, the sweep repeats.
+pub async fn request(gateway: &Gateway, tenant: &TenantId, connection: &ConnectionId) {
+    let order = RevokeOrder { tenant_id: tenant.to_string(), connection_id: connection.to_string() };
+    let payload = serde_json::json!({ "revoke": order });
+    if let Err(error) = gateway.functions().call(&gateway.config.refresh_function, &payload).await {
+        tracing::warn!(tenant.id = %tenant, error = %error, "a revocation is left for the sweep");
+    }
+}
+
+/// Carries out a stored revocation: deletes the subscription while the access token lives, ends the session, forgets
+/// the tokens.
+pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeOutcome> {
+    let invalid = || Error::Internal { what: "a revocation order", source: None };
+    let tenant = TenantId::from_record(&order.tenant_id).ok_or_else(invalid)?;
+    let connection = ConnectionId::from_record(&order.connection_id).ok_or_else(invalid)?;
+    let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
+        return Ok(RevokeOutcome { revoked: true });
+    };
+    let error = match try_once(gateway, &revocation).await {
+        Ok(()) => {
+            gateway.store.finish_revocation(&tenant, &connection).await?;
+            tracing::info!(tenant.id = %tenant, connection.id = %connection, "session ended");
+            return Ok(RevokeOutcome { revoked: true });
+        }
+        Err(error) => error,
+    };
+    let attempts = usize::try_from(revocation.attempts).unwrap_or(usize::MAX).saturating_add(1);
+    match limits::REVOCATION_RETRY_SECONDS.get(attempts) {
+        Some(&wait) => {
+            tracing::warn!(tenant.id = %tenant, error = error.chain(), "a session is not ended yet");
+            let now = gateway.clock.now();
+            let until = now.saturating_add(SignedDuration::from_secs(wait)).unwrap_or(now);
+            gateway.store.postpone_revocation(&revocation, until).await?;
+        }
+        None => {
+            tracing::error!(tenant.id = %tenant, error = error.chain(), "a session was not ended; it will expire");
+            gateway.store.finish_revocation(&tenant, &connection).await?;
+        }
+    }
+    Ok(RevokeOutcome { revoked: false })
+}
+
+async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<()> {
+    if let Some(subscription) = &revocation.subscription {
+        if revocation.access.expires_at > gateway.clock.now() {
+            let access = AccessToken::new(open(gateway, revocation, Purpose::Access).await?);
+            // Its events are refused from now on anyhow, and it lapses within a week.
+            if let Err(error) = gateway.ringcentral()?.api(&access).delete_subscription(subscription).await {
+                tracing::warn!(tenant.id = %revocation.tenant, error = %error, "a subscription is left to lapse");
+            }
+        }
+    }
+    let refresh = RefreshToken::new(open(gateway, revocation, Purpose::Refresh).await?);
+    end_session(gateway, &refresh).await
+}
+
+async fn open(gateway: &Gateway, revocation: &Revocation, purpose: Purpose) -> Result<Secret> {
+    let token = if purpose == Purpose::Access { &revocation.access } else { &revocation.refresh };
+    let owner = Owner { tenant: &revocation.tenant, subject: revocation.connection.as_str(), purpose };
+    let binding = Binding { generation: revocation.generation, issuer: &revocation.issuer };
+    Ok(gateway.vault().open(owner, binding, &token.key, &token.token).await?)
+}

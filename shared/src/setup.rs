@@ -1,0 +1,339 @@
+//! What comes after a connection is stored: who the extension is, its numbers, the webhook subscription.
+//!
+//! Each part can fail and be repeated by itself; the connection stands meanwhile and shows what is missing. The callback
+//! tries once, the sweep repeats with growing pauses.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::limits;
+use crate::model::connection::{Connection, Part, Subscription};
+use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::number::{AccountNumber, Features, Number, Readiness};
+use crate::model::phone::E164;
+use crate::model::secret::Secret;
+use crate::ringcentral::subscriptions::NewSubscription;
+use crate::ringcentral::{self, AccessToken, Api, PhoneNumber};
+use crate::store::StoreError;
+use crate::vault::{Binding, Owner, Purpose};
+
+/// Opens a connection's access token. None if it has expired.
+pub async fn access_token(gateway: &Gateway, connection: &Connection) -> Result<Option<AccessToken>> {
+    if connection.access.expires_at <= gateway.clock.now() {
+        return Ok(None);
+    }
+    let owner =
+        Owner { tenant: &connection.tenant, subject: connection.id.as_str(), purpose: Purpose::Access };
+    let binding = Binding { generation: connection.generation, issuer: &connection.issuer };
+    let text = gateway.vault().open(owner, binding, &connection.access.key, &connection.access.token).await?;
+    Ok(Some(AccessToken::new(text)))
+}
+
+/// Does what is left of a connection's set-up, within a time, and records how far it came.
+pub async fn complete(
+    gateway: &Gateway,
+    connection: &mut Connection,
+    access: &AccessToken,
+    within: Duration,
+) -> Result<()> {
+    let api = gateway.ringcentral()?.api(access);
+    let mut setup = connection.setup.clone();
+    let identity = if setup.identity.is_done() { None } else { Some(learn_identity(&api, connection)) };
+    let numbers = if setup.numbers.is_done() { None } else { Some(discover(gateway, &api, connection)) };
+    let subscription = if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api)) };
+    let (identity, numbers, subscription) =
+        tokio::join!(bounded(within, identity), bounded(within, numbers), bounded(within, subscription),);
+    setup.attempts += 1;
+    if let Some(found) = note(&mut setup.identity, identity) {
+        connection.identity = found;
+    }
+    note(&mut setup.numbers, numbers);
+    if let Some(made) = note(&mut setup.subscription, subscription) {
+        connection.subscription = Some(made);
+    }
+    connection.setup = setup;
+    let due =
+        (!connection.setup.is_done()).then(|| next_attempt(gateway.clock.now(), connection.setup.attempts));
+    gateway.store.record_setup(connection, due).await?;
+    Ok(())
+}
+
+/// Notes that a set-up could not even be tried, and when to try again.
+pub async fn postpone(gateway: &Gateway, connection: &mut Connection, why: &str) -> Result<()> {
+    let setup = &mut connection.setup;
+    setup.attempts += 1;
+    for part in [&mut setup.identity, &mut setup.numbers, &mut setup.subscription] {
+        if !part.is_done() {
+            *part = Part::Failed(why.to_owned());
+        }
+    }
+    let due = next_attempt(gateway.clock.now(), connection.setup.attempts);
+    gateway.store.record_setup(connection, Some(due)).await?;
+    Ok(())
+}
+
+/// Discovers the numbers of all of a tenant's usable connections again. Fails only if none of them could be asked.
+pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+    let mut usable = gateway.store.connections(tenant).await?;
+    usable.retain(|connection| connection.status.is_connected());
+    if usable.is_empty() {
+        return Err(Error::NotConnected);
+    }
+    let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let asked =
+        usable.into_iter().map(|connection| async move { rediscover(gateway, &connection, within).await });
+    let outcomes: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;
+    match outcomes.into_iter().reduce(|one, other| one.or(other)) {
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
+    let access = access_token(gateway, connection).await?;
+    let access = access.ok_or_else(|| Error::unavailable("RingCentral", "the access token has expired"))?;
+    let api = gateway.ringcentral()?.api(&access);
+    match bounded(within, Some(discover(gateway, &api, connection))).await {
+        Some(Err(failure)) => Err(failure.into()),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
+
+fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
+    let pause = limits::SETUP_RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+    now.saturating_add(SignedDuration::from_secs(pause.min(limits::SETUP_RETRY_MAX_SECONDS))).unwrap_or(now)
+}
+
+/// Why a part of the set-up failed.
+enum Failure {
+    RingCentral(ringcentral::Error),
+    Store(StoreError),
+    Timeout,
+}
+
+impl From<ringcentral::Error> for Failure {
+    fn from(error: ringcentral::Error) -> Self {
+        Self::RingCentral(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    /// A sentence for the tenant. RingCentral's code, where there is one, is what support will ask for.
+    fn sentence(&self) -> String {
+        match self {
+            Self::RingCentral(error) => match (error.status(), error.code()) {
+                (Some(status), Some(code)) => format!("RingCentral answered {status} {code}"),
+                (Some(status), None) => format!("RingCentral answered {status}"),
+                (None, _) => "RingCentral did not answer".to_owned(),
+            },
+            Self::Store(_) => "our store did not answer".to_owned(),
+            Self::Timeout => "RingCentral did not answer in time".to_owned(),
+        }
+    }
+}
+
+async fn bounded<T>(
+    within: Duration,
+    work: Option<impl Future<Output = Result<T, Failure>>>,
+) -> Option<Result<T, Failure>> {
+    let outcome = tokio::time::timeout(within, work?).await;
+    Some(outcome.unwrap_or(Err(Failure::Timeout)))
+}
+
+/// Notes the outcome of a part that was tried, and gives what it found.
+fn note<T>(part: &mut Part, outcome: Option<Result<T, Failure>>) -> Option<T> {
+    match outcome? {
+        Ok(found) => {
+            *part = Part::Done;
+            Some(found)
+        }
+        Err(failure) => {
+            tracing::warn!(problem = failure.sentence(), "a part of a set-up failed");
+            *part = Part::Failed(failure.sentence());
+            None
+        }
+    }
+}
+
+async fn learn_identity(
+    api: &Api,
+    connection: &Connection,
+) -> Result<crate::model::connection::Identity, Failure> {
+    let extension = api.extension().await?;
+    let known = &connection.identity;
+    Ok(crate::model::connection::Identity {
+        account: extension.account_id().map(|id| id.to_string()).or_else(|| known.account.clone()),
+        name: extension.name.or_else(|| known.name.clone()),
+        extension_number: extension.extension_number.or_else(|| known.extension_number.clone()),
+    })
+}
+
+/// Finds the extension's numbers that can text, and what the account-wide list tells of the others.
+async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), Failure> {
+    let listed = api.extension_phone_numbers().await?;
+    let mut numbers: Vec<Number> = listed
+        .iter()
+        .filter_map(|listed| number(listed, &connection.extension))
+        .take(limits::NUMBERS)
+        .collect();
+    let ids: Vec<_> =
+        listed.iter().filter(|listed| listed.can_send_sms()).filter_map(|listed| listed.id).collect();
+    let readiness: Vec<(String, Readiness)> = stream::iter(ids.into_iter().take(limits::READINESS_LOOKUPS))
+        .map(async |id| (id.to_string(), readiness(api, id).await))
+        .buffer_unordered(4)
+        .collect()
+        .await;
+    for (id, readiness) in readiness {
+        if let Some(number) = numbers.iter_mut().find(|number| number.id == id) {
+            number.readiness = readiness;
+        }
+    }
+    gateway.store.replace_numbers(&connection.tenant, &connection.extension, &numbers).await?;
+    discover_account(gateway, api, connection).await
+}
+
+/// The account-wide list takes an administrator and is rationed; without it, the extension's own list is all there is.
+async fn discover_account(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), Failure> {
+    let listed = match api.account_phone_numbers().await {
+        Ok(listed) => listed,
+        Err(error) => {
+            tracing::info!(tenant.id = %connection.tenant, error = %error, "no account-wide list of numbers");
+            return Ok(());
+        }
+    };
+    let account = match &connection.identity.account {
+        Some(account) => account.clone(),
+        None => match api.extension().await?.account_id() {
+            Some(account) => account.to_string(),
+            None => return Ok(()),
+        },
+    };
+    let numbers: Vec<AccountNumber> = listed
+        .into_iter()
+        .filter_map(|listed| {
+            Some(AccountNumber {
+                number: E164::from_ringcentral(&listed.phone_number)?,
+                account: account.clone(),
+                extension: listed.extension.as_ref().and_then(|e| ExtensionId::parse(&e.id?.to_string())),
+                extension_name: listed.extension.and_then(|extension| extension.name),
+                usage: listed.usage_type.map(|usage| usage.to_string()),
+            })
+        })
+        .take(limits::NUMBERS)
+        .collect();
+    Ok(gateway.store.replace_account_numbers(&connection.tenant, &account, &numbers).await?)
+}
+
+fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
+    let features: Vec<String> = listed.features.iter().map(ToString::to_string).collect();
+    if !Features::of(&features).any() {
+        return None;
+    }
+    Some(Number {
+        number: E164::from_ringcentral(&listed.phone_number)?,
+        id: listed.id?.to_string(),
+        extension: extension.clone(),
+        features,
+        usage: listed.usage_type.as_ref().map(ToString::to_string),
+        label: listed.label.clone(),
+        readiness: Readiness::Unknown,
+    })
+}
+
+async fn readiness(api: &Api, number: ringcentral::Id) -> Readiness {
+    match api.sms_configuration(number).await {
+        Ok(configuration) if configuration.is_confirmed() => Readiness::Ready,
+        Ok(configuration) => match configuration.campaign.and_then(|campaign| campaign.status) {
+            Some(status) => Readiness::Pending(status.to_string()),
+            None => Readiness::Unregistered,
+        },
+        Err(_) => Readiness::Unknown,
+    }
+}
+
+/// Makes the webhook subscription, after clearing away what an earlier attempt or an earlier consent of the same user
+/// left at our address: RingCentral allows a user 20 of them, and two would tell every message twice.
+async fn subscribe(gateway: &Gateway, api: &Api) -> Result<Subscription, Failure> {
+    let address = gateway.config.webhook_address();
+    for old in api.subscriptions().await? {
+        if old.address() == Some(&address) {
+            api.delete_subscription(&old.id).await?;
+        }
+    }
+    let token = Secret::random();
+    let made = api
+        .create_subscription(&NewSubscription {
+            event_filters: EVENT_FILTERS.map(str::to_owned).into(),
+            address,
+            verification_token: Some(token.clone()),
+            expires_in_seconds: u64::try_from(limits::SUBSCRIPTION_SECONDS).ok(),
+        })
+        .await?;
+    let now = gateway.clock.now();
+    let week = now.saturating_add(SignedDuration::from_secs(limits::SUBSCRIPTION_SECONDS)).unwrap_or(now);
+    Ok(Subscription {
+        id: made.id,
+        token_digest: token.digest(),
+        status: made.status.map_or_else(|| "Active".to_owned(), |status| status.to_string()),
+        expires_at: made.expiration_time.unwrap_or(week),
+    })
+}
+
+/// Inbound texts with their content, changes of outbound ones, changes of the extension's numbers.
+const EVENT_FILTERS: [&str; 3] = [
+    "/restapi/v1.0/account/~/extension/~/message-store/instant?type=SMS",
+    "/restapi/v1.0/account/~/extension/~/message-store",
+    "/restapi/v1.0/account/~/extension/~",
+];
+
+/// Finishes set-ups that a callback left undone; one that fails does not stop the others. Gives how many it did.
+pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+    let mut done = 0;
+    for due in gateway.store.overdue_of_all_tenants(crate::store::Lane::Setup).await? {
+        match finish_one(gateway, &due).await {
+            Ok(true) => done += 1,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished")
+            }
+        }
+    }
+    Ok(done)
+}
+
+async fn finish_one(gateway: &Gateway, due: &crate::store::Due) -> Result<bool> {
+    if !gateway.store.take_due(due).await? {
+        return Ok(false);
+    }
+    let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
+        return Ok(false);
+    };
+    match access_token(gateway, &connection).await? {
+        Some(access) => {
+            complete(gateway, &mut connection, &access, Duration::from_millis(limits::SETUP_IN_CALLBACK_MS))
+                .await?;
+        }
+        None => postpone(gateway, &mut connection, "the access token has expired").await?,
+    }
+    Ok(connection.setup.is_done())
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::RingCentral(error) => Self::unavailable("RingCentral", error),
+            Failure::Store(error) => error.into(),
+            Failure::Timeout => Self::unavailable("RingCentral", "no answer in time"),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What is left to do: the sparse index `due` over the table `connections`, one lane for each kind of work.
+//!
+//! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
+//! sweep don't do the same.
+
+use super::item::{self, Row, Writer};
+use super::{Store, StoreError, failure, is_conditional};
+use crate::limits;
+use crate::model::ids::{ConnectionId, TenantId};
+use jiff::{SignedDuration, Timestamp};
+
+/// A kind of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Finish the set-up of a connection.
+    Setup,
+    /// End a session at RingCentral.
+    Revocation,
+}
+
+impl Lane {
+    /// The word in the index.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Revocation => "revocation",
+        }
+    }
+
+    /// How the rows of this lane are called.
+    pub(super) fn row(self, connection: &ConnectionId) -> String {
+        match self {
+            Self::Setup => format!("connection#{connection}"),
+            Self::Revocation => format!("revocation#{connection}"),
+        }
+    }
+}
+
+/// A piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The kind.
+    pub lane: Lane,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Of which connection.
+    pub connection: ConnectionId,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// What is overdue in a lane across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
+    pub async fn overdue_of_all_tenants(&self, lane: Lane) -> Result<Vec<Due>, StoreError> {
+        let answer = self
+            .db
+            .query()
+            .table_name(&self.tables.connections)
+            .index_name("due")
+            .key_condition_expression("due_lane = :lane AND due_at <= :now")
+            .expression_attribute_values(":lane", item::text(lane.as_str()))
+            .expression_attribute_values(":now", item::time(self.clock.now()))
+            .limit(limits::SWEEP_BATCH)
+            .send()
+            .await
+            .map_err(failure)?;
+        answer.items.unwrap_or_default().into_iter().map(|row| read(lane, &Row(row))).collect()
+    }
+
+    /// Takes a piece of work: nobody else finds it for the next two minutes. False if somebody else was faster or it is
+    /// done.
+    pub async fn take_due(&self, due: &Due) -> Result<bool, StoreError> {
+        let until = self.clock.now().saturating_add(SignedDuration::from_mins(2)).unwrap_or(due.at);
+        let key = Writer::keyed([
+            ("tenant", item::text(due.tenant.as_str())),
+            ("item", item::text(due.lane.row(&due.connection))),
+        ]);
+        let taken = self
+            .db
+            .update_item()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key.done()))
+            .update_expression("SET due_at = :until")
+            .condition_expression("due_lane = :lane AND due_at = :seen")
+            .expression_attribute_values(":lane", item::text(due.lane.as_str()))
+            .expression_attribute_values(":seen", item::time(due.at))
+            .expression_attribute_values(":until", item::time(until))
+            .send()
+            .await;
+        match taken {
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(&error) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+}
+
+fn read(lane: Lane, row: &Row) -> Result<Due, StoreError> {
+    let (_, connection) = row.text("item")?.split_once('#').ok_or(StoreError::Damaged("item"))?;
+    Ok(Due {
+        lane,
+        tenant: row.tenant()?,
+        connection: ConnectionId::from_record(connection).ok_or(StoreError::Damaged("item"))?,
+        at: row.time("due_at")?,
+    })
+}

@@ -1,0 +1,170 @@
+//! DynamoDB, one file per thing that is kept.
+//!
+//! Methods speak the product's words, and each is one DynamoDB call or one transaction. Every write states what it
+//! expects; losing a race is a named outcome, not an error. Reads begin with the tenant, or with the digest of a secret
+//! that the caller presented; what crosses tenants says so in its name. Keys and attribute names are known here only.
+
+mod connect_tokens;
+mod connections;
+mod due;
+mod item;
+mod numbers;
+mod revocations;
+mod tenants;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+
+pub use connect_tokens::{Claimed, Started};
+pub use connections::{Claim, NewConnection, Stored};
+pub use due::{Due, Lane};
+pub use numbers::Inventory;
+pub(crate) use tenants::SealedSecret;
+pub use tenants::{Limited, TenantChange};
+
+use crate::clock::Clock;
+use crate::error::Error;
+
+/// Names of the tables.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// Tenants, their apps and keys.
+    pub tenants: String,
+    /// Links and flows.
+    pub connect_tokens: String,
+    /// Connections, numbers, unfinished revocations.
+    pub connections: String,
+    /// Which tenant has which extension.
+    pub extensions: String,
+}
+
+/// Everything that is kept.
+#[derive(Debug, Clone)]
+pub struct Store {
+    db: aws_sdk_dynamodb::Client,
+    tables: Arc<Tables>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why the store could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB does not answer, or refuses at present.
+    #[error("DynamoDB: {code}")]
+    Unavailable {
+        /// Its word for it.
+        code: String,
+        /// True if a write may have been applied all the same.
+        maybe_applied: bool,
+    },
+    /// A record is not as this version of the product writes it.
+    #[error("a record has no readable {0}")]
+    Damaged(&'static str),
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::Unavailable {
+                what: "the store",
+                retry_after: Duration::from_secs(5),
+                source: Some(error.into()),
+            },
+            StoreError::Damaged(_) => Self::internal("the store", error),
+        }
+    }
+}
+
+impl Store {
+    /// A store in these tables.
+    pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
+        Self { db, tables: Arc::new(tables), clock }
+    }
+
+    /// Asks every table for an item that isn't there, for the readiness check.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        let tables = &self.tables;
+        let probe = |table: &str, keys: &[&str]| {
+            let request = self.db.get_item().table_name(table);
+            keys.iter().fold(request, |request, key| request.key(*key, item::text("readiness"))).send()
+        };
+        tokio::try_join!(
+            probe(&tables.tenants, &["tenant", "item"]),
+            probe(&tables.connect_tokens, &["id"]),
+            probe(&tables.connections, &["tenant", "item"]),
+            probe(&tables.extensions, &["extension"]),
+        )
+        .map(|_| ())
+        .map_err(failure)
+    }
+
+    /// A transaction. `Ok(Err(reasons))` if a condition did not hold, with one reason per item, in order; conflicts with
+    /// other transactions are repeated a few times.
+    async fn transact(
+        &self,
+        items: Vec<TransactWriteItem>,
+    ) -> Result<Result<(), Vec<CancellationReason>>, StoreError> {
+        // The same token makes the SDK's own retries recognisable as one transaction.
+        let token = crate::model::secret::Secret::random().expose()[..32].to_owned();
+        for attempt in 0_u64.. {
+            let request = self.db.transact_write_items().set_transact_items(Some(items.clone()));
+            let Err(error) = request.client_request_token(format!("{token}{attempt}")).send().await else {
+                return Ok(Ok(()));
+            };
+            let reasons = match &error {
+                SdkError::ServiceError(service) => match service.err() {
+                    TransactWriteItemsError::TransactionCanceledException(canceled) => {
+                        canceled.cancellation_reasons()
+                    }
+                    _ => return Err(failure(error)),
+                },
+                _ => return Err(failure(error)),
+            };
+            let codes: Vec<_> = reasons.iter().filter_map(CancellationReason::code).collect();
+            if codes.contains(&"ConditionalCheckFailed") {
+                return Ok(Err(reasons.to_vec()));
+            }
+            if attempt == TRANSACTION_ATTEMPTS || !codes.contains(&"TransactionConflict") {
+                return Err(failure(error));
+            }
+            tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
+        }
+        unreachable!("the loop ends by returning")
+    }
+}
+
+/// How often a transaction that conflicts with another is repeated.
+const TRANSACTION_ATTEMPTS: u64 = 5;
+
+/// True if the reason at a place says that its condition did not hold.
+fn failed(reasons: &[CancellationReason], at: usize) -> bool {
+    reasons.get(at).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
+}
+
+/// An SDK error by what it means. Its code alone is kept: texts may repeat what was sent.
+fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
+    let (code, maybe_applied) = match &error {
+        SdkError::ServiceError(service) => {
+            (service.err().code().unwrap_or("unknown").to_owned(), service.raw().status().is_server_error())
+        }
+        SdkError::DispatchFailure(dispatch) => ("no answer".to_owned(), !dispatch.is_user()),
+        SdkError::TimeoutError(_) => ("no answer in time".to_owned(), true),
+        SdkError::ResponseError(_) => ("unreadable answer".to_owned(), true),
+        _ => ("the request could not be built".to_owned(), false),
+    };
+    StoreError::Unavailable { code, maybe_applied }
+}
+
+/// True if a single write was refused because its condition did not hold.
+fn is_conditional<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+/// A builder of the SDK that lacks nothing.
+fn complete<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> T {
+    built.expect("every required member was set")
+}

@@ -1,0 +1,195 @@
+//! Numbers, in the table `connections`: items `number#<E.164>` for those that a connected extension can text with, and
+//! `account-number#<account>#<E.164>` for what the account-wide list tells of all.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
+
+use super::connections::read_connection;
+use super::item::{self, Item, Row, Writer};
+use super::{Store, StoreError, complete, failure};
+use crate::model::connection::Connection;
+use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::number::{AccountNumber, Number, Readiness};
+use crate::model::phone::E164;
+
+/// A tenant's connections with their numbers.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// The connections, the earliest first.
+    pub connections: Vec<Connection>,
+    /// What they can text with.
+    pub numbers: Vec<Number>,
+    /// What else their accounts have, connected extensions' numbers included.
+    pub account_numbers: Vec<AccountNumber>,
+}
+
+impl Store {
+    /// Everything that a tenant has connected, in one query.
+    pub async fn inventory(&self, tenant: &TenantId) -> Result<Inventory, StoreError> {
+        let mut inventory = Inventory::default();
+        for row in self.all_rows(tenant).await? {
+            match row.text("item")?.split_once('#').map(|(kind, _)| kind) {
+                Some("connection") => inventory.connections.push(read_connection(&row)?),
+                Some("number") => inventory.numbers.push(read_number(&row)?),
+                Some("account-number") => inventory.account_numbers.push(read_account_number(&row)?),
+                _ => {}
+            }
+        }
+        inventory
+            .connections
+            .sort_by(|a, b| (a.connected_at, &a.extension).cmp(&(b.connected_at, &b.extension)));
+        Ok(inventory)
+    }
+
+    /// Makes a list the numbers of an extension; those that it had and that aren't in the list go.
+    pub async fn replace_numbers(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        numbers: &[Number],
+    ) -> Result<(), StoreError> {
+        let items: Vec<Item> = numbers.iter().map(|number| number_item(tenant, number)).collect();
+        let rows = self.rows(tenant, "number#").await?;
+        let old =
+            rows.into_iter().filter(|row| row.maybe_text("extension").as_deref() == Some(extension.as_str()));
+        self.replace(old, items).await
+    }
+
+    /// Makes a list the numbers of an account; those that it had and that aren't in the list go.
+    pub async fn replace_account_numbers(
+        &self,
+        tenant: &TenantId,
+        account: &str,
+        numbers: &[AccountNumber],
+    ) -> Result<(), StoreError> {
+        let items: Vec<Item> = numbers.iter().map(|number| account_number_item(tenant, number)).collect();
+        let old = self.rows(tenant, &format!("account-number#{account}#")).await?;
+        self.replace(old.into_iter(), items).await
+    }
+
+    async fn replace(&self, old: impl Iterator<Item = Row>, new: Vec<Item>) -> Result<(), StoreError> {
+        let kept: HashSet<String> = new.iter().filter_map(|item| item["item"].as_s().ok().cloned()).collect();
+        let mut writes = Vec::new();
+        for row in old {
+            if !kept.contains(row.text("item")?) {
+                let key = Writer::keyed(["tenant", "item"].map(|name| (name, row.0[name].clone())));
+                let delete = DeleteRequest::builder().set_key(Some(key.done()));
+                writes.push(WriteRequest::builder().delete_request(complete(delete.build())).build());
+            }
+        }
+        for item in new {
+            let put = PutRequest::builder().set_item(Some(item));
+            writes.push(WriteRequest::builder().put_request(complete(put.build())).build());
+        }
+        for chunk in writes.chunks(25) {
+            self.write_batch(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for attempt in 0..6_u32 {
+            let request = self.db.batch_write_item().request_items(&self.tables.connections, writes);
+            let answer = request.send().await.map_err(failure)?;
+            writes = answer
+                .unprocessed_items
+                .unwrap_or_default()
+                .remove(&self.tables.connections)
+                .unwrap_or_default();
+            if writes.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+        }
+        Err(StoreError::Unavailable { code: "unprocessed items".into(), maybe_applied: true })
+    }
+
+    async fn all_rows(&self, tenant: &TenantId) -> Result<Vec<Row>, StoreError> {
+        // Every name that is no revocation sorts before "r": one range, and no sealed refresh token is read for a list.
+        let mut rows = Vec::new();
+        let mut from = None;
+        loop {
+            let answer = self
+                .db
+                .query()
+                .table_name(&self.tables.connections)
+                .consistent_read(true)
+                .key_condition_expression("tenant = :tenant AND #item < :end")
+                .expression_attribute_names("#item", "item")
+                .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+                .expression_attribute_values(":end", item::text("revocation#"))
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(failure)?;
+            rows.extend(answer.items.unwrap_or_default().into_iter().map(Row));
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(rows);
+            }
+        }
+    }
+}
+
+fn number_item(tenant: &TenantId, number: &Number) -> Item {
+    let readiness = match &number.readiness {
+        Readiness::Pending(status) => format!("pending:{status}"),
+        other => other.as_str().to_owned(),
+    };
+    Writer::keyed([
+        ("tenant", item::text(tenant.as_str())),
+        ("item", item::text(format!("number#{}", number.number))),
+    ])
+    .set("number_id", item::text(&number.id))
+    .set("extension", item::text(number.extension.as_str()))
+    .set("features", item::texts(&number.features))
+    .maybe("usage", number.usage.as_ref().map(item::text))
+    .maybe("label", number.label.as_ref().map(item::text))
+    .set("readiness", item::text(readiness))
+    .done()
+}
+
+fn read_number(row: &Row) -> Result<Number, StoreError> {
+    let number = row.text("item")?.strip_prefix("number#").and_then(E164::parse);
+    Ok(Number {
+        number: number.ok_or(StoreError::Damaged("item"))?,
+        id: row.text("number_id")?.to_owned(),
+        extension: row.extension()?,
+        features: row.texts("features"),
+        usage: row.maybe_text("usage"),
+        label: row.maybe_text("label"),
+        readiness: match row.text("readiness")? {
+            "ready" => Readiness::Ready,
+            "unregistered" => Readiness::Unregistered,
+            other => other
+                .strip_prefix("pending:")
+                .map_or(Readiness::Unknown, |s| Readiness::Pending(s.to_owned())),
+        },
+    })
+}
+
+fn account_number_item(tenant: &TenantId, number: &AccountNumber) -> Item {
+    Writer::keyed([
+        ("tenant", item::text(tenant.as_str())),
+        ("item", item::text(format!("account-number#{}#{}", number.account, number.number))),
+    ])
+    .maybe("extension", number.extension.as_ref().map(|extension| item::text(extension.as_str())))
+    .maybe("extension_name", number.extension_name.as_ref().map(item::text))
+    .maybe("usage", number.usage.as_ref().map(item::text))
+    .done()
+}
+
+fn read_account_number(row: &Row) -> Result<AccountNumber, StoreError> {
+    let mut name = row.text("item")?.splitn(3, '#').skip(1);
+    let account = name.next().ok_or(StoreError::Damaged("item"))?;
+    let number = name.next().and_then(E164::parse).ok_or(StoreError::Damaged("item"))?;
+    Ok(AccountNumber {
+        number,
+        account: account.to_owned(),
+        extension: row.maybe_text("extension").as_deref().and_then(ExtensionId::parse),
+        extension_name: row.maybe_text("extension_name"),
+        usage: row.maybe_text("usage"),
+    })
+}

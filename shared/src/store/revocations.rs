@@ -1,0 +1,107 @@
+//! Sessions at RingCentral that have to be ended: items `revocation#<connection>` in the table `connections`. They
+//! outlive the connection until RingCentral has confirmed, so that no pair of tokens survives a disconnect unnoticed.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use jiff::{SignedDuration, Timestamp};
+
+use super::due::Lane;
+use super::item::{self, Item, Row, Writer};
+use super::{Store, StoreError, complete, failure, is_conditional};
+use crate::limits;
+use crate::model::connection::Revocation;
+use crate::model::ids::{ConnectionId, TenantId};
+
+impl Store {
+    /// Remembers that a session has to be ended.
+    pub async fn create_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let item = self.revocation_item(revocation);
+        let put = self.db.put_item().table_name(&self.tables.connections).set_item(Some(item));
+        put.send().await.map(|_| ()).map_err(failure)
+    }
+
+    /// A session that has to be ended.
+    pub async fn revocation(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+    ) -> Result<Option<Revocation>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
+        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
+        row.map(|row| read(&row)).transpose()
+    }
+
+    /// Forgets a revocation, sealed tokens and keys included: RingCentral has ended the session, or it was tried often
+    /// enough.
+    pub async fn finish_revocation(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(), StoreError> {
+        let delete =
+            self.db.delete_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
+        delete.send().await.map(|_| ()).map_err(failure)
+    }
+
+    /// Notes a failed attempt and when to try again.
+    pub async fn postpone_revocation(
+        &self,
+        revocation: &Revocation,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key(&revocation.tenant, &revocation.connection)))
+            .update_expression("SET due_at = :until, attempts = :attempts")
+            .condition_expression("attribute_exists(tenant)")
+            .expression_attribute_values(":until", item::time(until))
+            .expression_attribute_values(":attempts", item::number(revocation.attempts + 1));
+        match update.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if is_conditional(&error) => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// The same as [`Store::create_revocation`], as a part of a transaction.
+    pub(super) fn put_revocation_item(&self, revocation: &Revocation) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.tables.connections)
+            .set_item(Some(self.revocation_item(revocation)));
+        TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    fn revocation_item(&self, revocation: &Revocation) -> Item {
+        let now = self.clock.now();
+        let after = |seconds| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+        Writer(key(&revocation.tenant, &revocation.connection))
+            .set("connection", item::text(revocation.connection.as_str()))
+            .set("extension", item::text(revocation.extension.as_str()))
+            .set("issuer", item::text(&revocation.issuer))
+            .set("generation", item::number(revocation.generation))
+            .sealed("access", &revocation.access)
+            .sealed("refresh", &revocation.refresh)
+            .maybe("subscription", revocation.subscription.as_ref().map(item::text))
+            .set("attempts", item::number(revocation.attempts))
+            .set("due_lane", item::text(Lane::Revocation.as_str()))
+            .set("due_at", item::time(after(limits::REVOCATION_RETRY_SECONDS[0])))
+            .set("ttl", item::ttl(after(limits::REVOCATION_KEPT_SECONDS)))
+            .done()
+    }
+}
+
+fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
+    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(Lane::Revocation.row(id)))])
+        .done()
+}
+
+fn read(row: &Row) -> Result<Revocation, StoreError> {
+    Ok(Revocation {
+        tenant: row.tenant()?,
+        connection: row.connection()?,
+        extension: row.extension()?,
+        issuer: row.text("issuer")?.to_owned(),
+        generation: row.number("generation")?,
+        access: row.access()?,
+        refresh: row.refresh()?,
+        subscription: row.maybe_text("subscription"),
+        attempts: row.number("attempts")?,
+    })
+}

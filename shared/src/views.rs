@@ -1,0 +1,206 @@
+//! What the API shows of connections and numbers: the contract's field names.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::model::connection::{Connection, Setup};
+use crate::model::ids::ExtensionId;
+use crate::model::number::{AccountNumber, Features, Number, Readiness};
+use crate::store::Inventory;
+
+/// A moment as the contract writes it: ISO 8601, UTC, milliseconds, `Z`.
+pub fn iso(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+fn as_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&iso(*time))
+}
+
+/// `GET /v1/rc/status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    connected: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rc_account_id: Option<Option<String>>,
+}
+
+impl Status {
+    /// Connected while one extension can be used; the details are those of the one that was connected first.
+    pub fn of(connections: &[Connection]) -> Self {
+        let usable = connections.iter().find(|connection| connection.status.is_connected());
+        Self {
+            connected: usable.is_some(),
+            expires_at: usable.map(|connection| iso(connection.access.expires_at)),
+            rc_account_id: usable.map(|connection| connection.identity.account.clone()),
+        }
+    }
+}
+
+/// `GET /v1/rc/extensions`.
+#[derive(Debug, Serialize)]
+pub struct Extensions<'a> {
+    extensions: Vec<ExtensionView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExtensionView<'a> {
+    extension_id: &'a str,
+    rc_account_id: Option<&'a str>,
+    #[serde(serialize_with = "as_iso")]
+    connected_at: Timestamp,
+    status: &'static str,
+    name: Option<&'a str>,
+    extension_number: Option<&'a str>,
+    numbers: Vec<&'a str>,
+    last_error: Option<&'a str>,
+    subscription: Option<SubscriptionView<'a>>,
+    setup: SetupView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionView<'a> {
+    status: &'a str,
+    #[serde(serialize_with = "as_iso")]
+    expires_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SetupView<'a> {
+    complete: bool,
+    identity: &'a str,
+    numbers: &'a str,
+    subscription: &'a str,
+}
+
+impl<'a> Extensions<'a> {
+    /// All of an inventory's.
+    pub fn of(inventory: &'a Inventory) -> Self {
+        let view = |connection: &'a Connection| ExtensionView {
+            extension_id: connection.extension.as_str(),
+            rc_account_id: connection.identity.account.as_deref(),
+            connected_at: connection.connected_at,
+            status: connection.status.as_str(),
+            name: connection.identity.name.as_deref(),
+            extension_number: connection.identity.extension_number.as_deref(),
+            numbers: numbers_of(inventory, &connection.extension)
+                .map(|number| number.number.as_str())
+                .collect(),
+            last_error: last_error(&connection.setup),
+            subscription: connection.subscription.as_ref().map(|subscription| SubscriptionView {
+                status: &subscription.status,
+                expires_at: subscription.expires_at,
+            }),
+            setup: SetupView {
+                complete: connection.setup.is_done(),
+                identity: connection.setup.identity.as_str(),
+                numbers: connection.setup.numbers.as_str(),
+                subscription: connection.setup.subscription.as_str(),
+            },
+        };
+        Self { extensions: inventory.connections.iter().map(view).collect() }
+    }
+}
+
+fn numbers_of<'a>(inventory: &'a Inventory, extension: &'a ExtensionId) -> impl Iterator<Item = &'a Number> {
+    inventory.numbers.iter().filter(move |number| number.extension == *extension)
+}
+
+fn last_error(setup: &Setup) -> Option<&str> {
+    [&setup.identity, &setup.numbers, &setup.subscription].into_iter().find_map(|part| part.error())
+}
+
+/// `GET /v1/rc/numbers`.
+#[derive(Debug, Serialize)]
+pub struct Numbers<'a> {
+    numbers: Vec<NumberView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NumberView<'a> {
+    phone_number: &'a str,
+    extension_id: Option<&'a str>,
+    extension_name: Option<&'a str>,
+    /// False for a number of the account whose extension has not connected: nobody can text with it here.
+    connected: bool,
+    usage_type: Option<&'a str>,
+    label: Option<&'a str>,
+    features: Option<FeaturesView>,
+    ten_dlc: TenDlcView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct FeaturesView {
+    sms: bool,
+    mms: bool,
+    a2p: bool,
+    international: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct TenDlcView<'a> {
+    readiness: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+}
+
+impl<'a> Numbers<'a> {
+    /// The numbers of connected extensions, then the accounts' others.
+    pub fn of(inventory: &'a Inventory) -> Self {
+        let connected: HashMap<&ExtensionId, &Connection> =
+            inventory.connections.iter().map(|connection| (&connection.extension, connection)).collect();
+        let own = inventory.numbers.iter().filter_map(|number| {
+            let connection = connected.get(&number.extension)?;
+            Some(of_connected(number, connection))
+        });
+        let accounts: Vec<_> =
+            inventory.connections.iter().filter_map(|c| c.identity.account.as_deref()).collect();
+        let others = inventory.account_numbers.iter().filter(|number| {
+            let is_connected =
+                number.extension.as_ref().is_some_and(|extension| connected.contains_key(extension));
+            let is_listed = inventory.numbers.iter().any(|own| own.number == number.number);
+            accounts.contains(&number.account.as_str()) && !is_connected && !is_listed
+        });
+        Self { numbers: own.chain(others.map(of_account)).collect() }
+    }
+}
+
+fn of_connected<'a>(number: &'a Number, connection: &'a Connection) -> NumberView<'a> {
+    let Features { sms, mms, a2p, international } = Features::of(&number.features);
+    let status = match &number.readiness {
+        Readiness::Pending(status) => Some(status.as_str()),
+        Readiness::Ready | Readiness::Unregistered | Readiness::Unknown => None,
+    };
+    NumberView {
+        phone_number: number.number.as_str(),
+        extension_id: Some(number.extension.as_str()),
+        extension_name: connection.identity.name.as_deref(),
+        connected: true,
+        usage_type: number.usage.as_deref(),
+        label: number.label.as_deref(),
+        features: Some(FeaturesView { sms, mms, a2p, international }),
+        ten_dlc: TenDlcView { readiness: number.readiness.as_str(), status },
+    }
+}
+
+fn of_account(number: &AccountNumber) -> NumberView<'_> {
+    NumberView {
+        phone_number: number.number.as_str(),
+        extension_id: number.extension.as_ref().map(ExtensionId::as_str),
+        extension_name: number.extension_name.as_deref(),
+        connected: false,
+        usage_type: number.usage.as_deref(),
+        label: None,
+        features: None,
+        ten_dlc: TenDlcView { readiness: Readiness::Unknown.as_str(), status: None },
+    }
+}
