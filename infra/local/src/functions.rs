@@ -9,7 +9,7 @@ use crate::runtime_api::Invocation;
 use crate::template::{Function, Template};
 use bytes::Bytes;
 use jiff::SignedDuration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,8 @@ const SETTLING_TIME: Duration = Duration::from_millis(50);
 pub struct Settings {
     /// The folder with the binaries.
     pub binaries: PathBuf,
+    /// Functions whose code does not build; an old binary of theirs must not answer.
+    pub unbuilt: BTreeSet<String>,
     /// Address of the AWS endpoints.
     pub aws_url: String,
     /// The clock of the stack.

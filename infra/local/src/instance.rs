@@ -6,7 +6,7 @@ use crate::logs::Logs;
 use crate::names;
 use crate::runtime_api::{Invocation, RuntimeApi, Said};
 use crate::template::Function;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -106,6 +106,9 @@ impl Instance {
         generation: u64,
         logs: &Logs,
     ) -> Result<Self> {
+        if settings.unbuilt.contains(&function.binary) {
+            bail!("{} does not build; its compiler error was shown at the start", function.binary);
+        }
         let binary = settings.binaries.join(&function.binary);
         let api = RuntimeApi::start().await?;
         let mut command = Command::new(&binary);

@@ -19,8 +19,12 @@
 
 pub mod aws;
 pub mod bootstrap;
+pub mod browser;
+pub mod build;
+pub mod cli;
 pub mod clock;
 pub mod data;
+pub mod demo;
 pub mod event;
 pub mod functions;
 pub mod gateway;

@@ -1,6 +1,6 @@
 //! How to start a stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Default ports of gateway, simulator and AWS endpoints.
@@ -38,6 +38,8 @@ pub struct Options {
     pub template: PathBuf,
     /// The folder with the function binaries.
     pub binaries: PathBuf,
+    /// Functions whose code does not build.
+    pub unbuilt: BTreeSet<String>,
     /// Values for parameters of the template, over those that the runner sets.
     pub parameters: BTreeMap<String, String>,
     /// Runs the AWS endpoints, and the simulator only if that is asked for too.
@@ -61,6 +63,7 @@ impl Options {
             data: Data::Memory,
             template: root.join("template.yaml"),
             binaries: root.join("target/debug"),
+            unbuilt: BTreeSet::new(),
             parameters: BTreeMap::new(),
             aws_only: false,
             sim_only: false,

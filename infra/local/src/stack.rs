@@ -155,7 +155,12 @@ impl Stack {
             info.operator_key = operator_key(&running, &template);
             info.aws = Some(aws_url.clone());
             if options.runs_gateway() {
-                let settings = Settings { binaries: options.binaries.clone(), aws_url, clock };
+                let settings = Settings {
+                    binaries: options.binaries.clone(),
+                    unbuilt: options.unbuilt.clone(),
+                    aws_url,
+                    clock,
+                };
                 let functions = Functions::new(&template, settings, logs);
                 let _ = running.functions.set(functions.clone());
                 parts.functions = Some(functions);

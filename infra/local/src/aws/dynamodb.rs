@@ -137,27 +137,24 @@ impl DynamoDb {
 
     /// Makes the table, or checks that the one of the data folder is still what the template says.
     async fn ensure(&self, table: &Table) -> Result<()> {
-        let described = match self.call("DescribeTable", &json!({ "TableName": table.name })).await {
-            Ok(described) => described,
-            Err(_) => {
-                self.call("CreateTable", &table.create).await?;
-                return match &table.ttl_attribute {
-                    Some(attribute) => {
-                        let setting = json!({
-                            "TableName": table.name,
-                            "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
-                        });
-                        self.call("UpdateTimeToLive", &setting).await.map(|_| ())
-                    }
-                    None => Ok(()),
-                };
-            }
+        let Ok(described) = self.call("DescribeTable", &json!({ "TableName": table.name })).await else {
+            return self.create(table).await;
         };
         if shape(&described["Table"]) == shape(&table.create) {
             Ok(())
         } else {
             bail!("its keys or indexes in the template have changed since it was made")
         }
+    }
+
+    async fn create(&self, table: &Table) -> Result<()> {
+        self.call("CreateTable", &table.create).await?;
+        let Some(attribute) = &table.ttl_attribute else { return Ok(()) };
+        let setting = json!({
+            "TableName": table.name,
+            "TimeToLiveSpecification": { "AttributeName": attribute, "Enabled": true },
+        });
+        self.call("UpdateTimeToLive", &setting).await.map(|_| ())
     }
 
     /// Calls the engine with JSON.

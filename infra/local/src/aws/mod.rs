@@ -151,11 +151,12 @@ impl Aws {
     async fn perform(&self, request: &Request) -> Answer {
         let result = match request.service {
             Service::DynamoDb => self.dynamodb.answer(request).await,
-            Service::Kms => self.kms.answer(&request.operation, &request.input).map(ok),
-            Service::SecretsManager => {
-                self.secrets.answer(&request.operation, &request.input, self.clock.now()).map(ok)
-            }
-            Service::Scheduler => self.scheduler.answer(request, self.clock.now()).map(ok),
+            Service::Kms => self.kms.answer(&request.operation, &request.input).map(|value| ok(&value)),
+            Service::SecretsManager => self
+                .secrets
+                .answer(&request.operation, &request.input, self.clock.now())
+                .map(|value| ok(&value)),
+            Service::Scheduler => self.scheduler.answer(request, self.clock.now()).map(|value| ok(&value)),
             Service::Lambda => match self.functions.get() {
                 Some(functions) => self.lambda.answer(request, functions, self.clock.now()).await,
                 None => Err(Refusal::with_status(404, "ResourceNotFoundException", "no functions run here")),
@@ -202,6 +203,6 @@ impl Aws {
     }
 }
 
-fn ok(value: Value) -> Answer {
-    amazon_json(StatusCode::OK, &value)
+fn ok(value: &Value) -> Answer {
+    amazon_json(StatusCode::OK, value)
 }

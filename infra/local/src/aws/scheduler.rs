@@ -139,17 +139,16 @@ impl Scheduler {
                 if !state.groups.contains(&group) {
                     return Err(no_group(&group));
                 }
-                if state.schedules.contains_key(&key) {
-                    let token = &state.schedules[&key].input["ClientToken"];
-                    if token.is_null() || *token != input["ClientToken"] {
-                        return Err(Refusal::with_status(
-                            409,
-                            "ConflictException",
-                            format!("Schedule {name} already exists."),
-                        ));
+                match state.schedules.get(&key) {
+                    // The same request again is answered as the first one was.
+                    Some(earlier) if repeats(&earlier.input, input) => {}
+                    Some(_) => {
+                        let message = format!("Schedule {name} already exists.");
+                        return Err(Refusal::with_status(409, "ConflictException", message));
                     }
-                } else {
-                    state.schedules.insert(key, plan(input.clone(), now, now)?);
+                    None => {
+                        state.schedules.insert(key, plan(input.clone(), now, now)?);
+                    }
                 }
                 json!({ "ScheduleArn": names::arn("scheduler", &format!("schedule/{group}/{name}")) })
             }
@@ -262,6 +261,10 @@ impl Scheduler {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn repeats(earlier: &Value, input: &Value) -> bool {
+    !input["ClientToken"].is_null() && earlier["ClientToken"] == input["ClientToken"]
 }
 
 fn take(state: &mut State, key: &str, now: Timestamp) -> Option<Due> {

@@ -180,7 +180,7 @@ impl Template {
         match kind {
             Type::Function => self.functions.push(functions::function(scope, id, resource, globals, roles)?),
             Type::Table => {
-                self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?))
+                self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?));
             }
             Type::Key => self.keys.push(Key {
                 id: names::key_id(id),
@@ -194,7 +194,7 @@ impl Template {
             }
             Type::Secret => self.secrets.push(secret(scope, id, resource, &properties()?)?),
             Type::Queue => {
-                self.queues.push(queue(&resources::name(scope, id, resource, "QueueName")?, &properties()?))
+                self.queues.push(queue(&resources::name(scope, id, resource, "QueueName")?, &properties()?));
             }
             Type::ScheduleGroup => self.schedule_groups.push(resources::name(scope, id, resource, "Name")?),
             Type::Schedule => {
