@@ -2,38 +2,56 @@
 
 use anyhow::Result;
 use serde_json::Value;
+use simulator::{Options, Simulator};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 
+/// Where RingCentral sends browsers back to, below the gateway's address.
+const CALLBACK: &str = "/v1/rc/callback";
+
 /// A running simulator.
+#[derive(Debug)]
 pub struct RingCentral {
-    _listener: TcpListener,
+    simulator: Simulator,
 }
 
 impl RingCentral {
-    /// Starts it; `gateway` is where its seed app may send browsers back to.
-    #[expect(clippy::unused_async, reason = "starting the real one waits")]
+    /// Starts it; its seed app may send browsers back to the callback of `gateway`.
     pub async fn start(
         listener: TcpListener,
-        _url: &str,
-        _gateway: &str,
-        _data: Option<PathBuf>,
+        url: &str,
+        gateway: &str,
+        data: Option<PathBuf>,
     ) -> Result<Self> {
-        Ok(Self { _listener: listener })
+        let options = Options {
+            listener,
+            public_url: url.to_owned(),
+            redirect_uris: vec![format!("{gateway}{CALLBACK}")],
+            data: data.map(|folder| folder.join("simulator")),
+        };
+        Ok(Self { simulator: Simulator::start(options).await? })
     }
 
     /// The `rc` object of stack.json.
-    #[must_use]
-    pub fn seed(&self) -> Value {
-        serde_json::json!({ "clientId": "local", "clientSecret": "local", "users": [] })
+    pub fn seed(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self.simulator.seed())?)
     }
 
-    /// Moves its clock to this many seconds ahead of real time.
-    pub fn move_clock_to(&self, _offset_seconds: i64) {}
+    /// Moves its clock to this many seconds ahead of real time; a clock never goes back.
+    pub fn move_clock_to(&self, offset_seconds: i64) {
+        let behind = offset_seconds - self.simulator.clock_offset();
+        if behind > 0 {
+            self.simulator.advance(behind);
+        }
+    }
+
+    /// Moves its clock forward.
+    pub fn advance(&self, seconds: i64) {
+        self.simulator.advance(seconds);
+    }
 
     /// Stops it and writes its state.
-    #[expect(clippy::unused_async, reason = "stopping the real one waits")]
     pub async fn stop(self) -> Result<()> {
-        Ok(())
+        self.simulator.stop().await
     }
 }

@@ -131,7 +131,7 @@ impl Stack {
                     .await
                     .map_err(|error| data::not_restored(path, &error))?;
             started.move_clock_to(clock.offset_seconds());
-            info.rc = started.seed();
+            info.rc = started.seed()?;
             info.ringcentral = Some(simulator_url.clone());
             let _ = running_simulator.set(started);
         }
@@ -301,7 +301,7 @@ impl Parts {
             functions.restart();
         }
         if let Some(simulator) = self.simulator.get() {
-            simulator.move_clock_to(self.clock.offset_seconds());
+            simulator.advance(seconds);
         }
         let mut fired = Vec::new();
         if let Some(aws) = &self.aws {

@@ -1,8 +1,11 @@
 //! How the local stack behaves, seen from outside: over HTTP, with a real function binary.
 
-#![expect(clippy::disallowed_methods, reason = "tests of a server on this machine")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod data;
+mod engines;
 mod faults;
 mod gateway;
+mod schedules;
+mod template;
 mod world;
