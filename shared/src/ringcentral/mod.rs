@@ -13,6 +13,8 @@ pub mod limiter;
 mod messages;
 mod numbers;
 pub mod oauth;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod open_enum;
 mod paging;
 mod server;
