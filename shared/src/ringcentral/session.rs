@@ -79,11 +79,24 @@ pub(crate) struct Keeper {
     flight: tokio::sync::Mutex<()>,
 }
 
+/// Where tokens come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The token endpoint, just now.
+    Issued,
+    /// The caller.
+    Given,
+    /// The store.
+    Found,
+}
+
 #[derive(Default)]
 struct State {
     current: Option<Arc<TokenSet>>,
-    /// When `current` came into use here.
-    since: Option<Instant>,
+    /// When `current` was issued, if this session saw it.
+    issued: Option<Instant>,
+    /// Renew `current` when less than this is left.
+    margin: SignedDuration,
     /// Tokens that RingCentral has issued and the store has not taken yet, and what they shall replace.
     unsaved: Option<(Option<Arc<TokenSet>>, TokenSet)>,
     /// How many renewals have ended; tells those who waited that theirs is over.
@@ -212,7 +225,7 @@ impl Session {
         while let Replaced::Moved(stored) = store.replace(expected.as_ref(), &tokens).await.map_err(failed)? {
             expected = stored;
         }
-        keeper.take(tokens, true);
+        keeper.take(tokens, Origin::Given);
         Ok(())
     }
 
@@ -337,7 +350,7 @@ impl Keeper {
             return Ok(Some(tokens));
         }
         let (new, failed) = self.locked(|state| {
-            let new = state.since.is_some_and(|since| since.elapsed() < NEW_TOKEN);
+            let new = state.issued.is_some_and(|issued| issued.elapsed() < NEW_TOKEN);
             let quiet = |failure: &&Failure| state.ended != seen || failure.quiet_until > Instant::now();
             (new, state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone()))
         });
@@ -358,7 +371,7 @@ impl Keeper {
     }
 
     fn fresh(&self, tokens: &TokenSet) -> bool {
-        tokens.is_fresh(self.setup.client.now(), self.setup.margin)
+        tokens.is_fresh(self.setup.client.now(), self.locked(|state| state.margin))
     }
 
     fn ready(&self) -> Option<Arc<TokenSet>> {
@@ -385,16 +398,23 @@ impl Keeper {
     }
 
     /// Begins to use tokens that are stored.
-    fn take(&self, tokens: TokenSet, new: bool) -> Arc<TokenSet> {
+    fn take(&self, tokens: TokenSet, origin: Origin) -> Arc<TokenSet> {
         let tokens = Arc::new(tokens);
-        if new {
+        // A margin longer than the life of a token would renew it with every call.
+        let half_life = tokens.expires_at.duration_since(self.setup.client.now()) / 2;
+        let margin = match origin {
+            Origin::Issued => self.setup.margin.min(half_life),
+            Origin::Given | Origin::Found => self.setup.margin,
+        };
+        if origin != Origin::Found {
             for observer in &self.setup.observers {
                 observer(&tokens);
             }
         }
         self.locked(|state| {
             state.current = Some(Arc::clone(&tokens));
-            state.since = new.then(Instant::now);
+            state.issued = (origin == Origin::Issued).then(Instant::now);
+            state.margin = margin;
             state.unsaved = None;
             state.failure = None;
         });
@@ -407,7 +427,7 @@ impl Keeper {
         let current = self.locked(|state| state.current.clone());
         Ok(match stored {
             Some(stored) if same(Some(&stored), current.as_deref()) => current,
-            Some(stored) => Some(self.take(stored, false)),
+            Some(stored) => Some(self.take(stored, Origin::Found)),
             None => None,
         })
     }
@@ -519,9 +539,9 @@ impl Keeper {
         self.locked(|state| state.unsaved = Some((previous.clone(), next.clone())));
         let replaced = self.setup.store.replace(previous.as_deref(), &next).await;
         match replaced.map_err(|cause| Error::store("refresh", cause))? {
-            Replaced::Stored => Ok(self.take(next, true)),
+            Replaced::Stored => Ok(self.take(next, Origin::Issued)),
             // What this very call stored before it was dropped, or what another process stored.
-            Replaced::Moved(Some(other)) => Ok(self.take(other, true)),
+            Replaced::Moved(Some(other)) => Ok(self.take(other, Origin::Issued)),
             Replaced::Moved(None) => {
                 self.locked(|state| *state = State { ended: state.ended, ..State::default() });
                 // Signed out meanwhile: these tokens are nobody's, and must not live on. Best effort.

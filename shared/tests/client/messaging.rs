@@ -1,0 +1,1 @@
+//! SMS, MMS, the message store, sync and consents.

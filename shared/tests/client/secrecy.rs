@@ -1,0 +1,1 @@
+//! No token, secret, code or password in any error or log.

@@ -1,0 +1,136 @@
+//! A simulator with an app, users, and one clock for both sides.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use shared::clock::{Clock, ManualClock, SystemClock};
+use shared::ringcentral::oauth::TokenOptions;
+use shared::ringcentral::{AppCredentials, Client, Session, TokenSet};
+use simulator::{Options, Seed, SeedUser, Simulator};
+
+/// The redirect URI that the app is registered with.
+pub const REDIRECT: &str = "http://localhost/callback";
+
+/// A running simulator.
+pub struct Rc {
+    pub simulator: Simulator,
+    pub seed: Seed,
+    pub clock: ManualClock,
+    http: reqwest::Client,
+}
+
+impl Rc {
+    /// Starts one, without rate limits unless a test switches them on.
+    pub async fn start() -> Self {
+        let listener = simulator::listen(0).await.expect("a free port");
+        let options = Options {
+            public_url: simulator::public_url(&listener).expect("an address"),
+            listener,
+            redirect_uris: vec![REDIRECT.to_owned()],
+            data: None,
+        };
+        let simulator = Simulator::start(options).await.expect("a simulator");
+        let seed = simulator.seed();
+        let clock = ManualClock::new(SystemClock::default().now());
+        let http = reqwest::Client::builder().build().expect("an HTTP client");
+        let rc = Self { simulator, seed, clock, http };
+        rc.settings(json!({"rateLimits": {"enabled": false}})).await;
+        rc
+    }
+
+    /// The confidential seed app.
+    pub fn client(&self) -> Client {
+        let app = AppCredentials::confidential(&self.seed.client_id, self.seed.client_secret.as_str());
+        self.client_as(app)
+    }
+
+    /// The public seed app.
+    pub fn public_client(&self) -> Client {
+        self.client_as(AppCredentials::public(&self.seed.public_client_id))
+    }
+
+    pub fn client_as(&self, app: AppCredentials) -> Client {
+        let clock = Arc::new(self.clock.clone());
+        let builder = Client::builder(self.simulator.url(), app).redirect_uri(REDIRECT).clock(clock);
+        builder.build().expect("a client")
+    }
+
+    /// The user with this short number in the first account.
+    pub fn user(&self, extension: &str) -> &SeedUser {
+        self.seed.users.iter().find(|user| user.extension == extension).expect("a seed user")
+    }
+
+    /// Fresh tokens of the first user.
+    pub async fn tokens(&self) -> TokenSet {
+        let assertion = self.user("101").jwt.as_str().into();
+        self.client().sign_in_with_jwt(&assertion, &TokenOptions::default()).await.expect("signed in")
+    }
+
+    /// A session of the first user, whose pauses are short.
+    pub async fn session(&self) -> Session {
+        let session = Session::builder(self.client()).tries(3, std::time::Duration::ZERO).build();
+        session.adopt(self.tokens().await).await.expect("adopted");
+        session
+    }
+
+    pub fn now(&self) -> jiff::Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves both clocks.
+    pub fn advance(&self, seconds: i64) {
+        self.simulator.advance(seconds);
+        self.clock.advance_seconds(seconds);
+    }
+
+    pub async fn settings(&self, settings: Value) {
+        self.control(reqwest::Method::PUT, "settings", settings).await;
+    }
+
+    pub async fn faults(&self, faults: Value) {
+        self.control(reqwest::Method::PUT, "faults", faults).await;
+    }
+
+    /// A fault on the token endpoint, `times` times.
+    pub async fn token_fault(&self, times: u32, fault: Value) {
+        self.faults(json!([{"match": {"path": "/restapi/oauth/token"}, "times": times, "do": fault}])).await;
+    }
+
+    /// Entries of these kinds, in order.
+    pub async fn ledger(&self, kinds: &[&str]) -> Vec<Value> {
+        let ledger = self.control(reqwest::Method::GET, "ledger", Value::Null).await;
+        let entries = ledger["entries"].as_array().expect("entries").clone();
+        let wanted = |entry: &Value| kinds.contains(&entry["kind"].as_str().unwrap_or_default());
+        entries.into_iter().filter(wanted).collect()
+    }
+
+    /// How many entries of this kind.
+    pub async fn count(&self, kind: &str) -> usize {
+        self.ledger(&[kind]).await.len()
+    }
+
+    pub async fn control(&self, method: reqwest::Method, path: &str, body: Value) -> Value {
+        let url = format!("{}/_sim/{path}", self.simulator.url());
+        let mut request = self.http.request(method, url);
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("the simulator answers");
+        let status = response.status();
+        let answer: Value = response.json().await.expect("JSON");
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
+    /// What a browser would be sent back to after the user signed in at this address.
+    pub async fn sign_in_at(&self, url: &url::Url, extension: &str) -> url::Url {
+        let body = json!({"url": url.as_str(), "username": self.user(extension).username});
+        let answer = self.control(reqwest::Method::POST, "authorize", body).await;
+        answer["redirect"].as_str().expect("a redirect").parse().expect("a URL")
+    }
+}
+
+/// A parameter of the query.
+pub fn parameter(url: &url::Url, name: &str) -> Option<String> {
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
