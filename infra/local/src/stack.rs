@@ -371,6 +371,8 @@ async fn open_aws(
         secrets: aws::secrets::Secrets::open(file("secrets.json"), &template.secrets, &given)?,
         scheduler,
         lambda: aws::lambda::Lambda::default(),
+        iam: aws::iam::Iam::new(template)?,
+        partition_keys: aws::rights::PartitionKeys::new(template),
         clock,
         functions: OnceLock::new(),
     }))

@@ -6,9 +6,11 @@ pub mod control;
 pub mod dynamodb;
 pub mod expression;
 pub mod faults;
+pub mod iam;
 pub mod kms;
 pub mod lambda;
 pub mod request;
+pub mod rights;
 pub mod scheduler;
 pub mod secrets;
 
@@ -92,6 +94,10 @@ pub struct Aws {
     pub scheduler: scheduler::Scheduler,
     /// Lambda's queue of asynchronous calls.
     pub lambda: lambda::Lambda,
+    /// What the functions may do.
+    pub iam: iam::Iam,
+    /// Partition keys, which rights can be about.
+    pub partition_keys: rights::PartitionKeys,
     /// The clock of the stack.
     pub clock: Clock,
     /// The functions; they need the address of this part, so they come after it.
@@ -109,9 +115,20 @@ impl Aws {
             Err(refusal) => return refusal.answer(),
         };
         let mut entry = self.calls.begin(&request);
-        let answer = self.act(&request).await;
+        let answer = match self.authorize(&request) {
+            Ok(()) => self.act(&request).await,
+            Err(refusal) => refusal.answer(),
+        };
         entry.finish(&answer);
         answer
+    }
+
+    /// A function may do what its role allows; anybody else on this machine is the administrator.
+    fn authorize(&self, request: &Request) -> Result<(), Refusal> {
+        match &request.function {
+            Some(function) => self.iam.check(function, &rights::needs(self, request)),
+            None => Ok(()),
+        }
     }
 
     /// Applies the first fault that matches, around the real thing.

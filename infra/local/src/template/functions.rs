@@ -3,8 +3,9 @@
 use super::intrinsics::Scope;
 use super::resources::{self, Type};
 use super::yaml::Node;
+use crate::aws::iam::Policy;
 use crate::names;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -172,7 +173,10 @@ fn policies(
     let mut documents = Vec::new();
     for policy in scope.value(node)?.unwrap_or_default().as_array().into_iter().flatten() {
         match policy {
-            Value::Object(document) if document.contains_key("Statement") => documents.push(policy.clone()),
+            Value::Object(document) if document.contains_key("Statement") => {
+                Policy::parse(policy).map_err(|error| anyhow!("line {}: {error:#}", node.line))?;
+                documents.push(policy.clone());
+            }
             // Log and trace writing is nothing that runs here.
             Value::String(name)
                 if ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess"]

@@ -10,6 +10,7 @@ pub mod yaml;
 
 pub use functions::{Function, QueueTrigger, Route, ScheduleTrigger};
 
+use crate::aws::iam::Policy;
 use crate::names;
 use anyhow::{Context, Result, anyhow, bail};
 use intrinsics::Scope;
@@ -58,6 +59,8 @@ pub struct Key {
     pub id: String,
     /// Whether it starts enabled.
     pub enabled: bool,
+    /// Its key policy.
+    pub policy: Option<Value>,
 }
 
 /// A secret of Secrets Manager.
@@ -182,10 +185,15 @@ impl Template {
             Type::Table => {
                 self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?));
             }
-            Type::Key => self.keys.push(Key {
-                id: names::key_id(id),
-                enabled: properties()?.get("Enabled").is_none_or(|enabled| enabled != false),
-            }),
+            Type::Key => {
+                let properties = properties()?;
+                let policy = properties.get("KeyPolicy").cloned();
+                if let Some(document) = &policy {
+                    Policy::parse(document)?;
+                }
+                let enabled = properties.get("Enabled").is_none_or(|enabled| enabled != false);
+                self.keys.push(Key { id: names::key_id(id), enabled, policy });
+            }
             Type::Alias => {
                 let properties = properties()?;
                 let target = text(&properties, "TargetKeyId")?;

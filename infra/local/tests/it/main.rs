@@ -6,6 +6,7 @@ mod data;
 mod engines;
 mod faults;
 mod gateway;
+mod rights;
 mod schedules;
 mod template;
 mod world;
