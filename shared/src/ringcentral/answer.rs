@@ -83,6 +83,13 @@ pub(crate) fn refusal(exchange: &Exchange<'_>, answer: Answer) -> Error {
     .into()
 }
 
+/// An `error` that the login page sent back with the browser.
+pub(crate) fn refused_redirect(operation: &'static str, error: &str) -> Error {
+    let oauth_error = word(&Value::from(error), &[]);
+    let kind = oauth_kind(oauth_error.as_deref(), 400, &|_| false);
+    Facts { operation, kind, oauth_error, ..Facts::default() }.into()
+}
+
 fn oauth_kind(word: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -> Kind {
     match word {
         Some(

@@ -1,4 +1,46 @@
 //! A client for RingCentral's authentication and messaging, complete on its own.
+//!
+//! There are two levels. [`Client`] makes single calls and remembers nothing: the grants of [`oauth`], and with
+//! [`Client::api`] the calls of [`Api`] with one access token. [`Session`] keeps one user signed in on top of
+//! that: it renews tokens before they end, once for any number of callers, and stores them before it uses them.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! use shared::ringcentral::{AppCredentials, Client, FileStore, Limiter, Session};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, seed) = (stage.simulator.url(), &stage.seed);
+//! # let (client_id, client_secret) = (seed.client_id.as_str(), seed.client_secret.as_str());
+//! # let jwt = seed.users[0].jwt.as_str();
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("tokens.json");
+//! // `server` is Server::PRODUCTION.
+//! let client = Client::builder(server, AppCredentials::confidential(client_id, client_secret)).build()?;
+//! let session = Session::builder(client)
+//!     .store(FileStore::new(path))
+//!     .limiter(Limiter::new())
+//!     .jwt(jwt)
+//!     .on_new_tokens(|tokens| println!("good until {}", tokens.expires_at))
+//!     .build();
+//!
+//! let number = session.extension_phone_numbers().await?.into_iter().find(|number| number.can_send_sms());
+//! println!("{} sends from {:?}", session.extension().await?.id, number.map(|number| number.id));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! * Every grant has an example in [`oauth`]. Who knows RingCentral's Ruby or JavaScript SDK begins with
+//!   [`guide`].
+//! * Every failure is an [`Error`] that tells its [`Kind`], RingCentral's codes, when to try again, and whether the
+//!   call may have had its effect.
+//! * No token or secret is in any error, log line or `Debug` output. Tokens are sent to the configured platform,
+//!   its media host and hosts of RingCentral's own domain, over https (or to a loopback host), and nowhere else.
+//! * Values that this version does not know are kept; ids are 64-bit numbers, read exactly.
+//! * No task, thread or timer is started. It needs a tokio runtime with time and I/O.
+//!
+//! It knows nothing of the gateway, and of the crate only the clock and [`Secret`](crate::model::secret::Secret).
 
 mod answer;
 mod api;
@@ -6,6 +48,8 @@ mod client;
 pub mod consents;
 mod error;
 pub mod events;
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 mod id;
 mod identity;
 mod lenient;

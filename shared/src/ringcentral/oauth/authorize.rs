@@ -4,8 +4,11 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use data_encoding::BASE64URL_NOPAD;
+use url::Url;
 
+use super::CodeExchange;
 use crate::model::secret::Secret;
+use crate::ringcentral::answer;
 use crate::ringcentral::error::{Error, Result};
 use crate::ringcentral::open_enum::open_enum;
 
@@ -167,9 +170,34 @@ impl AuthorizeRequest {
     }
 }
 
+/// Reads the address that the browser came back to, and checks that it answers the request with this
+/// `state`. What comes out is ready to be exchanged; give it the verifier, and the redirect URI if it was not
+/// the client's default.
+///
+/// # Errors
+/// [`Kind::Refused`](crate::ringcentral::Kind::Refused) if the state is another one (nothing may be changed
+/// then: it is not this browser's answer) or there is no code; [`Kind::Grant`](crate::ringcentral::Kind::Grant)
+/// if the user refused, and the other words of RingCentral in [`Error::oauth_error`].
+pub fn read_redirect(url: &Url, state: &str) -> Result<CodeExchange> {
+    let operation = "read_redirect";
+    let value = |name: &str| {
+        let found = url.query_pairs().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
+    };
+    if !value("state").is_some_and(|answered| Secret::new(answered).matches(state)) {
+        return Err(Error::refused(operation, "the state is not that of this sign-in"));
+    }
+    if let Some(word) = value("error") {
+        return Err(answer::refused_redirect(operation, &word));
+    }
+    let code = value("code").ok_or_else(|| Error::refused(operation, "there is no code"))?;
+    Ok(CodeExchange::new(code))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ringcentral::{Grant, Kind};
 
     #[test]
     fn the_challenge_is_that_of_rfc_7636() {
@@ -185,5 +213,26 @@ mod tests {
         assert!(CodeVerifier::new(CodeVerifier::random().secret().clone()).is_ok());
         let verifier = CodeVerifier::new("CANARY".repeat(10)).expect("well formed");
         assert!(!format!("{verifier:?}").contains("CANARY"));
+    }
+
+    #[test]
+    fn only_the_answer_to_this_sign_in_is_taken() {
+        let read = |query: &str| {
+            let url = Url::parse(&format!("https://my.app.example/callback?{query}")).expect("a URL");
+            read_redirect(&url, "s&1")
+        };
+        assert!(read("code=c&state=s%261").is_ok());
+        for strange in ["code=c&state=s2", "code=c", "code=c&state=", "", "code=&state=s%261"] {
+            assert_eq!(read(strange).expect_err("refused").kind(), Kind::Refused, "{strange}");
+        }
+        let refused = read("error=access_denied&state=s%261").expect_err("refused");
+        assert_eq!(
+            (refused.kind(), refused.oauth_error()),
+            (Kind::Grant(Grant::Denied), Some("access_denied"))
+        );
+        let ours = read("error=invalid_client&state=s%261").expect_err("refused");
+        assert_eq!(ours.kind(), Kind::OurConfiguration);
+        let foreign = read("error=access_denied&state=other").expect_err("refused");
+        assert_eq!(foreign.oauth_error(), None);
     }
 }

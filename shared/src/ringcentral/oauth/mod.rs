@@ -3,6 +3,152 @@
 //! These are single calls without memory. [`Session`](super::Session) builds on them and refreshes by itself.
 //! The token endpoint allows few calls (five a minute, counted per user or even per app: Developer Guide,
 //! "Rate limits"), so none of them repeats itself.
+//!
+//! # Authorization code with PKCE
+//!
+//! For apps with many users. The verifier and the state belong to one browser; keep them in its cookie.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! use shared::ringcentral::oauth::{AuthorizeRequest, CodeVerifier, TokenOptions, read_redirect};
+//! use shared::ringcentral::{AppCredentials, Client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, seed) = (stage.simulator.url(), &stage.seed);
+//! # let (client_id, client_secret) = (seed.client_id.as_str(), seed.client_secret.as_str());
+//! // `server` is Server::PRODUCTION, or Server::SEGREGATED for AT&T and Verizon.
+//! let client = Client::builder(server, AppCredentials::confidential(client_id, client_secret))
+//!     .redirect_uri("https://my.app.example/callback")
+//!     .build()?;
+//!
+//! let (state, verifier) = ("unguessable", CodeVerifier::random());
+//! let request = AuthorizeRequest::new(state).challenge(verifier.challenge()).brand_id("1210");
+//! let login_page = client.authorize_url(&request);
+//! # let came_back_to = stage.browser(&login_page).await;
+//! // Send the browser there. It comes back to the redirect URI:
+//! let exchange = read_redirect(&came_back_to, state)?.verifier(verifier);
+//! let tokens = client.exchange_code(&exchange, &TokenOptions::default()).await?;
+//! println!("signed in: {:?}", client.api(&tokens.access_token).extension().await?.name);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The same in an app without a secret
+//!
+//! A browser, mobile or desktop app is registered as public, has no secret, and must use PKCE. It never sends
+//! an `Authorization: Basic` header.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! use shared::ringcentral::oauth::{AuthorizeRequest, CodeVerifier, TokenOptions, read_redirect};
+//! use shared::ringcentral::{AppCredentials, Client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, client_id) = (stage.simulator.url(), stage.seed.public_client_id.as_str());
+//! let client = Client::builder(server, AppCredentials::public(client_id)).build()?;
+//!
+//! let (state, verifier) = ("unguessable", CodeVerifier::random());
+//! let request = AuthorizeRequest::new(state)
+//!     .redirect_uri("https://my.app.example/callback")
+//!     .challenge(verifier.challenge());
+//! let login_page = client.authorize_url(&request);
+//! # let came_back_to = stage.browser(&login_page).await;
+//! let exchange = read_redirect(&came_back_to, state)?
+//!     .redirect_uri("https://my.app.example/callback")
+//!     .verifier(verifier);
+//! let tokens = client.exchange_code(&exchange, &TokenOptions::default()).await?;
+//! # assert!(client.api(&tokens.access_token).extension().await.is_ok());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # JWT credential
+//!
+//! For one's own account, without a browser. The user makes the credential in the Developer Console.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! use shared::model::secret::Secret;
+//! use shared::ringcentral::oauth::TokenOptions;
+//! use shared::ringcentral::{AppCredentials, Client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, seed) = (stage.simulator.url(), &stage.seed);
+//! # let (client_id, client_secret) = (seed.client_id.as_str(), seed.client_secret.as_str());
+//! # let jwt = Secret::new(seed.users[0].jwt.as_str());
+//! let client = Client::builder(server, AppCredentials::confidential(client_id, client_secret)).build()?;
+//! let options = TokenOptions::default().access_token_ttl(1800).endpoint_id("worker-1");
+//! let tokens = client.sign_in_with_jwt(&jwt, &options).await?;
+//! # assert!(client.api(&tokens.access_token).extension().await.is_ok());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Password
+//!
+//! **RingCentral has withdrawn this grant for new apps.** Old ones may still use it for accounts without
+//! multi-factor authentication.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! use shared::ringcentral::oauth::{PasswordGrant, TokenOptions};
+//! use shared::ringcentral::{AppCredentials, Client};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, seed) = (stage.simulator.url(), &stage.seed);
+//! # let (client_id, client_secret) = (seed.client_id.as_str(), seed.client_secret.as_str());
+//! # let (number, password) = (seed.users[0].username.as_str(), seed.users[0].password.as_str());
+//! let client = Client::builder(server, AppCredentials::confidential(client_id, client_secret)).build()?;
+//! // The main number and an extension, or `number*101` in one: `.starred_extension("101")`.
+//! let grant = PasswordGrant::new(number, password).extension("101");
+//! let tokens = client.sign_in_with_password(&grant, &TokenOptions::default()).await?;
+//! # assert!(client.api(&tokens.access_token).extension().await.is_ok());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Refresh and revoke
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
+//! # use shared::ringcentral::{AppCredentials, Client};
+//! use shared::ringcentral::oauth::TokenOptions;
+//! use shared::ringcentral::{Error, TokenSet};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let stage = stage().await;
+//! # let (server, seed) = (stage.simulator.url(), &stage.seed);
+//! # let app = AppCredentials::confidential(seed.client_id.as_str(), seed.client_secret.as_str());
+//! # let client = Client::builder(server, app).build()?;
+//! # let jwt = seed.users[0].jwt.as_str().into();
+//! # let tokens = client.sign_in_with_jwt(&jwt, &TokenOptions::default()).await?;
+//! async fn refreshed(client: &Client, tokens: &TokenSet) -> Result<TokenSet, Error> {
+//!     let refresh_token = tokens.refresh_token.as_ref().expect("the app issues refresh tokens");
+//!     let answer = client.refresh(refresh_token, &TokenOptions::default()).await;
+//!     // After a lost answer: again, with the same refresh token. `Session` does all this by itself.
+//!     let answer = match answer {
+//!         Err(error) if error.is_ambiguous() => {
+//!             client.refresh(refresh_token, &TokenOptions::default()).await
+//!         }
+//!         answer => answer,
+//!     };
+//!     Ok(answer?.succeeding(tokens))
+//! }
+//! let next = refreshed(&client, &tokens).await?;
+//! // Store `next` before its first use.
+//! client.revoke(&next.access_token).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod authorize;
 mod grants;
@@ -14,7 +160,7 @@ use serde::Deserialize;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-pub use self::authorize::{AuthorizeRequest, CodeVerifier, Display, Prompt};
+pub use self::authorize::{AuthorizeRequest, CodeVerifier, Display, Prompt, read_redirect};
 pub use self::grants::{CodeExchange, PasswordGrant, TokenOptions};
 use super::client::{AppCredentials, Client};
 use super::error::{Error, Result};
