@@ -12,6 +12,7 @@
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
+//! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
 //! | `RINGBRIDGE_CLOCK_OFFSET_SECONDS` | moves the clock; refused unless `AWS_ENDPOINT_URL` is a loopback address |
 
 use std::collections::HashMap;

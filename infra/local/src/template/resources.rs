@@ -48,6 +48,8 @@ pub fn type_of(id: &str, resource: &Node) -> Result<Type> {
         "AWS::SQS::Queue" => Type::Queue,
         "AWS::IAM::Role" => Type::Role,
         "AWS::Logs::LogGroup"
+        | "AWS::Logs::MetricFilter"
+        | "AWS::SNS::Topic"
         | "AWS::CloudWatch::Alarm"
         | "AWS::CloudFormation::Stack"
         | "AWS::Lambda::Permission"
