@@ -1,12 +1,14 @@
 //! Disconnecting: the connection is given up in one transaction, from then on nobody can use it; what is left (numbers,
 //! subscription, the session at RingCentral) is done at once if possible, and by the sweep if not.
 
+use std::collections::HashSet;
+
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::model::connection::Connection;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
-use crate::store::Lane;
+use crate::store::{Inventory, Lane};
 
 /// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -44,35 +46,22 @@ pub async fn account(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 /// What is left after a connection was given up. The order matters: the revocation is what the sweep finds, so it goes
 /// last.
 async fn clean_up(gateway: &Gateway, connection: &Connection) -> Result<()> {
-    forget_numbers(
-        gateway,
-        &connection.tenant,
-        &connection.extension,
-        connection.identity.account.as_deref(),
-    )
-    .await?;
+    forget_numbers(gateway, &connection.tenant).await?;
     revocation::request(gateway, &connection.tenant, &connection.id).await;
     tracing::info!(tenant.id = %connection.tenant, connection.id = %connection.id, "disconnected");
     Ok(())
 }
 
-/// Forgets the numbers of an extension that is no longer connected, and its account's list with the last of them.
-async fn forget_numbers(
-    gateway: &Gateway,
-    tenant: &TenantId,
-    extension: &ExtensionId,
-    account: Option<&str>,
-) -> Result<()> {
-    let connections = gateway.store.connections(tenant).await?;
-    if connections.iter().any(|connection| connection.extension == *extension) {
-        return Ok(());
-    }
-    gateway.store.replace_numbers(tenant, extension, &[]).await?;
-    if let Some(account) = account {
-        if !connections.iter().any(|connection| connection.identity.account.as_deref() == Some(account)) {
-            gateway.store.replace_account_numbers(tenant, account, &[]).await?;
-        }
-    }
+/// Forgets the numbers of extensions and accounts that are no longer connected.
+async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+    let Inventory { connections, mut numbers, mut account_numbers } = gateway.store.inventory(tenant).await?;
+    let accounts: HashSet<_> =
+        connections.iter().map(|connection| connection.identity.account.as_deref()).collect();
+    numbers.retain(|number| connections.iter().all(|connection| connection.extension != number.extension));
+    // An account that is not known yet may be any of them.
+    let unknown = accounts.contains(&None);
+    account_numbers.retain(|number| !unknown && !accounts.contains(&Some(number.account.as_str())));
+    gateway.store.forget_numbers(tenant, &numbers, &account_numbers).await?;
     Ok(())
 }
 
@@ -81,9 +70,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let mut tried = 0;
     for due in gateway.store.overdue_of_all_tenants(Lane::Revocation).await? {
         let outcome = async {
-            if let Some(left) = gateway.store.revocation(&due.tenant, &due.connection).await? {
-                forget_numbers(gateway, &due.tenant, &left.extension, None).await?;
-            }
+            forget_numbers(gateway, &due.tenant).await?;
             revocation::request(gateway, &due.tenant, &due.connection).await;
             Ok::<(), Error>(())
         };

@@ -1,1 +1,9 @@
-fn main() {}
+//! Journeys through the front door: HTTP against the real function binaries on the local stack, judged by the answers,
+//! by the simulator's ledger and by what the tables hold. One test binary; every test has a stack of its own.
+
+mod connect;
+mod connect_faults;
+mod disconnect;
+mod secrets;
+mod setup;
+mod world;

@@ -69,6 +69,18 @@ impl Store {
         self.replace(old.into_iter(), items).await
     }
 
+    /// Forgets numbers.
+    pub async fn forget_numbers(
+        &self,
+        tenant: &TenantId,
+        numbers: &[Number],
+        account_numbers: &[AccountNumber],
+    ) -> Result<(), StoreError> {
+        let own = numbers.iter().map(|number| Row(number_item(tenant, number)));
+        let accounts = account_numbers.iter().map(|number| Row(account_number_item(tenant, number)));
+        self.replace(own.chain(accounts), Vec::new()).await
+    }
+
     async fn replace(&self, old: impl Iterator<Item = Row>, new: Vec<Item>) -> Result<(), StoreError> {
         let kept: HashSet<String> = new.iter().filter_map(|item| item["item"].as_s().ok().cloned()).collect();
         let mut writes = Vec::new();

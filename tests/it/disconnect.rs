@@ -1,0 +1,110 @@
+//! Disconnecting: at once for the tenant, and in the end at RingCentral.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Tenant, World};
+
+async fn no_rows(world: &World) -> bool {
+    world.items("ConnectionsTable").await.is_empty() && world.items("ExtensionsTable").await.is_empty()
+}
+
+async fn connected(world: &World, tenant: &Tenant) -> Value {
+    world.get("/v1/rc/status", &tenant.key).await.expect(200).json()["connected"].clone()
+}
+
+#[tokio::test]
+async fn disconnecting_ends_everything() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    for user in [world.user(0), world.user(1)] {
+        world.connect(&tenant, &user).await.expect(303);
+    }
+    let done = world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert_eq!(done.text, r#"{"ok":true}"#);
+    assert_eq!(connected(&world, &tenant).await, false);
+    assert_eq!(world.get("/v1/rc/extensions", &tenant.key).await.json(), json!({"extensions": []}));
+    assert_eq!(world.get("/v1/rc/numbers", &tenant.key).await.json(), json!({"numbers": []}));
+    assert_eq!(world.count("session_revoked").await, 2);
+    assert_eq!(world.count("subscription_deleted").await, 2);
+    assert!(no_rows(&world).await, "{:?}", world.items("ConnectionsTable").await);
+    // And the same user can connect again, to another tenant even.
+    let other = world.new_tenant("Other").await;
+    world.connect(&other, &world.user(0)).await.expect(303);
+}
+
+#[tokio::test]
+async fn one_extension_can_go_while_the_others_stay() {
+    let world = World::start().await;
+    let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
+    for user in [world.user(0), world.user(1)] {
+        world.connect(&tenant, &user).await.expect(303);
+    }
+    let path = format!("/v1/rc/extensions/{}", world.user(0)["extensionId"].as_str().unwrap());
+    // Another tenant's, an unknown and a gone one are the same 404.
+    let foreign = world.call(Method::DELETE, &path, &other.key, None).await;
+    let unknown = world.call(Method::DELETE, "/v1/rc/extensions/123456789", &tenant.key, None).await;
+    assert_eq!(foreign.error(), (404, "not_found".to_owned()));
+    assert_eq!((foreign.error(), &foreign.json()["error"]), (unknown.error(), &unknown.json()["error"]));
+    let malformed = world.call(Method::DELETE, "/v1/rc/extensions/abc", &tenant.key, None).await;
+    assert_eq!(
+        (malformed.error(), &malformed.json()["error"]),
+        ((400, "invalid_id".into()), &json!("Invalid extensionId format"))
+    );
+
+    world.call(Method::DELETE, &path, &tenant.key, None).await.expect(200);
+    assert_eq!(
+        world.call(Method::DELETE, &path, &tenant.key, None).await.error(),
+        (404, "not_found".to_owned())
+    );
+    let left = world.get("/v1/rc/extensions", &tenant.key).await.json();
+    assert_eq!(left["extensions"].as_array().unwrap().len(), 1);
+    assert_eq!(left["extensions"][0]["extensionId"], world.user(1)["extensionId"]);
+    assert_eq!(world.count("session_revoked").await, 1);
+    assert_eq!(connected(&world, &tenant).await, true);
+}
+
+#[tokio::test]
+async fn a_session_that_ringcentral_would_not_end_is_ended_by_the_sweep() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.sim_fault("/restapi/oauth/revoke", Some(1), json!({"status": 503})).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert_eq!(connected(&world, &tenant).await, false);
+    assert_eq!(world.count("session_revoked").await, 0);
+    world.advance(2 * 3_600).await;
+    assert_eq!(world.count("session_revoked").await, 1);
+    assert!(no_rows(&world).await, "{:?}", world.items("ConnectionsTable").await);
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_of_a_disconnect_loses_no_session() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let mut steps = 0;
+    for act in ["before", "after"] {
+        for skip in 0.. {
+            let revoked = world.count("session_revoked").await;
+            world.connect(&tenant, &world.user(0)).await.expect(303);
+            let matching = json!({"function": "disconnect-account"});
+            world.aws_fault(matching, skip, Some(1), json!({"kill": act})).await;
+            let reply = world.post("/v1/rc/disconnect", &tenant.key).await;
+            let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] == 1;
+            world.no_faults().await;
+            if reply.status != 200 {
+                world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+            }
+            world.advance(400).await;
+            assert_eq!(connected(&world, &tenant).await, false, "{act} step {skip}");
+            assert_eq!(world.count("session_revoked").await, revoked + 1, "{act} step {skip}");
+            assert!(no_rows(&world).await, "{act} step {skip}: {:?}", world.items("ConnectionsTable").await);
+            if !fired {
+                break;
+            }
+            steps += 1;
+        }
+    }
+    assert!(steps >= 8, "the kill was tried at {steps} steps");
+}

@@ -1,0 +1,75 @@
+//! No secret anywhere but in ciphertext. The simulator's secrets carry a canary; the product's own are known here.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::World;
+
+const CANARY: &str = "CANARY";
+
+/// Where a needle is found: in what the functions wrote, or in what the tables hold.
+async fn hits(world: &World, needles: &[&str]) -> Vec<String> {
+    let mut places = Vec::new();
+    for line in world.log() {
+        places.push(("log", line));
+    }
+    for table in ["TenantsTable", "ConnectTokens", "ConnectionsTable", "ExtensionsTable"] {
+        for item in world.items(table).await {
+            places.push((table, item.to_string()));
+        }
+    }
+    let found = places.iter().filter(|(_, text)| needles.iter().any(|needle| text.contains(needle)));
+    found.map(|(place, text)| format!("{place}: {text}")).collect()
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_log_a_table_or_an_answer() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let link = world.mint(&tenant).await;
+    let mut browser = world.browser();
+    let callback = browser.sign_in(&link, &world.user(0)).await;
+    assert!(callback.contains(CANARY), "the code carries the canary, so the search below can find something");
+    let cookie = browser.cookies.values().next().unwrap().clone();
+    let mut answers = vec![browser.get(&callback).await.expect(303).text];
+    for path in ["/v1/rc/status", "/v1/rc/extensions", "/v1/rc/numbers"] {
+        answers.push(world.get(path, &tenant.key).await.text);
+    }
+    // Failures, too.
+    world.sim_fault("/restapi/oauth/token", Some(1), json!({"truncateJson": true})).await;
+    answers.push(world.connect(&tenant, &world.user(1)).await.text);
+    world.sim(Method::PUT, "/_sim/settings", Some(json!({"scopes": "ReadAccounts"}))).await;
+    answers.push(world.connect(&tenant, &world.user(1)).await.text);
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert!(answers.iter().all(|answer| !answer.contains(CANARY)));
+    let token = link.split("token=").nth(1).unwrap();
+    let operator = world.operator_key();
+    let found =
+        hits(&world, &[CANARY, token, &cookie, &tenant.key, &operator, "+1415555", "14155550100"]).await;
+    let numbers = |hit: &String| hit.starts_with("ConnectionsTable") && hit.contains("number#");
+    let found: Vec<_> = found.into_iter().filter(|hit| !numbers(hit)).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[tokio::test]
+async fn the_search_for_secrets_finds_a_planted_one() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let order = json!({"label": format!("a planted {CANARY}")});
+    world.call(Method::POST, "/v1/rc/invite-token", &tenant.key, Some(order)).await.expect(200);
+    assert_eq!(hits(&world, &[CANARY]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn tokens_lie_sealed_in_the_table() {
+    let world = World::start().await;
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    let items = world.items("ConnectionsTable").await;
+    let connection =
+        items.iter().find(|item| item["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+    for name in ["access_token", "access_key", "refresh_token", "refresh_key"] {
+        let bytes = data_encoding::BASE64.decode(connection[name]["B"].as_str().unwrap().as_bytes()).unwrap();
+        assert!(bytes.len() > 40, "{name}");
+        assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "{name}");
+    }
+}

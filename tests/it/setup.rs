@@ -1,0 +1,116 @@
+//! What comes after a connection is stored: identity, numbers, subscription; and what happens when a part fails.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+fn number<'a>(numbers: &'a Value, phone: &str) -> &'a Value {
+    let all = numbers["numbers"].as_array().unwrap();
+    all.iter()
+        .find(|number| number["phoneNumber"] == phone)
+        .unwrap_or_else(|| panic!("{phone} is missing: {all:?}"))
+}
+
+#[tokio::test]
+async fn numbers_tell_their_features_their_readiness_and_who_is_not_connected() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let user = world.user(0);
+    world.connect(&tenant, &user).await.expect(303);
+    let numbers = world.get("/v1/rc/numbers", &tenant.key).await.expect(200).json();
+    for own in user["numbers"].as_array().unwrap() {
+        let number = number(&numbers, own.as_str().unwrap());
+        assert_eq!((&number["connected"], &number["extensionId"]), (&json!(true), &user["extensionId"]));
+        assert_eq!(number["features"]["sms"], true);
+    }
+    let readiness: Vec<_> =
+        numbers["numbers"].as_array().unwrap().iter().map(|n| n["tenDlc"]["readiness"].clone()).collect();
+    assert!(readiness.contains(&json!("ready")), "{readiness:?}");
+    // The second user's number is on the account, but that user has not connected.
+    let second = world.user(1);
+    let theirs = second["numbers"][0].as_str().unwrap();
+    assert_eq!(number(&numbers, theirs)["connected"], false);
+    world.connect(&tenant, &second).await.expect(303);
+    let numbers = world.get("/v1/rc/numbers", &tenant.key).await.json();
+    assert_eq!(number(&numbers, theirs)["connected"], true);
+    let all: Vec<_> =
+        numbers["numbers"].as_array().unwrap().iter().map(|n| n["phoneNumber"].as_str().unwrap()).collect();
+    let unique: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(all.len(), unique.len(), "no number is listed twice: {all:?}");
+}
+
+#[tokio::test]
+async fn a_part_that_fails_is_shown_and_finished_by_the_sweep() {
+    for (path, part) in [("/phone-number", "numbers"), ("/subscription", "subscription")] {
+        let world = World::start().await;
+        let tenant = world.tenant();
+        world.sim_fault(path, None, json!({"status": 503, "body": {"errorCode": "CMN-201"}})).await;
+        world.connect(&tenant, &world.user(0)).await.expect(303);
+        let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+        assert_eq!(shown["status"], "active", "the connection stands");
+        assert_eq!(shown["setup"][part], "failed", "{shown}");
+        assert_eq!(shown["setup"]["complete"], false);
+        assert!(shown["lastError"].as_str().unwrap().contains("RingCentral answered 503"), "{shown}");
+        world.no_faults().await;
+        world.advance(400).await;
+        let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+        assert_eq!(shown["setup"]["complete"], true, "{part}: {shown}");
+        assert_eq!(shown["lastError"], Value::Null);
+        assert_eq!(world.count("subscription_created").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_whose_answer_was_lost_is_not_made_twice() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let fault = json!([{"match": {"method": "POST", "path": "/subscription"}, "times": 1, "do": {"applyThenDrop": true}}]);
+    world.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    assert_eq!(
+        world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0]["setup"]["subscription"],
+        "failed"
+    );
+    world.advance(400).await;
+    assert_eq!(
+        world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0]["setup"]["complete"],
+        true
+    );
+    assert_eq!(world.count("subscription_created").await, 2);
+    assert_eq!(world.count("subscription_deleted").await, 1, "the orphan is cleared away");
+}
+
+#[tokio::test]
+async fn discovering_again_finds_what_has_changed() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let reply = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
+    assert_eq!(reply.error(), (409, "sender_not_connected".to_owned()));
+    world.sim_fault("/phone-number", None, json!({"status": 503})).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    assert_eq!(world.get("/v1/rc/numbers", &tenant.key).await.json(), json!({"numbers": []}));
+    let refused = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
+    assert_eq!(refused.error(), (503, "unavailable".to_owned()));
+    assert!(!refused.header("retry-after").is_empty());
+    world.no_faults().await;
+    let numbers = world.post("/v1/rc/numbers/refresh", &tenant.key).await.expect(200).json();
+    assert!(!numbers["numbers"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_handshake_is_answered_small_and_quickly_and_nothing_else_is() {
+    let world = World::start().await;
+    let url = format!("{}/v1/webhooks/ringcentral", world.gateway());
+    let good = world.http.post(&url).header("validation-token", "9f1e-44aa").send().await.unwrap();
+    assert_eq!(
+        (good.status().as_u16(), good.headers()["validation-token"].to_str().unwrap()),
+        (200, "9f1e-44aa")
+    );
+    let size: usize = good.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    assert!(size < 600, "{size} bytes");
+    let long = world.http.post(&url).header("validation-token", "a".repeat(300)).send().await.unwrap();
+    assert_eq!(long.status(), 400);
+    let event = world.http.post(&url).body("{}").send().await.unwrap();
+    assert_eq!(event.status(), 503);
+}

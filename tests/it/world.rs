@@ -1,0 +1,362 @@
+//! A stack of one's own, and the people who meet it: operator, tenant, browser.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use local::{Options, Stack};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use url::Url;
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Builds the function binaries once for the whole test run: `cargo test --workspace` does not build other packages'
+/// binaries, and the functions are to be tested in their own feature set.
+pub fn binaries() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let cargo =
+            std::process::Command::new(env!("CARGO")).arg("build").current_dir(root()).output().unwrap();
+        assert!(
+            cargo.status.success(),
+            "the functions do not build:\n{}",
+            String::from_utf8_lossy(&cargo.stderr)
+        );
+        // The test binary is in target/debug/deps.
+        let test = std::env::current_exe().unwrap();
+        test.parent().and_then(Path::parent).unwrap().to_owned()
+    })
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    pub async fn of(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|_| panic!("{} is not JSON: {}", self.status, self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The `Set-Cookie` lines.
+    pub fn cookies(&self) -> Vec<&str> {
+        self.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
+    /// Status and code of an error.
+    pub fn error(&self) -> (u16, String) {
+        (self.status.as_u16(), self.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What a page of ours says stopped the browser.
+    pub fn reference(&self) -> &str {
+        let after = self.text.split("Reference: ").nth(1).unwrap_or_default();
+        after.split('<').next().unwrap_or_default()
+    }
+
+    /// The reply, if it has a status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+}
+
+/// A tenant with the key of its first app.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    pub id: String,
+    pub key: String,
+}
+
+/// A stack of one's own.
+pub struct World {
+    pub stack: Stack,
+    pub http: reqwest::Client,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let mut options = Options::for_tests(&root());
+        options.binaries = binaries().to_owned();
+        Self::with(options).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let stack = Stack::start(options).await.unwrap();
+        let redirects = reqwest::redirect::Policy::none();
+        let http = reqwest::Client::builder().no_proxy().redirect(redirects).build().unwrap();
+        Self { stack, http }
+    }
+
+    pub fn gateway(&self) -> &str {
+        self.stack.info().gateway()
+    }
+
+    /// The tenant that the stack has made for itself.
+    pub fn tenant(&self) -> Tenant {
+        let info = self.stack.info();
+        Tenant { id: info.tenant_id.clone().unwrap(), key: info.api_key.clone().unwrap() }
+    }
+
+    pub fn operator_key(&self) -> String {
+        self.stack.info().operator_key.clone().unwrap()
+    }
+
+    /// A further tenant.
+    pub async fn new_tenant(&self, name: &str) -> Tenant {
+        let operator = self.operator_key();
+        let tenant = self
+            .call(Method::POST, "/v1/tenants", &operator, Some(json!({ "name": name })))
+            .await
+            .expect(201);
+        let id = tenant.json()["tenantId"].as_str().unwrap().to_owned();
+        let order = json!({ "name": "App", "tenantId": id });
+        let app = self.call(Method::POST, "/v1/apps/register", &operator, Some(order)).await.expect(201);
+        Tenant { id, key: app.json()["apiKey"].as_str().unwrap().to_owned() }
+    }
+
+    /// The operator suspends or resumes a tenant.
+    pub async fn set_status(&self, tenant: &Tenant, status: &str) {
+        let path = format!("/v1/tenants/{}", tenant.id);
+        self.call(Method::PATCH, &path, &self.operator_key(), Some(json!({ "status": status })))
+            .await
+            .expect(200);
+    }
+
+    /// A call of the API.
+    pub async fn call(&self, method: Method, path: &str, key: &str, body: Option<Value>) -> Reply {
+        let mut request = self.http.request(method, format!("{}{path}", self.gateway()));
+        if !key.is_empty() {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        Reply::of(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::GET, path, key, None).await
+    }
+
+    pub async fn post(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::POST, path, key, None).await
+    }
+
+    /// A connect link's path and query.
+    pub async fn mint(&self, tenant: &Tenant) -> String {
+        let reply = self.post("/v1/rc/connect-token", &tenant.key).await.expect(200);
+        reply.json()["connectUrl"].as_str().unwrap().to_owned()
+    }
+
+    /// A user of the simulator's seed data, by its place.
+    pub fn user(&self, at: usize) -> Value {
+        self.stack.info().rc["users"][at].clone()
+    }
+
+    /// Signs in at RingCentral as a user, and says yes: the callback's path and query.
+    pub async fn consent(&self, authorize: &Url, user: &Value) -> String {
+        let query: BTreeMap<_, _> = authorize.query_pairs().into_owned().collect();
+        let body = json!({
+            "clientId": query["client_id"], "redirectUri": query["redirect_uri"], "state": query["state"],
+            "codeChallenge": query["code_challenge"], "username": user["username"],
+            "extension": user["extension"],
+        });
+        let answer = self.sim(Method::POST, "/_sim/authorize", Some(body)).await;
+        let redirect = Url::parse(answer["redirect"].as_str().unwrap()).unwrap();
+        format!("{}?{}", redirect.path(), redirect.query().unwrap())
+    }
+
+    /// A browser with no cookies.
+    pub fn browser(&self) -> Browser<'_> {
+        Browser { world: self, cookies: BTreeMap::new() }
+    }
+
+    /// Connects a user of the simulator to a tenant, in a browser of its own.
+    pub async fn connect(&self, tenant: &Tenant, user: &Value) -> Reply {
+        let mut browser = self.browser();
+        let link = self.mint(tenant).await;
+        let callback = browser.sign_in(&link, user).await;
+        browser.get(&callback).await
+    }
+
+    /// A control call of the simulator.
+    pub async fn sim(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        self.control(self.stack.info().ringcentral(), method, path, body).await
+    }
+
+    /// A control call of the AWS endpoints.
+    pub async fn aws(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        self.control(self.stack.info().aws(), method, path, body).await
+    }
+
+    async fn control(&self, base: &str, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.http.request(method, format!("{base}{path}"));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        Reply::of(request.send().await.unwrap()).await.expect(200).json()
+    }
+
+    /// Sets one fault of the simulator.
+    pub async fn sim_fault(&self, path: &str, times: Option<u32>, act: Value) {
+        let fault = json!([{ "match": { "path": path }, "times": times, "do": act }]);
+        self.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
+    }
+
+    /// Sets one fault of the AWS endpoints.
+    pub async fn aws_fault(&self, matching: Value, skip: u32, times: Option<u32>, act: Value) {
+        let fault = json!([{ "match": matching, "skip": skip, "times": times, "do": act }]);
+        self.aws(Method::PUT, "/_aws/faults", Some(fault)).await;
+    }
+
+    pub async fn no_faults(&self) {
+        self.sim(Method::DELETE, "/_sim/faults", None).await;
+        self.aws(Method::DELETE, "/_aws/faults", None).await;
+    }
+
+    /// The ledger's entries of a kind.
+    pub async fn ledger(&self, kind: &str) -> Vec<Value> {
+        let ledger = self.sim(Method::GET, "/_sim/ledger", None).await;
+        let entries = ledger["entries"].as_array().unwrap().iter();
+        entries.filter(|entry| entry["kind"] == kind).cloned().collect()
+    }
+
+    /// How many entries of a kind the ledger has.
+    pub async fn count(&self, kind: &str) -> usize {
+        self.ledger(kind).await.len()
+    }
+
+    /// Every line that a function has written.
+    pub fn log(&self) -> Vec<String> {
+        let lines = self.stack.logs().since(0);
+        let lines = lines["lines"].as_array().unwrap().iter();
+        lines.map(|line| line["line"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Moves the one clock, which fires what falls due.
+    pub async fn advance(&self, seconds: i64) {
+        let path = format!("{}/_local/clock", self.gateway());
+        let request = self.http.post(path).header("content-type", "application/json");
+        let reply =
+            Reply::of(request.body(json!({ "advanceSeconds": seconds }).to_string()).send().await.unwrap());
+        reply.await.expect(200);
+    }
+
+    /// All items of a table, as DynamoDB's JSON.
+    pub async fn items(&self, table: &str) -> Vec<Value> {
+        let calls = self.scan(table).await;
+        calls["Items"].as_array().cloned().unwrap_or_default()
+    }
+
+    async fn scan(&self, table: &str) -> Value {
+        let name = self.table(table).await;
+        self.dynamodb("Scan", &json!({ "TableName": name })).await
+    }
+
+    async fn table(&self, logical: &str) -> String {
+        let tables = self.dynamodb("ListTables", &json!({})).await;
+        let names = tables["TableNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+        names.into_iter().find(|name| name.contains(logical)).unwrap().to_owned()
+    }
+
+    async fn dynamodb(&self, operation: &str, body: &Value) -> Value {
+        let credential = "Credential=operator/20300101/us-east-1/dynamodb/aws4_request";
+        let request = self
+            .http
+            .post(self.stack.info().aws())
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header(
+                "authorization",
+                format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"),
+            )
+            .header("content-type", "application/x-amz-json-1.0")
+            .body(body.to_string());
+        Reply::of(request.send().await.unwrap()).await.expect(200).json()
+    }
+}
+
+/// A browser, as far as our pages need one: it keeps cookies and shows where it comes from.
+pub struct Browser<'a> {
+    world: &'a World,
+    pub cookies: BTreeMap<String, String>,
+}
+
+impl Browser<'_> {
+    pub async fn get(&mut self, path: &str) -> Reply {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    /// Presses the button on a link's page.
+    pub async fn press(&mut self, link: &str) -> Reply {
+        let origin = self.world.gateway().to_owned();
+        self.press_with(link, &[("origin", &origin)]).await
+    }
+
+    /// Presses it with other headers than a browser's own.
+    pub async fn press_with(&mut self, link: &str, headers: &[(&str, &str)]) -> Reply {
+        let token = link.split("token=").nth(1).unwrap_or_default();
+        let form = format!("token={token}");
+        self.send(Method::POST, "/v1/rc/connect", Some(form), headers).await
+    }
+
+    /// Presses the button and signs in: the callback that RingCentral sends the browser to.
+    pub async fn sign_in(&mut self, link: &str, user: &Value) -> String {
+        let authorize = self.depart(link).await;
+        self.world.consent(&authorize, user).await
+    }
+
+    /// Presses the button: RingCentral's authorize address.
+    pub async fn depart(&mut self, link: &str) -> Url {
+        let reply = self.press(link).await.expect(303);
+        Url::parse(reply.header("location")).unwrap()
+    }
+
+    async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        form: Option<String>,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let mut request = self.world.http.request(method, format!("{}{path}", self.world.gateway()));
+        if !self.cookies.is_empty() {
+            let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            request = request.header("cookie", pairs.join("; "));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(form) = form {
+            request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+        }
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        for line in reply.cookies() {
+            let (name, value) = line.split(';').next().unwrap().split_once('=').unwrap();
+            if line.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        reply
+    }
+}
