@@ -28,6 +28,9 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let Some(query) = event.get("requestContext").map(|_| event["queryStringParameters"].clone()) else {
         // Not from the gateway: a schedule, a queue, another function.
         println!("event {event}");
+        if let Some(records) = event["Records"].as_array() {
+            return records_of_a_queue(records);
+        }
         return match event["do"].as_str() {
             Some("fail") => Err("told to fail".into()),
             _ => Ok(json!({ "saw": event })),
@@ -68,6 +71,17 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
         }
         _ => reply(&event),
     })
+}
+
+/// Fails what says "fail", and everything if one says "crash".
+fn records_of_a_queue(records: &[Value]) -> Result<Value, Error> {
+    let body = |record: &Value| record["body"].as_str().unwrap_or_default().to_owned();
+    if records.iter().any(|record| body(record).contains("crash")) {
+        return Err("told to crash".into());
+    }
+    let failed = records.iter().filter(|record| body(record).contains("fail"));
+    let failed: Vec<Value> = failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
+    Ok(json!({ "batchItemFailures": failed }))
 }
 
 fn reply(body: &Value) -> Value {

@@ -150,6 +150,12 @@ impl Functions {
         let _ = self.inner.running.subscribe().wait_for(|running| *running == 0).await;
     }
 
+    /// Whether no invocation runs.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        *self.inner.running.borrow() == 0
+    }
+
     /// Ends every idle instance; those at work end when they are done. New ones see the clock as it is now.
     pub fn restart(&self) {
         self.inner.generation.fetch_add(1, Ordering::SeqCst);

@@ -21,6 +21,9 @@ pub const LARGEST_REQUEST: usize = 10 * 1024 * 1024;
 /// What moves the clock of the whole stack; it lives with the stack, which knows all parts.
 pub type Advance = Arc<dyn Fn(i64) -> futures_util::future::BoxFuture<'static, Value> + Send + Sync>;
 
+/// What waits until nothing happens by itself.
+pub type Settle = Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
+
 /// What the gateway needs to answer.
 pub struct Gateway {
     /// Which function answers.
@@ -33,6 +36,8 @@ pub struct Gateway {
     pub logs: Logs,
     /// Moves the clock.
     pub advance: Advance,
+    /// Waits until all is quiet.
+    pub settle: Settle,
 }
 
 impl Gateway {
@@ -93,7 +98,7 @@ impl Gateway {
                 server::json(StatusCode::OK, &self.logs.since(since))
             }
             (&Method::POST, "idle") => {
-                self.functions.idle().await;
+                (self.settle)().await;
                 server::json(StatusCode::OK, &json!({ "idle": true }))
             }
             _ => server::json(StatusCode::NOT_FOUND, &json!({ "error": "there is no such control call" })),

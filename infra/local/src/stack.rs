@@ -149,7 +149,7 @@ impl Stack {
         let mut routes = None;
         if options.runs_aws() {
             let template = read_template(&options, &info.rc, &aws_url, &gateway_url, &simulator_url)?;
-            let running = open_aws(&options, &template, path, &info.rc, clock.clone())
+            let running = open_aws(&options, &template, &aws_url, path, &info.rc, clock.clone())
                 .await
                 .map_err(|error| data::not_restored(path, &error))?;
             info.operator_key = operator_key(&running, &template);
@@ -218,6 +218,11 @@ impl Stack {
     #[must_use]
     pub fn functions(&self) -> Option<&Functions> {
         self.parts.functions.as_ref()
+    }
+
+    /// Waits until nothing happens by itself: no invocation runs, no message waits for a function. At most 30 seconds.
+    pub async fn settle(&self) {
+        self.parts.quiet().await;
     }
 
     /// Moves the clock of all parts, as `POST /_local/clock` does.
@@ -314,9 +319,16 @@ impl Parts {
         json!({ "now": self.clock.now().to_string(), "fired": fired })
     }
 
+    /// Waits until nothing happens by itself, at most 30 seconds.
     async fn quiet(&self) {
-        if let Some(functions) = &self.functions {
-            let _ = timeout(QUIET_LIMIT, functions.idle()).await;
+        match (&self.aws, &self.functions) {
+            (Some(aws), _) => {
+                let _ = timeout(QUIET_LIMIT, aws.settle()).await;
+            }
+            (None, Some(functions)) => {
+                let _ = timeout(QUIET_LIMIT, functions.idle()).await;
+            }
+            (None, None) => {}
         }
     }
 }
@@ -345,6 +357,7 @@ fn read_template(
 async fn open_aws(
     options: &Options,
     template: &Template,
+    aws_url: &str,
     folder: Option<&Path>,
     rc: &Value,
     clock: Clock,
@@ -370,6 +383,8 @@ async fn open_aws(
         kms: aws::kms::Kms::open(file("kms.json"), &template.keys, template.aliases.clone(), clock.clone())?,
         secrets: aws::secrets::Secrets::open(file("secrets.json"), &template.secrets, &given)?,
         scheduler,
+        sqs: Arc::new(aws::sqs::Sqs::open(file("queues.json"), &template.queues, clock.clone(), aws_url)?),
+        feeds: aws::sqs::feed::mappings(template).into_iter().map(Arc::new).collect(),
         lambda: aws::lambda::Lambda::default(),
         iam: aws::iam::Iam::new(template)?,
         partition_keys: aws::rights::PartitionKeys::new(template),
@@ -406,12 +421,22 @@ fn serve_gateway(listener: TcpListener, routes: Routes, functions: Functions, pa
             }
         })
     });
+    let weak = Arc::downgrade(parts);
+    let settle: gateway::Settle = Arc::new(move || {
+        let parts = weak.upgrade();
+        Box::pin(async move {
+            if let Some(parts) = parts {
+                parts.quiet().await;
+            }
+        })
+    });
     let gateway = Arc::new(Gateway {
         routes,
         functions,
         clock: parts.clock.clone(),
         logs: parts.logs.clone(),
         advance,
+        settle,
     });
     server::serve(
         listener,

@@ -33,6 +33,7 @@ pub async fn answer(aws: &Arc<Aws>, call: &Call) -> Answer {
         }
         (&Method::POST, "kms/disable" | "kms/enable") => switch_key(aws, path == "kms/enable", call),
         (&Method::GET, "scheduler") => server::json(StatusCode::OK, &aws.scheduler.overview()),
+        (&Method::GET, "sqs") => server::json(StatusCode::OK, &aws.sqs.overview()),
         (&Method::POST, "scheduler/fire") => fire(aws, call).await,
         (&Method::POST, "ttl/sweep") => {
             aws.dynamodb.sweep(aws.clock.now()).await;
@@ -78,7 +79,7 @@ async fn fire(aws: &Arc<Aws>, call: &Call) -> Answer {
     let mut fired = Vec::new();
     for schedule in due {
         let name = schedule.name.clone();
-        let ok = aws.lambda.run(functions, schedule.into_call(), now).await;
+        let ok = aws.deliver(functions, schedule.into_call()).await;
         fired.push(json!({ "name": name, "ok": ok }));
     }
     server::json(StatusCode::OK, &json!({ "fired": fired }))

@@ -13,6 +13,7 @@ pub mod request;
 pub mod rights;
 pub mod scheduler;
 pub mod secrets;
+pub mod sqs;
 
 use crate::clock::Clock;
 use crate::functions::Functions;
@@ -25,6 +26,7 @@ use request::{Request, Service};
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// DynamoDB takes bodies of up to 16 MB.
 pub const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
@@ -92,6 +94,10 @@ pub struct Aws {
     pub secrets: secrets::Secrets,
     /// EventBridge Scheduler.
     pub scheduler: scheduler::Scheduler,
+    /// SQS.
+    pub sqs: Arc<sqs::Sqs>,
+    /// The queues that feed functions.
+    pub feeds: Vec<Arc<sqs::feed::Mapping>>,
     /// Lambda's queue of asynchronous calls.
     pub lambda: lambda::Lambda,
     /// What the functions may do.
@@ -173,6 +179,7 @@ impl Aws {
                 .secrets
                 .answer(&request.operation, &request.input, self.clock.now())
                 .map(|value| ok(&value)),
+            Service::Sqs => self.sqs.answer(&request.operation, &request.input).await.map(|value| ok(&value)),
             Service::Scheduler => self.scheduler.answer(request, self.clock.now()).map(|value| ok(&value)),
             Service::Lambda => match self.functions.get() {
                 Some(functions) => self.lambda.answer(request, functions, self.clock.now()).await,
@@ -189,19 +196,51 @@ impl Aws {
         let mut fired = Vec::new();
         for due in self.scheduler.take_due(self.clock.now()) {
             fired.push(due.name.clone());
-            self.lambda.run(functions, due.into_call(), self.clock.now()).await;
-        }
-        for call in self.lambda.take_due(self.clock.now()) {
-            self.lambda.run(functions, call, self.clock.now()).await;
+            self.deliver(functions, due.into_call()).await;
         }
         fired
     }
 
-    /// Looks every now and then what is due. Runs until it is dropped.
+    /// Calls the target of a schedule, or repeats an asynchronous call. False: it failed.
+    pub async fn deliver(&self, functions: &Functions, call: lambda::AsyncCall) -> bool {
+        if call.function.starts_with("arn:aws:sqs:") {
+            let sent = self.sqs.send(&call.function, &String::from_utf8_lossy(&call.payload));
+            return sent.is_ok();
+        }
+        self.lambda.run(functions, call, self.clock.now()).await
+    }
+
+    /// Waits until nothing is left to do by itself: no invocation, no asynchronous call that is due, no message that a
+    /// function could have now.
+    pub async fn settle(self: &Arc<Self>) {
+        let Some(functions) = self.functions.get() else { return };
+        loop {
+            functions.idle().await;
+            let calls = self.lambda.take_due(self.clock.now());
+            if calls.is_empty()
+                && functions.is_idle()
+                && self.feeds.iter().all(|feed| feed.is_idle(&self.sqs))
+            {
+                return;
+            }
+            for call in calls {
+                self.deliver(functions, call).await;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Feeds functions from queues, and looks every now and then what is due. Runs until it is dropped.
     pub async fn tick(self: Arc<Self>) {
         const PERIOD: Duration = Duration::from_millis(250);
         const SWEEP_EVERY: u32 = 240;
         let mut ticks = 0_u32;
+        let mut feeding = JoinSet::new();
+        if let Some(functions) = self.functions.get() {
+            for feed in &self.feeds {
+                feeding.spawn(Arc::clone(feed).run(Arc::clone(&self.sqs), functions.clone()));
+            }
+        }
         loop {
             tokio::time::sleep(PERIOD).await;
             let Some(functions) = self.functions.get() else { continue };
@@ -209,7 +248,7 @@ impl Aws {
             for call in calls.chain(self.lambda.take_due(self.clock.now())) {
                 let (aws, functions) = (Arc::clone(&self), functions.clone());
                 tokio::spawn(async move {
-                    aws.lambda.run(&functions, call, aws.clock.now()).await;
+                    aws.deliver(&functions, call).await;
                 });
             }
             ticks = ticks.wrapping_add(1);

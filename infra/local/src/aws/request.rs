@@ -19,6 +19,8 @@ pub enum Service {
     Scheduler,
     /// Lambda.
     Lambda,
+    /// Simple Queue Service.
+    Sqs,
 }
 
 impl Service {
@@ -35,6 +37,7 @@ impl Service {
             Self::SecretsManager => "secretsmanager",
             Self::Scheduler => "scheduler",
             Self::Lambda => "lambda",
+            Self::Sqs => "sqs",
         }
     }
 }
@@ -109,6 +112,7 @@ fn by_target(target: &str, call: &Call) -> Result<(Service, String, Value), Refu
         "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Service::DynamoDb,
         "TrentService" => Service::Kms,
         "secretsmanager" => Service::SecretsManager,
+        "AmazonSQS" => Service::Sqs,
         _ => {
             return Err(Refusal::new(
                 "UnknownOperationException",

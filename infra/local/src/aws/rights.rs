@@ -69,6 +69,11 @@ pub fn needs(aws: &Aws, request: &Request) -> Vec<Need> {
             let resource = if id.starts_with("arn:") { id.to_owned() } else { names::secret_arn(id) };
             vec![Need::new(format!("secretsmanager:{}", request.operation), resource)]
         }
+        Service::Sqs => {
+            // A batch needs the right of its single operation.
+            let operation = request.operation.strip_suffix("Batch").unwrap_or(&request.operation);
+            vec![Need::new(format!("sqs:{operation}"), aws.sqs.arn_of(input))]
+        }
         Service::Scheduler => scheduler(&request.operation, input),
         Service::Lambda => {
             let name = input["FunctionName"].as_str().unwrap_or_default();

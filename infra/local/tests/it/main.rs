@@ -6,6 +6,8 @@ mod data;
 mod engines;
 mod faults;
 mod gateway;
+mod processes;
+mod queues;
 mod rights;
 mod schedules;
 mod template;

@@ -76,7 +76,7 @@ async fn bad_expressions_and_unknown_groups_are_refused() {
 #[tokio::test]
 async fn a_schedule_fires_its_function_when_the_clock_reaches_it() {
     let world = World::start().await;
-    let mut once = schedule(&at(&world, 3600));
+    let mut once = schedule(&at(&world, 3000));
     once["ActionAfterCompletion"] = json!("DELETE");
     scheduler(&world, "POST", "/schedules/once", &once).await;
     let early = world.post("/_local/clock", &json!({ "advanceSeconds": 1800 })).await.json();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Names of the functions of the fixture that have a binary.
-const FUNCTIONS: [&str; 3] = ["probe", "quick", "broken"];
+const FUNCTIONS: [&str; 4] = ["probe", "quick", "broken", "worker"];
 
 /// A folder with the probe under each of its names.
 static BINARIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -93,6 +93,14 @@ impl World {
             .header("authorization", "AWS4-HMAC-SHA256 Credential=me/20260101/us-east-1/x/aws4_request, SignedHeaders=host, Signature=x")
             .body(input.to_string());
         read(request).await
+    }
+
+    /// The events that functions printed.
+    pub fn events(&self) -> Vec<Value> {
+        let logged = self.stack.logs().since(0);
+        let lines = logged["lines"].as_array().cloned().unwrap_or_default();
+        let events = lines.iter().filter_map(|line| line["line"].as_str()?.strip_prefix("event "));
+        events.map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
     /// An AWS call made by a function.
