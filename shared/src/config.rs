@@ -125,10 +125,10 @@ impl Config {
             let endpoint = environment.get("AWS_ENDPOINT_URL").and_then(|text| Url::parse(text).ok());
             match offset.parse() {
                 Ok(seconds) if endpoint.as_ref().is_some_and(is_loopback) => {
-                    config.clock_offset_seconds = seconds
+                    config.clock_offset_seconds = seconds;
                 }
                 Ok(_) => {
-                    problems.push("RINGBRIDGE_CLOCK_OFFSET_SECONDS is for the local stack alone".to_owned())
+                    problems.push("RINGBRIDGE_CLOCK_OFFSET_SECONDS is for the local stack alone".to_owned());
                 }
                 Err(_) => problems.push("RINGBRIDGE_CLOCK_OFFSET_SECONDS is no number".to_owned()),
             }

@@ -314,10 +314,10 @@ pub async fn finish(
         Ok(tokens) => keep(gateway, flow, &tokens, &Keys { access: access_key, refresh: refresh_key }).await,
         Err(stop) => Err(stop),
     };
-    if outcome.is_err() {
-        if let Err(error) = gateway.store.drop_flow(&flow.id).await {
-            tracing::warn!(error = Error::from(error).chain(), "a failed flow is left to expire");
-        }
+    if outcome.is_err()
+        && let Err(error) = gateway.store.drop_flow(&flow.id).await
+    {
+        tracing::warn!(error = Error::from(error).chain(), "a failed flow is left to expire");
     }
     outcome
 }

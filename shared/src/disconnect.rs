@@ -77,7 +77,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
         match outcome.await {
             Ok(()) => tried += 1,
             Err(error) => {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried")
+                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried");
             }
         }
     }

@@ -210,7 +210,7 @@ pub fn report(error: &Error, request: &RequestId) {
     match error {
         Error::Internal { .. } => tracing::error!(request.id = request_id, error = error.chain(), "failed"),
         Error::Unavailable { .. } => {
-            tracing::warn!(request.id = request_id, error = error.chain(), "unavailable")
+            tracing::warn!(request.id = request_id, error = error.chain(), "unavailable");
         }
         _ => {}
     }

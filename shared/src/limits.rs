@@ -82,7 +82,7 @@ pub const SWEEP_BATCH: i32 = 50;
 const _: () = assert!(UPSTREAM_CONNECT_MS < TOKEN_CALL_MS);
 const _: () = assert!(AWS_ATTEMPT_MS < AWS_CALL_MS);
 const _: () = assert!(TOKEN_CALL_MS + SETUP_IN_CALLBACK_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);
-const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS as i64);
+const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_signed());
 const _: () =
     assert!(CONNECT_TOKEN_SECONDS < INVITE_TOKEN_SECONDS && INVITE_TOKEN_SECONDS <= INVITE_TOKEN_MAX_SECONDS);
 

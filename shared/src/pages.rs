@@ -90,7 +90,7 @@ pub fn connected(return_url: Option<&str>) -> Answer {
 pub fn stop(stop: Stop, request: &RequestId) -> Answer {
     match stop {
         Stop::Refused(refusal) => refused(&refusal),
-        Stop::Failed(error) => failed(error, request),
+        Stop::Failed(error) => failed(&error, request),
     }
 }
 
@@ -113,14 +113,14 @@ fn refused(refusal: &Refusal) -> Answer {
     Ok(response)
 }
 
-fn failed(error: Error, request: &RequestId) -> Answer {
-    http::report(&error, request);
+fn failed(error: &Error, request: &RequestId) -> Answer {
+    http::report(error, request);
     let (title, meaning, advice) = (
         "Something on our side does not answer",
         "Nothing was connected, and nothing was lost.",
         "Wait a minute, then open your link again and press the button.",
     );
-    let (status, wait) = match &error {
+    let (status, wait) = match error {
         Error::Unavailable { retry_after, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };

@@ -92,13 +92,13 @@ pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeO
 }
 
 async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<()> {
-    if let Some(subscription) = &revocation.subscription {
-        if revocation.access.expires_at > gateway.clock.now() {
-            let access = AccessToken::new(open(gateway, revocation, Purpose::Access).await?);
-            // Its events are refused from now on anyhow, and it lapses within a week.
-            if let Err(error) = gateway.ringcentral()?.api(&access).delete_subscription(subscription).await {
-                tracing::warn!(tenant.id = %revocation.tenant, error = %error, "a subscription is left to lapse");
-            }
+    if let Some(subscription) = &revocation.subscription
+        && revocation.access.expires_at > gateway.clock.now()
+    {
+        let access = AccessToken::new(open(gateway, revocation, Purpose::Access).await?);
+        // Its events are refused from now on anyhow, and it lapses within a week.
+        if let Err(error) = gateway.ringcentral()?.api(&access).delete_subscription(subscription).await {
+            tracing::warn!(tenant.id = %revocation.tenant, error = %error, "a subscription is left to lapse");
         }
     }
     let refresh = RefreshToken::new(open(gateway, revocation, Purpose::Refresh).await?);

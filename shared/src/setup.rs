@@ -87,7 +87,7 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
     let asked =
         usable.into_iter().map(|connection| async move { rediscover(gateway, &connection, within).await });
     let outcomes: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;
-    match outcomes.into_iter().reduce(|one, other| one.or(other)) {
+    match outcomes.into_iter().reduce(Result::or) {
         Some(Err(error)) => Err(error),
         Some(Ok(())) | None => Ok(()),
     }
@@ -304,7 +304,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             Ok(true) => done += 1,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished")
+                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished");
             }
         }
     }

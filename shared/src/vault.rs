@@ -318,10 +318,10 @@ struct Cache(HashMap<CacheKey, (DataKey, Timestamp)>);
 impl Cache {
     fn insert(&mut self, at: CacheKey, key: DataKey, now: Timestamp) {
         self.0.retain(|_, (_, since)| is_fresh(*since, now));
-        if self.0.len() >= limits::DATA_KEY_CACHE_ENTRIES {
-            if let Some(oldest) = self.0.iter().min_by_key(|(_, (_, since))| *since).map(|(at, _)| *at) {
-                self.0.remove(&oldest);
-            }
+        if self.0.len() >= limits::DATA_KEY_CACHE_ENTRIES
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, (_, since))| *since).map(|(at, _)| *at)
+        {
+            self.0.remove(&oldest);
         }
         self.0.insert(at, (key, now));
     }

@@ -19,7 +19,7 @@ pub(super) fn text(value: impl Into<String>) -> AttributeValue {
 }
 
 /// A number.
-pub(super) fn number(value: impl ToString) -> AttributeValue {
+pub(super) fn number(value: impl std::fmt::Display) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 

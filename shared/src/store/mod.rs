@@ -146,6 +146,7 @@ fn failed(reasons: &[CancellationReason], at: usize) -> bool {
 }
 
 /// An SDK error by what it means. Its code alone is kept: texts may repeat what was sent.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
     let (code, maybe_applied) = match &error {
         SdkError::ServiceError(service) => {
