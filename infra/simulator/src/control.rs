@@ -17,6 +17,7 @@ use crate::clock::{SECOND, iso};
 use crate::error::OauthError;
 use crate::faults;
 use crate::gate::is_loopback_host;
+use crate::inbound;
 use crate::oauth::token::may_log_in;
 use crate::oauth::{Params, authorize};
 use crate::paging::Query;
@@ -24,7 +25,6 @@ use crate::seed::{self, NewAccount};
 use crate::server::Wire;
 use crate::sim::Sim;
 use crate::state::World;
-use crate::subscriptions::{Status, Subscription};
 
 /// The answer to a control call that comes from elsewhere.
 pub fn refusal(wire: &Wire, headers: &HeaderMap) -> Option<Response> {
@@ -39,6 +39,7 @@ pub fn routes(router: Router<Arc<Sim>>) -> Router<Arc<Sim>> {
         .route("/_sim/reset", post(reset))
         .route("/_sim/seed", get(read_seed))
         .route("/_sim/accounts", post(add_account))
+        .route("/_sim/inbound", post(inbound::post))
         .route("/_sim/ledger", get(ledger))
         .route("/_sim/faults", get(read_faults).put(replace_faults).delete(clear_faults))
         .route("/_sim/settings", get(read_settings).put(change_settings))
@@ -65,16 +66,17 @@ impl From<OauthError> for Problem {
 }
 
 /// 400: the description is wrong.
-fn wrong(text: impl Into<String>) -> Problem {
+pub fn wrong(text: impl Into<String>) -> Problem {
     Problem(StatusCode::BAD_REQUEST, json!({"error": text.into()}))
 }
 
 /// 404: there is no such thing.
-fn absent(text: &str) -> Problem {
+pub fn absent(text: &str) -> Problem {
     Problem(StatusCode::NOT_FOUND, json!({"error": text}))
 }
 
-type Answer = Result<Json<Value>, Problem>;
+/// What a control call answers.
+pub type Answer = Result<Json<Value>, Problem>;
 
 /// Reads a body; the refusal names the field.
 pub fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
@@ -167,25 +169,19 @@ async fn revoke_user(State(sim): State<Arc<Sim>>, Path(extension): Path<String>)
     })
 }
 
-fn subscription<'w>(world: &'w mut World, id: &str) -> Result<&'w mut Subscription, Problem> {
-    let found = world.subscriptions.iter_mut().find(|s| s.id == id && !s.expired);
-    found.ok_or_else(|| absent("no such subscription"))
-}
-
 async fn blacklist(State(sim): State<Arc<Sim>>, Path(id): Path<String>) -> Answer {
     sim.world(|world, now| {
-        let subscription = subscription(world, &id)?;
-        subscription.status = Status::Blacklisted;
-        subscription.blacklisted = Some((now, "Blacklisted by the control API".to_owned()));
-        let about = subscription.about();
-        world.ledger.add(now, "subscription_blacklisted", about);
+        if !world.blacklist(now, &id, "Read timed out".to_owned()) {
+            return Err(absent("no such subscription"));
+        }
         Ok(Json(json!({"ok": true})))
     })
 }
 
 async fn expire(State(sim): State<Arc<Sim>>, Path(id): Path<String>) -> Answer {
     sim.world(|world, now| {
-        subscription(world, &id)?.expires_at = now;
+        let found = world.subscriptions.iter_mut().find(|s| s.id == id && !s.expired);
+        found.ok_or_else(|| absent("no such subscription"))?.expires_at = now;
         world.expire_subscriptions(now);
         Ok(Json(json!({"ok": true})))
     })

@@ -16,14 +16,19 @@
 mod account;
 mod caller;
 pub mod clock;
+pub mod consents;
 mod control;
 pub mod error;
+pub mod events;
 pub mod faults;
 pub mod filters;
 mod gate;
 mod handshake;
+mod inbound;
 pub mod ledger;
 pub mod limits;
+pub mod messages;
+mod multipart;
 mod numbers;
 pub mod oauth;
 mod paging;
@@ -33,8 +38,12 @@ pub mod seed;
 mod server;
 pub mod settings;
 mod sim;
+mod sms;
 pub mod state;
+mod store;
 pub mod subscriptions;
+mod sync;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,7 +93,10 @@ impl Simulator {
             Some(folder) => save::load(folder, &options.redirect_uris).await?,
             None => state::World::seeded(&options.redirect_uris),
         };
-        let sim = Sim::new(world, &options.public_url, options.redirect_uris)?;
+        let (sender, events) = tokio::sync::mpsc::unbounded_channel();
+        let sim = Sim::new(world, &options.public_url, options.redirect_uris, sender)?;
+        tokio::spawn(webhooks::deliver(Arc::clone(&sim), events));
+        tokio::spawn(Arc::clone(&sim).tick());
         let saver = options.data.map(|folder| tokio::spawn(save::keep(Arc::clone(&sim), folder)));
         let server = tokio::spawn(server::serve(Arc::clone(&sim), options.listener));
         Ok(Self { sim, server, saver })
@@ -105,6 +117,11 @@ impl Simulator {
     /// Moves its clock; what falls due happens before this returns.
     pub fn advance(&self, seconds: i64) {
         self.sim.advance(seconds);
+    }
+
+    /// Returns when no webhook event is on its way any more.
+    pub async fn idle(&self) {
+        self.sim.idle().await;
     }
 
     /// How far its clock is ahead, in seconds.

@@ -6,14 +6,14 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::caller::{Spec, guard};
 use crate::error::ApiError;
 use crate::limits::Group::{self, Auth, Heavy, Light, Medium};
 use crate::oauth::{authorize, revoke, token, userinfo};
 use crate::sim::Sim;
-use crate::{account, control, numbers, subscriptions};
+use crate::{account, consents, control, numbers, sms, store, subscriptions, sync};
 
 struct Routes {
     sim: Arc<Sim>,
@@ -46,7 +46,7 @@ impl Routes {
 pub fn router(sim: &Arc<Sim>) -> Router {
     let routes = Routes { sim: Arc::clone(sim), router: Router::new() };
     let routes = identity(oauth(routes));
-    let routes = subscription(routes);
+    let routes = messages(subscription(routes));
     control::routes(routes.router)
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "CMN-120", "Invalid URI").into_response() })
         .method_not_allowed_fallback(|| async {
@@ -121,4 +121,25 @@ fn subscription(routes: Routes) -> Routes {
         .guarded(one, Medium, None, None, put(subscriptions::update))
         .guarded(one, Medium, None, None, delete(subscriptions::remove))
         .guarded(&format!("{one}/renew"), Light, None, None, post(subscriptions::renew))
+}
+
+fn messages(routes: Routes) -> Routes {
+    let extension = "/restapi/v1.0/account/{account}/extension/{extension}";
+    let all = &format!("{extension}/message-store");
+    let one = &format!("{extension}/message-store/{{message}}");
+    let (send, read, edit) = (Some("SMS"), Some("ReadMessages"), Some("EditMessages"));
+    let consents = "/restapi/v2/accounts/{account}/sms/consents";
+    routes
+        .guarded(&format!("{extension}/sms"), Medium, send, Some("OutboundSMS"), post(sms::sms))
+        .guarded(&format!("{extension}/mms"), Medium, send, Some("OutboundSMS"), post(sms::mms))
+        .guarded(all, Light, read, read, get(store::list))
+        .guarded(all, Medium, edit, edit, delete(store::remove_conversation))
+        .guarded(one, Light, read, read, get(store::read))
+        .guarded(one, Medium, edit, edit, put(store::mark).patch(store::mark).delete(store::remove))
+        .guarded(&format!("{one}/content/{{attachment}}"), Medium, read, None, get(store::content))
+        .guarded(&format!("{extension}/message-sync"), Light, read, read, get(sync::get))
+        .guarded(consents, Light, send, None, get(consents::list))
+        .guarded(consents, Light, send, None, patch(consents::update))
+        .guarded(&format!("{consents}/search"), Light, send, None, post(consents::search))
+        .guarded(&format!("{consents}/history"), Light, send, None, get(consents::history))
 }

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::clock::{Clock, Millis};
+use crate::events::Outgoing;
 use crate::state::World;
 
 /// Shared by all requests and tasks.
@@ -25,6 +26,10 @@ pub struct Sim {
     pub dirty: Notify,
     /// Something may have fallen due earlier than thought.
     pub wake: Notify,
+    /// Counts changes, for those who watch.
+    pub changes: watch::Sender<u64>,
+    events: mpsc::UnboundedSender<Outgoing>,
+    pending: watch::Sender<usize>,
     stopped: watch::Sender<bool>,
 }
 
@@ -35,8 +40,13 @@ impl std::fmt::Debug for Sim {
 }
 
 impl Sim {
-    /// A simulator that does not serve yet.
-    pub fn new(world: World, public_url: &str, redirect_uris: Vec<String>) -> anyhow::Result<Arc<Self>> {
+    /// A simulator that does not serve yet; its events go to `events`.
+    pub fn new(
+        world: World,
+        public_url: &str,
+        redirect_uris: Vec<String>,
+        events: mpsc::UnboundedSender<Outgoing>,
+    ) -> anyhow::Result<Arc<Self>> {
         let public_url = public_url.trim_end_matches('/').to_owned();
         let mut second = url::Url::parse(&public_url).context("the simulator's address is not a URL")?;
         let other = if second.host_str() == Some("localhost") { "127.0.0.1" } else { "localhost" };
@@ -56,6 +66,9 @@ impl Sim {
             http,
             dirty: Notify::new(),
             wake: Notify::new(),
+            changes: watch::Sender::new(0),
+            events,
+            pending: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
         }))
     }
@@ -68,8 +81,16 @@ impl Sim {
             world.settle(now);
             let result = work(&mut world, now);
             world.clock_offset = self.clock.offset();
+            for event in world.outbox.drain(..) {
+                // Counted before it is sent, so that nobody finds the count at zero in between.
+                self.pending.send_modify(|n| *n += 1);
+                if self.events.send(event).is_err() {
+                    self.delivered();
+                }
+            }
             result
         };
+        self.changes.send_modify(|n| *n += 1);
         self.dirty.notify_one();
         self.wake.notify_one();
         result
@@ -84,6 +105,42 @@ impl Sim {
     pub fn advance(&self, seconds: i64) {
         self.clock.advance(seconds);
         self.world(|_, _| ());
+    }
+
+    /// An event was delivered, or given up.
+    pub fn delivered(&self) {
+        self.pending.send_modify(|n| *n = n.saturating_sub(1));
+    }
+
+    /// Returns when no event is on its way.
+    pub async fn idle(&self) {
+        let mut pending = self.pending.subscribe();
+        // The sender lives as long as `self`, so waiting can't fail.
+        let _ = pending.wait_for(|n| *n == 0).await;
+    }
+
+    /// Wakes up whenever something falls due, so that events go out while nobody calls.
+    pub async fn tick(self: Arc<Self>) {
+        loop {
+            let due = self.peek(World::next_due);
+            let wait = due.map(|at| (at - self.clock.now()).max(0).unsigned_abs());
+            let sleep = async {
+                match wait {
+                    Some(ms) => tokio::time::sleep(std::time::Duration::from_millis(ms)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stopped() => return,
+                () = self.wake.notified() => {}
+                () = sleep => self.world(|_, _| ()),
+            }
+        }
+    }
+
+    /// The address that serves the content of attachments.
+    pub fn media(&self, world: &World) -> &str {
+        if world.settings.media_on_second_host { &self.second_url } else { &self.public_url }
     }
 
     /// The absolute address of a path.

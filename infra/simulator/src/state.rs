@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
+use crate::clock::SECOND;
+use crate::consents::Consents;
+use crate::events::Outgoing;
 use crate::faults::Fault;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
+use crate::messages::Mail;
 use crate::oauth::sessions::Oauth;
 use crate::seed;
 use crate::settings::Settings;
-use crate::subscriptions::Subscription;
+use crate::subscriptions::{Status, Subscription};
 
 /// An application registered with the platform.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -175,8 +179,17 @@ pub struct World {
     pub oauth: Oauth,
     /// Subscriptions in the order they were made.
     pub subscriptions: Vec<Subscription>,
+    /// Messages.
+    pub mail: Mail,
+    /// Who has opted out.
+    pub consents: Consents,
+    /// Names this state; a reset makes a new one.
+    pub epoch: String,
     /// The next free ids.
     pub next: Next,
+    /// Events to be sent when the work at hand is done.
+    #[serde(skip)]
+    pub outbox: Vec<Outgoing>,
 }
 
 impl World {
@@ -195,6 +208,10 @@ impl World {
             numbers: BTreeMap::new(),
             oauth: Oauth::default(),
             subscriptions: Vec::new(),
+            mail: Mail::default(),
+            consents: Consents::default(),
+            epoch: uuid::Uuid::new_v4().simple().to_string(),
+            outbox: Vec::new(),
             next: Next { account: 500_100, extension: 700_100_201, number: 33_010, phone: 0 },
         };
         seed::plant(&mut world);
@@ -252,8 +269,29 @@ impl World {
 }
 
 impl World {
-    /// Lets happen what has fallen due.
+    /// When the next thing falls due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Millis> {
+        let step = self.mail.due.keys().next().map(|(at, _)| *at);
+        let reactivate = self.settings.reactivate_after_seconds;
+        let subscriptions = self.subscriptions.iter().filter(|s| !s.expired).flat_map(|s| {
+            let back = reactivate.filter(|_| s.status == Status::Blacklisted);
+            let back = back.and_then(|seconds| Some(s.blacklisted.as_ref()?.0 + seconds * SECOND));
+            [Some(s.expires_at), s.remind_at, back]
+        });
+        subscriptions.flatten().chain(step).min()
+    }
+
+    /// Lets happen what has fallen due by `now`, in the order of time.
     pub fn settle(&mut self, now: Millis) {
-        self.expire_subscriptions(now);
+        while let Some(at) = self.next_due().filter(|at| *at <= now) {
+            self.reactivate(at);
+            self.remind(at);
+            while let Some(entry) = self.mail.due.first_entry().filter(|e| e.key().0 <= at) {
+                let step = entry.remove();
+                self.step(at, step);
+            }
+            self.expire_subscriptions(at);
+        }
     }
 }

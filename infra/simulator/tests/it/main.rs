@@ -5,11 +5,17 @@
 #![expect(clippy::needless_pass_by_value, reason = "helpers read better when they take json!(…) as it is")]
 
 mod authorize;
+mod consents;
 mod control;
 mod faults;
+mod hook;
 mod kit;
 mod limits;
 mod refresh;
 mod resources;
+mod sms;
+mod store;
 mod subscriptions;
+mod sync;
 mod token;
+mod webhooks;

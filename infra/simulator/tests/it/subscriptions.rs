@@ -1,85 +1,19 @@
 //! Subscriptions and their handshake.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::hook::{INSTANT, Manner, PATH, receiver, wanted};
 use crate::kit::{self, Kit, code};
-
-const PATH: &str = "/restapi/v1.0/subscription";
-const INSTANT: &str = "/restapi/v1.0/account/~/extension/~/message-store/instant?type=SMS";
-
-/// How a receiver answers the handshake.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Manner {
-    Good,
-    NoEcho,
-    WrongStatus,
-    TooLarge,
-    NoContentType,
-    Silent,
-}
-
-/// A webhook receiver on loopback.
-pub struct Receiver {
-    pub url: String,
-    pub bodies: Arc<Mutex<Vec<usize>>>,
-}
-
-pub async fn receiver(manner: Manner) -> Receiver {
-    let bodies: Arc<Mutex<Vec<usize>>> = Arc::default();
-    let seen = Arc::clone(&bodies);
-    let app = axum::Router::new().fallback(move |headers: HeaderMap, body: axum::body::Bytes| {
-        let seen = Arc::clone(&seen);
-        async move {
-            seen.lock().unwrap().push(body.len());
-            answer(manner, &headers).await
-        }
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook?x=1", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    Receiver { url, bodies }
-}
-
-async fn answer(manner: Manner, headers: &HeaderMap) -> Response {
-    if manner == Manner::Silent {
-        std::future::pending::<()>().await;
-    }
-    let status = if manner == Manner::WrongStatus { StatusCode::NO_CONTENT } else { StatusCode::OK };
-    let body = if manner == Manner::TooLarge { " ".repeat(1024) } else { String::new() };
-    let mut response = (status, body).into_response();
-    let mut put = |name: &'static str, value: HeaderValue| {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    };
-    if manner == Manner::NoContentType {
-        put("content-type", HeaderValue::from_static("text/plain"));
-    } else {
-        put("content-type", HeaderValue::from_static("application/json"));
-    }
-    if manner != Manner::NoEcho {
-        put("validation-token", headers["validation-token"].clone());
-    }
-    response
-}
-
-fn wanted(address: &str) -> Value {
-    json!({
-        "eventFilters": [INSTANT, "/restapi/v1.0/subscription/~?threshold=86400&interval=3600"],
-        "deliveryMode": {"transportType": "WebHook", "address": address, "verificationToken": "vt-1"},
-        "expiresIn": 604_800,
-    })
-}
 
 async fn subscribed(kit: &Kit, access: &str) -> Value {
     let receiver = receiver(Manner::Good).await;
     let (status, reply) = kit.call(Method::POST, access, PATH, wanted(&receiver.url)).await;
     assert_eq!(status, 200, "{reply}");
-    assert_eq!(*receiver.bodies.lock().unwrap(), [0], "one handshake, without a body");
+    let posts = receiver.posts();
+    assert_eq!((posts.len(), posts[0].body.as_str()), (1, ""), "one handshake, without a body");
     reply
 }
 
