@@ -6,7 +6,7 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::clock::{SECOND, iso};
 use crate::error::OauthError;
 use crate::faults;
-use crate::gate::is_loopback_host;
+use crate::gate::is_loopback_name;
 use crate::inbound;
 use crate::oauth::token::may_log_in;
 use crate::oauth::{Params, authorize};
@@ -26,11 +26,17 @@ use crate::server::Wire;
 use crate::sim::Sim;
 use crate::state::World;
 
-/// The answer to a control call that comes from elsewhere.
+/// The answer to a control call that comes from elsewhere: over the network, under a foreign name (DNS rebinding), or
+/// from a page of a foreign site.
 pub fn refusal(wire: &Wire, headers: &HeaderMap) -> Option<Response> {
-    let allowed = wire.peer.ip().is_loopback() && is_loopback_host(headers);
-    let text = "the control API is for this machine only";
-    (!allowed).then(|| Problem(StatusCode::FORBIDDEN, json!({"error": text})).into_response())
+    let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
+    let origin =
+        text(header::ORIGIN).map(|o| o.split_once("://").is_some_and(|(_, host)| is_loopback_name(host)));
+    let allowed = wire.peer.ip().is_loopback()
+        && text(header::HOST).is_some_and(is_loopback_name)
+        && origin.unwrap_or(true);
+    let refusal = json!({"error": "the control API is for this machine only"});
+    (!allowed).then(|| Problem(StatusCode::FORBIDDEN, refusal).into_response())
 }
 
 /// Adds the control calls.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
@@ -25,7 +25,8 @@ const LARGEST_BODY: usize = 50 * 1024 * 1024;
 
 /// Answers one request.
 pub async fn answer(sim: Arc<Sim>, router: axum::Router, wire: Wire, request: Request<Body>) -> Response {
-    let mut response = if request.uri().path().starts_with("/_sim") {
+    let path = request.uri().path();
+    let mut response = if path == "/" || path.starts_with("/_sim") {
         match control::refusal(&wire, request.headers()) {
             Some(refusal) => refusal,
             None => into_response(router.oneshot(request).await),
@@ -188,11 +189,8 @@ async fn halved(response: Response) -> Response {
     Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
 }
 
-/// Is a `Host` header's name one of this machine's own?
-pub fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(header::HOST).and_then(|h| h.to_str().ok()) else {
-        return false;
-    };
+/// Is the name in front of an optional port one of this machine's own?
+pub fn is_loopback_name(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,

@@ -31,6 +31,7 @@ pub mod messages;
 mod multipart;
 mod numbers;
 pub mod oauth;
+mod page;
 mod paging;
 mod routes;
 mod save;

@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::limits::Group::{self, Auth, Heavy, Light, Medium};
 use crate::oauth::{authorize, revoke, token, userinfo};
 use crate::sim::Sim;
-use crate::{account, consents, control, numbers, sms, store, subscriptions, sync};
+use crate::{account, consents, control, numbers, page, sms, store, subscriptions, sync};
 
 struct Routes {
     sim: Arc<Sim>,
@@ -47,7 +47,7 @@ pub fn router(sim: &Arc<Sim>) -> Router {
     let routes = Routes { sim: Arc::clone(sim), router: Router::new() };
     let routes = identity(oauth(routes));
     let routes = messages(subscription(routes));
-    control::routes(routes.router)
+    page::routes(control::routes(routes.router))
         .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "CMN-120", "Invalid URI").into_response() })
         .method_not_allowed_fallback(|| async {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "CMN-202", "Method is not supported")

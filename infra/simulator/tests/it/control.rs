@@ -20,6 +20,12 @@ async fn only_this_machine_under_its_own_name_may_control() {
         let reply = kit.request(Method::GET, "/_sim/settings").header("host", host).send().await.unwrap();
         assert_eq!(reply.status(), status, "{host}");
     }
+    for (origin, status) in [("http://127.0.0.1:9400", 200), ("https://evil.example", 403), ("null", 403)] {
+        let reply = kit.request(Method::GET, "/_sim/settings").header("origin", origin).send().await.unwrap();
+        assert_eq!(reply.status(), status, "{origin}");
+    }
+    let page = kit.request(Method::GET, "/").header("host", "evil.example").send().await.unwrap();
+    assert_eq!(page.status(), 403);
 }
 
 #[tokio::test]

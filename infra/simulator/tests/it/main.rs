@@ -11,6 +11,7 @@ mod faults;
 mod hook;
 mod kit;
 mod limits;
+mod page;
 mod refresh;
 mod resources;
 mod sms;

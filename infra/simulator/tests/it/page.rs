@@ -1,0 +1,43 @@
+//! The developer's page.
+
+use futures_util::StreamExt;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::kit;
+
+#[tokio::test]
+async fn the_page_and_its_view_show_users_messages_and_subscriptions() {
+    let kit = kit::start().await;
+    let page = kit.request(Method::GET, "/").send().await.unwrap();
+    assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("script-src 'self'"));
+    let html = page.text().await.unwrap();
+    assert!(html.contains("/_sim/page.js") && !html.contains("<script>"));
+    for (path, kind) in [("/_sim/page.js", "text/javascript"), ("/_sim/page.css", "text/css")] {
+        let asset = kit.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(asset.headers()["content-type"], kind);
+    }
+    let message = json!({"from": "+16505550111", "to": "+14155550101", "text": "<b>hello</b>"});
+    kit.sim(Method::POST, "/inbound", message).await;
+    let view = kit.sim(Method::GET, "/view", json!({})).await;
+    assert_eq!(view["accounts"][0]["users"][0]["name"], "Dana Sim");
+    let shown = &view["messages"][0];
+    assert_eq!((&shown["own"], &shown["text"]), (&json!("+14155550101"), &json!("<b>hello</b>")));
+    assert_eq!(shown["others"], json!(["+16505550111"]));
+}
+
+#[tokio::test]
+async fn the_ledger_comes_live() {
+    let kit = kit::start().await;
+    let stream = kit.request(Method::GET, "/_sim/live").send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let mut stream = stream.bytes_stream();
+    kit.log_in().await;
+    let mut text = String::new();
+    while !text.contains("token_issued") {
+        text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());
+    }
+    let line = text.lines().find(|l| l.contains("token_issued")).unwrap();
+    let event: Value = serde_json::from_str(line.trim_start_matches("data: ")).unwrap();
+    assert_eq!(event["entries"][0]["seq"], 1);
+}
