@@ -24,6 +24,8 @@ pub struct Seed {
     pub client_secret: String,
     /// Client id of the public app.
     pub public_client_id: String,
+    /// Redirect URIs of both apps.
+    pub redirect_uris: Vec<String>,
     /// All users that can sign in.
     pub users: Vec<SeedUser>,
 }
@@ -55,6 +57,7 @@ pub fn seed(world: &World) -> Seed {
         client_id: CLIENT_ID.to_owned(),
         client_secret: CLIENT_SECRET.to_owned(),
         public_client_id: PUBLIC_CLIENT_ID.to_owned(),
+        redirect_uris: world.app(CLIENT_ID).map(|app| app.redirect_uris.clone()).unwrap_or_default(),
         users: world.extensions.values().filter(|e| e.can_log_in()).map(|e| user(world, e)).collect(),
     }
 }

@@ -283,7 +283,13 @@ impl World {
     }
 
     /// The refresh grant.
-    pub fn refresh(&mut self, now: Millis, client_id: &str, token: &str) -> Result<Value, OauthError> {
+    pub fn refresh(
+        &mut self,
+        now: Millis,
+        client_id: &str,
+        token: &str,
+        wishes: &Wishes,
+    ) -> Result<Value, OauthError> {
         let gone = || OauthError::new("invalid_grant", "OAU-213", "Token not found");
         let id = self.oauth.tokens.get(token).cloned().ok_or_else(gone)?;
         let settings = self.settings.clone();
@@ -323,6 +329,12 @@ impl World {
                     Err(gone())
                 }
             };
+        }
+        if wishes.access_ttl.is_some() {
+            session.access_ttl = wishes.access(&settings);
+        }
+        if wishes.refresh_ttl.is_some() {
+            session.refresh_ttl = wishes.refresh(&settings);
         }
         let fresh = pair(&settings, session.access_ttl, session.refresh_ttl, now);
         let mut old = std::mem::replace(&mut session.current, fresh);

@@ -128,7 +128,7 @@ fn granted(world: &mut World, now: Millis, app: &App, params: &Params) -> Result
     let grant = params.need("grant_type")?;
     match grant {
         "authorization_code" => by_code(world, now, app, params, wishes),
-        "refresh_token" => world.refresh(now, &app.client_id, params.need("refresh_token")?),
+        "refresh_token" => world.refresh(now, &app.client_id, params.need("refresh_token")?, &wishes),
         JWT_BEARER => {
             let assertion = params.need("assertion")?;
             if assertion.split('.').count() != 3 {

@@ -5,6 +5,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "helpers read better when they take json!(…) as it is")]
 
 mod authorize;
+mod clients;
 mod consents;
 mod control;
 mod faults;
