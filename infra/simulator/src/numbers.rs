@@ -56,8 +56,10 @@ pub async fn of_account(
             .filter(|n| n.account_id == account.id && wanted(&query, n))
             .map(|n| {
                 let mut record = record(&sim, world, n);
+                // This list has less than the extension's.
                 if let Some(record) = record.as_object_mut() {
                     record.remove("country");
+                    record.get_mut("extension").and_then(Value::as_object_mut).map(|e| e.remove("type"));
                 }
                 if world.settings.account_number_features {
                     record["features"] = n.features.clone().into();
@@ -102,9 +104,7 @@ pub async fn of_account_v2(
                     "primary": n.usage_type == "MainCompanyNumber",
                 });
                 if let Some(e) = extension {
-                    record["extension"] = json!({
-                        "id": e.id.to_string(), "extensionNumber": e.number, "name": e.name(), "type": e.kind,
-                    });
+                    record["extension"] = json!({"id": e.id.to_string(), "extensionNumber": e.number});
                 }
                 record
             })

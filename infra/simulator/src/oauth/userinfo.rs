@@ -39,7 +39,6 @@ pub async fn discovery(State(sim): State<Arc<Sim>>) -> Response {
         "jwks_uri": at("/restapi/oauth/jwks"),
         "scopes_supported": ["openid", "email", "profile"],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_jwt"],
-        "token_endpoint_auth_signing_alg_values_supported": ["HS256"],
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "userinfo_signing_alg_values_supported": ["none"],

@@ -15,6 +15,7 @@ mod limits;
 mod page;
 mod refresh;
 mod resources;
+mod shapes;
 mod sms;
 mod store;
 mod subscriptions;
