@@ -1,6 +1,6 @@
 //! The stack as a whole: starts the parts in order, moves their one clock, stops them.
 
-use crate::aws::{self, Aws, calls::CallLog, faults::Faults};
+use crate::aws::{self, Aws, calls::CallLog, engine::AnyKms, faults::Faults};
 use crate::bootstrap;
 use crate::clock::Clock;
 use crate::data::{self, DataFolder};
@@ -149,6 +149,9 @@ impl Stack {
         let mut routes = None;
         if options.runs_aws() {
             let template = read_template(&options, &info.rc, &aws_url, &gateway_url, &simulator_url)?;
+            if let Some(url) = &options.endpoint_url {
+                aws::engine::probe(url).await?;
+            }
             let running = open_aws(&options, &template, &aws_url, path, &info.rc, clock.clone())
                 .await
                 .map_err(|error| data::not_restored(path, &error))?;
@@ -297,6 +300,10 @@ impl Drop for Stack {
 impl Parts {
     async fn advance(&self, seconds: i64) -> Value {
         self.quiet().await;
+        let _moving = match &self.aws {
+            Some(aws) => Some(aws.moving.lock().await),
+            None => None,
+        };
         self.clock.advance(seconds);
         let saved = SavedClock { offset_seconds: self.clock.offset_seconds() };
         if let Err(error) = self.clock_file.save(&saved) {
@@ -368,9 +375,16 @@ async fn open_aws(
         let app = json!({ "clientId": rc["clientId"], "clientSecret": rc["clientSecret"] });
         given.insert("RingCentralApp".to_owned(), app.to_string());
     }
-    let dynamodb = match &options.endpoint_url {
-        None => aws::dynamodb::DynamoDb::open(folder, &template.tables).await?,
-        Some(url) => aws::dynamodb::DynamoDb::at(url.clone(), &template.tables).await?,
+    let aliases = template.aliases.clone();
+    let (dynamodb, kms) = match &options.endpoint_url {
+        None => (
+            aws::dynamodb::DynamoDb::open(folder, &template.tables).await?,
+            AnyKms::Ours(aws::kms::Kms::open(file("kms.json"), &template.keys, aliases, clock.clone())?),
+        ),
+        Some(url) => (
+            aws::dynamodb::DynamoDb::at(url.clone(), &template.tables).await?,
+            AnyKms::Other(aws::engine::OtherKms::open(url, &template.keys, aliases).await?),
+        ),
     };
     let scheduler = aws::scheduler::Scheduler::open(file("schedules.json"), &template.schedule_groups)?;
     for input in template.schedule_inputs() {
@@ -380,12 +394,13 @@ async fn open_aws(
         calls: CallLog::default(),
         faults: Faults::default(),
         dynamodb,
-        kms: aws::kms::Kms::open(file("kms.json"), &template.keys, template.aliases.clone(), clock.clone())?,
+        kms,
         secrets: aws::secrets::Secrets::open(file("secrets.json"), &template.secrets, &given)?,
         scheduler,
         sqs: Arc::new(aws::sqs::Sqs::open(file("queues.json"), &template.queues, clock.clone(), aws_url)?),
         feeds: aws::sqs::feed::mappings(template).into_iter().map(Arc::new).collect(),
         lambda: aws::lambda::Lambda::default(),
+        moving: tokio::sync::Mutex::default(),
         iam: aws::iam::Iam::new(template)?,
         partition_keys: aws::rights::PartitionKeys::new(template),
         clock,

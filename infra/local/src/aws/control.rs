@@ -31,7 +31,7 @@ pub async fn answer(aws: &Arc<Aws>, call: &Call) -> Answer {
             aws.faults.clear();
             server::json(StatusCode::OK, &json!([]))
         }
-        (&Method::POST, "kms/disable" | "kms/enable") => switch_key(aws, path == "kms/enable", call),
+        (&Method::POST, "kms/disable" | "kms/enable") => switch_key(aws, path == "kms/enable", call).await,
         (&Method::GET, "scheduler") => server::json(StatusCode::OK, &aws.scheduler.overview()),
         (&Method::GET, "sqs") => server::json(StatusCode::OK, &aws.sqs.overview()),
         (&Method::POST, "scheduler/fire") => fire(aws, call).await,
@@ -43,12 +43,12 @@ pub async fn answer(aws: &Arc<Aws>, call: &Call) -> Answer {
     }
 }
 
-fn switch_key(aws: &Aws, enabled: bool, call: &Call) -> Answer {
+async fn switch_key(aws: &Aws, enabled: bool, call: &Call) -> Answer {
     let input = match fields(call, &["keyId"]) {
         Ok(input) => input,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
     };
-    match aws.kms.set_enabled(input["keyId"].as_str(), enabled) {
+    match aws.kms.set_enabled(input["keyId"].as_str(), enabled).await {
         Ok(true) => server::json(StatusCode::OK, &json!({ "enabled": enabled })),
         Ok(false) => refuse(StatusCode::NOT_FOUND, "keyId: there is no such key"),
         Err(refusal) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &refusal.message),

@@ -4,6 +4,7 @@
 pub mod calls;
 pub mod control;
 pub mod dynamodb;
+pub mod engine;
 pub mod expression;
 pub mod faults;
 pub mod iam;
@@ -89,7 +90,7 @@ pub struct Aws {
     /// DynamoDB.
     pub dynamodb: dynamodb::DynamoDb,
     /// KMS.
-    pub kms: kms::Kms,
+    pub kms: engine::AnyKms,
     /// Secrets Manager.
     pub secrets: secrets::Secrets,
     /// EventBridge Scheduler.
@@ -104,6 +105,8 @@ pub struct Aws {
     pub iam: iam::Iam,
     /// Partition keys, which rights can be about.
     pub partition_keys: rights::PartitionKeys,
+    /// Held while the clock is moved: what falls due by that is fired by whoever moves it, in order.
+    pub moving: tokio::sync::Mutex<()>,
     /// The clock of the stack.
     pub clock: Clock,
     /// The functions; they need the address of this part, so they come after it.
@@ -174,7 +177,7 @@ impl Aws {
     async fn perform(&self, request: &Request) -> Answer {
         let result = match request.service {
             Service::DynamoDb => self.dynamodb.answer(request).await,
-            Service::Kms => self.kms.answer(&request.operation, &request.input).map(|value| ok(&value)),
+            Service::Kms => self.kms.answer(&request.operation, &request.input).await.map(|value| ok(&value)),
             Service::SecretsManager => self
                 .secrets
                 .answer(&request.operation, &request.input, self.clock.now())
@@ -244,8 +247,11 @@ impl Aws {
         loop {
             tokio::time::sleep(PERIOD).await;
             let Some(functions) = self.functions.get() else { continue };
+            let Ok(still) = self.moving.try_lock() else { continue };
             let calls = self.scheduler.take_due(self.clock.now()).into_iter().map(scheduler::Due::into_call);
-            for call in calls.chain(self.lambda.take_due(self.clock.now())) {
+            let calls: Vec<lambda::AsyncCall> = calls.chain(self.lambda.take_due(self.clock.now())).collect();
+            drop(still);
+            for call in calls {
                 let (aws, functions) = (Arc::clone(&self), functions.clone());
                 tokio::spawn(async move {
                     aws.deliver(&functions, call).await;

@@ -1,7 +1,9 @@
 //! How the local stack behaves, seen from outside: over HTTP, with a real function binary.
 
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod contract;
 mod data;
 mod engines;
 mod faults;
