@@ -121,7 +121,7 @@ async fn messages_subscriptions_and_events() {
         json!({"from": "+16505550111", "to": own, "text": "pic", "media": media}),
     )
     .await;
-    kit.sim(Method::POST, "/inbound", json!({"from": "+16505550111", "to": own, "text": "STOP"})).await;
+    kit.sim(Method::POST, "/inbound", json!({"from": "+16505550119", "to": own, "text": "STOP"})).await;
     kit.simulator.advance(10);
     kit.simulator.idle().await;
     let consents = "/restapi/v2/accounts/~/sms/consents";
