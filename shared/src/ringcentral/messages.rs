@@ -9,7 +9,7 @@ use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, Call, Group};
-use super::error::{Error, Result};
+use super::error::{Error, Kind, Result};
 use super::id::Id;
 use super::lenient;
 use super::open_enum::open_enum;
@@ -17,6 +17,9 @@ use super::paging::Page;
 
 /// The largest attachment that is read. All attachments of one message together are at most 1.5 MB.
 const MAX_ATTACHMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most messages of one bulk read.
+const MAX_BULK: usize = 50;
 
 open_enum!(
     /// From or to us.
@@ -280,6 +283,27 @@ impl fmt::Debug for Content {
     }
 }
 
+/// One answer of a bulk read.
+#[derive(Debug, Clone)]
+pub struct BulkMessage {
+    /// The id that was asked for.
+    pub id: Id,
+    /// The HTTP status of this message: 200, or 404 if the user has no such message.
+    pub status: u16,
+    /// The message, if it is there.
+    pub message: Option<Message>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BulkAnswer {
+    resource_id: Id,
+    #[serde(deserialize_with = "lenient::integer")]
+    status: i64,
+    #[serde(default)]
+    body: serde_json::Value,
+}
+
 /// Which messages to list. Without dates, RingCentral answers the last 24 hours.
 #[derive(Debug, Clone, Default)]
 pub struct MessageQuery {
@@ -408,6 +432,40 @@ impl Api {
     /// [`Kind::NotFound`](super::Kind::NotFound) if the user has no such message.
     pub async fn message(&self, id: Id) -> Result<Message> {
         self.json(self.get("message", Group::Light, &self.message_path(id))).await
+    }
+
+    /// Up to 50 messages in one call, such as those whose fate is still open. App scope `ReadMessages`; group
+    /// Light.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](super::Kind::Refused) for no id or too many. A message that is not there is told by its
+    /// status.
+    pub async fn messages_by_id(&self, ids: &[Id]) -> Result<Vec<BulkMessage>> {
+        let operation = "messages_by_id";
+        if ids.is_empty() || ids.len() > MAX_BULK {
+            return Err(Error::refused(operation, "one to 50 messages are read at a time"));
+        }
+        if let [id] = ids {
+            // RingCentral answers a single id as if it were not a list.
+            return match self.message(*id).await {
+                Ok(message) => Ok(vec![BulkMessage { id: *id, status: 200, message: Some(message) }]),
+                Err(error) if error.kind() == Kind::NotFound => {
+                    Ok(vec![BulkMessage { id: *id, status: 404, message: None }])
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let list: Vec<String> = ids.iter().map(Id::to_string).collect();
+        let path = self.extension_path(&format!("/message-store/{}", list.join(",")));
+        let mut call = self.get(operation, Group::Light, &path);
+        call.accept = "application/vnd.ringcentral.multipart+json";
+        let answers: Vec<BulkAnswer> = self.json(call).await?;
+        let read = |answer: BulkAnswer| BulkMessage {
+            id: answer.resource_id,
+            status: u16::try_from(answer.status).unwrap_or_default(),
+            message: serde_json::from_value(answer.body).ok().filter(|_| answer.status == 200),
+        };
+        Ok(answers.into_iter().map(read).collect())
     }
 
     /// Marks a message as read or unread, or takes it out of the bin. App scope `EditMessages`; group Medium.

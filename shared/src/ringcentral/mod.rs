@@ -80,8 +80,8 @@ pub use self::identity::{
 };
 pub use self::limiter::{Limiter, RateLimit};
 pub use self::messages::{
-    Attachment, Availability, Content, Conversation, DeliveryFailure, Direction, Message, MessageChange,
-    MessageKind, MessageQuery, MessageStatus, Party, ReadStatus,
+    Attachment, Availability, BulkMessage, Content, Conversation, DeliveryFailure, Direction, Message,
+    MessageChange, MessageKind, MessageQuery, MessageStatus, Party, ReadStatus,
 };
 pub use self::numbers::{
     Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,

@@ -1,6 +1,7 @@
 //! Identity, numbers, subscriptions.
 
 use serde_json::json;
+use shared::ringcentral::events::{VALIDATION_TOKEN, VERIFICATION_TOKEN};
 use shared::ringcentral::subscriptions::{
     INBOUND_SMS, NewSubscription, SubscriptionChange, SubscriptionStatus,
 };
@@ -72,30 +73,36 @@ async fn a_long_list_is_read_to_its_end() {
     assert!(ids.len() >= 1204, "{}", ids.len());
 }
 
-/// A webhook that answers the handshake.
-async fn webhook() -> (String, tokio::task::JoinSet<()>) {
+/// What a webhook gets: the verification token, and the body.
+type Received = tokio::sync::mpsc::UnboundedReceiver<(Option<String>, String)>;
+
+/// A webhook that answers the handshake and hands on what arrives.
+pub async fn webhook() -> (String, Received, tokio::task::JoinSet<()>) {
+    let (sender, received) = tokio::sync::mpsc::unbounded_channel();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("http://{}/hook", listener.local_addr().expect("an address"));
-    let handler = async |headers: axum::http::HeaderMap| {
-        let echo = headers.get("validation-token").cloned();
+    let handler = move |headers: axum::http::HeaderMap, body: String| async move {
+        let token = headers.get(VERIFICATION_TOKEN).and_then(|value| value.to_str().ok());
+        // Nobody may be listening.
+        let _sent = sender.send((token.map(str::to_owned), body));
         let mut answer = axum::http::HeaderMap::new();
         answer.insert("content-type", axum::http::HeaderValue::from_static("application/json"));
-        if let Some(token) = echo {
-            answer.insert("validation-token", token);
+        if let Some(token) = headers.get(VALIDATION_TOKEN) {
+            answer.insert("validation-token", token.clone());
         }
         answer
     };
     let routes = axum::Router::new().fallback(handler);
     let mut server = tokio::task::JoinSet::new();
     server.spawn(async move { axum::serve(listener, routes).await.expect("served") });
-    (address, server)
+    (address, received, server)
 }
 
 #[tokio::test]
 async fn a_subscription_lives_its_life() {
     let rc = Rc::start().await;
     let api = rc.client().api(&rc.tokens().await.access_token);
-    let (address, _server) = webhook().await;
+    let (address, _events, _server) = webhook().await;
     let new = NewSubscription {
         event_filters: vec![INBOUND_SMS.to_owned()],
         address: address.clone(),
