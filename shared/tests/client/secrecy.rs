@@ -1,38 +1,12 @@
 //! No token, secret, code or password in any error or log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use shared::ringcentral::oauth::{CodeExchange, PasswordGrant, TokenOptions};
 use shared::ringcentral::{AppCredentials, Error, Session, Sms};
-use tracing_subscriber::fmt::MakeWriter;
 
 use crate::support::Rc;
-
-/// Everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// An error as text in every way that a program may show it, sources and RingCentral's own words included.
 fn shown(error: &Error) -> String {
@@ -50,14 +24,6 @@ fn shown(error: &Error) -> String {
 
 #[tokio::test]
 async fn no_byte_of_a_secret_is_in_any_error_or_log() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    // The simulator runs in this thread too; it logs no secrets either.
-    let _guard = tracing::subscriber::set_default(subscriber);
-
     let rc = Rc::start().await;
     let client = rc.client().with_timeout(Duration::from_millis(300));
     let options = TokenOptions::default();
@@ -136,7 +102,8 @@ async fn no_byte_of_a_secret_is_in_any_error_or_log() {
     for error in &errors {
         text.push_str(&shown(error));
     }
-    let log = String::from_utf8_lossy(&log.0.lock().expect("not poisoned")).into_owned();
+    // All that was logged in this process, by the other tests and the simulator too.
+    let log = crate::support::log();
     assert!(log.contains("RingCentral call failed") && log.contains("DEBUG"), "the log was watched");
     for (name, text) in [("an error or Debug output", &text), ("the log", &log)] {
         if let Some(at) = text.find("CANARY") {

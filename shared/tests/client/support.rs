@@ -1,6 +1,7 @@
 //! A simulator with an app, users, and one clock for both sides.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex, Once};
 
 use serde_json::{Value, json};
 use shared::clock::{Clock, ManualClock, SystemClock};
@@ -10,6 +11,35 @@ use simulator::{Options, Seed, SeedUser, Simulator};
 
 /// The redirect URI that the app is registered with.
 pub const REDIRECT: &str = "http://localhost/callback";
+
+/// Everything that this process logs, at every level.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What was logged so far.
+pub fn log() -> String {
+    String::from_utf8_lossy(&LOG.lock().expect("not poisoned")).into_owned()
+}
+
+fn keep_log() {
+    static KEPT: Once = Once::new();
+    KEPT.call_once(|| {
+        let subscriber = tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false);
+        subscriber.with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).init();
+    });
+}
 
 /// A running simulator.
 pub struct Rc {
@@ -22,6 +52,7 @@ pub struct Rc {
 impl Rc {
     /// Starts one, without rate limits unless a test switches them on.
     pub async fn start() -> Self {
+        keep_log();
         let listener = simulator::listen(0).await.expect("a free port");
         let options = Options {
             public_url: simulator::public_url(&listener).expect("an address"),
