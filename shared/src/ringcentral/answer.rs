@@ -293,12 +293,17 @@ mod tests {
             (401, false),
             (429, false),
             (500, true),
+            (501, false),
             (502, true),
-            (503, false),
+            (503, true),
             (504, true),
+            (520, true),
             (408, true),
         ] {
             assert_eq!(refused(Dialect::Api, status, "", &[]).is_ambiguous(), ambiguous, "{status}");
         }
+        let later = r#"{"errorCode":"MSG-290","errors":[{"errorCode":"MSG-290"}]}"#;
+        assert!(!refused(Dialect::Api, 503, later, &[]).is_ambiguous());
+        assert!(!refused(Dialect::Api, 503, "", &[("retry-after", "7")]).is_ambiguous());
     }
 }

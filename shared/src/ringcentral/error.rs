@@ -163,14 +163,17 @@ impl Error {
 
     /// True when the outcome is open: the request may have had its effect, and no answer tells. A send must
     /// not be repeated at once; a refresh is repeated with the **same** refresh token. It is so for lost and
-    /// unreadable answers, and for 408, 500, 502 and 504.
+    /// unreadable answers, for 408, and for 5xx; but not for 501, nor for a 503 that is RingCentral's own
+    /// (with a code such as `MSG-290`, or with `Retry-After`), which means that nothing was done.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         match self.0.sent {
             Sent::No => false,
             Sent::Maybe => true,
             Sent::Yes => match self.0.status {
-                Some(status) => matches!(status, 200..=399 | 408 | 500 | 502 | 504),
+                Some(501) => false,
+                Some(503) => self.0.codes.is_empty() && !matches!(self.0.retry, Retry::After(_)),
+                Some(status) => matches!(status, 200..=399 | 408 | 500..),
                 None => true,
             },
         }

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
-//! use shared::ringcentral::{AppCredentials, Client, FileStore, Limiter, Session};
+//! use shared::ringcentral::{AppCredentials, Client, FileStore, Limiter, Session, Sms};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,8 +25,11 @@
 //!     .on_new_tokens(|tokens| println!("good until {}", tokens.expires_at))
 //!     .build();
 //!
-//! let number = session.extension_phone_numbers().await?.into_iter().find(|number| number.can_send_sms());
-//! println!("{} sends from {:?}", session.extension().await?.id, number.map(|number| number.id));
+//! let numbers = session.extension_phone_numbers().await?;
+//! if let Some(number) = numbers.iter().find(|number| number.can_send_sms()) {
+//!     let message = session.send_sms(&Sms::new(number.e164(), "+16505550111", "Hello!")).await?;
+//!     println!("message {} is {:?}", message.id, message.status);
+//! }
 //! # Ok(())
 //! # }
 //! ```

@@ -12,7 +12,7 @@ use super::api::{Api, Authority, Group};
 use super::client::Client;
 use super::error::{Error, Kind, Result, Retry};
 use super::limiter::Limiter;
-use super::oauth::{Revocable, TokenOptions};
+use super::oauth::{Revocable, TokenOptions, Told};
 use super::store::{MemoryStore, Replaced, TokenStore, same};
 use super::tokens::TokenSet;
 use crate::model::secret::Secret;
@@ -514,9 +514,8 @@ impl Keeper {
         loop {
             tried += 1;
             self.admit("refresh").await?;
-            let result = self.setup.client.refresh(token, &self.setup.options).await;
-            self.learn("refresh", &result);
-            match result {
+            let told = self.setup.client.refresh_told(token, &self.setup.options).await;
+            match self.learn("refresh", told) {
                 Err(error) if tried < self.setup.tries && is_passing(&error, self.setup.pause) => {
                     tracing::debug!(error = %error, tried, "the refresh will be tried again");
                     sleep(self.setup.pause).await;
@@ -528,9 +527,8 @@ impl Keeper {
 
     async fn call_jwt(&self, assertion: &Secret) -> Result<TokenSet> {
         self.admit("sign_in_with_jwt").await?;
-        let result = self.setup.client.sign_in_with_jwt(assertion, &self.setup.options).await;
-        self.learn("sign_in_with_jwt", &result);
-        result
+        let told = self.setup.client.jwt_told(assertion, &self.setup.options).await;
+        self.learn("sign_in_with_jwt", told)
     }
 
     /// Stores new tokens, and only then uses them.
@@ -560,11 +558,15 @@ impl Keeper {
         }
     }
 
-    fn learn<T>(&self, operation: &'static str, result: &Result<T>) {
+    fn learn(&self, operation: &'static str, result: Result<Told>) -> Result<TokenSet> {
         if let Some(limiter) = &self.setup.limiter {
-            let told = result.as_ref().err().and_then(Error::rate_limit);
-            limiter.learn(&self.app(), Group::Auth, operation, told, result);
+            let told = match &result {
+                Ok((_, told)) => told.as_ref(),
+                Err(error) => error.rate_limit(),
+            };
+            limiter.learn(&self.app(), Group::Auth, operation, told, &result);
         }
+        result.map(|(tokens, _)| tokens)
     }
 
     /// The token endpoint may count calls for the app as a whole, so they wait for each other.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::ringcentral::{AppCredentials, Client, Error, Kind, Limiter, Retry, Sent, Sms};
+use shared::ringcentral::{AppCredentials, Client, Error, Kind, Limiter, Retry, Sent, Session, Sms};
 
 use crate::support::Rc;
 
@@ -12,7 +12,7 @@ fn sms(rc: &Rc) -> Sms {
 }
 
 async fn failed_send(rc: &Rc, fault: serde_json::Value) -> Error {
-    let api = rc.client().with_timeout(Duration::from_millis(400)).api(&rc.tokens().await.access_token);
+    let api = rc.client().with_timeout(Duration::from_millis(1500)).api(&rc.tokens().await.access_token);
     rc.faults(json!([{"match": {"method": "POST", "path": "/sms"}, "times": 1, "do": fault}])).await;
     api.send_sms(&sms(rc)).await.expect_err("the fault")
 }
@@ -22,7 +22,7 @@ async fn a_call_that_may_have_had_its_effect_is_ambiguous() {
     let rc = Rc::start().await;
     for (fault, kind, sent) in [
         (json!({"hang": true}), Kind::Timeout, Sent::Maybe),
-        (json!({"delayMs": 2000}), Kind::Timeout, Sent::Maybe),
+        (json!({"delayMs": 5000}), Kind::Timeout, Sent::Maybe),
         (json!({"reset": "after_body"}), Kind::Interrupted, Sent::Maybe),
         (json!({"applyThenDrop": true}), Kind::Interrupted, Sent::Maybe),
         (json!({"status": 200, "body": "<html>"}), Kind::Unreadable, Sent::Yes),
@@ -77,6 +77,21 @@ async fn a_call_that_never_left_is_known_not_to_have() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_never_ends_has_sent_nothing() {
+    // It accepts connections and says nothing, so TLS never begins.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("https://{}", listener.local_addr().expect("an address"));
+    let app = AppCredentials::public("id");
+    // Once the connection's own limit (2 s) ends it, once that of the whole call.
+    for (timeout, kind) in [(10_000, Kind::Connect), (200, Kind::Timeout)] {
+        let client = Client::builder(&address, app.clone()).timeout(Duration::from_millis(timeout));
+        let api = client.build().expect("a client").api(&"token".into());
+        let error = api.send_sms(&Sms::new("+1", "+2", "hi")).await.expect_err("none");
+        assert_eq!((error.kind(), error.sent()), (kind, Sent::No), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_on_this_side_is_not_sent() {
     let rc = Rc::start().await;
     let api = rc.client().api(&"bad\ntoken".into());
@@ -109,6 +124,32 @@ async fn the_limiter_follows_the_headers_and_never_meets_the_limit() {
     let told = error.rate_limit().expect("headers");
     assert_eq!((told.group.as_str(), told.limit, told.remaining), ("heavy", 4, 0));
     assert_eq!(rc.count("rate_limited").await, 1);
+}
+
+#[tokio::test]
+async fn a_session_waits_for_its_user_and_for_the_token_endpoint() {
+    let rc = Rc::start().await;
+    rc.settings(json!({"rateLimits": {"heavy": 3}})).await;
+    let limiter = Limiter::with_max_wait(Duration::ZERO);
+    let session = Session::builder(rc.client()).limiter(limiter.clone()).build();
+    session.adopt(rc.tokens().await).await.expect("adopted");
+    // Two sessions of one user share the limit, since they share the limiter.
+    let other = Session::builder(rc.client()).limiter(limiter).build();
+    other.adopt(rc.tokens().await).await.expect("adopted");
+    session.account_phone_numbers().await.expect("below the limit");
+    other.account_phone_numbers().await.expect("below the limit");
+    session.account_phone_numbers().await.expect("below the limit");
+    for held in [&session, &other] {
+        let error = held.account_phone_numbers().await.expect_err("held back");
+        assert_eq!((error.kind(), error.status()), (Kind::RateLimited, None));
+    }
+    // Five calls of the token endpoint a minute; the two sign-ins above are told by its answers.
+    for _ in 0..3 {
+        session.refresh().await.expect("below the limit");
+    }
+    let error = other.refresh().await.expect_err("held back");
+    assert_eq!((error.kind(), error.status()), (Kind::RateLimited, None));
+    assert_eq!(rc.count("rate_limited").await, 0);
 }
 
 #[tokio::test]

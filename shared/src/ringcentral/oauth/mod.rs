@@ -166,9 +166,13 @@ use super::client::{AppCredentials, Client};
 use super::error::{Error, Result};
 use super::id::Id;
 use super::lenient;
+use super::limiter::RateLimit;
 use super::tokens::{AccessToken, ClientSecret, RefreshToken, TokenSet};
 use super::transport::{self, Dialect, Exchange, sensitive};
 use crate::model::secret::Secret;
+
+/// Tokens, and what the answer tells about the rate limit.
+pub(crate) type Told = (TokenSet, Option<RateLimit>);
 
 /// A token that can be revoked: either kind ends its whole session.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +237,7 @@ impl Client {
         if let Some(verifier) = &exchange.verifier {
             form.secret("code_verifier", verifier.secret());
         }
-        self.token("exchange_code", form, options).await
+        self.token("exchange_code", form, options).await.map(|told| told.0)
     }
 
     /// Exchanges a refresh token for the next pair. The old access token dies at once.
@@ -246,6 +250,11 @@ impl Client {
     /// [`Kind::Grant`](super::Kind::Grant) if the token is expired, revoked or unknown (also: replaced by another
     /// refresh more than about 10 s ago).
     pub async fn refresh(&self, token: &RefreshToken, options: &TokenOptions) -> Result<TokenSet> {
+        self.refresh_told(token, options).await.map(|told| told.0)
+    }
+
+    /// The same, with what the answer tells about the rate limit.
+    pub(crate) async fn refresh_told(&self, token: &RefreshToken, options: &TokenOptions) -> Result<Told> {
         let mut form = Form::grant("refresh_token");
         form.secret_text("refresh_token", token.expose());
         self.token("refresh", form, options).await
@@ -257,6 +266,11 @@ impl Client {
     /// # Errors
     /// [`Kind::Grant`](super::Kind::Grant) or [`Kind::Invalid`](super::Kind::Invalid) if the assertion is refused.
     pub async fn sign_in_with_jwt(&self, assertion: &Secret, options: &TokenOptions) -> Result<TokenSet> {
+        self.jwt_told(assertion, options).await.map(|told| told.0)
+    }
+
+    /// The same, with what the answer tells about the rate limit.
+    pub(crate) async fn jwt_told(&self, assertion: &Secret, options: &TokenOptions) -> Result<Told> {
         let mut form = Form::grant("urn:ietf:params:oauth:grant-type:jwt-bearer");
         form.secret("assertion", assertion);
         self.token("sign_in_with_jwt", form, options).await
@@ -277,7 +291,7 @@ impl Client {
             form.plain("extension", extension);
         }
         form.secret("password", &grant.password);
-        self.token("sign_in_with_password", form, options).await
+        self.token("sign_in_with_password", form, options).await.map(|told| told.0)
     }
 
     /// Ends the session of a token: all its access and refresh tokens (Developer Guide, "Access tokens").
@@ -298,7 +312,7 @@ impl Client {
         operation: &'static str,
         mut form: Form<'_>,
         options: &TokenOptions,
-    ) -> Result<TokenSet> {
+    ) -> Result<Told> {
         let numbers = [
             ("access_token_ttl", options.access_token_ttl_seconds),
             ("refresh_token_ttl", options.refresh_token_ttl_seconds),
@@ -319,7 +333,7 @@ impl Client {
         if read.access_token.is_empty() {
             return Err(answer.unreadable("the access token is empty"));
         }
-        Ok(read.into_set(asked_at))
+        Ok((read.into_set(asked_at), answer.rate_limit))
     }
 
     async fn post_form(
