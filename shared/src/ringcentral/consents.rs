@@ -149,7 +149,7 @@ struct Change<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Changed {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::lenient::or_default")]
     failed_records: Vec<serde_json::Value>,
 }
 

@@ -71,7 +71,7 @@ pub struct ChangeCount {
     #[serde(default, deserialize_with = "lenient::optional_integer")]
     pub updated_count: Option<i64>,
     /// The ids of the new ones.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub new_message_ids: Vec<Id>,
 }
 

@@ -1,5 +1,7 @@
 //! Who the user is: extension, account, OpenID Connect claims.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::api::{Api, Group};
@@ -64,8 +66,8 @@ open_enum!(
     }
 );
 
-/// An extension: a user of an account (`GET /restapi/v1.0/account/~/extension/~`).
-#[derive(Debug, Clone, Deserialize)]
+/// An extension: a user of an account (`GET /restapi/v1.0/account/~/extension/~`). `Debug` shows no name.
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Extension {
     /// Its id.
@@ -93,6 +95,18 @@ pub struct Extension {
     pub permissions: Option<Permissions>,
 }
 
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Extension")
+            .field("id", &self.id)
+            .field("extension_number", &self.extension_number)
+            .field("status", &self.status)
+            .field("kind", &self.kind)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Extension {
     /// The id of its account.
     #[must_use]
@@ -114,8 +128,8 @@ pub struct AccountReference {
     pub id: Id,
 }
 
-/// How to reach a user.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// How to reach a user. `Debug` shows nothing of it.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Contact {
     /// Given name.
@@ -132,6 +146,12 @@ pub struct Contact {
     pub mobile_phone: Option<String>,
 }
 
+impl fmt::Debug for Contact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contact(…)")
+    }
+}
+
 /// What a user may do.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -145,11 +165,12 @@ pub struct Permissions {
 #[serde(default)]
 pub struct Permission {
     /// Whether the user has it.
+    #[serde(deserialize_with = "lenient::or_default")]
     pub enabled: bool,
 }
 
-/// An account: a customer of RingCentral (`GET /restapi/v1.0/account/~`).
-#[derive(Debug, Clone, Deserialize)]
+/// An account: a customer of RingCentral (`GET /restapi/v1.0/account/~`). `Debug` does not show its number.
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
     /// Its id.
@@ -168,8 +189,18 @@ pub struct Account {
     pub service_info: Option<ServiceInfo>,
 }
 
-/// A mention of an extension.
-#[derive(Debug, Clone, Deserialize)]
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("id", &self.id)
+            .field("status", &self.status)
+            .field("service_info", &self.service_info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A mention of an extension. `Debug` shows no name.
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionReference {
     /// Its id.
@@ -184,6 +215,16 @@ pub struct ExtensionReference {
     /// What it is.
     #[serde(default, rename = "type")]
     pub kind: Option<ExtensionKind>,
+}
+
+impl fmt::Debug for ExtensionReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtensionReference")
+            .field("id", &self.id)
+            .field("extension_number", &self.extension_number)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Brand and plan of an account.
@@ -207,8 +248,8 @@ pub struct Named {
     pub name: Option<String>,
 }
 
-/// The OpenID Connect claims of the user (`GET /restapi/oauth/userinfo`).
-#[derive(Debug, Clone, Deserialize)]
+/// The OpenID Connect claims of the user (`GET /restapi/oauth/userinfo`). `Debug` shows ids only.
+#[derive(Clone, Deserialize)]
 pub struct UserInfo {
     /// The id of the extension.
     pub sub: Id,
@@ -227,6 +268,15 @@ pub struct UserInfo {
     /// Family name.
     #[serde(default)]
     pub family_name: Option<String>,
+}
+
+impl fmt::Debug for UserInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserInfo")
+            .field("sub", &self.sub)
+            .field("account_id", &self.account_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Api {

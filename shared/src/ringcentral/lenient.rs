@@ -32,6 +32,15 @@ pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     }))
 }
 
+/// Null read as if the field were absent.
+pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +51,8 @@ mod tests {
         number: Option<i64>,
         #[serde(default, deserialize_with = "optional_text")]
         text: Option<String>,
+        #[serde(default, deserialize_with = "or_default")]
+        list: Vec<u8>,
     }
 
     #[test]
@@ -51,6 +62,7 @@ mod tests {
         assert_eq!(read(r#"{"number":"3599"}"#).number, Some(3599));
         assert_eq!(read(r#"{"text":1210}"#).text.as_deref(), Some("1210"));
         let none = read(r#"{"number":null,"text":null}"#);
+        assert!(read(r#"{"list":null}"#).list.is_empty() && read(r#"{"list":[1]}"#).list.len() == 1);
         assert!(none.number.is_none() && none.text.is_none());
         assert!(read("{}").text.is_none());
         assert!(serde_json::from_str::<Answer>(r#"{"number":"soon"}"#).is_err());

@@ -138,7 +138,7 @@ pub struct Message {
     #[serde(default)]
     pub from: Option<Party>,
     /// Who gets it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub to: Vec<Party>,
     /// The text.
     #[serde(default, rename = "subject")]
@@ -171,7 +171,7 @@ pub struct Message {
     #[serde(default)]
     pub segment_count: Option<u32>,
     /// Text and pictures. The first attachment of an SMS is the text itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub attachments: Vec<Attachment>,
     /// The conversation that it belongs to.
     #[serde(default)]
@@ -224,7 +224,7 @@ pub struct Party {
     /// City and state.
     pub location: Option<String>,
     /// True for the recipient that is us, among several.
-    #[serde(deserialize_with = "flag")]
+    #[serde(deserialize_with = "lenient::or_default")]
     pub target: bool,
     /// How far the message has come to this recipient.
     pub message_status: Option<MessageStatus>,
@@ -234,10 +234,6 @@ impl fmt::Debug for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Party(…)")
     }
-}
-
-fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
-    Ok(Option::<bool>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A part of a message.
@@ -305,7 +301,7 @@ struct BulkAnswer {
 }
 
 /// Which messages to list. Without dates, RingCentral answers the last 24 hours.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct MessageQuery {
     /// Not before this moment.
     pub date_from: Option<Timestamp>,
@@ -327,6 +323,17 @@ pub struct MessageQuery {
     pub distinct_conversations: bool,
     /// How many for each call, at most 1,000; RingCentral's default is 100.
     pub per_page: Option<u32>,
+}
+
+impl fmt::Debug for MessageQuery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageQuery")
+            .field("date_from", &self.date_from)
+            .field("date_to", &self.date_to)
+            .field("direction", &self.direction)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MessageQuery {

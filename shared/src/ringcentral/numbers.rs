@@ -1,11 +1,14 @@
 //! Phone numbers: whose they are, what they can do, and whether carriers will take their messages.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::api::{Api, Group};
 use super::error::Result;
 use super::id::Id;
 use super::identity::ExtensionReference;
+use super::lenient;
 use super::open_enum::open_enum;
 
 /// How many numbers are asked for in one call; RingCentral cuts larger wishes.
@@ -105,8 +108,9 @@ open_enum!(
     }
 );
 
-/// A phone number in the list of an extension or an account (API Reference, "Phone Numbers").
-#[derive(Debug, Clone, Deserialize)]
+/// A phone number in the list of an extension or an account (API Reference, "Phone Numbers"). `Debug` does not
+/// show the number.
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhoneNumber {
     /// Its id; the lists may leave it out for numbers of other providers.
@@ -115,7 +119,7 @@ pub struct PhoneNumber {
     /// The number, in E.164 form or the same without `+`.
     pub phone_number: String,
     /// What it can do. Only the extension's list tells; in the account's list it is empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub features: Vec<Feature>,
     /// What it is used for.
     #[serde(default)]
@@ -133,7 +137,7 @@ pub struct PhoneNumber {
     #[serde(default)]
     pub extension: Option<ExtensionReference>,
     /// True for the extension's first number.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub primary: bool,
     /// A name given to it.
     #[serde(default)]
@@ -141,6 +145,17 @@ pub struct PhoneNumber {
     /// City and state.
     #[serde(default)]
     pub location: Option<String>,
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PhoneNumber")
+            .field("id", &self.id)
+            .field("features", &self.features)
+            .field("usage_type", &self.usage_type)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PhoneNumber {
@@ -209,8 +224,9 @@ open_enum!(
     }
 );
 
-/// Whether US carriers take SMS from a number (API Reference, "Get SMS Configuration").
-#[derive(Debug, Clone, Deserialize)]
+/// Whether US carriers take SMS from a number (API Reference, "Get SMS Configuration"). `Debug` does not show the
+/// number.
+#[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SmsConfiguration {
     /// The id of the number.
@@ -227,6 +243,16 @@ pub struct SmsConfiguration {
     pub brand: Option<Brand>,
 }
 
+impl fmt::Debug for SmsConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmsConfiguration")
+            .field("phone_number_id", &self.phone_number_id)
+            .field("campaign", &self.campaign)
+            .field("brand", &self.brand)
+            .finish_non_exhaustive()
+    }
+}
+
 impl SmsConfiguration {
     /// True if the number's campaign is confirmed. With any other status, sends fail.
     #[must_use]
@@ -240,7 +266,7 @@ impl SmsConfiguration {
 #[serde(rename_all = "camelCase")]
 pub struct Campaign {
     /// Its id at the registry.
-    #[serde(default, deserialize_with = "super::lenient::optional_text")]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
     /// How far its registration is.
     #[serde(default)]
@@ -249,7 +275,7 @@ pub struct Campaign {
     #[serde(default)]
     pub registration_tier: Option<RegistrationTier>,
     /// What it is for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub use_cases: Vec<String>,
 }
 
@@ -257,7 +283,7 @@ pub struct Campaign {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Brand {
     /// Its id at the registry.
-    #[serde(default, deserialize_with = "super::lenient::optional_text")]
+    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
     /// How far its registration is.
     #[serde(default)]

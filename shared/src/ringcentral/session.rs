@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, Authority, Group};
@@ -20,8 +20,8 @@ use crate::model::secret::Secret;
 /// A token with less than this left is not handed out, even if no other can be had.
 const LAST_SECONDS: SignedDuration = SignedDuration::from_secs(10);
 
-/// A 401 for a token that was issued less than this long ago is not the token's age.
-const NEW_TOKEN: Duration = Duration::from_secs(60);
+/// A token that was issued less than this long ago is not renewed, neither for a 401 nor for a strange life.
+const NEW_TOKEN: SignedDuration = SignedDuration::from_secs(60);
 
 /// How long a refused grant is left alone. After the second refusal only the store is asked.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
@@ -94,7 +94,7 @@ enum Origin {
 struct State {
     current: Option<Arc<TokenSet>>,
     /// When `current` was issued, if this session saw it.
-    issued: Option<Instant>,
+    issued: Option<Timestamp>,
     /// Renew `current` when less than this is left.
     margin: SignedDuration,
     /// Tokens that RingCentral has issued and the store has not taken yet, and what they shall replace.
@@ -349,10 +349,10 @@ impl Keeper {
         if let Some(tokens) = self.locked(|state| state.current.clone()).filter(other) {
             return Ok(Some(tokens));
         }
+        let now = self.setup.client.now();
         let (new, failed) = self.locked(|state| {
-            let new = state.issued.is_some_and(|issued| issued.elapsed() < NEW_TOKEN);
             let quiet = |failure: &&Failure| state.ended != seen || failure.quiet_until > Instant::now();
-            (new, state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone()))
+            (is_new(state, now), state.failure.as_ref().filter(quiet).map(|failure| failure.error.clone()))
         });
         match failed {
             Some(error) => Err(error),
@@ -375,8 +375,9 @@ impl Keeper {
     }
 
     fn ready(&self) -> Option<Arc<TokenSet>> {
-        let current = self.locked(|state| state.current.clone())?;
-        (!self.setup.automatic || self.fresh(&current)).then_some(current)
+        let now = self.setup.client.now();
+        let (current, new) = self.locked(|state| (state.current.clone(), is_new(state, now)));
+        current.filter(|current| !self.setup.automatic || new || self.fresh(current))
     }
 
     /// The failure that asked for silence until a moment still to come.
@@ -401,7 +402,8 @@ impl Keeper {
     fn take(&self, tokens: TokenSet, origin: Origin) -> Arc<TokenSet> {
         let tokens = Arc::new(tokens);
         // A margin longer than the life of a token would renew it with every call.
-        let half_life = tokens.expires_at.duration_since(self.setup.client.now()) / 2;
+        let now = self.setup.client.now();
+        let half_life = tokens.expires_at.duration_since(now) / 2;
         let margin = match origin {
             Origin::Issued => self.setup.margin.min(half_life),
             Origin::Given | Origin::Found => self.setup.margin,
@@ -413,7 +415,7 @@ impl Keeper {
         }
         self.locked(|state| {
             state.current = Some(Arc::clone(&tokens));
-            state.issued = (origin == Origin::Issued).then(Instant::now);
+            state.issued = (origin == Origin::Issued).then_some(now);
             state.margin = margin;
             state.unsaved = None;
             state.failure = None;
@@ -461,7 +463,10 @@ impl Keeper {
     async fn try_renew(&self, used: Option<&TokenSet>) -> Result<Arc<TokenSet>> {
         let operation = "refresh";
         if let Some((previous, next)) = self.locked(|state| state.unsaved.clone()) {
-            return self.save(previous, next).await;
+            let saved = self.save(previous, next).await?;
+            if self.fresh(&saved) {
+                return Ok(saved);
+            }
         }
         // A store that cannot be read will not take the new tokens either: then nothing is spent.
         let refusals = self.locked(|state| state.failure.as_ref().map_or(0, |failure| failure.refusals));
@@ -573,6 +578,12 @@ impl Keeper {
     fn app(&self) -> Arc<str> {
         format!("app {}", self.setup.client.app().client_id()).into()
     }
+}
+
+/// True if the tokens in use have just been issued.
+fn is_new(state: &State, now: Timestamp) -> bool {
+    let age = state.issued.map(|issued| now.duration_since(issued));
+    age.is_some_and(|age| !age.is_negative() && age < NEW_TOKEN)
 }
 
 /// True if the same call may succeed after the pause.

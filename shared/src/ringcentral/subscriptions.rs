@@ -96,10 +96,10 @@ pub struct Subscription {
     #[serde(default)]
     pub status: Option<SubscriptionStatus>,
     /// The filters, with `~` replaced by ids.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub event_filters: Vec<String>,
     /// Filters that the user has lost the permission for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub disabled_filters: Vec<DisabledFilter>,
     /// When it was made.
     #[serde(default)]

@@ -165,7 +165,9 @@ async fn attempt(http: &reqwest::Client, exchange: &Exchange<'_>, timeout: Durat
     let headers = std::mem::take(response.headers_mut());
     let rate_limit = RateLimit::from_headers(&headers);
     let request_id = answer::request_id(&headers);
-    let mut body = Zeroizing::new(Vec::new());
+    // Room for it all at once: a growing buffer leaves copies behind that are not wiped.
+    let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.unwrap_or(4096).min(1 << 16)));
     let mut reason = None;
     loop {
         match response.chunk().await {

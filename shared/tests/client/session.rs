@@ -389,3 +389,46 @@ async fn a_margin_longer_than_a_life_does_not_renew_with_every_call() {
     }
     assert_eq!(refresh_calls(&rc).await, 1);
 }
+
+#[tokio::test]
+async fn a_strange_life_does_not_renew_with_every_call() {
+    let rc = Rc::start().await;
+    let session = rc.session().await;
+    rc.advance(3600);
+    let strange = json!({"access_token": "a", "token_type": "bearer", "expires_in": 0, "refresh_token": "r"});
+    rc.token_fault(100, json!({"status": 200, "body": strange})).await;
+    for _ in 0..5 {
+        assert_eq!(session.extension().await.expect_err("no token of ours").kind(), Kind::AccessToken);
+    }
+    let faults = rc.control(reqwest::Method::GET, "faults", Value::Null).await;
+    assert_eq!(faults[0]["fired"], json!(1), "{faults}");
+}
+
+#[tokio::test]
+async fn a_pair_that_ended_before_it_could_be_stored_is_renewed_again() {
+    let rc = Rc::start().await;
+    let store = Arc::new(Moody::default());
+    let session = quick(&rc).shared_store(Arc::<Moody>::clone(&store)).build();
+    session.adopt(rc.tokens().await).await.expect("adopted");
+    rc.advance(3600);
+    store.fails.store(true, Ordering::SeqCst);
+    session.tokens().await.expect_err("not stored");
+    rc.advance(7200);
+    store.fails.store(false, Ordering::SeqCst);
+    session.extension().await.expect("stored, found too old, renewed");
+    assert_eq!(rotations(&rc).await, 2);
+}
+
+#[tokio::test]
+async fn a_platform_without_grace_is_served_too() {
+    let rc = Rc::start().await;
+    rc.settings(json!({"refreshTokens": "family_kill"})).await;
+    let session = rc.session().await;
+    for _ in 0..5 {
+        rc.advance(3600);
+        let answers = join_all((0..50).map(|_| session.extension())).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    assert_eq!(refresh_calls(&rc).await, 5);
+    assert_eq!(rc.count("session_revoked").await, 0);
+}
