@@ -12,8 +12,8 @@ use url::Url;
 use super::client::Client;
 use super::error::{Error, Kind, Result};
 use super::id::Id;
+use super::keeper::Keeper;
 use super::limiter::Limiter;
-use super::session::Keeper;
 use super::tokens::AccessToken;
 use super::transport::{self, Answer, Dialect, Exchange};
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::id::Id;
 use super::lenient;
-use super::messages::Message;
+use super::message::Message;
 
 /// The header of the handshake, to be sent back.
 pub const VALIDATION_TOKEN: &str = "Validation-Token";

@@ -55,8 +55,10 @@ pub mod events;
 pub mod guide {}
 mod id;
 mod identity;
+mod keeper;
 mod lenient;
 pub mod limiter;
+mod message;
 mod messages;
 mod numbers;
 pub mod oauth;
@@ -82,10 +84,11 @@ pub use self::identity::{
     ExtensionStatus, Named, Permission, Permissions, ServiceInfo, UserInfo,
 };
 pub use self::limiter::{Limiter, RateLimit};
-pub use self::messages::{
-    Attachment, Availability, BulkMessage, Content, Conversation, DeliveryFailure, Direction, Message,
-    MessageChange, MessageKind, MessageQuery, MessageStatus, Party, ReadStatus,
+pub use self::message::{
+    Attachment, Availability, Conversation, DeliveryFailure, Direction, Message, MessageKind, MessageStatus,
+    Party, ReadStatus,
 };
+pub use self::messages::{BulkMessage, Content, MessageChange, MessageQuery};
 pub use self::numbers::{
     Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,
     RegistrationTier, SmsConfiguration, UsageType,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::api::{Api, Group};
 use super::error::{Error, Result};
-use super::messages::Message;
+use super::message::Message;
 use crate::model::secret::Secret;
 
 /// The longest text of one message, in UTF-16 code units.

@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::api::{Api, Group};
 use super::error::{Error, Result};
-use super::messages::{Direction, Message, MessageKind, instant};
+use super::message::{Direction, Message, MessageKind};
+use super::messages::instant;
 
 /// What to sync.
 #[derive(Debug, Clone)]
