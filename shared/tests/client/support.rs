@@ -1,10 +1,12 @@
 //! A simulator with an app, users, and one clock for both sides.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
-use shared::clock::{Clock, ManualClock, SystemClock};
+use shared::clock::{Clock, SystemClock};
 use shared::ringcentral::oauth::TokenOptions;
 use shared::ringcentral::{AppCredentials, Client, Session, TokenSet};
 use simulator::{Options, Seed, SeedUser, Simulator};
@@ -36,16 +38,30 @@ pub fn log() -> String {
 fn keep_log() {
     static KEPT: Once = Once::new();
     KEPT.call_once(|| {
-        let subscriber = tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false);
-        subscriber.with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).init();
+        // The client and what carries its calls; the simulator's own log is not the client's affair.
+        let layers = "off,shared=trace,reqwest=trace,hyper=trace,hyper_util=trace,h2=trace,rustls=trace";
+        let filter = tracing_subscriber::EnvFilter::new(layers);
+        tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false).with_env_filter(filter).init();
     });
+}
+
+/// The machine's clock, moved by hand: as the simulator's is.
+#[derive(Debug, Default)]
+pub struct MovedClock {
+    offset_seconds: AtomicI64,
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> Timestamp {
+        SystemClock { offset_seconds: self.offset_seconds.load(Ordering::SeqCst) }.now()
+    }
 }
 
 /// A running simulator.
 pub struct Rc {
     pub simulator: Simulator,
     pub seed: Seed,
-    pub clock: ManualClock,
+    clock: Arc<MovedClock>,
     http: reqwest::Client,
 }
 
@@ -62,7 +78,7 @@ impl Rc {
         };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let seed = simulator.seed();
-        let clock = ManualClock::new(SystemClock::default().now());
+        let clock = Arc::new(MovedClock::default());
         let http = reqwest::Client::builder().build().expect("an HTTP client");
         let rc = Self { simulator, seed, clock, http };
         rc.settings(json!({"rateLimits": {"enabled": false}})).await;
@@ -81,7 +97,7 @@ impl Rc {
     }
 
     pub fn client_as(&self, app: AppCredentials) -> Client {
-        let clock = Arc::new(self.clock.clone());
+        let clock = Arc::<MovedClock>::clone(&self.clock);
         let builder = Client::builder(self.simulator.url(), app).redirect_uri(REDIRECT).clock(clock);
         builder.build().expect("a client")
     }
@@ -104,14 +120,14 @@ impl Rc {
         session
     }
 
-    pub fn now(&self) -> jiff::Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
     /// Moves both clocks.
     pub fn advance(&self, seconds: i64) {
         self.simulator.advance(seconds);
-        self.clock.advance_seconds(seconds);
+        self.clock.offset_seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
     pub async fn settings(&self, settings: Value) {
