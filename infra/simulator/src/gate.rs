@@ -101,11 +101,13 @@ async fn act_on(
     request: Request<Body>,
     before: Option<Duration>,
 ) -> Response {
+    let inner = Arc::clone(sim);
     let work = async move {
         if let Some(before) = before {
             tokio::time::sleep(before).await;
         }
-        into_response(router.oneshot(request).await)
+        let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).map(str::to_owned);
+        into_response(inner.under_host(host.as_deref(), router.oneshot(request)).await)
     };
     match sim.run(work).await {
         Some(response) => response,

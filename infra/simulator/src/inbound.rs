@@ -81,7 +81,7 @@ pub async fn post(State(sim): State<Arc<Sim>>, bytes: Bytes) -> Answer {
         if deliver {
             world.store(now, message);
             if let Some(message) = world.mail.messages.get(&id).cloned() {
-                let media = sim.media(world).to_owned();
+                let media = sim.media(world);
                 world.announce_inbound(now, &message, &media);
             }
         } else {

@@ -425,7 +425,7 @@ impl Message {
             "lastModifiedTime": iso(self.modified_at),
             "readStatus": if self.read { "Read" } else { "Unread" },
             "priority": "Normal",
-            "attachments": self.attachments(sim.media(world), false),
+            "attachments": self.attachments(&sim.media(world), false),
             "direction": if self.outbound { "Outbound" } else { "Inbound" },
             "availability": self.availability,
             "subject": self.text,

@@ -9,6 +9,11 @@ use crate::clock::{Clock, Millis};
 use crate::events::Outgoing;
 use crate::state::World;
 
+tokio::task_local! {
+    /// The address under which the request at hand came in.
+    static HOST: String;
+}
+
 /// Shared by all requests and tasks.
 pub struct Sim {
     world: Mutex<World>,
@@ -139,13 +144,21 @@ impl Sim {
     }
 
     /// The address that serves the content of attachments.
-    pub fn media(&self, world: &World) -> &str {
-        if world.settings.media_on_second_host { &self.second_url } else { &self.public_url }
+    pub fn media(&self, world: &World) -> String {
+        if world.settings.media_on_second_host { self.second_url.clone() } else { self.uri("") }
+    }
+
+    /// Works under the host name that a request used, so that its reply points back to the same one: the second name
+    /// is an environment of its own, as AT&T's and Verizon's are.
+    pub async fn under_host<T>(&self, host: Option<&str>, work: impl Future<Output = T>) -> T {
+        let second = self.second_url.split_once("://").map(|(_, name)| name);
+        let base = if host.is_some() && host == second { &self.second_url } else { &self.public_url };
+        HOST.scope(base.clone(), work).await
     }
 
     /// The absolute address of a path.
     pub fn uri(&self, path: &str) -> String {
-        format!("{}{path}", self.public_url)
+        HOST.try_with(|base| format!("{base}{path}")).unwrap_or_else(|_| format!("{}{path}", self.public_url))
     }
 
     /// Ends every task.

@@ -213,6 +213,7 @@ impl World {
         grant: &str,
         wishes: &Wishes,
     ) -> Value {
+        self.forget_old_logins(now);
         let mut scopes = self.settings.scopes.clone();
         if self.settings.honour_scope
             && let Some(asked) = &wishes.scope

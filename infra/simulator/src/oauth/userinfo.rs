@@ -31,7 +31,7 @@ pub async fn get(State(sim): State<Arc<Sim>>, Given(caller): Given<Caller>) -> R
 pub async fn discovery(State(sim): State<Arc<Sim>>) -> Response {
     let at = |path: &str| sim.uri(path);
     Json(json!({
-        "issuer": sim.public_url,
+        "issuer": at(""),
         "authorization_endpoint": at("/restapi/oauth/authorize"),
         "token_endpoint": at("/restapi/oauth/token"),
         "revocation_endpoint": at("/restapi/oauth/revoke"),

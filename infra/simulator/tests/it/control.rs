@@ -137,3 +137,22 @@ async fn state_outlives_a_stop() {
     let error = format!("{:#}", simulator::Simulator::start(options).await.unwrap_err());
     assert!(error.contains("can't be restored; delete"), "{error}");
 }
+
+#[tokio::test]
+async fn state_outlives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let kit = kit::start_in(Some(folder.path().to_owned())).await;
+    let login = kit.log_in().await;
+    let message = json!({"from": "+16505550111", "to": "+14155550101", "text": "before the kill"});
+    kit.sim(Method::POST, "/inbound", message).await;
+    // What is on disk soon after is what a kill leaves behind: nobody is told to stop.
+    let file = folder.path().join("ringcentral.json");
+    while !std::fs::read_to_string(&file).is_ok_and(|text| text.contains("before the kill")) {
+        tokio::task::yield_now().await;
+    }
+    let other = tempfile::tempdir().unwrap();
+    std::fs::copy(&file, other.path().join("ringcentral.json")).unwrap();
+    let kit = kit::start_in(Some(other.path().to_owned())).await;
+    let (status, list) = kit.get(&login.access, &format!("{EXTENSION}/message-store")).await;
+    assert_eq!((status.as_u16(), &list["records"][0]["subject"]), (200, &json!("before the kill")));
+}

@@ -141,3 +141,20 @@ async fn sms_configuration_tells_the_campaign() {
     assert!(none["phoneNumberId"].is_string() && none.get("smsCampaignInfo").is_none());
     assert_eq!(configuration(4, "+16505550123").await["smsCampaignInfo"]["status"], "CampaignSuspended");
 }
+
+#[tokio::test]
+async fn the_second_host_name_is_an_environment_of_its_own() {
+    let kit = kit::start().await;
+    let login = kit.log_in().await;
+    let second = kit.url.replace("localhost", "127.0.0.1");
+    for base in [&kit.url, &second] {
+        for path in [EXTENSION, "/restapi/v1.0/account/~", &format!("{EXTENSION}/phone-number")] {
+            let reply =
+                kit.http.get(format!("{base}{path}")).bearer_auth(&login.access).send().await.unwrap();
+            let (_, reply) = kit::json_of(reply).await;
+            assert!(reply["uri"].as_str().unwrap().starts_with(base.as_str()), "{base}: {}", reply["uri"]);
+        }
+        let oidc = kit.http.get(format!("{base}/.well-known/openid-configuration")).send().await.unwrap();
+        assert_eq!(kit::json_of(oidc).await.1["issuer"], json!(base));
+    }
+}

@@ -226,3 +226,22 @@ async fn a_send_can_land_late() {
     kit.simulator.advance(20);
     assert_eq!(kit.get(&login.access, &path).await.0, 200);
 }
+
+#[tokio::test]
+async fn a_slow_send_is_accepted_although_the_client_has_gone() {
+    let kit = kit::start().await;
+    let login = kit.log_in().await;
+    let fault = json!([{"match": {"path": "/sms"}, "times": 1, "do": {"delayBeforeMs": 200}}]);
+    for (settings, faults) in [(json!({"smsLatencyMs": 200}), json!([])), (json!({"smsLatencyMs": 0}), fault)]
+    {
+        kit.settings(settings).await;
+        kit.faults(faults).await;
+        let before = kit.ledger_of("sms_accepted").await.len();
+        let request = kit.request(Method::POST, &format!("{EXTENSION}/sms")).bearer_auth(&login.access);
+        let request = request.json(&order(FROM, &[TO], "slow")).timeout(std::time::Duration::from_millis(50));
+        assert!(request.send().await.unwrap_err().is_timeout());
+        while kit.ledger_of("sms_accepted").await.len() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+}
