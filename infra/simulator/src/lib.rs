@@ -5,6 +5,8 @@
 //! from the platform by what is documented, except through `/_sim`, the control API, which only loopback may call. It
 //! knows nothing about the gateway that it serves.
 //!
+//! `README.md` beside this crate lists the control API and what is decided where RingCentral's texts disagree.
+//!
 //! Where to look: [`state`] is everything it knows, `gate` the way of a request (faults first), `routes` the
 //! endpoints with their throttling groups and permissions, `oauth` the logins, [`settings`] the switches.
 
