@@ -6,6 +6,9 @@
 mod connect;
 mod connect_faults;
 mod disconnect;
+mod house;
+mod round_trips;
 mod secrets;
 mod setup;
+mod template;
 mod world;

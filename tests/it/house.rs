@@ -1,0 +1,576 @@
+//! The rules of the house that neither the compiler nor a lint holds: who may import whom, who alone may know what, and
+//! that folders, `template.yaml` and the map say the same.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A layer of `shared`.
+struct Layer {
+    name: &'static str,
+    /// Its modules.
+    modules: &'static [&'static str],
+    /// The layers below that it may import.
+    may_import: &'static [&'static str],
+    /// What its code must not contain.
+    must_not_know: &'static [&'static str],
+}
+
+const LAYERS: &[Layer] = &[
+    Layer {
+        name: "ground",
+        modules: &["error", "clock", "limits"],
+        may_import: &[],
+        must_not_know: &["await", "lambda_http", "lambda_runtime", "aws_", "reqwest", "tokio"],
+    },
+    Layer {
+        name: "words",
+        modules: &["model"],
+        may_import: &["ground"],
+        must_not_know: &[
+            "await",
+            "lambda_http",
+            "lambda_runtime",
+            "aws_sdk",
+            "aws_config",
+            "reqwest",
+            "tokio",
+        ],
+    },
+    Layer {
+        name: "outside",
+        modules: &["ringcentral", "vault", "store", "invoke"],
+        may_import: &["ground", "words"],
+        must_not_know: &["lambda_http", "lambda_runtime", "aws_config"],
+    },
+    Layer {
+        name: "context",
+        modules: &["config", "gateway"],
+        may_import: &["ground", "words", "outside"],
+        must_not_know: &["lambda_http", "lambda_runtime", "StatusCode"],
+    },
+    Layer {
+        name: "rules",
+        modules: &["connect", "setup", "revocation", "disconnect", "registration", "views"],
+        may_import: &["ground", "words", "outside", "context"],
+        must_not_know: &["lambda_http", "lambda_runtime", "StatusCode", "aws_sdk", "aws_config", "reqwest"],
+    },
+    Layer {
+        name: "edge",
+        modules: &["auth", "http", "pages", "telemetry"],
+        may_import: &["ground", "words", "outside", "context", "rules"],
+        must_not_know: &["aws_sdk", "aws_config", "reqwest"],
+    },
+];
+
+/// The arrows inside a layer. There are no others.
+const ARROWS: &[(&str, &str)] = &[
+    ("gateway", "config"),
+    ("connect", "revocation"),
+    ("disconnect", "revocation"),
+    ("registration", "views"),
+    ("pages", "http"),
+];
+
+/// What only some modules of `shared` may know, wherever they are in the table.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("env::", &["config"]),
+    ("aws_config", &["gateway"]),
+    ("aws_sdk_dynamodb", &["store", "gateway"]),
+    ("aws_sdk_kms", &["vault", "gateway"]),
+    ("aws_sdk_lambda", &["invoke", "gateway"]),
+    ("aws_sdk_secretsmanager", &["gateway"]),
+    ("reqwest", &["ringcentral"]),
+    ("askama", &["pages"]),
+    ("tracing_subscriber", &["telemetry"]),
+    ("StatusCode", &["http", "pages", "ringcentral"]),
+    // The refresh grant, and the session that calls it by itself, are of the client; whoever refreshes a stored
+    // connection must do it under a lease, in one module.
+    (".refresh(&", &["ringcentral"]),
+    ("Session::", &["ringcentral"]),
+];
+
+/// What a function may depend on.
+const FUNCTION_DEPENDENCIES: &[&str] =
+    &["shared", "lambda_http", "lambda_runtime", "serde", "serde_json", "tokio"];
+
+/// Longest file, in lines.
+const FILE_LINES: usize = 600;
+
+#[test]
+fn every_import_of_shared_follows_the_table() {
+    let mut wrong = Vec::new();
+    for (module, file, text) in shared_files() {
+        let depth = depth(&file);
+        wrong.extend(
+            violations(&module, depth, &text).into_iter().map(|what| format!("{}: {what}", show(&file))),
+        );
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_module_of_shared_has_its_layer_and_every_layer_its_modules() {
+    let declared: BTreeSet<String> = read(&root().join("shared/src/lib.rs"))
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .map(str::to_owned)
+        .collect();
+    let listed: BTreeSet<String> =
+        LAYERS.iter().flat_map(|layer| layer.modules).map(|module| (*module).to_owned()).collect();
+    assert_eq!(declared, listed);
+}
+
+#[test]
+fn a_planted_wrong_arrow_is_found() {
+    let of = |module: &str, text: &str| violations(module, 1, text);
+    assert_eq!(
+        of("vault", "use crate::gateway::Gateway;"),
+        ["line 1: vault (outside) imports gateway (context)"]
+    );
+    assert_eq!(
+        of("store", "\nuse crate::{limits, vault};"),
+        ["line 2: store (outside) imports vault (outside)"]
+    );
+    assert_eq!(
+        of("connect", "fn f() { crate::http::ok() }"),
+        ["line 1: connect (rules) imports http (edge)"]
+    );
+    assert_eq!(of("setup", "use super::pages;"), ["line 1: setup (rules) imports pages (edge)"]);
+    assert_eq!(of("setup", "use crate::disconnect;"), ["line 1: setup (rules) imports disconnect (rules)"]);
+    assert_eq!(of("limits", "use crate::nowhere;"), ["line 1: nowhere has no layer"]);
+    assert_eq!(
+        violations("store", 2, "use super::super::auth;"),
+        ["line 1: store (outside) imports auth (edge)"]
+    );
+    assert_eq!(
+        of("views", "let status = StatusCode::OK;"),
+        ["line 1: views (rules) must not know StatusCode"]
+    );
+    assert_eq!(of("auth", "std::env::var(\"X\")"), ["line 1: env:: is for config alone, not for auth"]);
+    assert_eq!(
+        of("setup", "client.refresh(&token)"),
+        ["line 1: .refresh(& is for ringcentral alone, not for setup"]
+    );
+}
+
+#[test]
+fn what_is_allowed_or_no_code_is_not_found() {
+    let of = |module: &str, text: &str| violations(module, 1, text);
+    let none: [&str; 0] = [];
+    assert_eq!(of("connect", "use crate::revocation;\nuse crate::store::{Store, Stored};"), none);
+    assert_eq!(
+        of("vault", "// use crate::gateway\n/// [`crate::gateway`]\n/* crate::http /* nested */ */"),
+        none
+    );
+    assert_eq!(
+        of("vault", r##"let a = "crate::http"; let b = r#"crate::"http"#; let c = '"'; crate::limits"##),
+        none
+    );
+    assert_eq!(of("model", "fn f<'a>(a: &'a str) {} use crate::limits;"), none);
+    assert_eq!(of("views", "mod tests { use super::http; }"), none, "it is a name of the module's own");
+    assert_eq!(
+        violations("ringcentral", 2, "use super::store::TokenStore;"),
+        none,
+        "it is ringcentral::store"
+    );
+}
+
+#[test]
+fn functions_depend_on_shared_and_nothing_of_the_outside() {
+    let mut wrong = Vec::new();
+    for folder in function_folders() {
+        let manifest = manifest(&root().join("functions").join(&folder));
+        for table in ["dependencies", "build-dependencies"] {
+            for name in names_in(&manifest, table) {
+                if !FUNCTION_DEPENDENCIES.contains(&name.as_str()) {
+                    wrong.push(format!("{folder} depends on {name}"));
+                }
+            }
+        }
+        for file in rust_files(&root().join("functions").join(&folder)) {
+            let code = code_of(&read(&file));
+            if let Some(at) = code.find("env::") {
+                wrong.push(format!("{}: line {} reads the environment", show(&file), line_of(&code, at)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_function_is_a_folder_with_a_process_and_an_endpoint_of_the_same_name() {
+    for folder in function_folders() {
+        let path = root().join("functions").join(&folder);
+        assert!(path.join("src/main.rs").is_file() && path.join("src/lib.rs").is_file(), "{folder}");
+        let manifest = manifest(&path);
+        assert!(
+            manifest.contains(&format!("name = \"{folder}\"")),
+            "the package of {folder} is named otherwise"
+        );
+        assert!(folder.contains('-') || folder == "sweep", "{folder} is no verb-noun");
+        let process = read(&path.join("src/main.rs")).lines().count();
+        assert!(process <= 25, "the process of {folder} has {process} lines");
+    }
+}
+
+#[test]
+fn every_package_takes_the_lints_of_the_workspace() {
+    for path in packages() {
+        let manifest = manifest(&path);
+        let lints = manifest
+            .split("[lints]")
+            .nth(1)
+            .is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
+        assert!(lints, "{} has no [lints] workspace = true", show(&path));
+        for key in ["edition", "rust-version", "license", "version"] {
+            assert!(manifest.contains(&format!("{key}.workspace = true")), "{}: {key}", show(&path));
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_read() {
+    let long: Vec<String> = ["functions", "shared", "infra", "tests"]
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .map(|file| (read(&file).lines().count(), file))
+        .filter(|(lines, _)| *lines > FILE_LINES)
+        .map(|(lines, file)| format!("{}: {lines} lines", show(&file)))
+        .collect();
+    assert!(long.is_empty(), "\n{}", long.join("\n"));
+}
+
+#[test]
+fn the_map_shows_the_layers_as_they_are() {
+    let map = read(&root().join("shared/ARCHITECTURE.md"));
+    for layer in LAYERS {
+        let row = map.lines().find(|line| line.starts_with(&format!("| {} |", layer.name)));
+        let row = row.unwrap_or_else(|| panic!("ARCHITECTURE.md has no row for the layer {}", layer.name));
+        let modules: Vec<&str> = row.split('|').nth(2).unwrap().split('`').skip(1).step_by(2).collect();
+        assert_eq!(modules, layer.modules, "ARCHITECTURE.md, layer {}", layer.name);
+    }
+    for folder in function_folders() {
+        assert!(map.contains(&format!("`{folder}`")), "ARCHITECTURE.md does not name the function {folder}");
+    }
+}
+
+/// What is wrong with a file of a module; `depth` is how many `super` lead to the crate.
+fn violations(module: &str, depth: usize, text: &str) -> Vec<String> {
+    let code = code_of(text);
+    let Some(layer) = layer_of(module) else { return vec![format!("{module} has no layer")] };
+    let mut wrong = Vec::new();
+    for (at, imported) in imports(&code, depth) {
+        let line = line_of(&code, at);
+        let Some(other) = layer_of(&imported) else {
+            wrong.push(format!("line {line}: {imported} has no layer"));
+            continue;
+        };
+        let allowed = imported == module
+            || layer.may_import.contains(&other.name)
+            || ARROWS.contains(&(module, imported.as_str()));
+        if !allowed {
+            wrong.push(format!("line {line}: {module} ({}) imports {imported} ({})", layer.name, other.name));
+        }
+    }
+    for word in layer.must_not_know {
+        if let Some(at) = find_word(&code, word) {
+            wrong.push(format!(
+                "line {}: {module} ({}) must not know {word}",
+                line_of(&code, at),
+                layer.name
+            ));
+        }
+    }
+    for (word, owners) in OWNERS {
+        let forbidden =
+            !owners.contains(&module) && !layer.must_not_know.iter().any(|known| word.starts_with(known));
+        if let Some(at) = find_word(&code, word).filter(|_| forbidden) {
+            let owners = owners.join(", ");
+            wrong
+                .push(format!("line {}: {word} is for {owners} alone, not for {module}", line_of(&code, at)));
+        }
+    }
+    wrong
+}
+
+fn layer_of(module: &str) -> Option<&'static Layer> {
+    LAYERS.iter().find(|layer| layer.modules.contains(&module))
+}
+
+/// The first place where a word begins; it may go on after what was asked for.
+fn find_word(code: &str, word: &str) -> Option<usize> {
+    let begins = |at: usize| {
+        let before = code[..at].chars().next_back();
+        !word.starts_with(char::is_alphabetic) || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    };
+    code.match_indices(word).map(|(at, _)| at).find(|at| begins(*at))
+}
+
+/// The crate's modules that a text names, with where: `crate::name`, `crate::{name, …}`, and `super::name` where the
+/// parent is the crate.
+fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
+    let tokens = tokens(code);
+    let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
+    let (mut found, mut braces, mut inner) = (Vec::new(), 0_usize, Vec::new());
+    let mut at = 0;
+    while at < tokens.len() {
+        match word(at) {
+            "{" => {
+                braces += 1;
+                if at >= 2 && word(at - 2) == "mod" {
+                    inner.push(braces);
+                }
+            }
+            "}" => {
+                if inner.last() == Some(&braces) {
+                    inner.pop();
+                }
+                braces = braces.saturating_sub(1);
+            }
+            "crate" if word(at + 1) == "::" => {
+                found.extend(named_after(&tokens, at + 2));
+                at += 1;
+            }
+            "super" if word(at + 1) == "::" => {
+                let mut supers = 1;
+                while word(at + 2) == "super" && word(at + 3) == "::" {
+                    supers += 1;
+                    at += 2;
+                }
+                if supers == depth + inner.len() {
+                    found.extend(
+                        named_after(&tokens, at + 2).into_iter().filter(|(_, name)| layer_of(name).is_some()),
+                    );
+                }
+                at += 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// The name at a place, or those at the top of the group there.
+fn named_after(tokens: &[(usize, String)], at: usize) -> Vec<(usize, String)> {
+    let is_name = |word: &str| word.starts_with(|c: char| c.is_lowercase());
+    let Some((_, first)) = tokens.get(at) else { return Vec::new() };
+    if first != "{" {
+        return tokens[at..=at].iter().filter(|(_, word)| is_name(word)).cloned().collect();
+    }
+    let (mut names, mut depth, mut begins) = (Vec::new(), 0, false);
+    for (place, word) in &tokens[at..] {
+        match word.as_str() {
+            "{" => {
+                depth += 1;
+                begins = depth == 1;
+            }
+            "}" => depth -= 1,
+            "," => begins = depth == 1,
+            _ => {
+                if begins && is_name(word) {
+                    names.push((*place, word.clone()));
+                }
+                begins = false;
+            }
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+/// Names, `::` and single characters, each with its place.
+fn tokens(code: &str) -> Vec<(usize, String)> {
+    let mut tokens: Vec<(usize, String)> = Vec::new();
+    let mut end = 0;
+    for (at, c) in code.char_indices() {
+        let joins = tokens.last().is_some_and(|(_, last)| {
+            at == end
+                && ((is_part_of_name(c) && last.chars().all(is_part_of_name)) || (c == ':' && last == ":"))
+        });
+        if c.is_whitespace() {
+            continue;
+        }
+        end = at + c.len_utf8();
+        match tokens.last_mut() {
+            Some((_, last)) if joins => last.push(c),
+            _ => tokens.push((at, c.to_string())),
+        }
+    }
+    tokens
+}
+
+fn is_part_of_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// A text with its comments, strings and characters blanked; lines stay where they were.
+fn code_of(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = skipped(text, at);
+        if end == at {
+            let c = text[at..].chars().next().unwrap();
+            code.push(c);
+            at += c.len_utf8();
+        } else {
+            code.extend(text[at..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+            at = end;
+        }
+    }
+    code
+}
+
+/// The end of the comment, string or character that begins at a place; the place itself if none does.
+fn skipped(text: &str, at: usize) -> usize {
+    let rest = &text[at..];
+    let after = |length: Option<usize>| length.map_or(text.len(), |length| at + length);
+    if rest.starts_with("//") {
+        return after(rest.find('\n'));
+    }
+    if rest.starts_with("/*") {
+        let (mut depth, mut length) = (0, 0);
+        while length < rest.len() {
+            if rest[length..].starts_with("/*") {
+                (depth, length) = (depth + 1, length + 2);
+            } else if rest[length..].starts_with("*/") {
+                (depth, length) = (depth - 1, length + 2);
+                if depth == 0 {
+                    return at + length;
+                }
+            } else {
+                length += rest[length..].chars().next().map_or(1, char::len_utf8);
+            }
+        }
+        return text.len();
+    }
+    let begins_name = !text[..at].chars().next_back().is_some_and(is_part_of_name);
+    if let Some(raw) = rest.strip_prefix('r').filter(|_| begins_name) {
+        let hashes = raw.bytes().take_while(|b| *b == b'#').count();
+        if raw[hashes..].starts_with('"') {
+            let close = format!("\"{}", "#".repeat(hashes));
+            let body = 1 + hashes + 1;
+            return after(rest[body..].find(&close).map(|length| body + length + close.len()));
+        }
+    }
+    if let Some(body) = rest.strip_prefix('"') {
+        return after(unescaped(body, '"').map(|length| 1 + length + 1));
+    }
+    if let Some(body) = rest.strip_prefix('\'') {
+        // A lifetime has no closing quote after one character.
+        let closes = body.starts_with('\\') || body.chars().nth(1) == Some('\'');
+        if closes {
+            return after(unescaped(body, '\'').map(|length| 1 + length + 1));
+        }
+    }
+    at
+}
+
+/// Where a character first stands without a backslash before it.
+fn unescaped(text: &str, wanted: char) -> Option<usize> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match (escaped, c) {
+            (true, _) => escaped = false,
+            (false, '\\') => escaped = true,
+            (false, c) if c == wanted => return Some(at),
+            (false, _) => {}
+        }
+    }
+    None
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+/// Every file of `shared`, with the crate's module that it belongs to.
+fn shared_files() -> Vec<(String, PathBuf, String)> {
+    let source = root().join("shared/src");
+    let mut files = Vec::new();
+    for file in rust_files(&source) {
+        let first = file.strip_prefix(&source).unwrap().components().next().unwrap();
+        let module = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
+        if module != "lib" {
+            let text = read(&file);
+            files.push((module, file, text));
+        }
+    }
+    assert!(files.len() > 20, "the sources of shared were not found");
+    files
+}
+
+/// How many `super` lead from a file to the crate.
+fn depth(file: &Path) -> usize {
+    let inside = file.strip_prefix(root().join("shared/src")).unwrap();
+    let parts = inside.components().count();
+    if inside.ends_with("mod.rs") { parts - 1 } else { parts }
+}
+
+/// The folders of the functions.
+pub fn function_folders() -> Vec<String> {
+    let mut folders: Vec<String> = fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.path().join("Cargo.toml").is_file())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    folders.sort();
+    folders
+}
+
+fn packages() -> Vec<PathBuf> {
+    let functions = function_folders().into_iter().map(|folder| root().join("functions").join(folder));
+    let others = ["shared", "infra/simulator", "infra/local", "tests"].map(|folder| root().join(folder));
+    functions.chain(others).collect()
+}
+
+fn manifest(package: &Path) -> String {
+    read(&package.join("Cargo.toml"))
+}
+
+/// The names in a table of a manifest.
+fn names_in(manifest: &str, table: &str) -> Vec<String> {
+    let rows = manifest.lines().skip_while(|line| line.trim() != format!("[{table}]")).skip(1);
+    let rows = rows.take_while(|line| !line.trim_start().starts_with('['));
+    rows.filter_map(|row| row.split(['=', '.']).next())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty() && !name.starts_with('#'))
+        .collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// A file's text.
+pub fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn show(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}

@@ -1,0 +1,238 @@
+//! How many AWS calls a request takes, and how many of them wait for each other: counted from the call log of the local
+//! stack. The README shows what this prints:
+//!
+//! ```sh
+//! cargo test --package tests --test it round_trips -- --nocapture
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::house;
+use crate::world::{Reply, World};
+
+/// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm.
+const FUNCTIONS: [(&str, Option<usize>); 20] = [
+    ("get-health", Some(0)),
+    ("check-readiness", None),
+    ("create-tenant", None),
+    ("update-tenant", None),
+    ("register-app", None),
+    ("create-connect-token", Some(3)),
+    ("create-invite-token", Some(3)),
+    ("show-connect-page", Some(1)),
+    ("start-connection", Some(2)),
+    ("finish-connection", None),
+    ("show-connected-page", Some(1)),
+    ("get-status", Some(2)),
+    ("list-extensions", Some(2)),
+    ("list-numbers", Some(2)),
+    ("refresh-numbers", None),
+    ("disconnect-extension", None),
+    ("disconnect-account", None),
+    ("receive-event", Some(0)),
+    ("refresh-tokens", None),
+    ("sweep", None),
+];
+
+/// Warm requests of each kind; the fastest one's time is shown.
+const WARM: usize = 5;
+
+/// How long each call is held up to see which of them wait for each other.
+const DELAY_MS: u64 = 40;
+
+/// What a request took.
+#[derive(Debug)]
+struct Trip {
+    /// Operations with how often.
+    operations: String,
+    calls: usize,
+    /// The longest row of calls that waited for each other.
+    in_sequence: usize,
+    took: Duration,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
+    let world = World::start().await;
+    let readme = house::read(&house::root().join("README.md"));
+    let mut table = String::new();
+    let mut wrong = Vec::new();
+    for (function, most) in FUNCTIONS {
+        // Every process is started afresh when the clock moves.
+        world.advance(1).await;
+        let cold = trip(&world, function).await;
+        let mut warm = Vec::new();
+        for _ in 0..WARM {
+            warm.push(trip(&world, function).await);
+        }
+        let warm = warm.into_iter().min_by_key(|trip| trip.took).unwrap();
+        // On this machine a call is over before the next one of the same moment begins; with a delay, they overlap.
+        world.aws_fault(json!({ "function": function }), 0, None, json!({ "delayMs": DELAY_MS })).await;
+        let in_sequence = trip(&world, function).await.in_sequence;
+        world.no_faults().await;
+        let more_when_cold = cold.calls.saturating_sub(warm.calls);
+        let counts = format!("| {function} | {} | {more_when_cold} | {} |", warm.calls, warm.operations);
+        // The time of what nobody waits for says nothing.
+        let waits = !["refresh-tokens", "sweep"].contains(&function);
+        let took = if waits { format!("{:.1}", warm.took.as_secs_f64() * 1e3) } else { "–".to_owned() };
+        table.push_str(&format!("{counts} {in_sequence} | {took} |\n"));
+        if most.is_some_and(|most| warm.calls > most || cold.calls > most) {
+            wrong.push(format!("{function}: {} calls, {} when cold", warm.calls, cold.calls));
+        }
+        if !readme.lines().any(|line| line.starts_with(&counts)) {
+            wrong.push(format!("the README has another row than {counts}"));
+        }
+    }
+    println!("\n| function | AWS calls | more when cold | which | one after another | ms |");
+    println!("| --- | --- | --- | --- | --- | --- |\n{table}");
+    world.stack.stop().await.unwrap();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// One request that runs a function, and what the function did.
+async fn trip(world: &World, function: &str) -> Trip {
+    let since = world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap();
+    let took = run(world, function).await;
+    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
+    let calls: Vec<&Value> = log["calls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|call| {
+            call["function"]
+                .as_str()
+                .is_some_and(|name| name == function || name.ends_with(&format!("-{function}")))
+        })
+        .collect();
+    assert!(calls.iter().all(|call| call["status"] == 200 || call["status"] == 201), "{function}: {calls:?}");
+    Trip { operations: operations(&calls), calls: calls.len(), in_sequence: in_sequence(&calls), took }
+}
+
+/// Runs a function in the way that it is run; gives how long its answer took.
+async fn run(world: &World, function: &str) -> Duration {
+    let tenant = world.tenant();
+    let (key, operator) = (tenant.key.as_str(), world.operator_key());
+    let user = world.user(0);
+    // A minute later for the simulator: RingCentral allows a user five calls of the token endpoint in each.
+    world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 61 }))).await;
+    match function {
+        "get-health" => timed(world.get("/health", "")).await,
+        "check-readiness" => timed(world.get("/health/ready", "")).await,
+        "create-tenant" => {
+            timed(world.call(Method::POST, "/v1/tenants", &operator, Some(json!({ "name": "Further" }))))
+                .await
+        }
+        "update-tenant" => {
+            let path = format!("/v1/tenants/{}", tenant.id);
+            timed(world.call(Method::PATCH, &path, &operator, Some(json!({ "name": "Renamed" })))).await
+        }
+        "register-app" => {
+            let order = json!({ "name": "Further", "tenantId": tenant.id });
+            timed(world.call(Method::POST, "/v1/apps/register", &operator, Some(order))).await
+        }
+        "create-connect-token" => timed(world.post("/v1/rc/connect-token", key)).await,
+        "create-invite-token" => timed(world.post("/v1/rc/invite-token", key)).await,
+        "show-connect-page" => {
+            let link = world.mint(&tenant).await;
+            timed(world.browser().get(&link)).await
+        }
+        "start-connection" => {
+            let link = world.mint(&tenant).await;
+            timed(world.browser().press(&link)).await
+        }
+        "finish-connection" | "show-connected-page" => {
+            world.post("/v1/rc/disconnect", key).await.expect(200);
+            let link = world.mint(&tenant).await;
+            let mut browser = world.browser();
+            let callback = browser.sign_in(&link, &user).await;
+            let finished = timed(browser.get(&callback)).await;
+            if function == "finish-connection" {
+                finished
+            } else {
+                timed(browser.get("/v1/rc/connected")).await
+            }
+        }
+        "get-status" => timed(world.get("/v1/rc/status", key)).await,
+        "list-extensions" => timed(world.get("/v1/rc/extensions", key)).await,
+        "list-numbers" => timed(world.get("/v1/rc/numbers", key)).await,
+        "refresh-numbers" => timed(world.post("/v1/rc/numbers/refresh", key)).await,
+        "disconnect-extension" | "refresh-tokens" => {
+            world.connect(&tenant, &user).await.expect(303);
+            let path = format!("/v1/rc/extensions/{}", user["extensionId"].as_str().unwrap());
+            timed(world.call(Method::DELETE, &path, key, None)).await
+        }
+        "disconnect-account" => {
+            world.connect(&tenant, &user).await.expect(303);
+            timed(world.post("/v1/rc/disconnect", key)).await
+        }
+        "receive-event" => {
+            let url = format!("{}/v1/webhooks/ringcentral", world.gateway());
+            let request = world.http.post(url).header("validation-token", "a-handshake");
+            timed(async { Reply::of(request.send().await.unwrap()).await }).await
+        }
+        "sweep" => {
+            let began = Instant::now();
+            // Five minutes, and the minute within which it may fire.
+            world.advance(361).await;
+            began.elapsed()
+        }
+        other => panic!("{other} is not run"),
+    }
+}
+
+async fn timed(request: impl Future<Output = Reply>) -> Duration {
+    let began = Instant::now();
+    let reply = request.await;
+    assert!(reply.status.is_success() || reply.status == 303, "{} {}", reply.status, reply.text);
+    began.elapsed()
+}
+
+/// `PutItem, 2 Query`.
+fn operations(calls: &[&Value]) -> String {
+    let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
+    for call in calls {
+        *counted.entry(call["operation"].as_str().unwrap()).or_default() += 1;
+    }
+    let named: Vec<String> = counted
+        .into_iter()
+        .map(
+            |(operation, times)| {
+                if times == 1 { operation.to_owned() } else { format!("{times} {operation}") }
+            },
+        )
+        .collect();
+    if named.is_empty() { "–".to_owned() } else { named.join(", ") }
+}
+
+/// The longest row of calls of which each began after the one before had ended.
+fn in_sequence(calls: &[&Value]) -> usize {
+    let mut spans: Vec<(f64, f64)> = calls
+        .iter()
+        .map(|call| {
+            let began = call["startedMs"].as_f64().unwrap();
+            (began, began + call["ms"].as_f64().unwrap())
+        })
+        .collect();
+    spans.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let mut free_at = f64::MIN;
+    let mut count = 0;
+    for (began, ended) in spans {
+        if began >= free_at {
+            count += 1;
+            free_at = ended;
+        }
+    }
+    count
+}
+
+#[test]
+fn calls_at_the_same_time_count_once() {
+    let call = |began: f64, ms: f64| json!({ "startedMs": began, "ms": ms });
+    let (a, b, c) = (call(0.0, 2.0), call(0.5, 1.0), call(2.1, 1.0));
+    assert_eq!(in_sequence(&[&a, &b, &c]), 2);
+    assert_eq!(in_sequence(&[]), 0);
+}
