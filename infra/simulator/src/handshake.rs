@@ -24,8 +24,8 @@ fn refused(code: &'static str, message: impl Into<String>) -> ApiError {
 }
 
 async fn exchange(sim: &Sim, address: &str, token: &str) -> Result<(), ApiError> {
-    let request = sim
-        .http
+    let http = sim.http().map_err(|e| refused("SUB-521", format!("WebHook is not reachable: {e:#}")))?;
+    let request = http
         .post(address)
         .header("Validation-Token", token)
         .header("Accept", "application/json")

@@ -1,6 +1,6 @@
 //! The running simulator: the state behind a lock, the clock, and what wakes its tasks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Context;
 use tokio::sync::{Notify, mpsc, watch};
@@ -25,8 +25,7 @@ pub struct Sim {
     pub second_url: String,
     /// Redirect URIs of the seed apps, for a reset.
     pub redirect_uris: Vec<String>,
-    /// For handshakes and events; follows no redirects.
-    pub http: reqwest::Client,
+    http: OnceLock<reqwest::Client>,
     /// The state changed and should be written.
     pub dirty: Notify,
     /// Something may have fallen due earlier than thought.
@@ -56,19 +55,13 @@ impl Sim {
         let mut second = url::Url::parse(&public_url).context("the simulator's address is not a URL")?;
         let other = if second.host_str() == Some("localhost") { "127.0.0.1" } else { "localhost" };
         second.set_host(Some(other)).context("the simulator's address has no host")?;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent("RingCentral-Webhook/8.3")
-            .build()
-            .context("no HTTP client for webhooks")?;
         Ok(Arc::new(Self {
             clock: Clock::with_offset(world.clock_offset),
             world: Mutex::new(world),
             second_url: second.as_str().trim_end_matches('/').to_owned(),
             public_url,
             redirect_uris,
-            http,
+            http: OnceLock::new(),
             dirty: Notify::new(),
             wake: Notify::new(),
             changes: watch::Sender::new(0),
@@ -76,6 +69,22 @@ impl Sim {
             pending: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
         }))
+    }
+
+    /// The client for handshakes and events; it follows no redirects. Made when it is first needed, because reading the
+    /// system's certificates takes its time.
+    pub fn http(&self) -> anyhow::Result<&reqwest::Client> {
+        if self.http.get().is_none() {
+            let client = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .user_agent("RingCentral-Webhook/8.3")
+                .build()
+                .context("no HTTP client for webhooks")?;
+            // Another task may have been first; one of the two is as good as the other.
+            let _ = self.http.set(client);
+        }
+        self.http.get().context("no HTTP client for webhooks")
     }
 
     /// Works on the state, with the time. Whatever has fallen due by then happens first.

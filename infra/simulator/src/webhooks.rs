@@ -77,8 +77,11 @@ fn chance() -> f64 {
 }
 
 async fn send(sim: &Sim, event: &Outgoing, hooks: &Hooks) {
-    let mut request = sim
-        .http
+    let http = match sim.http() {
+        Ok(http) => http,
+        Err(error) => return tracing::error!(%error, "an event was not sent"),
+    };
+    let mut request = http
         .post(&event.address)
         .header("Accept", "application/json")
         .header("Content-Type", "application/json; charset=UTF-8")
