@@ -27,6 +27,10 @@ const NEW_TOKEN: SignedDuration = SignedDuration::from_secs(60);
 /// How long a refused grant is left alone. After the second refusal only the store is asked.
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 
+/// After a refusal the store is asked at once, and once more after this: another process may have renewed with
+/// the same refresh token, and be about to store what it got.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
 /// Keeps one user's tokens fresh.
 pub(crate) struct Keeper {
     pub setup: SessionBuilder,
@@ -263,7 +267,11 @@ impl Keeper {
                     Ok(next) => next.succeeding(tokens),
                     Err(error) if matches!(error.kind(), Kind::Grant(_)) => {
                         // Another process may have renewed meanwhile, which kills this refresh token.
-                        let again = self.load(operation).await?;
+                        let mut again = self.load(operation).await?;
+                        if same(again.as_deref(), Some(tokens)) {
+                            sleep(SECOND_LOOK).await;
+                            again = self.load(operation).await?;
+                        }
                         if let Some(other) = again.filter(|other| !same(Some(other), Some(tokens))) {
                             return Ok(other);
                         }

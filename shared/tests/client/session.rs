@@ -432,3 +432,19 @@ async fn a_platform_without_grace_is_served_too() {
     assert_eq!(refresh_calls(&rc).await, 5);
     assert_eq!(rc.count("session_revoked").await, 0);
 }
+
+#[tokio::test]
+async fn where_only_one_of_two_simultaneous_refreshes_succeeds_the_other_process_adopts_it() {
+    let rc = Rc::start().await;
+    rc.settings(json!({"refreshTokens": "strict"})).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let session = || quick(&rc).store(FileStore::new(folder.path().join("tokens.json"))).build();
+    let sessions: Vec<_> = (0..8).map(|_| session()).collect();
+    sessions[0].adopt(rc.tokens().await).await.expect("adopted");
+    for round in 1..=3 {
+        rc.advance(3600);
+        let answers = join_all(sessions.iter().map(|session| session.extension())).await;
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(rotations(&rc).await, round);
+    }
+}
