@@ -391,7 +391,9 @@ async fn keep(gateway: &Gateway, flow: &Flow, tokens: &TokenSet, keys: &Keys) ->
     let extension = tokens.owner_id.and_then(|id| ExtensionId::parse(&id.to_string()));
     let (Some(refresh), Some(extension)) = (&tokens.refresh_token, &extension) else {
         alarm(flow, "its setting \"Issue refresh tokens\" is off, or the token endpoint names no owner");
-        revocation::end_session(gateway, &tokens.access_token).await.ok();
+        if let Err(error) = revocation::end_session(gateway, &tokens.access_token).await {
+            tracing::warn!(tenant.id = %flow.tenant, error = error.chain(), "a session is left to expire");
+        }
         return Err(Refusal::Misconfigured.into());
     };
     let pair = Pair { flow, keys, tokens, refresh, extension };

@@ -2,9 +2,13 @@
 //! subscription, the session at RingCentral) is done at once if possible, and by the sweep if not.
 
 use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
@@ -21,7 +25,7 @@ pub async fn extension(gateway: &Gateway, tenant: &TenantId, extension: &Extensi
         let claim = claim.filter(|claim| claim.tenant == *tenant).ok_or(Error::NotFound)?;
         let connection = gateway.store.connection(tenant, &claim.connection).await?.ok_or(Error::NotFound)?;
         if gateway.store.give_up_connection(&connection).await? {
-            return clean_up(gateway, &connection).await;
+            return clean_up(gateway, tenant, vec![connection]).await;
         }
     }
     Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
@@ -29,26 +33,35 @@ pub async fn extension(gateway: &Gateway, tenant: &TenantId, extension: &Extensi
 
 /// Disconnects every extension of a tenant.
 pub async fn account(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+    let mut given_up = Vec::new();
     for _ in 0..ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
         if connections.is_empty() {
-            return Ok(());
+            return clean_up(gateway, tenant, given_up).await;
         }
-        for connection in &connections {
-            if gateway.store.give_up_connection(connection).await? {
-                clean_up(gateway, connection).await?;
+        for connection in connections {
+            if gateway.store.give_up_connection(&connection).await? {
+                given_up.push(connection);
             }
         }
     }
     Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
 }
 
-/// What is left after a connection was given up. The order matters: the revocation is what the sweep finds, so it goes
-/// last.
-async fn clean_up(gateway: &Gateway, connection: &Connection) -> Result<()> {
-    forget_numbers(gateway, &connection.tenant).await?;
-    revocation::request(gateway, &connection.tenant, &connection.id).await;
-    tracing::info!(tenant.id = %connection.tenant, connection.id = %connection.id, "disconnected");
+/// What is left after connections were given up: their numbers, then their sessions, as many as time allows. The sweep
+/// finds the revocations that are left, and forgets the numbers first, too.
+async fn clean_up(gateway: &Gateway, tenant: &TenantId, given_up: Vec<Connection>) -> Result<()> {
+    forget_numbers(gateway, tenant).await?;
+    let within = Duration::from_millis(limits::REVOCATIONS_AT_ONCE_MS);
+    let count = given_up.len();
+    let revocations = given_up.into_iter();
+    let revocations =
+        revocations.map(|old| async move { revocation::request(gateway, tenant, &old.id).await });
+    let revoked = stream::iter(revocations).buffer_unordered(8).collect::<()>();
+    if tokio::time::timeout(within, revoked).await.is_err() {
+        tracing::warn!(tenant.id = %tenant, "some sessions are left for the sweep to end");
+    }
+    tracing::info!(tenant.id = %tenant, connections = count, "disconnected");
     Ok(())
 }
 

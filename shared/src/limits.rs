@@ -86,6 +86,11 @@ const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_si
 const _: () =
     assert!(CONNECT_TOKEN_SECONDS < INVITE_TOKEN_SECONDS && INVITE_TOKEN_SECONDS <= INVITE_TOKEN_MAX_SECONDS);
 
+/// All revocations that a disconnect waits for; the others are left to the sweep.
+pub const REVOCATIONS_AT_ONCE_MS: u64 = 18_000;
 /// One call to another of our functions, which may call RingCentral itself.
 pub const INVOKE_MS: u64 = 15_000;
 const _: () = assert!(TOKEN_CALL_MS + API_CALL_MS < INVOKE_MS && INVOKE_MS < CALLBACK_FUNCTION_MS);
+const _: () = assert!(
+    INVOKE_MS < REVOCATIONS_AT_ONCE_MS && REVOCATIONS_AT_ONCE_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS
+);

@@ -17,7 +17,7 @@ use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::NewSubscription;
-use crate::ringcentral::{self, AccessToken, Api, PhoneNumber};
+use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
 use crate::store::StoreError;
 use crate::vault::{Binding, Owner, Purpose};
 
@@ -267,7 +267,12 @@ async fn subscribe(gateway: &Gateway, api: &Api) -> Result<Subscription, Failure
     let address = gateway.config.webhook_address();
     for old in api.subscriptions().await? {
         if old.address() == Some(&address) {
-            api.delete_subscription(&old.id).await?;
+            match api.delete_subscription(&old.id).await {
+                Ok(()) => {}
+                // The revocation of the session that this one replaces clears away its own.
+                Err(error) if error.kind() == Kind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     let token = Secret::random();

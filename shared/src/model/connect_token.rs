@@ -41,9 +41,9 @@ impl ConnectToken {
     }
 }
 
-/// True if a text has the form of [`Secret::random`]: 43 characters of base64url.
+/// True if a text has the form of [`Secret::random`]: 32 bytes in base64url, which is 43 characters.
 pub fn is_random_secret(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    text.len() == 43 && data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).is_ok()
 }
 
 /// What is kept of a link.
@@ -176,7 +176,9 @@ impl BrowserKey {
     /// stored, so a callback in another browser cannot redeem the code (reliability rule 2).
     pub fn verifier(&self, flow: &str, issuer: &str) -> Secret {
         use aws_lc_rs::hmac;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose().as_bytes());
+        let bytes =
+            data_encoding::BASE64URL_NOPAD.decode(self.0.expose().as_bytes()).map(zeroize::Zeroizing::new);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &bytes.expect("a browser key is 32 bytes in base64url"));
         let tag = hmac::sign(&key, format!("{flow}\n{issuer}").as_bytes());
         Secret::new(data_encoding::BASE64URL_NOPAD.encode(tag.as_ref()))
     }
