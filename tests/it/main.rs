@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod browser;
 mod connect;
 mod connect_faults;
 mod disconnect;
 mod secrets;
 mod setup;
+mod webdriver;
 mod world;
