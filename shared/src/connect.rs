@@ -131,11 +131,20 @@ pub fn invite_label(label: Option<String>) -> Result<Option<String>> {
     Ok(Some(label.to_owned()))
 }
 
-/// Where the browser that has just connected can go on to.
-pub async fn return_url(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<String>, Stop> {
+/// What the page after success tells.
+#[derive(Debug)]
+pub struct Done {
+    /// The tenant that was connected to, as its link has called it.
+    pub tenant_name: String,
+    /// Where the browser can go on to.
+    pub return_url: Option<String>,
+}
+
+/// What the browser has just connected, while its flow is remembered.
+pub async fn done(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<Done>, Stop> {
     let Some(id) = cookies(DONE_COOKIE).filter(|id| id.len() == 64) else { return Ok(None) };
     let flow = gateway.store.flow(&id).await?.filter(|flow| flow.status == FlowStatus::Done);
-    Ok(flow.and_then(|flow| flow.return_url))
+    Ok(flow.map(|flow| Done { tenant_name: flow.tenant_name, return_url: flow.return_url }))
 }
 
 /// Makes a link for a tenant, within its limit for an hour.
@@ -180,6 +189,15 @@ pub async fn look(
 pub trait Cookies: Fn(&str) -> Option<String> {}
 impl<F: Fn(&str) -> Option<String>> Cookies for F {}
 
+/// Name and value of the cookie that a link's page gives to its browser, before the button is pressed: with it, a
+/// double click or a press whose answer was lost is two presses of one browser, not of two. The key is stored by the
+/// press only, so pages that scanners open cost nothing.
+pub fn browser_cookie(token: &ConnectToken, cookies: impl Cookies) -> (String, BrowserKey) {
+    let link = token.digest();
+    let key = browser_key(&link, cookies).unwrap_or_else(BrowserKey::generate);
+    (BrowserKey::cookie_name(&link), key)
+}
+
 fn browser_key(link: &str, cookies: impl Cookies) -> Option<BrowserKey> {
     BrowserKey::parse(&cookies(&BrowserKey::cookie_name(link))?)
 }
@@ -212,6 +230,7 @@ pub async fn start(gateway: &Gateway, token: Option<&str>, cookies: impl Cookies
     let flow = Flow {
         id: state.digest(),
         tenant: link.tenant,
+        tenant_name: link.tenant_name,
         link: digest,
         browser: key.digest(),
         issuer: gateway.config.ringcentral_server.clone(),

@@ -1,7 +1,8 @@
 //! The pages that people see: rendered here, escaped by the template engine, without any script.
 //!
-//! Their policy allows nothing but their own style, by its hash. The page with the button may send its form on, over any
-//! chain of https hosts: browsers check every hop, and single-sign-on hosts can't be listed (reliability rule 5).
+//! A page is one answer: its policy allows nothing but its own style, by its hash, and the tab's icon, which is in the
+//! page too. The page with the button may send its form on, over any chain of https hosts: browsers check every hop, and
+//! single-sign-on hosts can't be listed (reliability rule 5).
 
 use std::sync::LazyLock;
 
@@ -15,7 +16,7 @@ use lambda_http::http::header::{
 use lambda_http::{Body, Request, Response};
 
 use crate::config::{self, Config};
-use crate::connect::{Refusal, Stop};
+use crate::connect::{Done, Refusal, Stop};
 use crate::error::Error;
 use crate::http::{self, Answer, RequestId};
 use crate::model::connect_token::{ConnectToken, Link};
@@ -39,6 +40,7 @@ struct ConnectPage<'a> {
 #[template(path = "connected.html")]
 struct ConnectedPage<'a> {
     style: &'static str,
+    tenant: Option<&'a str>,
     return_url: Option<&'a str>,
     return_host: &'a str,
 }
@@ -47,6 +49,7 @@ struct ConnectedPage<'a> {
 #[template(path = "refusal.html")]
 struct RefusalPage<'a> {
     style: &'static str,
+    mark: Option<&'a str>,
     title: &'a str,
     meaning: &'a str,
     advice: &'a str,
@@ -76,13 +79,18 @@ fn form_action(config: &Config) -> String {
     }
 }
 
-/// The page after success.
-pub fn connected(return_url: Option<&str>) -> Answer {
+/// The page after success. A browser whose flow is forgotten by now sees it without the company's name and link.
+pub fn connected(done: Option<&Done>) -> Answer {
+    let return_url = done.and_then(|done| done.return_url.as_deref());
     let host = return_url
         .and_then(|text| url::Url::parse(text).ok())
         .and_then(|url| url.host_str().map(str::to_owned));
-    let page =
-        ConnectedPage { style: STYLE, return_url, return_host: host.as_deref().unwrap_or("your company") };
+    let page = ConnectedPage {
+        style: STYLE,
+        tenant: done.map(|done| done.tenant_name.as_str()),
+        return_url,
+        return_host: host.as_deref().unwrap_or("your company"),
+    };
     html(StatusCode::OK, &page, "'none'")
 }
 
@@ -105,7 +113,10 @@ pub fn stop_as_json(stop: Stop, request: &RequestId) -> Answer {
 fn refused(refusal: &Refusal) -> Answer {
     let (status, code, _) = http::describe_refusal(refusal);
     let (title, meaning, advice) = words(refusal);
-    let page = RefusalPage { style: STYLE, title, meaning, advice, reference: Some(code) };
+    // Of these two, the person may well be connected.
+    let perhaps = matches!(refusal, Refusal::LinkUsed | Refusal::AlreadyHandled);
+    let mark = (!perhaps).then_some("Not connected");
+    let page = RefusalPage { style: STYLE, mark, title, meaning, advice, reference: Some(code) };
     let mut response = html(status, &page, "'none'")?;
     if let Refusal::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(*wait)));
@@ -117,14 +128,15 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
     http::report(error, request);
     let (title, meaning, advice) = (
         "Something on our side does not answer",
-        "Nothing was connected, and nothing was lost.",
-        "Wait a minute, then open your link again and press the button.",
+        "It is not your fault, and you can try again.",
+        "Wait a minute, then open your link again. If it says that the link was already used, you are connected.",
     );
     let (status, wait) = match error {
         Error::Unavailable { retry_after, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
-    let page = RefusalPage { style: STYLE, title, meaning, advice, reference: Some(request.as_str()) };
+    let page =
+        RefusalPage { style: STYLE, mark: None, title, meaning, advice, reference: Some(request.as_str()) };
     let mut response = html(status, &page, "'none'")?;
     if let Some(wait) = wait {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(wait)));
@@ -135,7 +147,7 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
 fn html(status: StatusCode, page: &impl Template, form_action: &str) -> Answer {
     let text = page.render().map_err(|error| Error::internal("a page", error))?;
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'",
         *STYLE_HASH
     );
     let mut response = Response::new(Body::Text(text));
@@ -205,7 +217,7 @@ fn words(refusal: &Refusal) -> (&'static str, &'static str, &'static str) {
         Refusal::Denied => (
             "You did not allow the access",
             "RingCentral told us that the access was denied, so nothing was connected.",
-            "If that was a mistake, open your link again, press the button, and choose to allow it.",
+            "If you want to connect, open your link again, press the button, and choose to allow it. If RingCentral does not let you, ask your company's RingCentral administrator.",
         ),
         Refusal::ProviderError => (
             "RingCentral reported an error",

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod browser;
 mod connect;
 mod connect_faults;
 mod disconnect;
@@ -11,4 +12,5 @@ mod round_trips;
 mod secrets;
 mod setup;
 mod template;
+mod webdriver;
 mod world;

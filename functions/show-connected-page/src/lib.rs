@@ -1,5 +1,5 @@
-//! `GET /v1/rc/connected`: the page after success. Its address holds nothing; a cookie finds the flow, whose invite may
-//! have an address to go on to.
+//! `GET /v1/rc/connected`: the page after success. Its address holds nothing; a cookie finds the flow, which knows the company
+//! and, perhaps, an address to go on to.
 
 use lambda_http::Request;
 use shared::gateway::Gateway;
@@ -8,8 +8,8 @@ use shared::{connect, pages};
 
 /// 200 with the page.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
-    match connect::return_url(gateway, http::cookies(&request)).await {
-        Ok(return_url) => pages::connected(return_url.as_deref()),
+    match connect::done(gateway, http::cookies(&request)).await {
+        Ok(done) => pages::connected(done.as_ref()),
         Err(stop) => pages::stop(stop, &RequestId::from(&request)),
     }
 }

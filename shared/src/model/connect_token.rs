@@ -127,6 +127,8 @@ pub struct Flow {
     pub id: String,
     /// The tenant.
     pub tenant: TenantId,
+    /// The tenant's name as the link has it, for the page after success.
+    pub tenant_name: String,
     /// Digest of the link's token.
     pub link: String,
     /// Digest of the browser's cookie.

@@ -210,6 +210,7 @@ fn read_link(row: &Row) -> Result<Link, StoreError> {
 fn flow_item(flow: &Flow) -> Item {
     Writer::keyed([("id", item::text(flow_id(&flow.id)))])
         .set("tenant", item::text(flow.tenant.as_str()))
+        .set("tenant_name", item::text(&flow.tenant_name))
         .set("link", item::text(&flow.link))
         .set("browser", item::text(&flow.browser))
         .set("issuer", item::text(&flow.issuer))
@@ -226,6 +227,7 @@ fn read_flow(id: &str, row: &Row) -> Result<Flow, StoreError> {
     Ok(Flow {
         id: id.to_owned(),
         tenant: row.tenant()?,
+        tenant_name: row.text("tenant_name")?.to_owned(),
         link: row.text("link")?.to_owned(),
         browser: row.text("browser")?.to_owned(),
         issuer: row.text("issuer")?.to_owned(),
