@@ -103,7 +103,7 @@ pub fn stop_as_json(stop: Stop, request: &RequestId) -> Answer {
 }
 
 fn refused(refusal: &Refusal) -> Answer {
-    let (status, code, _) = http::describe_refusal(refusal);
+    let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
     let (title, meaning, advice) = words(refusal);
     let page = RefusalPage { style: STYLE, title, meaning, advice, reference: Some(code) };
     let mut response = html(status, &page, "'none'")?;
