@@ -159,8 +159,7 @@ pub async fn create_key(
             ..KeyRecord::of(&key, id, order.scopes.clone(), gateway.clock.now())
         };
         let change = KeyChange { add: Some(&record), remove: expired, ..KeyChange::default() };
-        let deed =
-            Deed { by, action: Action::KeyCreated, tenant, subject: record.id.as_str(), fields: &[] };
+        let deed = Deed { by, action: Action::KeyCreated, tenant, subject: record.id.as_str(), fields: &[] };
         if applied(gateway.store.change_keys(&app, &change, &deed).await?)? {
             return Ok((key, record));
         }
@@ -192,15 +191,15 @@ pub async fn rotate_key(
                 change.remove.push(old.id.clone());
             } else {
                 let end = later(now, overlap);
-                change.expire = Some((old.id.clone(), old.expires_at.map_or(end, |earlier| earlier.min(end))));
+                change.expire =
+                    Some((old.id.clone(), old.expires_at.map_or(end, |earlier| earlier.min(end))));
             }
         }
         if app.keys.len() - change.remove.len() >= limits::KEYS_PER_APP {
             return Err(Error::TooManyKeys);
         }
         change.add = Some(&record);
-        let deed =
-            Deed { by, action: Action::KeyRotated, tenant, subject: record.id.as_str(), fields: &[] };
+        let deed = Deed { by, action: Action::KeyRotated, tenant, subject: record.id.as_str(), fields: &[] };
         if applied(gateway.store.change_keys(&app, &change, &deed).await?)? {
             return Ok(key);
         }
@@ -242,7 +241,8 @@ pub async fn rotate_webhook_secret(
         let app = find(gateway, tenant, id).await?;
         let secret = registration::new_webhook_secret();
         let sealed =
-            registration::seal_webhook_secret(gateway, tenant, id, app.webhook_generation + 1, &secret).await?;
+            registration::seal_webhook_secret(gateway, tenant, id, app.webhook_generation + 1, &secret)
+                .await?;
         let overlap = SignedDuration::from_secs(limits::WEBHOOK_SECRET_OVERLAP_SECONDS);
         let ends = later(gateway.clock.now(), overlap);
         if applied(gateway.store.replace_webhook_secret(&app, &sealed, ends, &deed).await?)? {

@@ -237,11 +237,7 @@ async fn note_use(gateway: &Gateway, key: &KeyRecord) {
 
 /// Who calls, from where, in which request.
 pub fn by(request: &Request, actor: Actor) -> By {
-    By {
-        actor,
-        source: http::source(request),
-        request: http::RequestId::from(request).as_str().to_owned(),
-    }
+    By { actor, source: http::source(request), request: http::RequestId::from(request).as_str().to_owned() }
 }
 
 /// `Authorization: Bearer KEY`, or `X-API-Key: KEY`.

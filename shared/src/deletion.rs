@@ -63,8 +63,8 @@ async fn give_up_connections(gateway: &Gateway, by: &By, tenant: &TenantId) -> R
         if connections.is_empty() {
             return Ok(());
         }
-        let given_up = futures_util::stream::iter(&connections)
-            .map(|connection| disconnect::give_up(gateway, by, connection))
+        let given_up = futures_util::stream::iter(connections)
+            .map(async |connection| disconnect::give_up(gateway, by, &connection).await)
             .buffer_unordered(limits::DELETION_AT_ONCE);
         given_up.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<_>>>()?;
     }
@@ -73,8 +73,8 @@ async fn give_up_connections(gateway: &Gateway, by: &By, tenant: &TenantId) -> R
 /// Tries to end each session once, within the bound.
 async fn end_sessions(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
     let sessions = gateway.store.revocations(tenant).await?;
-    let tries = futures_util::stream::iter(&sessions)
-        .map(|connection| revocation::request(gateway, tenant, connection))
+    let tries = futures_util::stream::iter(sessions)
+        .map(async |connection| revocation::request(gateway, tenant, &connection).await)
         .buffer_unordered(limits::DELETION_AT_ONCE)
         .collect::<Vec<()>>();
     let patience = Duration::from_millis(limits::DELETION_SESSIONS_MS);

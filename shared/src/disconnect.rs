@@ -15,12 +15,7 @@ use crate::store::{Inventory, Lane};
 const ATTEMPTS: u32 = 4;
 
 /// Disconnects one extension of a tenant.
-pub async fn extension(
-    gateway: &Gateway,
-    by: &By,
-    tenant: &TenantId,
-    extension: &ExtensionId,
-) -> Result<()> {
+pub async fn extension(gateway: &Gateway, by: &By, tenant: &TenantId, extension: &ExtensionId) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
     for _ in 0..ATTEMPTS {
         let claim = gateway.store.claim_of_any_tenant(issuer, extension).await?;

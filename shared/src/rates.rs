@@ -73,7 +73,9 @@ async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result
 /// The same for one counter.
 async fn count_part(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
     let now = gateway.clock.now();
-    if let Some((_, until)) = gateway.memory.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit) {
+    if let Some((_, until)) =
+        gateway.memory.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
+    {
         return Ok(Count::refused(allowance.limit, until, now));
     }
     let count = if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
@@ -150,14 +152,20 @@ fn of_slots(allowance: Allowance, slots: &Slots, allowed: bool, now: Timestamp) 
 fn count_alone(memory: &Memory, counter: &str, allowance: Allowance, now: Timestamp) -> Count {
     let slot = Slots::of(allowance.window, now);
     let until = later(later(now, allowance.window), allowance.window);
-    memory.counted_alone.change(counter, now, until, || Slots::empty(slot), |slots| {
-        *slots = slots.moved_to(slot);
-        let allowed = slots.total < allowance.limit;
-        if allowed {
-            slots.add();
-        }
-        of_slots(allowance, slots, allowed, now)
-    })
+    memory.counted_alone.change(
+        counter,
+        now,
+        until,
+        || Slots::empty(slot),
+        |slots| {
+            *slots = slots.moved_to(slot);
+            let allowed = slots.total < allowance.limit;
+            if allowed {
+                slots.add();
+            }
+            of_slots(allowance, slots, allowed, now)
+        },
+    )
 }
 
 fn busy() -> StoreError {

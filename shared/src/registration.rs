@@ -42,7 +42,12 @@ pub async fn create_tenant(
 }
 
 /// Changes a tenant, unless it is being deleted.
-pub async fn change_tenant(gateway: &Gateway, by: &By, id: &TenantId, change: &TenantChange) -> Result<Tenant> {
+pub async fn change_tenant(
+    gateway: &Gateway,
+    by: &By,
+    id: &TenantId,
+    change: &TenantChange,
+) -> Result<Tenant> {
     let changed = [
         ("name", change.name.is_some()),
         ("status", change.status.is_some()),

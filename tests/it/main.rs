@@ -3,12 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod catalogue;
 mod connect;
 mod connect_faults;
 mod disconnect;
 mod house;
+mod limits;
 mod round_trips;
 mod secrets;
 mod setup;
 mod template;
+mod tenancy;
 mod world;

@@ -24,6 +24,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let name = registration::name(order.name.as_deref())?;
     let limits = order.limits.unwrap_or_default().check()?;
     let return_url = registration::return_url(&gateway.config, order.return_url)?;
-    let tenant = registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;
+    let tenant =
+        registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;
     Ok(http::reply(StatusCode::CREATED, &TenantView::from(&tenant)))
 }

@@ -13,7 +13,8 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;
-    let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&[&id]))?;
+    let ids = [&id];
+    let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&ids))?;
     let now = gateway.clock.now();
     let alive = keys.iter().filter(|key| !key.is_expired(now));
     let keys = alive.map(|key| KeyView::of(key, &app, uses.get(&id))).collect();

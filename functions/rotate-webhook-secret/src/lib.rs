@@ -14,8 +14,7 @@ use shared::{apps, auth};
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let (secret, ends) =
-        apps::rotate_webhook_secret(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    let (secret, ends) = apps::rotate_webhook_secret(gateway, caller.by(), caller.tenant_id(), &id).await?;
     let answer = RotatedSecret { webhook_secret: secret.expose(), previous_expires_at: iso(ends) };
     Ok(http::reply(StatusCode::OK, &answer))
 }

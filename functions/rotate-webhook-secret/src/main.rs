@@ -8,5 +8,8 @@ use shared::{http, telemetry};
 async fn main() -> Result<(), Error> {
     let gateway = &Gateway::from_env().await?;
     telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| rotate_webhook_secret::handle(gateway, request)))).await
+    run(service_fn(|request| {
+        http::answer(request, |request| rotate_webhook_secret::handle(gateway, request))
+    }))
+    .await
 }

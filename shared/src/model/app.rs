@@ -268,8 +268,7 @@ mod tests {
     #[test]
     fn a_key_is_good_from_its_addresses_only() {
         let key = ApiKey::generate(&TenantId::generate());
-        let mut record =
-            KeyRecord::of(&key, &AppId::generate(), Scope::ALL.to_vec(), Timestamp::UNIX_EPOCH);
+        let mut record = KeyRecord::of(&key, &AppId::generate(), Scope::ALL.to_vec(), Timestamp::UNIX_EPOCH);
         assert!(record.may_be_used_from(None));
         record.allowed_ips =
             ["192.0.2.7/24", "203.0.113.9", "2001:db8::/32"].map(|text| ip_range(text).unwrap()).into();

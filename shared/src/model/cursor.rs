@@ -61,7 +61,11 @@ mod tests {
         for at in 0..cursor.len() {
             let mut other = cursor.clone().into_bytes();
             other[at] = if other[at] == b'A' { b'B' } else { b'A' };
-            assert_ne!(key.open("apps", std::str::from_utf8(&other).unwrap()).as_deref(), Some("app#1"), "{at}");
+            assert_ne!(
+                key.open("apps", std::str::from_utf8(&other).unwrap()).as_deref(),
+                Some("app#1"),
+                "{at}"
+            );
         }
         for bad in ["", "x", "nonsense!", &"A".repeat(600)] {
             assert_eq!(key.open("apps", bad), None);

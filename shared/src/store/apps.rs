@@ -1,9 +1,7 @@
 //! Apps: items `app#…` in the table `tenants`. An app's item names all its keys, so that they change with it in one
 //! transaction.
 
-use aws_sdk_dynamodb::types::{
-    Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::item::{self, Item, Row, Writer};
@@ -66,7 +64,11 @@ impl Store {
     }
 
     /// A tenant's apps, in the order of their ids.
-    pub async fn apps(&self, tenant: &TenantId, page: &Page) -> Result<(Vec<App>, Option<String>), StoreError> {
+    pub async fn apps(
+        &self,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<(Vec<App>, Option<String>), StoreError> {
         let query = self
             .db
             .query()
@@ -161,7 +163,9 @@ impl Store {
         items.push(self.write_down(deed));
         Ok(match self.transact(items).await? {
             Ok(()) => Changed::Yes,
-            Err(reasons) if reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty()) => {
+            Err(reasons)
+                if reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty()) =>
+            {
                 Changed::Moved
             }
             Err(_) => Changed::Absent,

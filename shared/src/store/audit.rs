@@ -40,7 +40,11 @@ impl Store {
     }
 
     /// What was done in a tenant's data, the newest first.
-    pub async fn audit_log(&self, tenant: &TenantId, page: &Page) -> Result<(Vec<Entry>, Option<String>), StoreError> {
+    pub async fn audit_log(
+        &self,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
         let query = self
             .db
             .query()
@@ -60,7 +64,10 @@ impl Store {
     }
 
     /// What was done in the data of all tenants, the newest first.
-    pub async fn audit_log_of_all_tenants(&self, page: &Page) -> Result<(Vec<Entry>, Option<String>), StoreError> {
+    pub async fn audit_log_of_all_tenants(
+        &self,
+        page: &Page,
+    ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
         let query = self
             .db
             .query()
@@ -69,9 +76,11 @@ impl Store {
             .key_condition_expression("#log = :all")
             .expression_attribute_names("#log", "log")
             .expression_attribute_values(":all", item::text(ALL));
-        let start = page.after.as_ref().and_then(|at| at.split_once('/')).map(|(tenant, place)| {
-            Writer(place_key(tenant, place)).set("log", item::text(ALL)).done()
-        });
+        let start = page
+            .after
+            .as_ref()
+            .and_then(|at| at.split_once('/'))
+            .map(|(tenant, place)| Writer(place_key(tenant, place)).set("log", item::text(ALL)).done());
         let answer = query
             .scan_index_forward(false)
             .limit(page.rows())
@@ -79,9 +88,10 @@ impl Store {
             .send()
             .await
             .map_err(failure)?;
-        let next = answer.last_evaluated_key.map(Row).and_then(|key| {
-            Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("place")?))
-        });
+        let next = answer
+            .last_evaluated_key
+            .map(Row)
+            .and_then(|key| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("place")?)));
         Ok((entries(answer.items)?, next))
     }
 }

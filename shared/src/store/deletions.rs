@@ -66,7 +66,8 @@ impl Store {
         Ok(match self.transact(items).await? {
             Ok(()) => Changed::Yes,
             Err(reasons) => {
-                let exists = reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty());
+                let exists =
+                    reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty());
                 if exists { Changed::Moved } else { Changed::Absent }
             }
         })
@@ -135,7 +136,11 @@ impl Store {
     }
 
     /// How many items of each kind a table has of a tenant; the record and the order themselves are not counted.
-    pub async fn left(&self, holding: Holding, tenant: &TenantId) -> Result<BTreeMap<String, usize>, StoreError> {
+    pub async fn left(
+        &self,
+        holding: Holding,
+        tenant: &TenantId,
+    ) -> Result<BTreeMap<String, usize>, StoreError> {
         let mut left = BTreeMap::new();
         for name in self.names(holding, tenant, "").await? {
             if name != TENANT && name != DELETION {
@@ -147,7 +152,12 @@ impl Store {
     }
 
     /// Erases the items of a tenant whose names begin in a certain way, at most 25 with each call.
-    pub async fn erase(&self, holding: Holding, tenant: &TenantId, prefix: &str) -> Result<usize, StoreError> {
+    pub async fn erase(
+        &self,
+        holding: Holding,
+        tenant: &TenantId,
+        prefix: &str,
+    ) -> Result<usize, StoreError> {
         let names = self.names(holding, tenant, prefix).await?;
         let names: Vec<_> = names.into_iter().filter(|name| name != TENANT && name != DELETION).collect();
         for chunk in names.chunks(25) {
@@ -182,7 +192,12 @@ impl Store {
     }
 
     /// The names of a tenant's items that begin in a certain way.
-    async fn names(&self, holding: Holding, tenant: &TenantId, prefix: &str) -> Result<Vec<String>, StoreError> {
+    async fn names(
+        &self,
+        holding: Holding,
+        tenant: &TenantId,
+        prefix: &str,
+    ) -> Result<Vec<String>, StoreError> {
         let (mut names, mut from) = (Vec::new(), None);
         loop {
             let query = self
@@ -203,7 +218,9 @@ impl Store {
                     .expression_attribute_values(":prefix", item::text(prefix))
             };
             let answer = query.send().await.map_err(failure)?;
-            names.extend(answer.items.unwrap_or_default().into_iter().filter_map(|row| Row(row).maybe_text("item")));
+            names.extend(
+                answer.items.unwrap_or_default().into_iter().filter_map(|row| Row(row).maybe_text("item")),
+            );
             from = answer.last_evaluated_key;
             if from.is_none() {
                 return Ok(names);

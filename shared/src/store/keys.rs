@@ -1,9 +1,7 @@
 //! API keys: items `key#…` in the table `tenants`. A key's public part names its tenant, so that one batch read fetches
 //! both.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::apps::key_list;
@@ -90,7 +88,8 @@ impl Store {
             Ok(()) => Changed::Yes,
             Err(reasons) => {
                 let app = reasons.first().and_then(|reason| reason.item());
-                let is_gone = app.is_none_or(std::collections::HashMap::is_empty) && super::failed(&reasons, 0);
+                let is_gone =
+                    app.is_none_or(std::collections::HashMap::is_empty) && super::failed(&reasons, 0);
                 if is_gone { Changed::Absent } else { Changed::Moved }
             }
         })
@@ -98,8 +97,7 @@ impl Store {
 
     /// The part of a transaction that revokes a key.
     pub(super) fn delete_key_item(&self, tenant: &TenantId, id: &KeyId) -> TransactWriteItem {
-        let delete =
-            Delete::builder().table_name(&self.tables.tenants).set_key(Some(key_key(tenant, id)));
+        let delete = Delete::builder().table_name(&self.tables.tenants).set_key(Some(key_key(tenant, id)));
         TransactWriteItem::builder().delete(complete(delete.build())).build()
     }
 

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
@@ -111,7 +113,9 @@ impl Store {
             .update_item()
             .table_name(&self.tables.rate_limits)
             .set_key(Some(key(counter)))
-            .update_expression(format!("SET counts[{place}] = counts[{place}] + :one, #total = #total + :one"))
+            .update_expression(format!(
+                "SET counts[{place}] = counts[{place}] + :one, #total = #total + :one"
+            ))
             .condition_expression("#slot = :slot AND #total < :limit")
             .expression_attribute_names("#slot", "slot")
             .expression_attribute_names("#total", "total")
@@ -124,7 +128,9 @@ impl Store {
             .await;
         match counted {
             Ok(answer) => Ok(Slotted::Yes(read_slots(&Row(answer.attributes.unwrap_or_default()))?)),
-            Err(error) => refused(error)?.map_or(Ok(Slotted::Absent), |row| Ok(Slotted::No(read_slots(&row)?))),
+            Err(error) => {
+                refused(error)?.map_or(Ok(Slotted::Absent), |row| Ok(Slotted::No(read_slots(&row)?)))
+            }
         }
     }
 
@@ -191,13 +197,17 @@ impl Store {
     }
 
     /// When the keys of some apps, at most 100, were last used.
-    pub async fn last_uses(&self, apps: &[&AppId]) -> Result<HashMap<AppId, HashMap<KeyId, Timestamp>>, StoreError> {
+    pub async fn last_uses(
+        &self,
+        apps: &[&AppId],
+    ) -> Result<HashMap<AppId, HashMap<KeyId, Timestamp>>, StoreError> {
         if apps.is_empty() {
             return Ok(HashMap::new());
         }
         let keys = apps.iter().map(|app| key(&use_of(app))).collect();
         let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request = self.db.batch_get_item().request_items(&self.tables.rate_limits, complete(keys.build()));
+        let request =
+            self.db.batch_get_item().request_items(&self.tables.rate_limits, complete(keys.build()));
         let answer = request.send().await.map_err(failure)?;
         let rows = answer.responses.unwrap_or_default().remove(&self.tables.rate_limits).unwrap_or_default();
         let mut uses = HashMap::new();
@@ -250,6 +260,7 @@ fn read_log(row: &Row) -> Result<Vec<Timestamp>, StoreError> {
 }
 
 fn read_slots(row: &Row) -> Result<Slots, StoreError> {
-    let slots = Slots { slot: row.number("slot")?, counts: numbers(row, "counts")?, total: row.number("total")? };
+    let slots =
+        Slots { slot: row.number("slot")?, counts: numbers(row, "counts")?, total: row.number("total")? };
     if slots.counts.len() == SLOTS_KEPT { Ok(slots) } else { Err(StoreError::Damaged("counts")) }
 }

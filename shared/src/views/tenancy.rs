@@ -47,9 +47,7 @@ impl LimitsOrder {
         let usual = TenantLimits::default();
         TenantLimits {
             requests_per_minute: self.requests_per_minute.unwrap_or(usual.requests_per_minute),
-            connect_tokens_per_hour: self
-                .connect_tokens_per_hour
-                .unwrap_or(usual.connect_tokens_per_hour),
+            connect_tokens_per_hour: self.connect_tokens_per_hour.unwrap_or(usual.connect_tokens_per_hour),
         }
     }
 }
