@@ -1,21 +1,35 @@
-//! Who is calling.
+//! Who is calling, and whether they call too often.
 //!
-//! A [`Caller`] or an [`Operator`] can only be made here, so holding one proves that a key was checked.
+//! A [`Caller`] or an [`Operator`] can only be made here, so holding one proves that a key was checked and the request
+//! was counted. In this order: form and checksum of the key, which cost nothing; what this process remembers of keys
+//! that nobody has; one read of key and tenant; the key's secret, expiry and address, the tenant's status; the rate
+//! limit; the scope.
+//!
+//! Nothing is remembered that would let a request pass: every request reads its key, so a revoked key is dead at once.
+//! A key that was proven a short while ago is counted while it is read, so that both take the time of one.
 
 use lambda_http::Request;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::http;
+use crate::limits;
+use crate::memory::KnownKey;
 use crate::model::app::{ApiKey, KeyRecord, Scope};
+use crate::model::audit::{Actor, By};
+use crate::model::cursor::CursorKey;
 use crate::model::ids::TenantId;
+use crate::model::rate::{Count, later};
 use crate::model::secret::Secret;
-use crate::model::tenant::Tenant;
+use crate::model::tenant::{Tenant, TenantStatus};
+use crate::rates;
 
 /// A tenant's program, with a key that was checked.
 #[derive(Debug)]
 pub struct Caller {
     tenant: Tenant,
     key: KeyRecord,
+    by: By,
 }
 
 impl Caller {
@@ -34,15 +48,40 @@ impl Caller {
         &self.key
     }
 
+    /// Who this is, for the audit log.
+    pub fn by(&self) -> &By {
+        &self.by
+    }
+
     /// True if the key has a scope.
     pub fn may(&self, scope: Scope) -> bool {
         self.key.scopes.contains(&scope)
+    }
+
+    /// Signs the cursors of this tenant's lists.
+    pub fn cursors(&self) -> CursorKey {
+        CursorKey::new(self.tenant.id.as_str(), self.tenant.cursor_key.clone())
     }
 }
 
 /// The operator, with a key that was checked.
 #[derive(Debug)]
-pub struct Operator(());
+pub struct Operator {
+    by: By,
+    cursors: CursorKey,
+}
+
+impl Operator {
+    /// Who this is, for the audit log.
+    pub fn by(&self) -> &By {
+        &self.by
+    }
+
+    /// Signs the cursors of the operator's lists.
+    pub fn cursors(&self) -> CursorKey {
+        self.cursors.clone()
+    }
+}
 
 /// Either of them.
 #[derive(Debug)]
@@ -53,10 +92,21 @@ pub enum Principal {
     Caller(Box<Caller>),
 }
 
-/// The program that calls, if its key has one of these scopes. One DynamoDB call.
+impl Principal {
+    /// Who this is, for the audit log.
+    pub fn by(&self) -> &By {
+        match self {
+            Self::Operator(operator) => operator.by(),
+            Self::Caller(caller) => caller.by(),
+        }
+    }
+}
+
+/// The program that calls, if its key has one of these scopes (any key, if none is named). One read and one write of
+/// DynamoDB, at the same time on a warm function.
 pub async fn caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
     let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
-    with_key(gateway, &key, one_of).await
+    with_key(gateway, request, &key, one_of).await
 }
 
 /// The operator. A tenant's key, even a good one, is not enough.
@@ -71,31 +121,123 @@ pub async fn operator(gateway: &Gateway, request: &Request) -> Result<Operator> 
 pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Principal> {
     let presented = presented(request)?;
     if let Some(key) = ApiKey::parse(presented.expose()) {
-        return Ok(Principal::Caller(Box::new(with_key(gateway, &key, one_of).await?)));
+        return Ok(Principal::Caller(Box::new(with_key(gateway, request, &key, one_of).await?)));
     }
-    if *gateway.operator_key().await? == presented {
-        return Ok(Principal::Operator(Operator(())));
+    let operator_key = gateway.operator_key().await?;
+    if *operator_key != presented {
+        return Err(Error::MissingKey);
     }
-    Err(Error::MissingKey)
+    let count = rates::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
+    within_limit(request, count)?;
+    let cursors = CursorKey::new("operator", Secret::new(operator_key.digest()));
+    Ok(Principal::Operator(Operator { by: by(request, Actor::Operator), cursors }))
 }
 
-async fn with_key(gateway: &Gateway, key: &ApiKey, one_of: &[Scope]) -> Result<Caller> {
+async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[Scope]) -> Result<Caller> {
+    let (checked, counted) = match proven(gateway, key)? {
+        // Counting can't hit somebody else's counter: the whole key was proven before.
+        Some(limit) => {
+            let (checked, counted) = tokio::join!(
+                check(gateway, request, key),
+                rates::count_request(gateway, key.id().as_str(), limit)
+            );
+            (checked?, Some(counted))
+        }
+        None => (check(gateway, request, key).await?, None),
+    };
+    let count = match counted {
+        Some(count) => count,
+        None => {
+            let limit = checked.tenant.limits.requests_per_minute;
+            rates::count_request(gateway, key.id().as_str(), limit).await
+        }
+    };
+    within_limit(request, count)?;
+    note_use(gateway, &checked.key).await;
+    if !one_of.is_empty() && !one_of.iter().any(|scope| checked.may(*scope)) {
+        return Err(Error::InsufficientScope);
+    }
+    Ok(checked)
+}
+
+/// What this process remembers of a presented key: the limit of one that was proven, or nothing. Refuses one that
+/// nobody has.
+fn proven(gateway: &Gateway, key: &ApiKey) -> Result<Option<u32>> {
+    let now = gateway.clock.now();
+    if gateway.memory.unknown_keys.get(&key.prefix(), now).is_some() {
+        return Err(Error::UnknownKey);
+    }
+    match gateway.memory.known_keys.get(&key.prefix(), now) {
+        Some(known) if key.matches(&known.digest) => Ok(Some(known.requests_per_minute)),
+        // The digest of a key never changes: another secret is wrong without a look.
+        Some(_) => Err(Error::UnknownKey),
+        None => Ok(None),
+    }
+}
+
+/// Reads key and tenant, and checks all that they say. If they can't be read, nobody passes.
+async fn check(gateway: &Gateway, request: &Request, key: &ApiKey) -> Result<Caller> {
     let found = gateway.store.key(key).await?;
+    remember(gateway, key, found.as_ref());
     // An unknown id costs the same work as a known one.
     let digest = found.as_ref().map_or("", |(_, record)| record.digest.as_str());
     let matches = key.matches(digest);
     let (tenant, record) = found.filter(|_| matches).ok_or(Error::UnknownKey)?;
-    if record.expires_at.is_some_and(|end| end <= gateway.clock.now()) {
+    if record.is_expired(gateway.clock.now()) || tenant.status == TenantStatus::Deleting {
         return Err(Error::UnknownKey);
     }
     if !tenant.is_active() {
         return Err(Error::TenantSuspended);
     }
-    let caller = Caller { tenant, key: record };
-    if !one_of.is_empty() && !one_of.iter().any(|scope| caller.may(*scope)) {
-        return Err(Error::InsufficientScope);
+    if !record.may_be_used_from(http::source(request)) {
+        return Err(Error::AddressNotAllowed);
     }
-    Ok(caller)
+    let by = by(request, Actor::Key(record.id.clone()));
+    Ok(Caller { tenant, key: record, by })
+}
+
+fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>) {
+    let until = |seconds| later(gateway.clock.now(), jiff::SignedDuration::from_secs(seconds));
+    match found {
+        None => gateway.memory.unknown_keys.put(&key.prefix(), (), until(limits::UNKNOWN_KEY_SECONDS)),
+        Some((tenant, record)) => {
+            let known = KnownKey {
+                digest: record.digest.clone(),
+                requests_per_minute: tenant.limits.requests_per_minute,
+            };
+            gateway.memory.known_keys.put(&key.prefix(), known, until(limits::KNOWN_KEY_SECONDS));
+        }
+    }
+}
+
+/// Every answer tells the limit; a refusal tells when to come again.
+fn within_limit(request: &Request, count: Count) -> Result<()> {
+    http::tell_limit(request, count);
+    if count.allowed {
+        return Ok(());
+    }
+    Err(Error::RateLimited { limit: count.limit, retry_after: count.reset })
+}
+
+/// Writes down that a key was used, at most once a minute. That it can't be written down stops nobody.
+async fn note_use(gateway: &Gateway, key: &KeyRecord) {
+    let now = gateway.clock.now();
+    if gateway.memory.noted_uses.get(key.id.as_str(), now).is_some() {
+        return;
+    }
+    let until = later(now, jiff::SignedDuration::from_secs(limits::LAST_USED_SECONDS));
+    gateway.memory.noted_uses.put(key.id.as_str(), (), until);
+    let patience = std::time::Duration::from_millis(limits::COUNTING_MS);
+    match tokio::time::timeout(patience, gateway.store.note_use(&key.app, &key.id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => http::note(&error.into(), "the use of a key was not written down"),
+        Err(_) => tracing::warn!("the use of a key was not written down in time"),
+    }
+}
+
+/// Who calls, from where, in which request.
+pub fn by(request: &Request, actor: Actor) -> By {
+    By { actor, source: http::source(request), request: http::RequestId::from(request).as_str().to_owned() }
 }
 
 /// `Authorization: Bearer KEY`, or `X-API-Key: KEY`.

@@ -12,6 +12,7 @@ use url::Url;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::audit::{Action, By, Deed};
 use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
@@ -19,10 +20,11 @@ use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedT
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::secret::Secret;
 use crate::model::tenant::Tenant;
+use crate::rates;
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
 use crate::ringcentral::{AccessToken, Kind, RefreshToken, Retry, TokenSet};
-use crate::store::{Claimed, Limited, NewConnection, Started, Store, StoreError, Stored};
+use crate::store::{Claimed, NewConnection, Started, Store, StoreError, Stored};
 use crate::vault::{Binding, DataKey, Owner, Purpose};
 
 /// Why a browser can't go on. Each has its own page.
@@ -148,11 +150,8 @@ pub async fn done(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<Don
 }
 
 /// Makes a link for a tenant, within its limit for an hour.
-pub async fn mint(gateway: &Gateway, tenant: &Tenant, order: LinkOrder) -> Result<ConnectToken> {
-    let limit = tenant.limits.connect_tokens_per_hour;
-    if let Limited::For(retry_after) = gateway.store.count_minted_link(&tenant.id, limit).await? {
-        return Err(Error::RateLimited { limit, retry_after });
-    }
+pub async fn mint(gateway: &Gateway, by: &By, tenant: &Tenant, order: LinkOrder) -> Result<ConnectToken> {
+    rates::count_link(gateway, &tenant.id, tenant.limits.connect_tokens_per_hour).await?;
     let token = ConnectToken::generate();
     let now = gateway.clock.now();
     let link = Link {
@@ -164,7 +163,16 @@ pub async fn mint(gateway: &Gateway, tenant: &Tenant, order: LinkOrder) -> Resul
         browser: None,
         used_at: None,
     };
-    gateway.store.create_link(&token.digest(), &link).await?;
+    let digest = token.digest();
+    let deed = Deed {
+        by,
+        action: Action::LinkCreated,
+        tenant: &tenant.id,
+        // Enough to tell one link from another, too little to look one up.
+        subject: &format!("link_{}", &digest[..16]),
+        fields: &[],
+    };
+    gateway.store.create_link(&digest, &link, &deed).await?;
     Ok(token)
 }
 
@@ -308,6 +316,7 @@ pub struct Arrival {
 /// Exchanges the code and stores the connection. Whatever fails, nothing of the flow stays behind.
 pub async fn finish(
     gateway: &Gateway,
+    by: &By,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
@@ -330,7 +339,9 @@ pub async fn finish(
         return Err(Refusal::AlreadyHandled.into());
     }
     let outcome = match exchange(gateway, callback, flow, key).await {
-        Ok(tokens) => keep(gateway, flow, &tokens, &Keys { access: access_key, refresh: refresh_key }).await,
+        Ok(tokens) => {
+            keep(gateway, by, flow, &tokens, &Keys { access: access_key, refresh: refresh_key }).await
+        }
         Err(stop) => Err(stop),
     };
     if outcome.is_err()
@@ -384,6 +395,7 @@ struct Keys {
 
 /// A pair of tokens that only this process knows so far.
 struct Pair<'a> {
+    by: &'a By,
     flow: &'a Flow,
     keys: &'a Keys,
     tokens: &'a TokenSet,
@@ -406,7 +418,13 @@ impl<E: Into<Stop>> From<E> for Unkept {
 }
 
 /// Stores the pair as a connection, or ends its session at RingCentral.
-async fn keep(gateway: &Gateway, flow: &Flow, tokens: &TokenSet, keys: &Keys) -> Result<Arrival, Stop> {
+async fn keep(
+    gateway: &Gateway,
+    by: &By,
+    flow: &Flow,
+    tokens: &TokenSet,
+    keys: &Keys,
+) -> Result<Arrival, Stop> {
     let extension = tokens.owner_id.and_then(|id| ExtensionId::parse(&id.to_string()));
     let (Some(refresh), Some(extension)) = (&tokens.refresh_token, &extension) else {
         alarm(flow, "its setting \"Issue refresh tokens\" is off, or the token endpoint names no owner");
@@ -415,7 +433,7 @@ async fn keep(gateway: &Gateway, flow: &Flow, tokens: &TokenSet, keys: &Keys) ->
         }
         return Err(Refusal::Misconfigured.into());
     };
-    let pair = Pair { flow, keys, tokens, refresh, extension };
+    let pair = Pair { by, flow, keys, tokens, refresh, extension };
     let unkept = if tokens.scope.iter().any(|scope| scope == "SMS") {
         match pair.store(gateway).await {
             Ok(arrival) => return Ok(arrival),
@@ -454,6 +472,13 @@ impl Pair<'_> {
                 flow,
                 claim: claim.as_ref(),
                 replaces: old.as_ref(),
+                deed: Deed {
+                    by: self.by,
+                    action: Action::ExtensionConnected,
+                    tenant: &flow.tenant,
+                    subject: self.extension.as_str(),
+                    fields: &[],
+                },
             };
             match store.store_connection(&new).await {
                 Ok(Stored::Yes) => {}

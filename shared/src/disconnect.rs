@@ -9,6 +9,7 @@ use futures_util::{StreamExt, stream};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::audit::{Action, By, Deed};
 use crate::model::connection::Connection;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
@@ -18,13 +19,14 @@ use crate::store::{Inventory, Lane};
 const ATTEMPTS: u32 = 4;
 
 /// Disconnects one extension of a tenant.
-pub async fn extension(gateway: &Gateway, tenant: &TenantId, extension: &ExtensionId) -> Result<()> {
+pub async fn extension(gateway: &Gateway, by: &By, tenant: &TenantId, extension: &ExtensionId) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
     for _ in 0..ATTEMPTS {
         let claim = gateway.store.claim_of_any_tenant(issuer, extension).await?;
         let claim = claim.filter(|claim| claim.tenant == *tenant).ok_or(Error::NotFound)?;
-        let connection = gateway.store.connection(tenant, &claim.connection).await?.ok_or(Error::NotFound)?;
-        if gateway.store.give_up_connection(&connection).await? {
+        // Gone since the claim was read: it was replaced or disconnected just now.
+        let Some(connection) = gateway.store.connection(tenant, &claim.connection).await? else { continue };
+        if give_up(gateway, by, &connection).await? {
             return clean_up(gateway, tenant, vec![connection]).await;
         }
     }
@@ -32,7 +34,7 @@ pub async fn extension(gateway: &Gateway, tenant: &TenantId, extension: &Extensi
 }
 
 /// Disconnects every extension of a tenant.
-pub async fn account(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+pub async fn account(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> {
     let mut given_up = Vec::new();
     for _ in 0..ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
@@ -40,12 +42,24 @@ pub async fn account(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
             return clean_up(gateway, tenant, given_up).await;
         }
         for connection in connections {
-            if gateway.store.give_up_connection(&connection).await? {
+            if give_up(gateway, by, &connection).await? {
                 given_up.push(connection);
             }
         }
     }
     Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
+}
+
+/// Gives up a connection: from then on nobody can use it. False if it changed meanwhile.
+pub async fn give_up(gateway: &Gateway, by: &By, connection: &Connection) -> Result<bool> {
+    let deed = Deed {
+        by,
+        action: Action::ExtensionDisconnected,
+        tenant: &connection.tenant,
+        subject: connection.extension.as_str(),
+        fields: &[],
+    };
+    Ok(gateway.store.give_up_connection(connection, &deed).await?)
 }
 
 /// What is left after connections were given up: their numbers, then their sessions, as many as time allows. The sweep

@@ -44,6 +44,14 @@ pub enum Error {
         /// JSON path of the field.
         field: &'static str,
     },
+    /// An element of a list has a value out of its bounds.
+    #[error("invalid value: {text}")]
+    InvalidItem {
+        /// What is wrong, in a sentence that may be shown.
+        text: String,
+        /// JSON path of the element.
+        field: String,
+    },
     /// A query parameter is unknown or out of its bounds.
     #[error("invalid query parameter")]
     InvalidQuery {
@@ -80,6 +88,15 @@ pub enum Error {
     /// The key is good, but may not do this.
     #[error("insufficient permissions")]
     InsufficientScope,
+    /// The key is good, but not from this address.
+    #[error("address not allowed")]
+    AddressNotAllowed,
+    /// The tenant is being deleted and can't be changed any more.
+    #[error("the tenant is being deleted")]
+    TenantDeleting,
+    /// The app has as many keys as one may have.
+    #[error("too many keys")]
+    TooManyKeys,
     /// Absent, or another tenant's: the same answer.
     #[error("not found")]
     NotFound,

@@ -15,6 +15,7 @@ use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
 use crate::invoke::Functions;
 use crate::limits;
+use crate::memory::Memory;
 use crate::model::secret::Secret;
 use crate::ringcentral::{self, AppCredentials, Client};
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// What is kept.
     pub store: Store,
+    /// What this process remembers of keys and counters.
+    pub memory: Memory,
     sdk: SdkConfig,
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
@@ -62,6 +65,7 @@ impl Gateway {
             config,
             clock,
             store,
+            memory: Memory::default(),
             sdk,
             vault: OnceLock::new(),
             functions: OnceLock::new(),

@@ -1,7 +1,11 @@
 //! HTTP: reading requests, and turning results into answers.
 //!
-//! This module alone chooses statuses and the contract's texts and codes.
+//! This module alone chooses statuses and the contract's texts and codes; all of them are in its [`catalogue`].
 
+pub mod catalogue;
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use lambda_http::http::header::{
@@ -11,12 +15,15 @@ use lambda_http::http::header::{
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::connect::Refusal;
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::model::cursor::CursorKey;
+use crate::model::rate::Count;
+use crate::store::Page;
 
 /// What every handler ends with.
 pub type Answer = Result<Response<Body>>;
@@ -24,7 +31,7 @@ pub type Answer = Result<Response<Body>>;
 /// Runs a handler and makes its result the answer: errors become their status and body, every answer gets its request
 /// id and security headers, and one line goes to the log.
 pub async fn answer<F>(
-    request: Request,
+    mut request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
 where
@@ -33,6 +40,8 @@ where
     let started = Instant::now();
     let request_id = request_id(&request);
     let route = route(&request);
+    let limit = ToldLimit::default();
+    request.extensions_mut().insert(limit.clone());
     let mut response = match handle(request).await {
         Ok(response) => response,
         Err(error) => {
@@ -43,6 +52,9 @@ where
     };
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if let Some(count) = limit.0.get() {
+        write_limit(response.headers_mut(), count);
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
@@ -56,6 +68,31 @@ where
     );
     Ok(response)
 }
+
+/// Where the check of a key leaves what the answer is to tell of the rate limit.
+#[derive(Debug, Clone, Default)]
+struct ToldLimit(Arc<OnceLock<Count>>);
+
+/// Has the answer to a request tell how far its key is from its limit.
+pub fn tell_limit(request: &Request, count: Count) {
+    if let Some(told) = request.extensions().get::<ToldLimit>() {
+        let _ = told.0.set(count);
+    }
+}
+
+/// An answer that tells of a limit of its own keeps that.
+fn write_limit(headers: &mut HeaderMap, count: &Count) {
+    if headers.contains_key(RATE_LIMIT) {
+        return;
+    }
+    headers.insert(RATE_LIMIT, HeaderValue::from(count.limit));
+    headers.insert(RATE_LIMIT_REMAINING, HeaderValue::from(count.remaining));
+    headers.insert(RATE_LIMIT_RESET, HeaderValue::from(whole_seconds(count.reset)));
+}
+
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// Headers that every answer has unless its handler set another value. A page's own policy is stricter about what it
 /// needs and looser about nothing.
@@ -152,6 +189,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     Ok(value)
 }
 
+/// For a field where `null` takes a value away: tells it from an absent field.
+pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
 fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let path = Some(error.path().to_string()).filter(|path| path != ".");
     let cause = error.inner();
@@ -181,6 +223,37 @@ pub fn path_parameter(request: &Request, name: &str) -> String {
 /// A parameter of the query; an empty one counts as absent.
 pub fn query_parameter(request: &Request, name: &str) -> Option<String> {
     request.query_string_parameters().first(name).filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// The part of a list that a request asks for, with `limit` and `cursor`. Any other parameter but those in `also` is
+/// refused, and nothing is clamped.
+pub fn page(request: &Request, cursors: &CursorKey, list: &str, also: &[&str]) -> Result<Page> {
+    let query = request.query_string_parameters();
+    let known = |name: &str| ["limit", "cursor"].contains(&name) || also.contains(&name);
+    if let Some((unknown, _)) = query.iter().find(|(name, _)| !known(name)) {
+        return Err(Error::InvalidQuery { field: unknown.to_owned() });
+    }
+    let wrong = |field: &str| Error::InvalidQuery { field: field.to_owned() };
+    let limit = match query.first("limit") {
+        None => limits::PAGE,
+        Some(text) => {
+            let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_MAX).contains(limit));
+            limit.ok_or_else(|| wrong("limit"))?
+        }
+    };
+    let after = match query_parameter(request, "cursor") {
+        None => None,
+        Some(cursor) => Some(cursors.open(list, &cursor).ok_or_else(|| wrong("cursor"))?),
+    };
+    Ok(Page { limit, after })
+}
+
+/// The address that a request came from, as API Gateway has seen it; never a header that anybody can write.
+pub fn source(request: &Request) -> Option<IpAddr> {
+    match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
+        _ => None,
+    }
 }
 
 fn request_id(request: &Request) -> String {
@@ -227,16 +300,20 @@ struct ErrorBody<'a> {
 }
 
 fn error_response(error: &Error, request_id: &str) -> Response<Body> {
-    let (status, code, text, field) = describe(error);
-    let mut response = reply(status, &ErrorBody { error: &text, code, field, request_id });
+    let described = catalogue::describe(error);
+    let body = ErrorBody {
+        error: &described.text,
+        code: described.code,
+        field: described.field.as_deref(),
+        request_id,
+    };
+    let mut response = reply(described.status, &body);
     let headers = response.headers_mut();
     match error {
         Error::RateLimited { limit, retry_after } => {
-            let seconds = HeaderValue::from(whole_seconds(*retry_after));
-            headers.insert(RETRY_AFTER, seconds.clone());
-            headers.insert("ratelimit-limit", HeaderValue::from(*limit));
-            headers.insert("ratelimit-remaining", HeaderValue::from(0));
-            headers.insert("ratelimit-reset", seconds);
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));
+            let refused = Count { allowed: false, limit: *limit, remaining: 0, reset: *retry_after };
+            write_limit(headers, &refused);
         }
         Error::Unavailable { retry_after, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));
@@ -254,60 +331,11 @@ pub fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// The contract's table of errors.
-fn describe(error: &Error) -> (StatusCode, &'static str, String, Option<&str>) {
-    let bad = StatusCode::BAD_REQUEST;
-    let plain = |status, code, text: &str| (status, code, text.to_owned(), None);
-    match error {
-        Error::MissingField { text, field } => (bad, "missing_field", (*text).to_owned(), Some(*field)),
-        Error::InvalidBody { text, field } => (bad, "invalid_body", text.clone(), field.as_deref()),
-        Error::UnknownField { field } => {
-            (bad, "unknown_field", "Unknown field".to_owned(), Some(field.as_str()))
-        }
-        Error::InvalidField { text, field } => (bad, "invalid_field", text.clone(), Some(*field)),
-        Error::InvalidQuery { field } => {
-            (bad, "invalid_query", "Invalid query parameter".to_owned(), Some(field.as_str()))
-        }
-        Error::InvalidName => (bad, "invalid_name", "name must be 1-100 characters".to_owned(), Some("name")),
-        Error::InvalidId { kind } => (bad, "invalid_id", format!("Invalid {kind} format"), Some(*kind)),
-        Error::InvalidWebhookUrl => (
-            bad,
-            "invalid_webhook_url",
-            "Invalid webhookUrl: must be https:// in production, max 2000 chars".to_owned(),
-            Some("webhookUrl"),
-        ),
-        Error::TenantUnavailable => {
-            (bad, "tenant_unavailable", "Tenant not found or not active".to_owned(), Some("tenantId"))
-        }
-        Error::BodyTooLarge => {
-            plain(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "Request body too large")
-        }
-        Error::MissingKey => plain(StatusCode::UNAUTHORIZED, "unauthorized", "Missing or invalid API key"),
-        Error::UnknownKey => plain(StatusCode::UNAUTHORIZED, "unauthorized", "Invalid API key"),
-        Error::TenantSuspended => {
-            plain(StatusCode::FORBIDDEN, "tenant_suspended", "Tenant suspended or inactive")
-        }
-        Error::InsufficientScope => {
-            plain(StatusCode::FORBIDDEN, "insufficient_scope", "Insufficient permissions")
-        }
-        Error::NotFound => plain(StatusCode::NOT_FOUND, "not_found", "Not found"),
-        Error::NotConnected => {
-            plain(StatusCode::CONFLICT, "sender_not_connected", "RingCentral not connected for this tenant")
-        }
-        Error::RateLimited { .. } => {
-            plain(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
-        }
-        Error::Unavailable { .. } => {
-            plain(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable")
-        }
-        Error::Internal { .. } => plain(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
-    }
-}
-
 /// How a refusal on the way of a browser is told to a program (`format=json`).
 pub fn refusal(refusal: &Refusal, request: &RequestId) -> Response<Body> {
-    let (status, code, text) = describe_refusal(refusal);
-    reply(status, &ErrorBody { error: text, code, field: None, request_id: &request.0 })
+    let described = catalogue::describe_refusal(refusal);
+    let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
+    reply(described.status, &body)
 }
 
 /// A request's id, kept for an answer that is made after the request is gone.
@@ -324,49 +352,6 @@ impl RequestId {
 impl From<&Request> for RequestId {
     fn from(request: &Request) -> Self {
         Self(request_id(request))
-    }
-}
-
-/// Status, code and compatible text of a refusal.
-pub fn describe_refusal(refusal: &Refusal) -> (StatusCode, &'static str, &'static str) {
-    match refusal {
-        Refusal::LinkMissing => (StatusCode::BAD_REQUEST, "missing_field", "Missing token parameter"),
-        Refusal::LinkUnknown => (StatusCode::NOT_FOUND, "link_unknown", "Unknown connect link"),
-        Refusal::LinkExpired => (StatusCode::GONE, "link_expired", "Connect link expired"),
-        Refusal::LinkUsed => (StatusCode::GONE, "link_used", "Connect link already used"),
-        Refusal::LinkTaken => {
-            (StatusCode::CONFLICT, "link_used", "Connect link already used in another browser")
-        }
-        Refusal::TenantUnavailable => {
-            (StatusCode::FORBIDDEN, "tenant_suspended", "Tenant suspended or inactive")
-        }
-        Refusal::CrossSite => {
-            (StatusCode::FORBIDDEN, "cross_site", "This form was not sent from its own page")
-        }
-        Refusal::CallbackIncomplete => {
-            (StatusCode::BAD_REQUEST, "missing_field", "Missing code or state parameter")
-        }
-        Refusal::FlowUnknown => (StatusCode::BAD_REQUEST, "invalid_state", "Unknown or expired state"),
-        Refusal::AlreadyHandled => {
-            (StatusCode::CONFLICT, "already_handled", "This sign-in was already handled")
-        }
-        Refusal::Denied => (StatusCode::FORBIDDEN, "access_denied", "Access was denied at RingCentral"),
-        Refusal::ProviderError => {
-            (StatusCode::BAD_GATEWAY, "provider_error", "RingCentral reported an error")
-        }
-        Refusal::CodeRefused => (StatusCode::BAD_REQUEST, "code_refused", "RingCentral refused the code"),
-        Refusal::ExchangeFailed => {
-            (StatusCode::BAD_GATEWAY, "exchange_failed", "RingCentral did not answer properly")
-        }
-        Refusal::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable"),
-        Refusal::Misconfigured => {
-            (StatusCode::BAD_GATEWAY, "provider_misconfigured", "The RingCentral app is not set up correctly")
-        }
-        Refusal::ConnectedElsewhere => (
-            StatusCode::CONFLICT,
-            "connected_elsewhere",
-            "This RingCentral extension is connected to another customer",
-        ),
     }
 }
 
@@ -395,8 +380,8 @@ mod tests {
     fn told(body: &str) -> (String, Option<String>) {
         let request = lambda_http::http::Request::new(Body::from(body));
         let error = json::<Outer>(&request).unwrap_err();
-        let (_, code, text, field) = describe(&error);
-        (format!("{code}: {text}"), field.map(str::to_owned))
+        let told = catalogue::describe(&error);
+        (format!("{}: {}", told.code, told.text), told.field)
     }
 
     #[test]

@@ -5,11 +5,15 @@ pub mod model;
 pub mod ringcentral;
 
 #[cfg(feature = "gateway")]
+pub mod apps;
+#[cfg(feature = "gateway")]
 pub mod auth;
 #[cfg(feature = "gateway")]
 pub mod config;
 #[cfg(feature = "gateway")]
 pub mod connect;
+#[cfg(feature = "gateway")]
+pub mod deletion;
 #[cfg(feature = "gateway")]
 pub mod disconnect;
 #[cfg(feature = "gateway")]
@@ -23,7 +27,11 @@ pub mod invoke;
 #[cfg(feature = "gateway")]
 pub mod limits;
 #[cfg(feature = "gateway")]
+pub mod memory;
+#[cfg(feature = "gateway")]
 pub mod pages;
+#[cfg(feature = "gateway")]
+pub mod rates;
 #[cfg(feature = "gateway")]
 pub mod registration;
 #[cfg(feature = "gateway")]

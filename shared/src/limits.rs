@@ -29,6 +29,50 @@ pub const REQUESTS_PER_MINUTE: u32 = 100;
 /// The most that the operator may set.
 pub const REQUESTS_PER_MINUTE_MAX: u32 = 1_000_000;
 
+/// Requests of the operator in a minute.
+pub const OPERATOR_REQUESTS_PER_MINUTE: u32 = 500;
+/// Up to this limit a counter is a log of moments, exact to the millisecond; above, slots of a sixtieth of the window.
+pub const COUNTER_LOG_ENTRIES: u32 = 500;
+/// The most that one counter takes in a window; a larger limit has several. DynamoDB writes one item 1,000 times a
+/// second; this is half of it for a minute.
+pub const COUNTER_SHARE: u32 = 30_000;
+/// How often a write to a counter is repeated when others write to it at the same time.
+pub const COUNTER_ATTEMPTS: u32 = 32;
+/// Counting a request may take so long; then this process counts alone for a while.
+pub const COUNTING_MS: u64 = 1_000;
+/// For so long, after the counters have failed.
+pub const COUNTING_ALONE_SECONDS: i64 = 5;
+/// An API key's use is written down at most once in this time.
+pub const LAST_USED_SECONDS: i64 = 60;
+/// When an app was last used is kept for so long.
+pub const LAST_USED_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
+/// How long a process remembers that nobody has a key.
+pub const UNKNOWN_KEY_SECONDS: i64 = 60;
+/// How long a process remembers the digest of a key, to refuse wrong secrets and to count while it reads.
+pub const KNOWN_KEY_SECONDS: i64 = 60;
+/// How many of each a process remembers.
+pub const REMEMBERED: usize = 10_000;
+/// Keys of one app, the first one and those in their overlap included.
+pub const KEYS_PER_APP: usize = 25;
+/// Address ranges of one key.
+pub const ALLOWED_IPS: usize = 50;
+/// The longest that a rotated key may stay alive.
+pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
+/// How long a replaced webhook secret signs along.
+pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
+/// Entries of a page of a list, where the caller says nothing.
+pub const PAGE: u32 = 20;
+/// The most that a caller may ask for.
+pub const PAGE_MAX: u32 = 100;
+/// When a tenant is deleted, ending its sessions at RingCentral gets so long; then what could open them is erased.
+pub const DELETION_SESSIONS_MS: u64 = 12_000;
+/// How many of them at a time.
+pub const DELETION_AT_ONCE: usize = 8;
+/// Giving up connections and erasing data keys, within the request that deletes a tenant.
+pub const DELETION_ERASE_MS: u64 = 8_000;
+/// The sweep leaves a deletion alone for so long: the request may still be at it.
+pub const DELETION_GRACE_SECONDS: i64 = 30;
+
 /// One browser's way through OAuth; it outlives the token that started it.
 pub const FLOW_SECONDS: i64 = 10 * 60;
 /// How long the page after success can be shown again.
@@ -79,6 +123,11 @@ pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 /// What one run of the sweep takes from each lane.
 pub const SWEEP_BATCH: i32 = 50;
 
+const _: () = assert!(DELETION_SESSIONS_MS + 2 * DELETION_ERASE_MS < CALLBACK_FUNCTION_MS);
+const _: () = assert!(DELETION_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS as i64);
+const _: () = assert!(TOKEN_CALL_MS < DELETION_SESSIONS_MS);
+// One transaction changes an app, all its keys, and the audit log.
+const _: () = assert!(KEYS_PER_APP + 2 <= 100);
 const _: () = assert!(UPSTREAM_CONNECT_MS < TOKEN_CALL_MS);
 const _: () = assert!(AWS_ATTEMPT_MS < AWS_CALL_MS);
 const _: () = assert!(TOKEN_CALL_MS + SETUP_IN_CALLBACK_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);

@@ -111,7 +111,7 @@ pub fn stop_as_json(stop: Stop, request: &RequestId) -> Answer {
 }
 
 fn refused(refusal: &Refusal) -> Answer {
-    let (status, code, _) = http::describe_refusal(refusal);
+    let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
     let (title, meaning, advice) = words(refusal);
     // Of these two, the person may well be connected.
     let perhaps = matches!(refusal, Refusal::LinkUsed | Refusal::AlreadyHandled);

@@ -1,4 +1,5 @@
-//! Tenants and apps: creating them.
+//! Tenants and apps: creating them, and what may be said of them. Apps and their keys are managed in `apps.rs`, tenants
+//! are deleted in `deletion.rs`.
 
 use data_encoding::BASE64;
 use url::Url;
@@ -8,15 +9,17 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::{ApiKey, App, KeyRecord, Scope};
+use crate::model::audit::{Action, By, Deed};
 use crate::model::ids::{AppId, TenantId};
 use crate::model::secret::Secret;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
-use crate::store::SealedSecret;
+use crate::store::{Changed, SealedSecret, TenantChange};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// Creates an active tenant.
 pub async fn create_tenant(
     gateway: &Gateway,
+    by: &By,
     name: String,
     limits: TenantLimits,
     return_url: Option<String>,
@@ -27,11 +30,44 @@ pub async fn create_tenant(
         status: TenantStatus::Active,
         limits,
         return_url,
+        cursor_key: Secret::random(),
         created_at: gateway.clock.now(),
+        deletion: None,
     };
-    gateway.store.create_tenant(&tenant).await?;
+    let action = Action::TenantCreated;
+    let deed = Deed { by, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
+    gateway.store.create_tenant(&tenant, &deed).await?;
     tracing::info!(tenant.id = %tenant.id, "tenant created");
     Ok(tenant)
+}
+
+/// Changes a tenant, unless it is being deleted.
+pub async fn change_tenant(
+    gateway: &Gateway,
+    by: &By,
+    id: &TenantId,
+    change: &TenantChange,
+) -> Result<Tenant> {
+    let changed = [
+        ("name", change.name.is_some()),
+        ("status", change.status.is_some()),
+        ("limits.requestsPerMinute", change.requests_per_minute.is_some()),
+        ("limits.connectTokensPerHour", change.connect_tokens_per_hour.is_some()),
+        ("returnUrl", change.return_url.is_some()),
+    ];
+    let fields: Vec<&'static str> =
+        changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
+    let action = match change.status {
+        Some(TenantStatus::Suspended) => Action::TenantSuspended,
+        Some(TenantStatus::Active) => Action::TenantResumed,
+        Some(TenantStatus::Deleting) | None => Action::TenantChanged,
+    };
+    let deed = Deed { by, action, tenant: id, subject: id.as_str(), fields: &fields };
+    match gateway.store.change_tenant(id, change, &deed).await? {
+        Changed::Yes => gateway.store.tenant(id).await?.ok_or(Error::NotFound),
+        Changed::Absent => Err(Error::NotFound),
+        Changed::Moved => Err(Error::TenantDeleting),
+    }
 }
 
 /// An app to be registered.
@@ -59,41 +95,51 @@ pub struct Registered {
 }
 
 /// Registers an app of an active tenant.
-pub async fn register_app(gateway: &Gateway, order: AppOrder) -> Result<Registered> {
+pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result<Registered> {
     let now = gateway.clock.now();
+    let key = ApiKey::generate(&order.tenant);
     let app = App {
         tenant: order.tenant,
         id: AppId::generate(),
         name: order.name,
         webhook_url: order.webhook_url,
         role: order.role,
+        main_key: Some(key.id().clone()),
+        keys: vec![key.id().clone()],
+        webhook_generation: 1,
         created_at: now,
     };
-    let key = ApiKey::generate(&app.tenant);
-    let record = KeyRecord {
-        tenant: app.tenant.clone(),
-        id: key.id().clone(),
-        app: app.id.clone(),
-        digest: key.digest(),
-        scopes: Scope::ALL.to_vec(),
-        created_at: now,
-        expires_at: None,
-    };
+    let record = KeyRecord::of(&key, &app.id, Scope::ALL.to_vec(), now);
     let webhook_secret = new_webhook_secret();
-    let owner = Owner { tenant: &app.tenant, subject: app.id.as_str(), purpose: Purpose::Webhook };
-    let data_key = gateway.vault().new_key(owner).await?;
-    let sealed = SealedSecret {
-        secret: data_key.seal(owner, Binding { generation: 1, issuer: "ringbridge" }, &webhook_secret),
-        key: data_key.wrapped().clone(),
-    };
-    if !gateway.store.register_app(&app, &record, &sealed).await? {
+    let sealed =
+        seal_webhook_secret(gateway, &app.tenant, &app.id, app.webhook_generation, &webhook_secret).await?;
+    let action = Action::AppRegistered;
+    let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
+    if !gateway.store.register_app(&app, &record, &sealed, &deed).await? {
         return Err(Error::TenantUnavailable);
     }
     tracing::info!(tenant.id = %app.tenant, app.id = %app.id, "app registered");
     Ok(Registered { app, key, webhook_secret })
 }
 
-fn new_webhook_secret() -> Secret {
+/// Seals an app's webhook secret with a data key of its own. One KMS call.
+pub(crate) async fn seal_webhook_secret(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    app: &AppId,
+    generation: u64,
+    secret: &Secret,
+) -> Result<SealedSecret> {
+    let owner = Owner { tenant, subject: app.as_str(), purpose: Purpose::Webhook };
+    let data_key = gateway.vault().new_key(owner).await?;
+    Ok(SealedSecret {
+        secret: data_key.seal(owner, Binding { generation, issuer: "ringbridge" }, secret),
+        key: data_key.wrapped().clone(),
+    })
+}
+
+/// A new webhook secret, in the form of Standard Webhooks.
+pub(crate) fn new_webhook_secret() -> Secret {
     let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
     aws_lc_rs::rand::fill(bytes.as_mut_slice()).expect("the system's random generator works");
     Secret::new(format!("whsec_{}", BASE64.encode(bytes.as_slice())))
@@ -113,7 +159,7 @@ pub fn tenant_id(text: &str) -> Result<TenantId> {
 pub fn status(text: &str) -> Result<TenantStatus> {
     let wrong =
         || Error::InvalidField { text: "status must be active or suspended".to_owned(), field: "status" };
-    TenantStatus::parse(text).ok_or_else(wrong)
+    TenantStatus::parse(text).filter(|status| *status != TenantStatus::Deleting).ok_or_else(wrong)
 }
 
 /// A tenant's own word for what an app is: one line of 1 to 100 characters.
@@ -162,117 +208,4 @@ fn is_return_url(config: &Config, text: &str) -> bool {
     plain
         && (url.scheme() == "https"
             || (url.scheme() == "http" && config.allows_loopback_http() && config::is_loopback(&url)))
-}
-
-/// What the API shows of tenants and apps: the contract's field names.
-pub mod views {
-    use serde::{Deserialize, Serialize};
-
-    use crate::error::{Error, Result};
-    use crate::limits;
-    use crate::model::tenant::TenantLimits;
-    use crate::views::iso;
-
-    /// Limits as the operator writes them.
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    pub struct LimitsOrder {
-        /// Requests of one app key in a minute.
-        pub requests_per_minute: Option<u32>,
-        /// Connect and invite tokens together in a rolling hour.
-        pub connect_tokens_per_hour: Option<u32>,
-    }
-
-    impl LimitsOrder {
-        /// The same if every value is within its bounds.
-        pub fn check(self) -> Result<Self> {
-            let bound = |value: Option<u32>, max, field| match value {
-                Some(value) if !(1..=max).contains(&value) => {
-                    Err(Error::InvalidField { text: format!("{field} must be 1-{max}"), field })
-                }
-                _ => Ok(()),
-            };
-            bound(self.requests_per_minute, limits::REQUESTS_PER_MINUTE_MAX, "limits.requestsPerMinute")?;
-            bound(
-                self.connect_tokens_per_hour,
-                limits::CONNECT_TOKENS_PER_HOUR_MAX,
-                "limits.connectTokensPerHour",
-            )?;
-            Ok(self)
-        }
-
-        /// With the product's own limits where nothing was said.
-        pub fn or_default(self) -> TenantLimits {
-            let usual = TenantLimits::default();
-            TenantLimits {
-                requests_per_minute: self.requests_per_minute.unwrap_or(usual.requests_per_minute),
-                connect_tokens_per_hour: self
-                    .connect_tokens_per_hour
-                    .unwrap_or(usual.connect_tokens_per_hour),
-            }
-        }
-    }
-
-    /// A tenant.
-    #[derive(Debug, Serialize)]
-    #[serde(rename_all = "camelCase")]
-    pub struct Tenant<'a> {
-        tenant_id: &'a str,
-        name: &'a str,
-        status: &'static str,
-        limits: LimitsView,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        return_url: Option<&'a str>,
-        created_at: String,
-    }
-
-    #[derive(Debug, Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct LimitsView {
-        requests_per_minute: u32,
-        connect_tokens_per_hour: u32,
-    }
-
-    impl<'a> From<&'a crate::model::tenant::Tenant> for Tenant<'a> {
-        fn from(tenant: &'a crate::model::tenant::Tenant) -> Self {
-            Self {
-                tenant_id: tenant.id.as_str(),
-                name: &tenant.name,
-                status: tenant.status.as_str(),
-                limits: LimitsView {
-                    requests_per_minute: tenant.limits.requests_per_minute,
-                    connect_tokens_per_hour: tenant.limits.connect_tokens_per_hour,
-                },
-                return_url: tenant.return_url.as_deref(),
-                created_at: iso(tenant.created_at),
-            }
-        }
-    }
-
-    /// An app that was just registered, with what is shown once.
-    #[derive(Debug, Serialize)]
-    #[serde(rename_all = "camelCase")]
-    pub struct Registered<'a> {
-        app_id: &'a str,
-        name: &'a str,
-        api_key: &'a str,
-        api_key_prefix: String,
-        webhook_secret: &'a str,
-        role: Option<&'a str>,
-        tenant_id: &'a str,
-    }
-
-    impl<'a> From<&'a super::Registered> for Registered<'a> {
-        fn from(registered: &'a super::Registered) -> Self {
-            Self {
-                app_id: registered.app.id.as_str(),
-                name: &registered.app.name,
-                api_key: registered.key.expose(),
-                api_key_prefix: registered.key.prefix(),
-                webhook_secret: registered.webhook_secret.expose(),
-                role: registered.app.role.as_deref(),
-                tenant_id: registered.app.tenant.as_str(),
-            }
-        }
-    }
 }

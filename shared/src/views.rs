@@ -1,5 +1,7 @@
 //! What the API shows of connections and numbers: the contract's field names.
 
+pub mod tenancy;
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;

@@ -39,7 +39,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "outside",
-        modules: &["ringcentral", "vault", "store", "invoke"],
+        modules: &["ringcentral", "vault", "store", "invoke", "memory"],
         may_import: &["ground", "words"],
         must_not_know: &["lambda_http", "lambda_runtime", "aws_config"],
     },
@@ -51,7 +51,17 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "rules",
-        modules: &["connect", "setup", "revocation", "disconnect", "registration", "views"],
+        modules: &[
+            "connect",
+            "setup",
+            "revocation",
+            "disconnect",
+            "registration",
+            "apps",
+            "deletion",
+            "rates",
+            "views",
+        ],
         may_import: &["ground", "words", "outside", "context"],
         must_not_know: &["lambda_http", "lambda_runtime", "StatusCode", "aws_sdk", "aws_config", "reqwest"],
     },
@@ -67,8 +77,13 @@ const LAYERS: &[Layer] = &[
 const ARROWS: &[(&str, &str)] = &[
     ("gateway", "config"),
     ("connect", "revocation"),
+    ("connect", "rates"),
+    ("apps", "registration"),
+    ("deletion", "disconnect"),
+    ("deletion", "revocation"),
+    ("auth", "http"),
     ("disconnect", "revocation"),
-    ("registration", "views"),
+    ("views", "registration"),
     ("pages", "http"),
 ];
 

@@ -4,13 +4,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
 mod browser;
+mod catalogue;
 mod connect;
 mod connect_faults;
 mod disconnect;
 mod house;
+mod limits;
 mod round_trips;
 mod secrets;
 mod setup;
 mod template;
+mod tenancy;
 mod webdriver;
 mod world;

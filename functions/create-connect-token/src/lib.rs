@@ -24,6 +24,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     let Order {} = http::optional_json(&request)?;
     let order = LinkOrder::living(limits::CONNECT_TOKEN_SECONDS);
-    let token = connect::mint(gateway, caller.tenant(), order).await?;
+    let token = connect::mint(gateway, caller.by(), caller.tenant(), order).await?;
     Ok(http::reply(StatusCode::OK, &Minted { connect_url: token.link() }))
 }

@@ -33,6 +33,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         label: connect::invite_label(order.label)?,
         return_url: registration::return_url(&gateway.config, order.return_url)?,
     };
-    let token = connect::mint(gateway, caller.tenant(), order).await?;
+    let token = connect::mint(gateway, caller.by(), caller.tenant(), order).await?;
     Ok(http::reply(StatusCode::OK, &Minted { connect_url: token.link() }))
 }

@@ -6,23 +6,25 @@ use serde::Deserialize;
 use shared::auth;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
-use shared::registration::{self, views};
+use shared::registration;
+use shared::views::tenancy::{LimitsOrder, TenantView};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
     name: Option<String>,
-    limits: Option<views::LimitsOrder>,
+    limits: Option<LimitsOrder>,
     return_url: Option<String>,
 }
 
 /// 201 with the tenant. It has no key yet: register an app for one.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
-    auth::operator(gateway, &request).await?;
+    let operator = auth::operator(gateway, &request).await?;
     let order: Order = http::json(&request)?;
     let name = registration::name(order.name.as_deref())?;
     let limits = order.limits.unwrap_or_default().check()?;
     let return_url = registration::return_url(&gateway.config, order.return_url)?;
-    let tenant = registration::create_tenant(gateway, name, limits.or_default(), return_url).await?;
-    Ok(http::reply(StatusCode::CREATED, &views::Tenant::from(&tenant)))
+    let tenant =
+        registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;
+    Ok(http::reply(StatusCode::CREATED, &TenantView::from(&tenant)))
 }

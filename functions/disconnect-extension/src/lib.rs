@@ -13,6 +13,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
     let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
-    disconnect::extension(gateway, caller.tenant_id(), &extension).await?;
+    disconnect::extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;
     Ok(http::ok())
 }

@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use lambda_http::Request;
+use shared::auth;
 use shared::connect::{self, Arrival, Callback, Stop};
 use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
+use shared::model::audit::Actor;
 use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
 use shared::{limits, pages, revocation, setup};
 
@@ -14,6 +16,7 @@ use shared::{limits, pages, revocation, setup};
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let as_json = http::query_parameter(&request, "format").as_deref() == Some("json");
     let id = RequestId::from(&request);
+    let by = auth::by(&request, Actor::Browser);
     let callback = Callback {
         code: http::query_parameter(&request, "code").map(Into::into),
         state: http::query_parameter(&request, "state").map(Into::into),
@@ -23,7 +26,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         Ok(found) => found,
         Err(stop) => return refuse(stop, &id, as_json),
     };
-    match connect::finish(gateway, callback, &flow, &key).await {
+    match connect::finish(gateway, &by, callback, &flow, &key).await {
         Ok(arrival) => {
             follow_up(gateway, arrival).await;
             welcome(&flow, as_json)

@@ -8,7 +8,8 @@ use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::model::app::Scope;
-use shared::registration::{self, AppOrder, views};
+use shared::registration::{self, AppOrder};
+use shared::views::tenancy::Registered;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,7 +29,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         text: "tenantId is required when registering new apps",
         field: "tenantId",
     })?;
-    let tenant = match principal {
+    let tenant = match &principal {
         Principal::Operator(_) => registration::tenant_id(named)?,
         // A key opens its own tenant; any other one is as absent as one that does not exist.
         Principal::Caller(caller) if caller.tenant_id().as_str() == named => caller.tenant_id().clone(),
@@ -43,6 +44,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         webhook_url: registration::webhook_url(&gateway.config, order.webhook_url)?,
         role: registration::role(order.role)?,
     };
-    let registered = registration::register_app(gateway, order).await?;
-    Ok(http::reply(StatusCode::CREATED, &views::Registered::from(&registered)))
+    let registered = registration::register_app(gateway, principal.by(), order).await?;
+    Ok(http::reply(StatusCode::CREATED, &Registered::from(&registered)))
 }

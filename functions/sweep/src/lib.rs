@@ -5,7 +5,7 @@ use lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::Value;
 use shared::gateway::Gateway;
-use shared::{disconnect, setup};
+use shared::{deletion, disconnect, setup};
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -13,10 +13,12 @@ use shared::{disconnect, setup};
 pub struct Swept {
     set_ups_finished: usize,
     revocations_tried: usize,
+    tenants_erased: usize,
 }
 
 /// Takes what is overdue in each lane.
 pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error> {
-    let (set_ups, revocations) = tokio::join!(setup::sweep(gateway), disconnect::sweep(gateway));
-    Ok(Swept { set_ups_finished: set_ups?, revocations_tried: revocations? })
+    let (set_ups, revocations, tenants) =
+        tokio::join!(setup::sweep(gateway), disconnect::sweep(gateway), deletion::sweep(gateway));
+    Ok(Swept { set_ups_finished: set_ups?, revocations_tried: revocations?, tenants_erased: tenants? })
 }

@@ -2,27 +2,27 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use shared::auth;
-use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
-use shared::registration::{self, views};
+use shared::registration;
 use shared::store::TenantChange;
+use shared::views::tenancy::{LimitsOrder, TenantView};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
     name: Option<String>,
     status: Option<String>,
-    limits: Option<views::LimitsOrder>,
-    #[serde(default, deserialize_with = "present")]
+    limits: Option<LimitsOrder>,
+    #[serde(default, deserialize_with = "http::present")]
     return_url: Option<Option<String>>,
 }
 
 /// 200 with the tenant as it is now.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
-    auth::operator(gateway, &request).await?;
+    let operator = auth::operator(gateway, &request).await?;
     let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
     let order: Order = http::json(&request)?;
     let limits = order.limits.unwrap_or_default().check()?;
@@ -33,11 +33,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         connect_tokens_per_hour: limits.connect_tokens_per_hour,
         return_url: order.return_url.map(|url| registration::return_url(&gateway.config, url)).transpose()?,
     };
-    let tenant = gateway.store.change_tenant(&id, &change).await?.ok_or(Error::NotFound)?;
-    Ok(http::reply(StatusCode::OK, &views::Tenant::from(&tenant)))
-}
-
-/// Tells `null`, which takes the address away, from an absent field.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+    let tenant = registration::change_tenant(gateway, operator.by(), &id, &change).await?;
+    Ok(http::reply(StatusCode::OK, &TenantView::from(&tenant)))
 }

@@ -1,7 +1,10 @@
 //! A tenant's programs and their API keys.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::{constant_time, digest, rand};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::ids::{AppId, KeyId, TenantId};
@@ -53,6 +56,12 @@ pub struct App {
     pub webhook_url: Option<String>,
     /// A word of the tenant's own for what the app is.
     pub role: Option<String>,
+    /// Its main key: the first one, or the one that took its place.
+    pub main_key: Option<KeyId>,
+    /// All its keys.
+    pub keys: Vec<KeyId>,
+    /// Which webhook secret it has: 1 for the first one.
+    pub webhook_generation: u64,
     /// When it was registered.
     pub created_at: Timestamp,
 }
@@ -70,10 +79,53 @@ pub struct KeyRecord {
     pub digest: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From where it may be used; from anywhere if there is nothing here.
+    pub allowed_ips: Vec<IpNet>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is dead, if ever.
     pub expires_at: Option<Timestamp>,
+}
+
+impl KeyRecord {
+    /// What is to be kept of a key.
+    pub fn of(key: &ApiKey, app: &AppId, scopes: Vec<Scope>, now: Timestamp) -> Self {
+        Self {
+            tenant: key.tenant().clone(),
+            id: key.id().clone(),
+            app: app.clone(),
+            digest: key.digest(),
+            scopes,
+            allowed_ips: Vec::new(),
+            created_at: now,
+            expires_at: None,
+        }
+    }
+
+    /// The beginning of the key that may be shown.
+    pub fn prefix(&self) -> String {
+        prefix(&self.tenant, &self.id)
+    }
+
+    /// True from its expiry on.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// True if it may be used from an address. An unknown address is nowhere.
+    pub fn may_be_used_from(&self, source: Option<IpAddr>) -> bool {
+        self.allowed_ips.is_empty()
+            || source.is_some_and(|ip| {
+                let ip = ip.to_canonical();
+                self.allowed_ips.iter().any(|range| range.contains(&ip))
+            })
+    }
+}
+
+/// A range of addresses: CIDR, or a single address.
+pub fn ip_range(text: &str) -> Option<IpNet> {
+    let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse::<IpNet>().ok().or_else(single).map(|range| range.trunc())
 }
 
 /// An API key as its owner holds it.
@@ -100,11 +152,7 @@ impl ApiKey {
         let id = KeyId::generate();
         let mut secret = zeroize::Zeroizing::new([0_u8; 32]);
         rand::fill(secret.as_mut_slice()).expect("the system's random generator works");
-        let mut public = Vec::with_capacity(16);
-        for digits in [tenant.digits(), id.digits()] {
-            public.extend(HEXLOWER.decode(digits.as_bytes()).expect("ids are hexadecimal"));
-        }
-        let body = format!("{PREFIX}{}{}", base32(&public), base32(secret.as_slice()));
+        let body = format!("{}{}", prefix(tenant, &id), base32(secret.as_slice()));
         let text = format!("{body}{}", checksum(&body));
         Self { tenant: tenant.clone(), id, text: Secret::new(text) }
     }
@@ -140,7 +188,7 @@ impl ApiKey {
 
     /// The beginning of the key that may be shown: it names the key, and opens nothing.
     pub fn prefix(&self) -> String {
-        self.text.expose()[..PREFIX.len() + PUBLIC_CHARS].to_owned()
+        prefix(&self.tenant, &self.id)
     }
 
     /// The whole key, to be shown once.
@@ -157,6 +205,21 @@ impl ApiKey {
     pub fn matches(&self, digest: &str) -> bool {
         constant_time::verify_slices_are_equal(self.digest().as_bytes(), digest.as_bytes()).is_ok()
     }
+}
+
+impl KeyId {
+    /// The beginning of the key that has this id: it may be shown.
+    pub fn key_prefix(&self, tenant: &TenantId) -> String {
+        prefix(tenant, self)
+    }
+}
+
+fn prefix(tenant: &TenantId, id: &KeyId) -> String {
+    let mut public = Vec::with_capacity(16);
+    for digits in [tenant.digits(), id.digits()] {
+        public.extend(HEXLOWER.decode(digits.as_bytes()).expect("ids are hexadecimal"));
+    }
+    format!("{PREFIX}{}", base32(&public))
 }
 
 fn base32(bytes: &[u8]) -> String {
@@ -199,6 +262,25 @@ mod tests {
             &key.expose().to_uppercase(),
         ] {
             assert!(ApiKey::parse(bad).is_none());
+        }
+    }
+
+    #[test]
+    fn a_key_is_good_from_its_addresses_only() {
+        let key = ApiKey::generate(&TenantId::generate());
+        let mut record = KeyRecord::of(&key, &AppId::generate(), Scope::ALL.to_vec(), Timestamp::UNIX_EPOCH);
+        assert!(record.may_be_used_from(None));
+        record.allowed_ips =
+            ["192.0.2.7/24", "203.0.113.9", "2001:db8::/32"].map(|text| ip_range(text).unwrap()).into();
+        for good in ["192.0.2.200", "203.0.113.9", "::ffff:192.0.2.1", "2001:db8::1"] {
+            assert!(record.may_be_used_from(good.parse().ok()), "{good}");
+        }
+        for bad in ["192.0.3.1", "203.0.113.8", "2001:db9::1"] {
+            assert!(!record.may_be_used_from(bad.parse().ok()), "{bad}");
+        }
+        assert!(!record.may_be_used_from(None));
+        for bad in ["", "nonsense", "192.0.2.0/33", "192.0.2", "2001:db8::/129"] {
+            assert!(ip_range(bad).is_none(), "{bad}");
         }
     }
 }

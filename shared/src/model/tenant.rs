@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::ids::TenantId;
+use super::secret::Secret;
 use crate::limits;
 
 /// Whether a tenant may use the product.
@@ -12,6 +13,8 @@ pub enum TenantStatus {
     Active,
     /// Not at present; nothing is lost.
     Suspended,
+    /// Never again: what is left of it is being cleared away.
+    Deleting,
 }
 
 impl TenantStatus {
@@ -20,6 +23,7 @@ impl TenantStatus {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
         }
     }
 
@@ -28,6 +32,7 @@ impl TenantStatus {
         match text {
             "active" => Some(Self::Active),
             "suspended" => Some(Self::Suspended),
+            "deleting" => Some(Self::Deleting),
             _ => None,
         }
     }
@@ -64,8 +69,21 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// Where the page after a connection links back to, unless the invite says otherwise.
     pub return_url: Option<String>,
+    /// Signs the cursors of its lists.
+    pub cursor_key: Secret,
     /// When it was created.
     pub created_at: Timestamp,
+    /// How far its deletion has come, if it was ordered.
+    pub deletion: Option<Deletion>,
+}
+
+/// The deletion of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// When it was ordered.
+    pub ordered_at: Timestamp,
+    /// Since when nothing can open what was sealed for the tenant.
+    pub keys_erased_at: Option<Timestamp>,
 }
 
 impl Tenant {

@@ -2,16 +2,14 @@
 //!
 //! Each step of a link's life is one conditional write (reliability rule 1).
 
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failed, failure, is_conditional, tenants};
+use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
+use crate::model::audit::Deed;
 use crate::model::connect_token::{Flow, FlowStatus, Link, LinkState};
-use crate::model::tenant::TenantStatus;
 
 /// What became of a press on the button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub enum Claimed {
 
 impl Store {
     /// Writes a new link.
-    pub async fn create_link(&self, digest: &str, link: &Link) -> Result<(), StoreError> {
+    pub async fn create_link(&self, digest: &str, link: &Link, deed: &Deed<'_>) -> Result<(), StoreError> {
         let item = Writer::keyed([("id", item::text(link_id(digest)))])
             .set("tenant", item::text(link.tenant.as_str()))
             .set("tenant_name", item::text(&link.tenant_name))
@@ -45,13 +43,9 @@ impl Store {
             // Kept a while longer, so that a late visitor reads "expired" and not "unknown".
             .set("ttl", item::ttl(later(link.expires_at, EXPIRED_LINK_KEPT_SECONDS)))
             .done();
-        let put = self.db.put_item().table_name(&self.tables.connect_tokens).set_item(Some(item));
-        match put.condition_expression("attribute_not_exists(id)").send().await {
-            Ok(_) => Ok(()),
-            // The SDK's own retry of a write that was applied meets its own item: tokens are random.
-            Err(error) if is_conditional(&error) => Ok(()),
-            Err(error) => Err(failure(error)),
-        }
+        let put = Put::builder().table_name(&self.tables.connect_tokens).set_item(Some(item));
+        let put = TransactWriteItem::builder().put(complete(put.build())).build();
+        self.transact(vec![put, self.write_down(deed)]).await?.map_err(|_| StoreError::Damaged("audit log"))
     }
 
     /// The link behind a token's digest.
@@ -78,16 +72,10 @@ impl Store {
             .table_name(&self.tables.connect_tokens)
             .set_item(Some(flow_item(flow)))
             .condition_expression("attribute_not_exists(id)");
-        let tenant_is_active = ConditionCheck::builder()
-            .table_name(&self.tables.tenants)
-            .set_key(Some(tenants::tenant_key(&flow.tenant)))
-            .condition_expression("#status = :active")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":active", item::text(TenantStatus::Active.as_str()));
         let items = vec![
             TransactWriteItem::builder().update(complete(take_link.build())).build(),
             TransactWriteItem::builder().put(complete(put_flow.build())).build(),
-            TransactWriteItem::builder().condition_check(complete(tenant_is_active.build())).build(),
+            self.if_tenant_is_active(&flow.tenant),
         ];
         let reasons = match self.transact(items).await? {
             Ok(()) => return Ok(Started::Yes),

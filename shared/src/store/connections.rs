@@ -3,19 +3,19 @@
 //! Table `connections`, partition `tenant`: items `connection#<id>`. Table `extensions`: one item for each extension
 //! that is connected, across all tenants, with the tenant that has it. Both change in one transaction.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failed, failure, is_conditional, tenants};
+use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
+use crate::model::audit::Deed;
 use crate::model::connect_token::Flow;
 use crate::model::connection::{
     Connection, ConnectionStatus, Identity, Part, Revocation, Setup, Subscription,
 };
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
-use crate::model::tenant::TenantStatus;
 
 /// Which tenant has an extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct NewConnection<'a> {
     pub claim: Option<&'a Claim>,
     /// The connection that it replaces, whose session is to be ended.
     pub replaces: Option<&'a Connection>,
+    /// What the audit log is told.
+    pub deed: Deed<'a>,
 }
 
 /// What became of a new connection.
@@ -98,15 +100,9 @@ impl Store {
                 .expression_attribute_values(":tenant", item::text(seen.tenant.as_str()))
                 .expression_attribute_values(":seen", item::text(seen.connection.as_str())),
         };
-        let tenant_is_active = ConditionCheck::builder()
-            .table_name(&self.tables.tenants)
-            .set_key(Some(tenants::tenant_key(&connection.tenant)))
-            .condition_expression("#status = :active")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":active", item::text(TenantStatus::Active.as_str()));
         let [use_link, finish_flow] = self.close_link_and_flow(new.flow);
         let mut items = vec![
-            TransactWriteItem::builder().condition_check(complete(tenant_is_active.build())).build(),
+            self.if_tenant_is_active(&connection.tenant),
             use_link,
             finish_flow,
             TransactWriteItem::builder().put(complete(put_connection.build())).build(),
@@ -115,6 +111,7 @@ impl Store {
         if let Some(old) = new.replaces {
             items.extend(self.replace_by_revocation(old));
         }
+        items.push(self.write_down(&new.deed));
         Ok(match self.transact(items).await? {
             Ok(()) => Stored::Yes,
             Err(reasons) if failed(&reasons, 0) => Stored::TenantUnavailable,
@@ -197,7 +194,11 @@ impl Store {
 
     /// Gives up a connection: the row and the claim go, and the revocation of its session comes, in one transaction.
     /// False if it changed meanwhile: look again.
-    pub async fn give_up_connection(&self, connection: &Connection) -> Result<bool, StoreError> {
+    pub async fn give_up_connection(
+        &self,
+        connection: &Connection,
+        deed: &Deed<'_>,
+    ) -> Result<bool, StoreError> {
         let claim = Delete::builder()
             .table_name(&self.tables.extensions)
             .key("extension", item::text(claim_key(&connection.issuer, &connection.extension)))
@@ -206,6 +207,7 @@ impl Store {
             .expression_attribute_values(":connection", item::text(connection.id.as_str()));
         let mut items = vec![TransactWriteItem::builder().delete(complete(claim.build())).build()];
         items.extend(self.replace_by_revocation(connection));
+        items.push(self.write_down(deed));
         Ok(self.transact(items).await?.is_ok())
     }
 

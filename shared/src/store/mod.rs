@@ -4,11 +4,16 @@
 //! expects; losing a race is a named outcome, not an error. Reads begin with the tenant, or with the digest of a secret
 //! that the caller presented; what crosses tenants says so in its name. Keys and attribute names are known here only.
 
+mod apps;
+mod audit;
 mod connect_tokens;
 mod connections;
+mod deletions;
 mod due;
 mod item;
+mod keys;
 mod numbers;
+mod rate_limits;
 mod revocations;
 mod tenants;
 
@@ -17,14 +22,18 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, WriteRequest};
 
+pub use apps::AppChange;
+pub(crate) use apps::SealedSecret;
 pub use connect_tokens::{Claimed, Started};
 pub use connections::{Claim, NewConnection, Stored};
+pub use deletions::{Holding, Unfinished};
 pub use due::{Due, Lane};
+pub use keys::KeyChange;
 pub use numbers::Inventory;
-pub(crate) use tenants::SealedSecret;
-pub use tenants::{Limited, TenantChange};
+pub use rate_limits::{Logged, Slotted};
+pub use tenants::{Changed, TenantChange};
 
 use crate::clock::Clock;
 use crate::error::Error;
@@ -40,6 +49,25 @@ pub struct Tables {
     pub connections: String,
     /// Which tenant has which extension.
     pub extensions: String,
+    /// Counters, and when apps were last used.
+    pub rate_limits: String,
+    /// Who did what.
+    pub audit: String,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// How many entries at most.
+    pub limit: u32,
+    /// Where the part before it ended.
+    pub after: Option<String>,
+}
+
+impl Page {
+    fn rows(&self) -> i32 {
+        i32::try_from(self.limit).unwrap_or(i32::MAX).max(1)
+    }
 }
 
 /// Everything that is kept.
@@ -97,9 +125,25 @@ impl Store {
             probe(&tables.connect_tokens, &["id"]),
             probe(&tables.connections, &["tenant", "item"]),
             probe(&tables.extensions, &["extension"]),
+            probe(&tables.rate_limits, &["counter"]),
+            probe(&tables.audit, &["tenant", "place"]),
         )
         .map(|_| ())
         .map_err(failure)
+    }
+
+    /// Writes many items of one table; what DynamoDB leaves undone is repeated.
+    async fn write_all(&self, table: &str, mut writes: Vec<WriteRequest>) -> Result<(), StoreError> {
+        for attempt in 0..6_u32 {
+            let request = self.db.batch_write_item().request_items(table, writes);
+            let answer = request.send().await.map_err(failure)?;
+            writes = answer.unprocessed_items.unwrap_or_default().remove(table).unwrap_or_default();
+            if writes.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+        }
+        Err(StoreError::Unavailable { code: "unprocessed items".into(), maybe_applied: true })
     }
 
     /// A transaction. `Ok(Err(reasons))` if a condition did not hold, with one reason per item, in order; conflicts with

@@ -2,7 +2,6 @@
 //! `account-number#<account>#<E.164>` for what the account-wide list tells of all.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 
@@ -96,26 +95,9 @@ impl Store {
             writes.push(WriteRequest::builder().put_request(complete(put.build())).build());
         }
         for chunk in writes.chunks(25) {
-            self.write_batch(chunk.to_vec()).await?;
+            self.write_all(&self.tables.connections, chunk.to_vec()).await?;
         }
         Ok(())
-    }
-
-    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> Result<(), StoreError> {
-        for attempt in 0..6_u32 {
-            let request = self.db.batch_write_item().request_items(&self.tables.connections, writes);
-            let answer = request.send().await.map_err(failure)?;
-            writes = answer
-                .unprocessed_items
-                .unwrap_or_default()
-                .remove(&self.tables.connections)
-                .unwrap_or_default();
-            if writes.is_empty() {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-        }
-        Err(StoreError::Unavailable { code: "unprocessed items".into(), maybe_applied: true })
     }
 
     async fn all_rows(&self, tenant: &TenantId) -> Result<Vec<Row>, StoreError> {

@@ -1,0 +1,16 @@
+//! `DELETE /v1/apps/{appId}/keys/{keyId}`: revokes a key of an app.
+
+use lambda_http::Request;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::{apps, auth};
+
+/// 200 with `{"ok":true}`; 404 if the app has no such key.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let app = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let key = apps::key_id(&http::path_parameter(&request, "keyId"))?;
+    apps::revoke_key(gateway, caller.by(), caller.tenant_id(), &app, &key).await?;
+    Ok(http::ok())
+}

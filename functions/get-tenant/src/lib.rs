@@ -1,0 +1,21 @@
+//! `GET /v1/tenants/{tenantId}`: the operator looks at a tenant, or at how far its deletion has come.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use shared::error::Error;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::views::tenancy::TenantView;
+use shared::{auth, deletion, registration};
+
+/// 200 with the tenant; 404 when there is none, or nothing of it is left.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    auth::operator(gateway, &request).await?;
+    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    let tenant = gateway.store.tenant(&id).await?.ok_or(Error::NotFound)?;
+    let view = match tenant.deletion {
+        None => TenantView::from(&tenant),
+        Some(_) => TenantView::from(&tenant).with_left(deletion::left(gateway, &id).await?),
+    };
+    Ok(http::reply(StatusCode::OK, &view))
+}

@@ -1,0 +1,22 @@
+//! `GET /v1/apps/{appId}/keys`: the keys of an app, without what opens.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::views::tenancy::{KeyView, Keys};
+use shared::{apps, auth};
+
+/// 200 with `{keys}`, the oldest first; those that have expired are left out.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let ids = [&id];
+    let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&ids))?;
+    let now = gateway.clock.now();
+    let alive = keys.iter().filter(|key| !key.is_expired(now));
+    let keys = alive.map(|key| KeyView::of(key, &app, uses.get(&id))).collect();
+    Ok(http::reply(StatusCode::OK, &Keys { keys }))
+}

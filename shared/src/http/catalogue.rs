@@ -1,0 +1,496 @@
+//! The catalogue of errors: every one with its status, code, text, field, and what to do about it.
+//!
+//! `docs/errors.md` is written from here, and a test compares the two.
+
+use lambda_http::http::StatusCode;
+
+use crate::connect::Refusal;
+use crate::error::Error;
+
+/// An error as it is answered.
+#[derive(Debug)]
+pub struct Described {
+    /// The status.
+    pub status: StatusCode,
+    /// The stable code, for programs.
+    pub code: &'static str,
+    /// The compatible text.
+    pub text: String,
+    /// JSON path, or name of the parameter, that is to blame.
+    pub field: Option<String>,
+    /// What the caller should do.
+    pub advice: &'static str,
+}
+
+/// Everything that may be answered instead of success.
+pub fn describe(error: &Error) -> Described {
+    let (code, advice) = code_and_advice(error);
+    let (text, field) = text_and_field(error);
+    Described { status: status(error), code, text, field, advice }
+}
+
+fn status(error: &Error) -> StatusCode {
+    match error {
+        Error::MissingField { .. }
+        | Error::InvalidBody { .. }
+        | Error::UnknownField { .. }
+        | Error::InvalidField { .. }
+        | Error::InvalidItem { .. }
+        | Error::InvalidQuery { .. }
+        | Error::InvalidName
+        | Error::InvalidId { .. }
+        | Error::InvalidWebhookUrl
+        | Error::TenantUnavailable => StatusCode::BAD_REQUEST,
+        Error::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::MissingKey | Error::UnknownKey => StatusCode::UNAUTHORIZED,
+        Error::TenantSuspended | Error::InsufficientScope | Error::AddressNotAllowed => StatusCode::FORBIDDEN,
+        Error::NotFound => StatusCode::NOT_FOUND,
+        Error::NotConnected | Error::TenantDeleting | Error::TooManyKeys => StatusCode::CONFLICT,
+        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn text_and_field(error: &Error) -> (String, Option<String>) {
+    let at = |text: &str, field: &str| (text.to_owned(), Some(field.to_owned()));
+    let plain = |text: &str| (text.to_owned(), None);
+    match error {
+        Error::MissingField { text, field } => at(text, field),
+        Error::InvalidBody { text, field } => (text.clone(), field.clone()),
+        Error::UnknownField { field } => at("Unknown field", field),
+        Error::InvalidField { text, field } => at(text, field),
+        Error::InvalidItem { text, field } => at(text, field),
+        Error::InvalidQuery { field } => at("Invalid query parameter", field),
+        Error::InvalidName => at("name must be 1-100 characters", "name"),
+        Error::InvalidId { kind } => at(&format!("Invalid {kind} format"), kind),
+        Error::InvalidWebhookUrl => {
+            at("Invalid webhookUrl: must be https:// in production, max 2000 chars", "webhookUrl")
+        }
+        Error::TenantUnavailable => at("Tenant not found or not active", "tenantId"),
+        Error::BodyTooLarge => plain("Request body too large"),
+        Error::MissingKey => plain("Missing or invalid API key"),
+        Error::UnknownKey => plain("Invalid API key"),
+        Error::TenantSuspended => plain("Tenant suspended or inactive"),
+        Error::InsufficientScope => plain("Insufficient permissions"),
+        Error::AddressNotAllowed => plain("API key not allowed from this address"),
+        Error::NotFound => plain("Not found"),
+        Error::NotConnected => plain("RingCentral not connected for this tenant"),
+        Error::TenantDeleting => plain("Tenant is being deleted"),
+        Error::TooManyKeys => plain("App has too many keys"),
+        Error::RateLimited { .. } => plain("Too many requests"),
+        Error::Unavailable { .. } => plain("Temporarily unavailable"),
+        Error::Internal { .. } => plain("Internal error"),
+    }
+}
+
+fn code_and_advice(error: &Error) -> (&'static str, &'static str) {
+    match error {
+        Error::MissingField { .. } => ("missing_field", "Send the field that `field` names."),
+        Error::InvalidBody { .. } => (
+            "invalid_body",
+            "Send JSON of the documented shape; `field` is the path of the first value that is not.",
+        ),
+        Error::UnknownField { .. } => {
+            ("unknown_field", "Leave out the field that `field` names, or correct its spelling.")
+        }
+        Error::InvalidField { .. } | Error::InvalidItem { .. } => {
+            ("invalid_field", "Send a value within the bounds that the text tells.")
+        }
+        Error::InvalidQuery { .. } => (
+            "invalid_query",
+            "Correct or leave out the parameter that `field` names. Take a cursor as it was given, for the same list.",
+        ),
+        Error::InvalidName => {
+            ("invalid_name", "Send a name of 1 to 100 characters without control characters.")
+        }
+        Error::InvalidId { .. } => {
+            ("invalid_id", "The id in the path has not the form of one; take it as it was given.")
+        }
+        Error::InvalidWebhookUrl => {
+            ("invalid_webhook_url", "Send an https address with a host name, without user and password.")
+        }
+        Error::TenantUnavailable => {
+            ("tenant_unavailable", "Check the tenantId; a suspended tenant gets no apps until it is resumed.")
+        }
+        Error::BodyTooLarge => ("body_too_large", "Send at most 100 KB."),
+        Error::MissingKey => (
+            "unauthorized",
+            "Send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; check that it was copied whole.",
+        ),
+        Error::UnknownKey => {
+            ("unauthorized", "The key was revoked, has expired, or never existed; get another one.")
+        }
+        Error::TenantSuspended => ("tenant_suspended", "Ask the operator to resume the tenant."),
+        Error::InsufficientScope => ("insufficient_scope", "Use a key with the scope that this route needs."),
+        Error::AddressNotAllowed => (
+            "address_not_allowed",
+            "Call from one of the key's allowedIps, or make a key that allows this address.",
+        ),
+        Error::NotFound => {
+            ("not_found", "Check the id; what belongs to another tenant is as absent as what never was.")
+        }
+        Error::NotConnected => ("sender_not_connected", "Connect RingCentral first, with a connect link."),
+        Error::TenantDeleting => ("tenant_deleting", "Nothing; a deletion can't be taken back."),
+        Error::TooManyKeys => ("too_many_keys", "Revoke a key of the app that is no longer used."),
+        Error::RateLimited { .. } => (
+            "rate_limited",
+            "Wait for the seconds of `Retry-After`; `RateLimit-Remaining` tells before it happens.",
+        ),
+        Error::Unavailable { .. } => {
+            ("unavailable", "Repeat the request after the seconds of `Retry-After`.")
+        }
+        Error::Internal { .. } => {
+            ("internal", "A mistake of ours: tell the operator the requestId. Repeating may or may not help.")
+        }
+    }
+}
+
+/// A refusal of a browser on its way, as it is told to a program or on a page.
+#[derive(Debug, Clone, Copy)]
+pub struct DescribedRefusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The stable code.
+    pub code: &'static str,
+    /// The compatible text.
+    pub text: &'static str,
+    /// What the person should do.
+    pub advice: &'static str,
+}
+
+/// Everything that may be answered to a browser instead of success.
+pub fn describe_refusal(refusal: &Refusal) -> DescribedRefusal {
+    let new_link = "Ask for a new link.";
+    let again = "Open the link again and press the button.";
+    let (status, code, text, advice) = match refusal {
+        Refusal::LinkMissing => {
+            (400, "missing_field", "Missing token parameter", "Open the link exactly as it was sent.")
+        }
+        Refusal::LinkUnknown => (404, "link_unknown", "Unknown connect link", new_link),
+        Refusal::LinkExpired => (410, "link_expired", "Connect link expired", new_link),
+        Refusal::LinkUsed => (
+            410,
+            "link_used",
+            "Connect link already used",
+            "Nothing, if you used it; else ask for a new one.",
+        ),
+        Refusal::LinkTaken => (
+            409,
+            "link_used",
+            "Connect link already used in another browser",
+            "Go on in that browser, or ask for a new link.",
+        ),
+        Refusal::TenantUnavailable => {
+            (403, "tenant_suspended", "Tenant suspended or inactive", "Ask whoever sent the link.")
+        }
+        Refusal::CrossSite => (403, "cross_site", "This form was not sent from its own page", again),
+        Refusal::CallbackIncomplete => (400, "missing_field", "Missing code or state parameter", again),
+        Refusal::FlowUnknown => (400, "invalid_state", "Unknown or expired state", again),
+        Refusal::AlreadyHandled => (409, "already_handled", "This sign-in was already handled", "Nothing."),
+        Refusal::Denied => (
+            403,
+            "access_denied",
+            "Access was denied at RingCentral",
+            "Open the link again if it was a mistake.",
+        ),
+        Refusal::ProviderError => (502, "provider_error", "RingCentral reported an error", again),
+        Refusal::CodeRefused => (400, "code_refused", "RingCentral refused the code", again),
+        Refusal::ExchangeFailed => (502, "exchange_failed", "RingCentral did not answer properly", again),
+        Refusal::Busy(_) => {
+            (503, "unavailable", "Temporarily unavailable", "Wait a little, then press the button again.")
+        }
+        Refusal::Misconfigured => (
+            502,
+            "provider_misconfigured",
+            "The RingCentral app is not set up correctly",
+            "Only the operator can mend it; an alarm has told them.",
+        ),
+        Refusal::ConnectedElsewhere => (
+            409,
+            "connected_elsewhere",
+            "This RingCentral extension is connected to another customer",
+            "Disconnect it there first.",
+        ),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    DescribedRefusal { status, code, text, advice }
+}
+
+/// Who may call a route; it decides what else may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// A browser with a link, or on its way back from RingCentral.
+    Browser,
+    /// A tenant's key.
+    Key,
+    /// The operator's key.
+    Operator,
+}
+
+impl Access {
+    /// What any route of this kind may answer.
+    fn codes(self) -> &'static [&'static str] {
+        match self {
+            Self::Open => &["internal"],
+            Self::Browser => &["unavailable", "internal"],
+            Self::Key => &[
+                "unauthorized",
+                "tenant_suspended",
+                "address_not_allowed",
+                "insufficient_scope",
+                "rate_limited",
+                "unavailable",
+                "internal",
+            ],
+            Self::Operator => {
+                &["unauthorized", "insufficient_scope", "rate_limited", "unavailable", "internal"]
+            }
+        }
+    }
+}
+
+/// Codes of a request body that is read as JSON.
+const BODY: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
+
+/// Every route with the codes of its own; a test compares the list with template.yaml.
+pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
+    let with_body = |codes: &[&'static str]| [&BODY, codes].concat();
+    vec![
+        ("GET /health", Access::Open, vec![]),
+        ("GET /health/ready", Access::Open, vec!["unavailable"]),
+        ("POST /v1/webhooks/ringcentral", Access::Open, vec![]),
+        ("POST /v1/tenants", Access::Operator, with_body(&["invalid_name", "invalid_field"])),
+        ("GET /v1/tenants", Access::Operator, vec!["invalid_query"]),
+        ("GET /v1/tenants/{tenantId}", Access::Operator, vec!["invalid_id", "not_found"]),
+        (
+            "PATCH /v1/tenants/{tenantId}",
+            Access::Operator,
+            with_body(&["invalid_id", "invalid_name", "invalid_field", "not_found", "tenant_deleting"]),
+        ),
+        ("DELETE /v1/tenants/{tenantId}", Access::Operator, vec!["invalid_id", "not_found"]),
+        (
+            "POST /v1/apps/register",
+            Access::Key,
+            with_body(&[
+                "missing_field",
+                "invalid_name",
+                "invalid_id",
+                "invalid_field",
+                "invalid_webhook_url",
+                "tenant_unavailable",
+            ]),
+        ),
+        ("GET /v1/apps", Access::Key, vec!["invalid_query"]),
+        ("GET /v1/apps/{appId}", Access::Key, vec!["invalid_id", "not_found"]),
+        (
+            "PUT /v1/apps/{appId}",
+            Access::Key,
+            with_body(&["invalid_id", "invalid_name", "invalid_field", "invalid_webhook_url", "not_found"]),
+        ),
+        ("DELETE /v1/apps/{appId}", Access::Key, vec!["invalid_id", "not_found"]),
+        (
+            "POST /v1/apps/{appId}/rotate-key",
+            Access::Key,
+            with_body(&["invalid_id", "invalid_field", "not_found", "too_many_keys"]),
+        ),
+        ("POST /v1/apps/{appId}/rotate-webhook-secret", Access::Key, vec!["invalid_id", "not_found"]),
+        (
+            "POST /v1/apps/{appId}/keys",
+            Access::Key,
+            with_body(&["missing_field", "invalid_id", "invalid_field", "not_found", "too_many_keys"]),
+        ),
+        ("GET /v1/apps/{appId}/keys", Access::Key, vec!["invalid_id", "not_found"]),
+        ("DELETE /v1/apps/{appId}/keys/{keyId}", Access::Key, vec!["invalid_id", "not_found"]),
+        ("GET /v1/audit", Access::Key, vec!["invalid_id", "invalid_query"]),
+        ("POST /v1/rc/connect-token", Access::Key, with_body(&[])),
+        ("POST /v1/rc/invite-token", Access::Key, with_body(&["invalid_field"])),
+        (
+            "GET /v1/rc/connect",
+            Access::Browser,
+            vec!["missing_field", "link_unknown", "link_expired", "link_used"],
+        ),
+        (
+            "HEAD /v1/rc/connect",
+            Access::Browser,
+            vec!["missing_field", "link_unknown", "link_expired", "link_used"],
+        ),
+        (
+            "POST /v1/rc/connect",
+            Access::Browser,
+            vec![
+                "missing_field",
+                "link_unknown",
+                "link_expired",
+                "link_used",
+                "cross_site",
+                "tenant_suspended",
+            ],
+        ),
+        (
+            "GET /v1/rc/callback",
+            Access::Browser,
+            vec![
+                "missing_field",
+                "invalid_state",
+                "already_handled",
+                "access_denied",
+                "provider_error",
+                "code_refused",
+                "exchange_failed",
+                "provider_misconfigured",
+                "connected_elsewhere",
+                "link_used",
+                "tenant_suspended",
+            ],
+        ),
+        ("GET /v1/rc/connected", Access::Browser, vec![]),
+        ("GET /v1/rc/status", Access::Key, vec![]),
+        ("GET /v1/rc/extensions", Access::Key, vec![]),
+        ("DELETE /v1/rc/extensions/{extensionId}", Access::Key, vec!["invalid_id", "not_found"]),
+        ("GET /v1/rc/numbers", Access::Key, vec![]),
+        ("POST /v1/rc/numbers/refresh", Access::Key, vec!["sender_not_connected"]),
+        ("POST /v1/rc/disconnect", Access::Key, vec![]),
+    ]
+}
+
+/// One of each error, for the table.
+fn examples() -> Vec<Error> {
+    use std::time::Duration;
+    let wait = Duration::from_secs(1);
+    let mut all = vec![
+        Error::MissingField { text: "tenantId is required when registering new apps", field: "tenantId" },
+        Error::MissingField { text: "scopes is required", field: "scopes" },
+        Error::InvalidBody { text: "The body must be a JSON object".into(), field: None },
+        Error::InvalidBody { text: "name must be a string".into(), field: Some("name".into()) },
+        Error::UnknownField { field: "limits.requestsPerHour".into() },
+        Error::InvalidField { text: "expiresIn must be 60-604800 seconds".into(), field: "expiresIn" },
+        Error::InvalidItem {
+            text: "allowedIps[1] must be an IP address or a CIDR range".into(),
+            field: "allowedIps[1]".into(),
+        },
+        Error::InvalidQuery { field: "limit".into() },
+        Error::InvalidName,
+        Error::InvalidWebhookUrl,
+        Error::TenantUnavailable,
+        Error::BodyTooLarge,
+        Error::MissingKey,
+        Error::UnknownKey,
+        Error::TenantSuspended,
+        Error::InsufficientScope,
+        Error::AddressNotAllowed,
+        Error::NotFound,
+        Error::NotConnected,
+        Error::TenantDeleting,
+        Error::TooManyKeys,
+        Error::RateLimited { limit: 100, retry_after: wait },
+        Error::Unavailable { what: "", retry_after: wait, source: None },
+        Error::Internal { what: "", source: None },
+    ];
+    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId"] {
+        all.push(Error::InvalidId { kind });
+    }
+    all
+}
+
+const REFUSALS: [Refusal; 17] = [
+    Refusal::LinkMissing,
+    Refusal::LinkUnknown,
+    Refusal::LinkExpired,
+    Refusal::LinkUsed,
+    Refusal::LinkTaken,
+    Refusal::TenantUnavailable,
+    Refusal::CrossSite,
+    Refusal::CallbackIncomplete,
+    Refusal::FlowUnknown,
+    Refusal::AlreadyHandled,
+    Refusal::Denied,
+    Refusal::ProviderError,
+    Refusal::CodeRefused,
+    Refusal::ExchangeFailed,
+    Refusal::Busy(std::time::Duration::from_secs(10)),
+    Refusal::Misconfigured,
+    Refusal::ConnectedElsewhere,
+];
+
+/// The catalogue as `docs/errors.md` has it.
+pub fn as_markdown() -> String {
+    let mut rows: Vec<(u16, &str, String)> = Vec::new();
+    for error in examples() {
+        let told = describe(&error);
+        let field = told.field.map_or(String::new(), |field| format!("`{field}`"));
+        let status = told.status.as_u16();
+        rows.push((
+            status,
+            told.code,
+            format!("| {status} | `{}` | {} | {field} | {} |\n", told.code, told.text, told.advice),
+        ));
+    }
+    rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let errors: String = rows.into_iter().map(|(_, _, row)| row).collect();
+    let refusals: String = REFUSALS
+        .iter()
+        .map(|refusal| {
+            let told = describe_refusal(refusal);
+            format!("| {} | `{}` | {} | {} |\n", told.status.as_u16(), told.code, told.text, told.advice)
+        })
+        .collect();
+    let routes: String = routes()
+        .into_iter()
+        .map(|(route, access, own)| {
+            let codes: Vec<String> =
+                access.codes().iter().chain(&own).map(|code| format!("`{code}`")).collect();
+            format!("| `{route}` | {} |\n", codes.join(", "))
+        })
+        .collect();
+    format!(
+        "{INTRODUCTION}\n| status | code | text | field, for example | what to do |\n| --- | --- | --- | --- | --- |\n{errors}\n\
+         {BROWSERS}\n| status | code | text | what to do |\n| --- | --- | --- | --- |\n{refusals}\n\
+         {ROUTES}\n| route | codes |\n| --- | --- |\n{routes}"
+    )
+}
+
+const INTRODUCTION: &str = "# Errors
+
+Written from `shared/src/http/catalogue.rs`; a test compares the two (`UPDATE_DOCS=1 cargo test -p tests --test it
+catalogue` writes this page again).
+
+Every error is JSON: `{\"error\":\"<text>\",\"code\":\"<code>\",\"field\":\"<JSON path>\",\"requestId\":\"…\"}`, without `field`
+when none is to blame. Programs act on status and `code`; the text is for people, and may name the value's bounds but
+never the value. 429 and 503 carry `Retry-After` in seconds. Every answer to a key carries `RateLimit-Limit`,
+`RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest request that counts leaves the window).
+
+An id of the wrong form is 400 `invalid_id`. One of the right form that belongs to somebody else, was deleted, or never
+was, gets the same 404, byte for byte but for the request id.
+
+## To programs
+";
+const BROWSERS: &str = "## To a browser on its way to RingCentral
+
+On a page of its own, or as JSON with `format=json`.
+";
+const ROUTES: &str = "## By route
+
+A route that takes the operator's key answers a tenant's key with 403 `insufficient_scope`.
+";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_of_a_route_is_in_the_catalogue_and_every_error_belongs_to_a_route() {
+        let described = examples().iter().map(|error| describe(error).code).collect::<BTreeSet<_>>();
+        let refusals = REFUSALS.iter().map(|refusal| describe_refusal(refusal).code);
+        let known: BTreeSet<_> = described.into_iter().chain(refusals).collect();
+        let used: BTreeSet<_> = routes()
+            .into_iter()
+            .flat_map(|(_, access, own)| access.codes().iter().copied().chain(own).collect::<Vec<_>>())
+            .collect();
+        assert_eq!(known, used);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a warm function remembers for a short time: bounded in number and in age, lost when the process ends.
+//!
+//! Nothing here decides that a request may pass: what is remembered only saves the work of refusing again, or of asking
+//! twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::limits;
+use crate::model::rate::Slots;
+
+/// What a process remembers of keys and counters.
+#[derive(Debug)]
+pub struct Memory {
+    /// Public parts of keys that nobody has.
+    pub unknown_keys: Remembered<()>,
+    /// Keys that exist, by their public part.
+    pub known_keys: Remembered<KnownKey>,
+    /// Keys whose use is written down for the present.
+    pub noted_uses: Remembered<()>,
+    /// Counters that were full, with their limit then and when they are not any more.
+    pub full_counters: Remembered<(u32, Timestamp)>,
+    /// What this process counts alone while the counters fail.
+    pub counted_alone: Remembered<Slots>,
+    /// While this is remembered, the counters are not asked.
+    pub failing_counters: Remembered<()>,
+}
+
+/// A key that exists.
+#[derive(Debug, Clone)]
+pub struct KnownKey {
+    /// The digest of the whole key; it never changes.
+    pub digest: String,
+    /// Requests in a minute, when the key was last looked up.
+    pub requests_per_minute: u32,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            unknown_keys: Remembered::at_most(limits::REMEMBERED),
+            known_keys: Remembered::at_most(limits::REMEMBERED),
+            noted_uses: Remembered::at_most(limits::REMEMBERED),
+            full_counters: Remembered::at_most(limits::REMEMBERED),
+            counted_alone: Remembered::at_most(limits::REMEMBERED),
+            failing_counters: Remembered::at_most(1),
+        }
+    }
+}
+
+/// Values by name, each until a moment, at most so many.
+#[derive(Debug)]
+pub struct Remembered<V> {
+    most: usize,
+    inner: Mutex<Inner<V>>,
+}
+
+#[derive(Debug)]
+struct Inner<V> {
+    values: HashMap<String, (V, Timestamp)>,
+    /// Names in the order in which they came; the oldest goes first when there is no room.
+    order: VecDeque<String>,
+}
+
+impl<V: Clone> Remembered<V> {
+    /// Remembers at most so many values.
+    pub fn at_most(most: usize) -> Self {
+        Self { most, inner: Mutex::new(Inner { values: HashMap::new(), order: VecDeque::new() }) }
+    }
+
+    /// The value of a name, unless it is forgotten.
+    pub fn get(&self, name: &str, now: Timestamp) -> Option<V> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.values.get(name).filter(|(_, until)| *until > now).map(|(value, _)| value.clone())
+    }
+
+    /// Remembers a value until a moment.
+    pub fn put(&self, name: &str, value: V, until: Timestamp) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.values.insert(name.to_owned(), (value, until)).is_some() {
+            return;
+        }
+        inner.order.push_back(name.to_owned());
+        while inner.order.len() > self.most {
+            let Some(oldest) = inner.order.pop_front() else { break };
+            inner.values.remove(&oldest);
+        }
+    }
+
+    /// Changes the value of a name in place, or what `new` makes if it is forgotten.
+    pub fn change<T>(
+        &self,
+        name: &str,
+        now: Timestamp,
+        until: Timestamp,
+        new: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> T,
+    ) -> T {
+        let mut value = self.get(name, now).unwrap_or_else(new);
+        let outcome = change(&mut value);
+        self.put(name, value, until);
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_value_is_forgotten_at_its_end() {
+        let memory = Remembered::at_most(2);
+        memory.put("a", 1, at(60));
+        assert_eq!(memory.get("a", at(59)), Some(1));
+        assert_eq!(memory.get("a", at(60)), None);
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_no_room() {
+        let memory = Remembered::at_most(2);
+        for name in ["a", "b", "a", "c"] {
+            memory.put(name, name.to_owned(), at(60));
+        }
+        assert_eq!(memory.get("a", at(0)), None);
+        assert_eq!(memory.get("b", at(0)).as_deref(), Some("b"));
+        assert_eq!(memory.get("c", at(0)).as_deref(), Some("c"));
+    }
+}

@@ -1,0 +1,226 @@
+//! Apps: items `app#…` in the table `tenants`. An app's item names all its keys, so that they change with it in one
+//! transaction.
+
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use jiff::Timestamp;
+
+use super::item::{self, Item, Row, Writer};
+use super::tenants::{Changed, key};
+use super::{Page, Store, StoreError, complete, failed, failure};
+use crate::model::app::{App, KeyRecord};
+use crate::model::audit::Deed;
+use crate::model::connection::Sealed;
+use crate::model::ids::{AppId, KeyId, TenantId};
+
+/// An app's webhook secret at rest.
+#[derive(Debug, Clone)]
+pub(crate) struct SealedSecret {
+    pub(crate) secret: Sealed,
+    pub(crate) key: Sealed,
+}
+
+/// What is changed of an app; `Some(None)` takes a value away.
+#[derive(Debug, Clone, Default)]
+pub struct AppChange {
+    /// A new name.
+    pub name: Option<String>,
+    /// A new address for its events.
+    pub webhook_url: Option<Option<String>>,
+    /// A new word for what it is.
+    pub role: Option<Option<String>>,
+}
+
+impl Store {
+    /// Writes an app with its first key. False if the tenant is absent or not active.
+    pub(crate) async fn register_app(
+        &self,
+        app: &App,
+        first_key: &KeyRecord,
+        webhook: &SealedSecret,
+        deed: &Deed<'_>,
+    ) -> Result<bool, StoreError> {
+        let put = |item: Item| {
+            let put = Put::builder().table_name(&self.tables.tenants).set_item(Some(item));
+            TransactWriteItem::builder().put(complete(put.build())).build()
+        };
+        let items = vec![
+            self.if_tenant_is_active(&app.tenant),
+            put(app_item(app, webhook)),
+            put(super::keys::key_item(first_key)),
+            self.write_down(deed),
+        ];
+        match self.transact(items).await? {
+            Ok(()) => Ok(true),
+            Err(reasons) if failed(&reasons, 0) => Ok(false),
+            Err(_) => Err(StoreError::Damaged("app")),
+        }
+    }
+
+    /// One app of a tenant.
+    pub async fn app(&self, tenant: &TenantId, id: &AppId) -> Result<Option<App>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
+        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
+        row.map(|row| read_app(&row)).transpose()
+    }
+
+    /// A tenant's apps, in the order of their ids.
+    pub async fn apps(
+        &self,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<(Vec<App>, Option<String>), StoreError> {
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.tenants)
+            .consistent_read(true)
+            .key_condition_expression("tenant = :tenant AND begins_with(#item, :app)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .expression_attribute_values(":app", item::text(APP))
+            .limit(page.rows())
+            .set_exclusive_start_key(page.after.as_ref().map(|at| key(tenant, at)));
+        let answer = query.send().await.map_err(failure)?;
+        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
+        let apps = answer.items.unwrap_or_default().into_iter().map(|row| read_app(&Row(row)));
+        Ok((apps.collect::<Result<_, _>>()?, next))
+    }
+
+    /// Changes an app.
+    pub async fn change_app(
+        &self,
+        tenant: &TenantId,
+        id: &AppId,
+        change: &AppChange,
+        deed: &Deed<'_>,
+    ) -> Result<Changed, StoreError> {
+        let fields = [
+            ("name", change.name.clone().map(Some)),
+            ("webhook_url", change.webhook_url.clone()),
+            ("role", change.role.clone()),
+        ];
+        let mut update = self
+            .update_app(tenant, id)
+            .condition_expression("attribute_exists(tenant)")
+            .expression_attribute_names("#changed", "changed_at")
+            .expression_attribute_values(":changed", item::time(self.clock.now()));
+        let (mut set, mut remove) = ("SET #changed = :changed".to_owned(), Vec::new());
+        for (name, value) in fields {
+            let Some(value) = value else { continue };
+            update = update.expression_attribute_names(format!("#{name}"), name);
+            match value {
+                Some(value) => {
+                    set.push_str(&format!(", #{name} = :{name}"));
+                    update = update.expression_attribute_values(format!(":{name}"), item::text(value));
+                }
+                None => remove.push(format!("#{name}")),
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        self.update_with(update.update_expression(set), deed).await
+    }
+
+    /// Replaces an app's webhook secret; the one that it had signs along until a moment.
+    /// [`Changed::Moved`] if it is not of the generation that was seen.
+    pub(crate) async fn replace_webhook_secret(
+        &self,
+        app: &App,
+        new: &SealedSecret,
+        overlap_ends: Timestamp,
+        deed: &Deed<'_>,
+    ) -> Result<Changed, StoreError> {
+        let secret = Writer::default()
+            .ciphertext(":secret", &new.secret)
+            .ciphertext(":key", &new.key)
+            .set(":new", item::number(app.webhook_generation + 1))
+            .set(":seen", item::number(app.webhook_generation))
+            .set(":until", item::time(overlap_ends));
+        let update = self
+            .update_app(&app.tenant, &app.id)
+            .update_expression(
+                "SET previous_webhook_secret = webhook_secret, previous_webhook_key = webhook_key, \
+                 previous_webhook_generation = webhook_generation, previous_webhook_until = :until, \
+                 webhook_secret = :secret, webhook_key = :key, webhook_generation = :new",
+            )
+            .condition_expression("webhook_generation = :seen")
+            .set_expression_attribute_values(Some(secret.done()));
+        self.update_with(update, deed).await
+    }
+
+    /// Deletes an app with all its keys. [`Changed::Moved`] if it has other keys than were seen.
+    pub async fn delete_app(&self, app: &App, deed: &Deed<'_>) -> Result<Changed, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.tables.tenants)
+            .set_key(Some(app_key(&app.tenant, &app.id)))
+            .condition_expression("#keys = :keys")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_values(":keys", key_list(&app.keys))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let mut items = vec![TransactWriteItem::builder().delete(complete(delete.build())).build()];
+        items.extend(app.keys.iter().map(|id| self.delete_key_item(&app.tenant, id)));
+        items.push(self.write_down(deed));
+        Ok(match self.transact(items).await? {
+            Ok(()) => Changed::Yes,
+            Err(reasons)
+                if reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty()) =>
+            {
+                Changed::Moved
+            }
+            Err(_) => Changed::Absent,
+        })
+    }
+
+    pub(super) fn update_app(
+        &self,
+        tenant: &TenantId,
+        id: &AppId,
+    ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        Update::builder()
+            .table_name(&self.tables.tenants)
+            .set_key(Some(app_key(tenant, id)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+}
+
+/// What the names of apps begin with.
+pub(super) const APP: &str = "app#";
+
+fn app_key(tenant: &TenantId, id: &AppId) -> Item {
+    key(tenant, &format!("{APP}{id}"))
+}
+
+/// The names of an app's keys, as its item has them.
+pub(super) fn key_list(keys: &[KeyId]) -> aws_sdk_dynamodb::types::AttributeValue {
+    item::texts(&keys.iter().map(KeyId::as_str).collect::<Vec<_>>())
+}
+
+fn app_item(app: &App, webhook: &SealedSecret) -> Item {
+    Writer(app_key(&app.tenant, &app.id))
+        .set("name", item::text(&app.name))
+        .maybe("webhook_url", app.webhook_url.as_ref().map(item::text))
+        .maybe("role", app.role.as_ref().map(item::text))
+        .maybe("main_key", app.main_key.as_ref().map(|id| item::text(id.as_str())))
+        .set("keys", key_list(&app.keys))
+        .ciphertext("webhook_secret", &webhook.secret)
+        .ciphertext("webhook_key", &webhook.key)
+        .set("webhook_generation", item::number(app.webhook_generation))
+        .set("created_at", item::time(app.created_at))
+        .done()
+}
+
+fn read_app(row: &Row) -> Result<App, StoreError> {
+    let id = row.text("item")?.strip_prefix(APP).and_then(AppId::parse);
+    Ok(App {
+        tenant: row.tenant()?,
+        id: id.ok_or(StoreError::Damaged("item"))?,
+        name: row.text("name")?.to_owned(),
+        webhook_url: row.maybe_text("webhook_url"),
+        role: row.maybe_text("role"),
+        main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),
+        keys: row.texts("keys").iter().filter_map(|id| KeyId::parse(id)).collect(),
+        webhook_generation: row.number("webhook_generation")?,
+        created_at: row.time("created_at")?,
+    })
+}

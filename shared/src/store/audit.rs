@@ -1,0 +1,120 @@
+//! The audit log, table `audit`: partition `tenant`, in it by time. The index `all` has the entries of all tenants by
+//! time. Entries are only ever put; no role may change or delete one.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+
+use super::item::{self, Item, Row, Writer};
+use super::{Page, Store, StoreError, complete, failure};
+use crate::model::audit::{Actor, Deed, Entry};
+use crate::model::ids::TenantId;
+use crate::model::secret::Secret;
+
+/// The one partition of the index over all tenants.
+const ALL: &str = "all";
+
+impl Store {
+    /// Writes down what is done, as a part of the transaction that does it.
+    pub(super) fn write_down(&self, deed: &Deed<'_>) -> TransactWriteItem {
+        let now = self.clock.now();
+        // Milliseconds first, so that the order of entries is the order of time.
+        let place = format!("{:014}-{}", now.as_millisecond().max(0), &Secret::random().digest()[..12]);
+        let entry = Writer::keyed([
+            ("tenant", item::text(deed.tenant.as_str())),
+            ("place", item::text(place)),
+            ("log", item::text(ALL)),
+            ("at", item::time(now)),
+            ("actor", item::text(deed.by.actor.as_str())),
+            ("action", item::text(deed.action.as_str())),
+            ("subject", item::text(deed.subject)),
+            ("fields", item::texts(deed.fields)),
+        ])
+        .maybe("key", deed.by.actor.key().map(|key| item::text(key.as_str())))
+        .maybe("source", deed.by.source.map(|source| item::text(source.to_string())))
+        .maybe("request", Some(&deed.by.request).filter(|id| !id.is_empty()).map(item::text))
+        .done();
+        let put = Put::builder()
+            .table_name(&self.tables.audit)
+            .set_item(Some(entry))
+            .condition_expression("attribute_not_exists(tenant)");
+        TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    /// What was done in a tenant's data, the newest first.
+    pub async fn audit_log(
+        &self,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.audit)
+            .key_condition_expression("tenant = :tenant")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()));
+        let start = page.after.as_ref().map(|place| place_key(tenant.as_str(), place));
+        let answer = query
+            .scan_index_forward(false)
+            .limit(page.rows())
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(failure)?;
+        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("place"));
+        Ok((entries(answer.items)?, next))
+    }
+
+    /// What was done in the data of all tenants, the newest first.
+    pub async fn audit_log_of_all_tenants(
+        &self,
+        page: &Page,
+    ) -> Result<(Vec<Entry>, Option<String>), StoreError> {
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.audit)
+            .index_name("all")
+            .key_condition_expression("#log = :all")
+            .expression_attribute_names("#log", "log")
+            .expression_attribute_values(":all", item::text(ALL));
+        let start = page
+            .after
+            .as_ref()
+            .and_then(|at| at.split_once('/'))
+            .map(|(tenant, place)| Writer(place_key(tenant, place)).set("log", item::text(ALL)).done());
+        let answer = query
+            .scan_index_forward(false)
+            .limit(page.rows())
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(failure)?;
+        let next = answer
+            .last_evaluated_key
+            .map(Row)
+            .and_then(|key| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("place")?)));
+        Ok((entries(answer.items)?, next))
+    }
+}
+
+fn place_key(tenant: &str, place: &str) -> Item {
+    Writer::keyed([("tenant", item::text(tenant)), ("place", item::text(place))]).done()
+}
+
+fn entries(items: Option<Vec<Item>>) -> Result<Vec<Entry>, StoreError> {
+    items.unwrap_or_default().into_iter().map(|row| read(&Row(row))).collect()
+}
+
+fn read(row: &Row) -> Result<Entry, StoreError> {
+    let actor = Actor::parse(row.text("actor")?, row.maybe_text("key").as_deref());
+    Ok(Entry {
+        id: row.text("place")?.to_owned(),
+        at: row.time("at")?,
+        actor: actor.ok_or(StoreError::Damaged("actor"))?,
+        source: row.maybe_text("source"),
+        request: row.maybe_text("request"),
+        action: row.text("action")?.to_owned(),
+        tenant: row.tenant()?,
+        subject: row.text("subject")?.to_owned(),
+        fields: row.texts("fields"),
+    })
+}

@@ -1,0 +1,162 @@
+//! API keys: items `key#…` in the table `tenants`. A key's public part names its tenant, so that one batch read fetches
+//! both.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
+use jiff::Timestamp;
+
+use super::apps::key_list;
+use super::item::{self, Item, Row, Writer};
+use super::tenants::{Changed, key, read_tenant, tenant_key};
+use super::{Store, StoreError, complete, failure};
+use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
+use crate::model::audit::Deed;
+use crate::model::ids::{AppId, KeyId, TenantId};
+use crate::model::tenant::Tenant;
+
+/// How the keys of an app change, all at once.
+#[derive(Debug, Default)]
+pub struct KeyChange<'a> {
+    /// A key that comes.
+    pub add: Option<&'a KeyRecord>,
+    /// True if that key becomes the app's main key.
+    pub is_main: bool,
+    /// Keys that go, at once and everywhere.
+    pub remove: Vec<KeyId>,
+    /// A key that goes later.
+    pub expire: Option<(KeyId, Timestamp)>,
+}
+
+impl Store {
+    /// The record of a presented key, with its tenant. `None` if there is no such key; the caller compares the digest.
+    pub async fn key(&self, presented: &ApiKey) -> Result<Option<(Tenant, KeyRecord)>, StoreError> {
+        let tenant = presented.tenant();
+        let rows = self.tenants_rows(vec![tenant_key(tenant), key_key(tenant, presented.id())]).await?;
+        let (mut tenant, mut record) = (None, None);
+        for row in rows {
+            match row.text("item")? {
+                "tenant" => tenant = Some(read_tenant(&row)?),
+                _ => record = Some(read_key(&row)?),
+            }
+        }
+        Ok(tenant.zip(record))
+    }
+
+    /// The records of an app's keys, the oldest first.
+    pub async fn keys(&self, app: &App) -> Result<Vec<KeyRecord>, StoreError> {
+        if app.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.tenants_rows(app.keys.iter().map(|id| key_key(&app.tenant, id)).collect()).await?;
+        let mut keys = rows.iter().map(read_key).collect::<Result<Vec<_>, _>>()?;
+        keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+        Ok(keys)
+    }
+
+    /// Changes the keys of an app. [`Changed::Moved`] if it has other keys than were seen.
+    pub async fn change_keys(
+        &self,
+        app: &App,
+        change: &KeyChange<'_>,
+        deed: &Deed<'_>,
+    ) -> Result<Changed, StoreError> {
+        let mut left: Vec<KeyId> =
+            app.keys.iter().filter(|id| !change.remove.contains(id)).cloned().collect();
+        left.extend(change.add.map(|record| record.id.clone()));
+        let mut update = self
+            .update_app(&app.tenant, &app.id)
+            .condition_expression("#keys = :seen")
+            .expression_attribute_names("#keys", "keys")
+            .expression_attribute_values(":seen", key_list(&app.keys))
+            .expression_attribute_values(":left", key_list(&left));
+        let mut expression = "SET #keys = :left".to_owned();
+        if let Some(main) = change.add.filter(|_| change.is_main) {
+            expression.push_str(", main_key = :main");
+            update = update.expression_attribute_values(":main", item::text(main.id.as_str()));
+        } else if app.main_key.as_ref().is_some_and(|main| change.remove.contains(main)) {
+            expression.push_str(" REMOVE main_key");
+        }
+        let update = update.update_expression(expression);
+        let mut items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
+        items.extend(change.add.map(|record| {
+            let put = Put::builder().table_name(&self.tables.tenants).set_item(Some(key_item(record)));
+            TransactWriteItem::builder().put(complete(put.build())).build()
+        }));
+        items.extend(change.remove.iter().map(|id| self.delete_key_item(&app.tenant, id)));
+        items.extend(change.expire.as_ref().map(|(id, end)| self.expire_key_item(&app.tenant, id, *end)));
+        items.push(self.write_down(deed));
+        Ok(match self.transact(items).await? {
+            Ok(()) => Changed::Yes,
+            Err(reasons) => {
+                let app = reasons.first().and_then(|reason| reason.item());
+                let is_gone =
+                    app.is_none_or(std::collections::HashMap::is_empty) && super::failed(&reasons, 0);
+                if is_gone { Changed::Absent } else { Changed::Moved }
+            }
+        })
+    }
+
+    /// The part of a transaction that revokes a key.
+    pub(super) fn delete_key_item(&self, tenant: &TenantId, id: &KeyId) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(&self.tables.tenants).set_key(Some(key_key(tenant, id)));
+        TransactWriteItem::builder().delete(complete(delete.build())).build()
+    }
+
+    fn expire_key_item(&self, tenant: &TenantId, id: &KeyId, end: Timestamp) -> TransactWriteItem {
+        let update = Update::builder()
+            .table_name(&self.tables.tenants)
+            .set_key(Some(key_key(tenant, id)))
+            .update_expression("SET expires_at = :end")
+            .condition_expression("attribute_exists(tenant)")
+            .expression_attribute_values(":end", item::time(end));
+        TransactWriteItem::builder().update(complete(update.build())).build()
+    }
+
+    async fn tenants_rows(&self, keys: Vec<Item>) -> Result<Vec<Row>, StoreError> {
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        let request = self.db.batch_get_item().request_items(&self.tables.tenants, complete(keys.build()));
+        let answer = request.send().await.map_err(failure)?;
+        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
+            return Err(StoreError::Unavailable { code: "unprocessed keys".into(), maybe_applied: false });
+        }
+        let rows = answer.responses.unwrap_or_default().remove(&self.tables.tenants).unwrap_or_default();
+        Ok(rows.into_iter().map(Row).collect())
+    }
+}
+
+/// What the names of keys begin with.
+pub(super) const KEY: &str = "key#";
+
+fn key_key(tenant: &TenantId, id: &KeyId) -> Item {
+    key(tenant, &format!("{KEY}{id}"))
+}
+
+/// A key's record as its item has it.
+pub(super) fn key_item(record: &KeyRecord) -> Item {
+    let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
+    let ranges: Vec<String> = record.allowed_ips.iter().map(ToString::to_string).collect();
+    Writer(key_key(&record.tenant, &record.id))
+        .set("app", item::text(record.app.as_str()))
+        .set("digest", item::text(&record.digest))
+        .set("scopes", item::texts(&scopes))
+        .maybe("allowed_ips", Some(&ranges).filter(|list| !list.is_empty()).map(|list| item::texts(list)))
+        .set("created_at", item::time(record.created_at))
+        .maybe("expires_at", record.expires_at.map(item::time))
+        .done()
+}
+
+fn read_key(row: &Row) -> Result<KeyRecord, StoreError> {
+    let id = row.text("item")?.strip_prefix(KEY).and_then(KeyId::parse);
+    // A range that can't be read must not open the key to every address.
+    let ranges = row.texts("allowed_ips").iter().map(|text| ip_range(text)).collect::<Option<Vec<_>>>();
+    let is_list = row.0.get("allowed_ips").is_none_or(AttributeValue::is_l);
+    Ok(KeyRecord {
+        tenant: row.tenant()?,
+        id: id.ok_or(StoreError::Damaged("item"))?,
+        app: AppId::parse(row.text("app")?).ok_or(StoreError::Damaged("app"))?,
+        digest: row.text("digest")?.to_owned(),
+        scopes: row.texts("scopes").iter().filter_map(|scope| Scope::parse(scope)).collect(),
+        allowed_ips: ranges.filter(|_| is_list).ok_or(StoreError::Damaged("allowed_ips"))?,
+        created_at: row.time("created_at")?,
+        expires_at: row.maybe_time("expires_at")?,
+    })
+}

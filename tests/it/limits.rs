@@ -1,0 +1,219 @@
+//! Rate limits: exact whatever runs at the same time, told on every answer, and no neighbour's business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::model::app::ApiKey;
+use shared::model::ids::TenantId;
+use shared::model::secret::Secret;
+
+use crate::world::{Reply, Tenant, World};
+
+/// So many requests, at most 40 at a time: how often each status was answered.
+async fn burst(world: &Arc<World>, key: &str, requests: usize) -> BTreeMap<u16, usize> {
+    let gate = Arc::new(tokio::sync::Semaphore::new(40));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..requests {
+        let (world, gate, key) = (Arc::clone(world), Arc::clone(&gate), key.to_owned());
+        running.spawn(async move {
+            let _turn = gate.acquire().await.unwrap();
+            world.get("/v1/rc/status", &key).await.status.as_u16()
+        });
+    }
+    let mut seen = BTreeMap::new();
+    while let Some(status) = running.join_next().await {
+        *seen.entry(status.unwrap()).or_default() += 1;
+    }
+    seen
+}
+
+async fn limit(world: &World, tenant: &Tenant, limits: Value) {
+    let path = format!("/v1/tenants/{}", tenant.id);
+    let order = json!({ "limits": limits });
+    world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
+}
+
+/// Calls of AWS that a function has made since a place in the log, as `operation table`.
+async fn calls(world: &World, function: &str, since: u64) -> Vec<String> {
+    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
+    let calls = log["calls"].as_array().unwrap().iter().filter(|call| call["function"] == function);
+    calls
+        .map(|call| {
+            format!("{} {}", call["operation"].as_str().unwrap(), call["table"].as_str().unwrap_or(""))
+        })
+        .collect()
+}
+
+async fn place_in_log(world: &World) -> u64 {
+    world.aws(Method::GET, "/_aws/calls?since=0", None).await["next"].as_u64().unwrap()
+}
+
+/// A key with the public part of another one and a wrong secret, its checksum right.
+fn with_another_secret(key: &str) -> String {
+    let body = format!("{}{}", &key[..30], "a".repeat(52));
+    let digest = HEXLOWER.decode(Secret::new(body.as_str()).digest().as_bytes()).unwrap();
+    format!("{body}{}", BASE32_NOPAD.encode(&digest[..4]).to_ascii_lowercase())
+}
+
+#[tokio::test]
+async fn of_a_burst_exactly_the_limit_passes() {
+    let world = Arc::new(World::start().await);
+    // A log of moments, and slots.
+    for (allowed, sent) in [(100, 170), (600, 680)] {
+        let tenant = world.new_tenant("Busy").await;
+        limit(&world, &tenant, json!({ "requestsPerMinute": allowed })).await;
+        let seen = burst(&world, &tenant.key, sent).await;
+        assert_eq!(seen, BTreeMap::from([(200, allowed), (429, sent - allowed)]));
+        let refused = world.get("/v1/rc/status", &tenant.key).await;
+        assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
+        assert_eq!(refused.header("ratelimit-limit"), allowed.to_string());
+        assert_eq!(refused.header("ratelimit-remaining"), "0");
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=62).contains(&wait), "{wait}");
+        assert_eq!(refused.header("ratelimit-reset"), wait.to_string());
+        // Another tenant never notices.
+        world.get("/v1/rc/status", &world.tenant().key).await.expect(200);
+        // What is refused again costs no write.
+        let since = place_in_log(&world).await;
+        for _ in 0..5 {
+            assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 429);
+        }
+        let made = calls(&world, "get-status", since).await;
+        assert!(made.iter().filter(|call| call.starts_with("UpdateItem")).count() <= 5, "{made:?}");
+        assert!(made.iter().all(|call| !call.starts_with("Query")), "{made:?}");
+        world.advance(62).await;
+        world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn every_answer_tells_how_far_the_limit_is() {
+    let world = World::start().await;
+    let tenant = world.new_tenant("Counted").await;
+    for (before, remaining) in [(0, "99"), (1, "98")] {
+        let reply = world.get("/v1/rc/status", &tenant.key).await.expect(200);
+        assert_eq!(
+            (reply.header("ratelimit-limit"), reply.header("ratelimit-remaining")),
+            ("100", remaining),
+            "{before}"
+        );
+        let reset: u64 = reply.header("ratelimit-reset").parse().unwrap();
+        assert!((1..=60).contains(&reset));
+    }
+    // Errors tell it too, as far as the key was good; all routes share one counter.
+    let reply = world.get("/v1/apps?limit=0", &tenant.key).await;
+    assert_eq!((reply.status.as_u16(), reply.header("ratelimit-remaining")), (400, "97"));
+    assert_eq!(world.get("/v1/rc/status", "sgw_x").await.header("ratelimit-limit"), "");
+    let reply = world.get("/v1/tenants", &world.operator_key()).await.expect(200);
+    assert_eq!(reply.header("ratelimit-limit"), "500");
+}
+
+#[tokio::test]
+async fn a_changed_limit_holds_at_once() {
+    let world = World::start().await;
+    let tenant = world.new_tenant("Changing").await;
+    for _ in 0..3 {
+        world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    }
+    limit(&world, &tenant, json!({ "requestsPerMinute": 2 })).await;
+    // A function that has just proven the key may still count one against the old limit.
+    world.get("/v1/rc/status", &tenant.key).await;
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 429);
+    limit(&world, &tenant, json!({ "requestsPerMinute": 50 })).await;
+    world.get("/v1/rc/status", &tenant.key).await;
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    limit(&world, &tenant, json!({ "connectTokensPerHour": 2 })).await;
+    for expected in [200, 200, 429, 429] {
+        let reply = world.post("/v1/rc/connect-token", &tenant.key).await;
+        assert_eq!(reply.status.as_u16(), expected);
+        if expected == 429 {
+            assert_eq!(reply.header("ratelimit-limit"), "2", "the limit that was reached");
+            assert!(reply.header("retry-after").parse::<u64>().unwrap() > 3_500);
+        }
+    }
+}
+
+/// Cases T1 and T7.
+#[tokio::test]
+async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    let since = place_in_log(&world).await;
+    let mut mistyped = tenant.key.clone();
+    let last = if mistyped.pop() == Some('a') { 'b' } else { 'a' };
+    mistyped.push(last);
+    for _ in 0..150 {
+        let reply = world.get("/v1/rc/status", &mistyped).await;
+        assert_eq!(reply.json()["error"], "Missing or invalid API key");
+    }
+    // The secret of a key that was seen a moment ago is wrong without a look.
+    for _ in 0..50 {
+        let reply = world.get("/v1/rc/status", &with_another_secret(&tenant.key)).await;
+        assert_eq!(reply.json()["error"], "Invalid API key");
+    }
+    assert_eq!(calls(&world, "get-status", since).await, Vec::<String>::new());
+    // An id that nobody has is looked up once.
+    let unknown = ApiKey::generate(&TenantId::generate());
+    for _ in 0..50 {
+        assert_eq!(
+            world.get("/v1/rc/status", unknown.expose()).await.error(),
+            (401, "unauthorized".to_owned())
+        );
+    }
+    assert_eq!(calls(&world, "get-status", since).await.len(), 1);
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+}
+
+#[tokio::test]
+async fn without_the_key_store_nobody_passes_and_without_the_counters_a_process_counts_alone() {
+    let world = World::start().await;
+    let tenant = world.new_tenant("Small").await;
+    limit(&world, &tenant, json!({ "requestsPerMinute": 5 })).await;
+    let fault = json!({ "error": "InternalServerError", "status": 500 });
+    let reading = json!({ "service": "dynamodb", "operation": "BatchGetItem" });
+    world.aws_fault(reading, 0, None, fault.clone()).await;
+    let reply = world.get("/v1/rc/status", &tenant.key).await;
+    assert_eq!(
+        (reply.error(), &reply.json()["error"]),
+        ((503, "unavailable".into()), &json!("Temporarily unavailable"))
+    );
+    assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let counting = json!({ "service": "dynamodb", "operation": "UpdateItem", "function": "get-status" });
+    world.aws_fault(counting, 0, None, fault).await;
+    let mut seen = Vec::new();
+    for _ in 0..7 {
+        seen.push(world.get("/v1/rc/status", &tenant.key).await.status.as_u16());
+    }
+    assert_eq!(seen, [200, 200, 200, 200, 200, 429, 429]);
+    // No link is made without its counter.
+    let counting =
+        json!({ "service": "dynamodb", "operation": "UpdateItem", "function": "create-connect-token" });
+    world.aws_fault(counting, 0, None, json!({ "error": "InternalServerError", "status": 500 })).await;
+    assert_eq!(
+        world.post("/v1/rc/connect-token", &world.tenant().key).await.error(),
+        (503, "unavailable".to_owned())
+    );
+}
+
+/// Case T6, as far as it needs no clock: who is over the limit gets 429, and nobody else.
+#[tokio::test]
+async fn a_noisy_neighbour_is_refused_alone() {
+    let world = Arc::new(World::start().await);
+    let (noisy, quiet) = (world.new_tenant("Noisy").await, world.new_tenant("Quiet").await);
+    limit(&world, &noisy, json!({ "requestsPerMinute": 10 })).await;
+    let flood = burst(&world, &noisy.key, 500);
+    let steady = async {
+        let mut replies: Vec<Reply> = Vec::new();
+        for _ in 0..60 {
+            replies.push(world.get("/v1/rc/status", &quiet.key).await);
+        }
+        replies
+    };
+    let (flooded, steady) = tokio::join!(flood, steady);
+    assert_eq!(flooded, BTreeMap::from([(200, 10), (429, 490)]));
+    assert!(steady.iter().all(|reply| reply.status == 200));
+}

@@ -1,0 +1,609 @@
+//! Tenants, apps and keys: who may do what, and what nobody may see.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Reply, Tenant, World};
+
+/// An id of the right form that nobody has.
+const RANDOM_APP: &str = "app_00000000000000aa";
+const RANDOM_TENANT: &str = "tenant_00000000000000aa";
+const RANDOM_KEY: &str = "key_00000000000000aa";
+
+async fn send(world: &World, method: &str, path: &str, key: &str, body: Value) -> Reply {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    world.call(method, path, key, Some(body).filter(|body| !body.is_null())).await
+}
+
+/// The id of a key's app.
+async fn app_of(world: &World, key: &str) -> String {
+    let apps = world.get("/v1/apps", key).await.expect(200).json();
+    apps["apps"][0]["appId"].as_str().unwrap().to_owned()
+}
+
+/// A further key of the tenant's app.
+async fn further_key(world: &World, tenant: &Tenant, order: Value) -> String {
+    let app = app_of(world, &tenant.key).await;
+    let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, order).await.expect(201);
+    made.json()["apiKey"].as_str().unwrap().to_owned()
+}
+
+/// An answer without what is different in every one.
+fn comparable(reply: &Reply) -> (u16, String, Vec<String>) {
+    let id = reply.header("x-request-id").to_owned();
+    assert!(!id.is_empty());
+    let mut names: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
+    names.sort();
+    (reply.status.as_u16(), reply.text.replace(&id, "ID"), names)
+}
+
+#[tokio::test]
+async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
+    let world = World::start().await;
+    let operator = world.operator_key();
+    let order = json!({ "name": " Acme ", "limits": { "requestsPerMinute": 7 }, "returnUrl": "https://acme.example" });
+    let made = send(&world, "POST", "/v1/tenants", &operator, order).await.expect(201).json();
+    assert_eq!((&made["name"], &made["status"]), (&json!("Acme"), &json!("active")));
+    assert_eq!(made["limits"], json!({ "requestsPerMinute": 7, "connectTokensPerHour": 100 }));
+    let path = format!("/v1/tenants/{}", made["tenantId"].as_str().unwrap());
+    assert_eq!(world.get(&path, &operator).await.expect(200).json(), made);
+    // The newest first, in parts.
+    let first = world.get("/v1/tenants?limit=1", &operator).await.expect(200).json();
+    assert_eq!(first["tenants"], json!([made]));
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let rest = world.get(&format!("/v1/tenants?cursor={cursor}"), &operator).await.expect(200).json();
+    assert_eq!((rest["tenants"].as_array().unwrap().len(), &rest["nextCursor"]), (1, &Value::Null));
+    assert_eq!(rest["tenants"][0]["tenantId"], json!(world.tenant().id));
+    for (status, expected) in [("suspended", 403), ("active", 200)] {
+        send(&world, "PATCH", &path, &operator, json!({ "status": status })).await.expect(200);
+        let tenant = world.tenant();
+        world.set_status(&tenant, status).await;
+        let reply = world.get("/v1/rc/status", &tenant.key).await;
+        assert_eq!(reply.status.as_u16(), expected);
+        if expected == 403 {
+            assert_eq!(reply.json()["error"], "Tenant suspended or inactive");
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_orders_are_told_with_the_path_of_what_is_wrong() {
+    let world = World::start().await;
+    let (operator, tenant) = (world.operator_key(), world.tenant());
+    let app = app_of(&world, &tenant.key).await;
+    let (keys, rotate) = (format!("/v1/apps/{app}/keys"), format!("/v1/apps/{app}/rotate-key"));
+    let (app_path, tenant_path) = (format!("/v1/apps/{app}"), format!("/v1/tenants/{}", tenant.id));
+    let long = "x".repeat(101);
+    let cases = [
+        ("POST", "/v1/tenants", &operator, json!({}), "invalid_name", "name"),
+        ("POST", "/v1/tenants", &operator, json!({ "name": long }), "invalid_name", "name"),
+        ("POST", "/v1/tenants", &operator, json!({ "name": 1 }), "invalid_body", "name"),
+        ("POST", "/v1/tenants", &operator, json!({ "name": "a", "plan": "x" }), "unknown_field", "plan"),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "perDay": 1 } }),
+            "unknown_field",
+            "limits.perDay",
+        ),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "requestsPerMinute": 0 } }),
+            "invalid_field",
+            "limits.requestsPerMinute",
+        ),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "requestsPerMinute": 1_000_001 } }),
+            "invalid_field",
+            "limits.requestsPerMinute",
+        ),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "connectTokensPerHour": "9" } }),
+            "invalid_body",
+            "limits.connectTokensPerHour",
+        ),
+        ("PATCH", &tenant_path, &operator, json!({ "status": "deleting" }), "invalid_field", "status"),
+        ("POST", "/v1/apps/register", &operator, json!({ "name": "a" }), "missing_field", "tenantId"),
+        (
+            "POST",
+            "/v1/apps/register",
+            &operator,
+            json!({ "name": "a", "tenantId": RANDOM_TENANT }),
+            "tenant_unavailable",
+            "tenantId",
+        ),
+        (
+            "POST",
+            "/v1/apps/register",
+            &operator,
+            json!({ "name": "a", "tenantId": "x" }),
+            "invalid_id",
+            "tenantId",
+        ),
+        (
+            "POST",
+            "/v1/apps/register",
+            &tenant.key,
+            json!({ "name": "a", "tenantId": tenant.id, "webhookUrl": "https://u@a.example" }),
+            "invalid_webhook_url",
+            "webhookUrl",
+        ),
+        ("PUT", &app_path, &tenant.key, json!({ "name": "" }), "invalid_name", "name"),
+        ("PUT", &app_path, &tenant.key, json!({ "role": long }), "invalid_field", "role"),
+        (
+            "PUT",
+            &app_path,
+            &tenant.key,
+            json!({ "webhookUrl": "https://10.0.0.1/" }),
+            "invalid_webhook_url",
+            "webhookUrl",
+        ),
+        ("PUT", &app_path, &tenant.key, json!({ "tenantId": tenant.id }), "unknown_field", "tenantId"),
+        ("POST", &rotate, &tenant.key, json!({ "overlapSeconds": -1 }), "invalid_field", "overlapSeconds"),
+        ("POST", &rotate, &tenant.key, json!({ "overlap": 1 }), "unknown_field", "overlap"),
+        ("POST", &keys, &tenant.key, json!({}), "missing_field", "scopes"),
+        ("POST", &keys, &tenant.key, json!({ "scopes": [] }), "invalid_field", "scopes"),
+        ("POST", &keys, &tenant.key, json!({ "scopes": ["sms:read", "all"] }), "invalid_field", "scopes[1]"),
+        ("POST", &keys, &tenant.key, json!({ "scopes": ["sms:read", 5] }), "invalid_body", "scopes[1]"),
+        (
+            "POST",
+            &keys,
+            &tenant.key,
+            json!({ "scopes": ["sms:read"], "expiresAt": "2020-01-01T00:00:00Z" }),
+            "invalid_field",
+            "expiresAt",
+        ),
+        (
+            "POST",
+            &keys,
+            &tenant.key,
+            json!({ "scopes": ["sms:read"], "allowedIps": ["10.0.0.0/8", "x"] }),
+            "invalid_field",
+            "allowedIps[1]",
+        ),
+    ];
+    for (method, path, key, body, code, field) in cases {
+        let reply = send(&world, method, path, key, body.clone()).await;
+        assert_eq!(reply.error(), (400, code.to_owned()), "{method} {path} {body}: {}", reply.text);
+        assert_eq!(reply.json()["field"], field, "{method} {path} {body}");
+        assert_eq!(reply.json()["requestId"], reply.header("x-request-id"));
+    }
+    let large = json!({ "name": "x".repeat(103_000) });
+    assert_eq!(
+        send(&world, "POST", "/v1/tenants", &operator, large).await.error(),
+        (413, "body_too_large".into())
+    );
+    for query in ["limit=0", "limit=101", "limit=x", "cursor=abc", "page=2"] {
+        for (path, key) in [("/v1/tenants", &operator), ("/v1/apps", &tenant.key), ("/v1/audit", &tenant.key)]
+        {
+            let reply = world.get(&format!("{path}?{query}"), key).await;
+            assert_eq!(reply.error(), (400, "invalid_query".to_owned()), "{path}?{query}");
+            assert_eq!(reply.json()["field"], query.split('=').next().unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_app_is_registered_listed_changed_and_deleted_with_its_keys() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let order = json!({ "name": "Second", "tenantId": tenant.id, "role": "bot", "webhookUrl": "https://a.example/in" });
+    let made = send(&world, "POST", "/v1/apps/register", &tenant.key, order).await.expect(201).json();
+    let (id, key) = (made["appId"].as_str().unwrap(), made["apiKey"].as_str().unwrap());
+    assert!(made["webhookSecret"].as_str().unwrap().starts_with("whsec_"));
+    assert!(key.starts_with(made["apiKeyPrefix"].as_str().unwrap()));
+    let path = format!("/v1/apps/{id}");
+    let shown = world.get(&path, &tenant.key).await.expect(200).json();
+    assert_eq!(shown["apiKeyPrefix"], made["apiKeyPrefix"]);
+    assert_eq!(shown["lastUsedAt"], Value::Null);
+    for hidden in ["apiKey", "webhookSecret", "digest", "hash"] {
+        assert!(shown.get(hidden).is_none());
+    }
+    let changed = send(&world, "PUT", &path, &tenant.key, json!({ "name": "2nd", "webhookUrl": null })).await;
+    let changed = changed.expect(200).json();
+    assert_eq!(
+        (&changed["name"], &changed["webhookUrl"], &changed["role"]),
+        (&json!("2nd"), &Value::Null, &json!("bot"))
+    );
+    // In parts, each app once.
+    let first = world.get("/v1/apps?limit=1", &tenant.key).await.expect(200).json();
+    let cursor = first["nextCursor"].as_str().unwrap();
+    let second =
+        world.get(&format!("/v1/apps?limit=1&cursor={cursor}"), &tenant.key).await.expect(200).json();
+    assert_ne!(first["apps"][0]["appId"], second["apps"][0]["appId"]);
+    // Another tenant can't use the cursor, nor another list.
+    let other = world.new_tenant("Other").await;
+    for (path, key) in [("/v1/apps", &other.key), ("/v1/audit", &tenant.key)] {
+        let reply = world.get(&format!("{path}?cursor={cursor}"), key).await;
+        assert_eq!(reply.error(), (400, "invalid_query".to_owned()));
+    }
+    world.get("/v1/rc/status", key).await.expect(200);
+    send(&world, "DELETE", &path, &tenant.key, Value::Null).await.expect(200);
+    assert_eq!(world.get("/v1/rc/status", key).await.json()["error"], "Invalid API key");
+    assert_eq!(
+        send(&world, "DELETE", &path, &tenant.key, Value::Null).await.error(),
+        (404, "not_found".into())
+    );
+}
+
+/// Case T4, and what a key without `apps:manage` may do.
+#[tokio::test]
+async fn a_key_does_what_its_scopes_say() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let app = app_of(&world, &tenant.key).await;
+    let reader = further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    let own = format!("/v1/apps/{app}");
+    world.get(&own, &reader).await.expect(200);
+    world.get("/v1/rc/numbers", &reader).await.expect(200);
+    let forbidden = [
+        ("POST", "/v1/rc/connect-token".to_owned()),
+        ("POST", "/v1/rc/disconnect".to_owned()),
+        ("PUT", own.clone()),
+        ("DELETE", own.clone()),
+        ("POST", format!("{own}/keys")),
+        ("GET", format!("{own}/keys")),
+        ("DELETE", format!("{own}/keys/{RANDOM_KEY}")),
+        ("POST", format!("{own}/rotate-key")),
+        ("POST", format!("{own}/rotate-webhook-secret")),
+        ("GET", "/v1/apps".to_owned()),
+        ("GET", format!("/v1/apps/{RANDOM_APP}")),
+        ("POST", "/v1/apps/register".to_owned()),
+        ("GET", "/v1/audit".to_owned()),
+    ];
+    let operators = [
+        ("POST", "/v1/tenants".to_owned()),
+        ("GET", "/v1/tenants".to_owned()),
+        ("GET", format!("/v1/tenants/{}", tenant.id)),
+        ("PATCH", format!("/v1/tenants/{}", tenant.id)),
+        ("DELETE", format!("/v1/tenants/{}", tenant.id)),
+    ];
+    let all = forbidden
+        .iter()
+        .map(|route| (route, &reader))
+        .chain(operators.iter().map(|route| (route, &tenant.key)));
+    for ((method, path), key) in all {
+        let reply = send(&world, method, path, key, Value::Null).await;
+        assert_eq!(reply.error(), (403, "insufficient_scope".to_owned()), "{method} {path}: {}", reply.text);
+        assert_eq!(reply.json()["error"], "Insufficient permissions");
+    }
+    // Without any key, and with none that could be one, every route of a key says the same.
+    for (method, path) in forbidden.iter().chain(&operators) {
+        for bad in ["", "sgw_nonsense"] {
+            let reply = send(&world, method, path, bad, Value::Null).await;
+            assert_eq!(reply.error(), (401, "unauthorized".to_owned()), "{method} {path}");
+            assert_eq!(reply.json()["error"], "Missing or invalid API key");
+            assert_eq!(reply.header("www-authenticate"), "Bearer");
+        }
+    }
+}
+
+#[tokio::test]
+async fn ids_of_others_are_as_absent_as_those_that_never_were() {
+    let world = World::start().await;
+    let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
+    let operator = world.operator_key();
+    let foreign = app_of(&world, &other.key).await;
+    let own = app_of(&world, &tenant.key).await;
+    let keys = world.get(&format!("/v1/apps/{foreign}/keys"), &other.key).await.json();
+    let foreign_key = keys["keys"][0]["keyId"].as_str().unwrap().to_owned();
+    let order = json!({ "name": "Gone", "tenantId": tenant.id });
+    let gone = send(&world, "POST", "/v1/apps/register", &tenant.key, order).await.expect(201).json();
+    let gone = gone["appId"].as_str().unwrap().to_owned();
+    send(&world, "DELETE", &format!("/v1/apps/{gone}"), &tenant.key, Value::Null).await.expect(200);
+    let scopes = json!({ "scopes": ["sms:read"] });
+    let routes = [
+        ("GET", "", Value::Null),
+        ("PUT", "", json!({ "name": "x" })),
+        ("DELETE", "", Value::Null),
+        ("POST", "/rotate-key", Value::Null),
+        ("POST", "/rotate-webhook-secret", Value::Null),
+        ("POST", "/keys", scopes),
+        ("GET", "/keys", Value::Null),
+    ];
+    for (method, tail, body) in routes {
+        let mut seen = Vec::new();
+        for id in [foreign.as_str(), &gone, RANDOM_APP] {
+            let reply =
+                send(&world, method, &format!("/v1/apps/{id}{tail}"), &tenant.key, body.clone()).await;
+            assert_eq!(reply.error(), (404, "not_found".to_owned()), "{method} {tail}");
+            seen.push(comparable(&reply));
+        }
+        assert!(seen.iter().all(|one| *one == seen[0]), "{method} {tail}: {seen:?}");
+        for malformed in ["app_1", "x", "tenant_00000000000000aa", "APP_00000000000000AA"] {
+            let reply =
+                send(&world, method, &format!("/v1/apps/{malformed}{tail}"), &tenant.key, body.clone()).await;
+            assert_eq!(reply.error(), (400, "invalid_id".to_owned()));
+            assert_eq!(reply.json()["error"], "Invalid appId format");
+        }
+    }
+    let mut seen = Vec::new();
+    for (app, key) in
+        [(&own, foreign_key.as_str()), (&foreign, &foreign_key), (&own, RANDOM_KEY), (&gone, RANDOM_KEY)]
+    {
+        let path = format!("/v1/apps/{app}/keys/{key}");
+        seen.push(comparable(&send(&world, "DELETE", &path, &tenant.key, Value::Null).await));
+    }
+    assert!(seen.iter().all(|one| *one == seen[0] && one.0 == 404), "{seen:?}");
+    let path = format!("/v1/apps/{own}/keys/x");
+    let reply = send(&world, "DELETE", &path, &tenant.key, Value::Null).await;
+    assert_eq!(
+        (reply.error(), &reply.json()["error"]),
+        ((400, "invalid_id".into()), &json!("Invalid keyId format"))
+    );
+    // Registering for another tenant, and for none.
+    let mut seen = Vec::new();
+    for id in [other.id.as_str(), RANDOM_TENANT] {
+        let order = json!({ "name": "x", "tenantId": id });
+        seen.push(comparable(&send(&world, "POST", "/v1/apps/register", &tenant.key, order).await));
+    }
+    assert!(seen[0] == seen[1] && seen[0].0 == 400);
+    for (method, body) in [("GET", Value::Null), ("PATCH", json!({ "name": "x" })), ("DELETE", Value::Null)] {
+        let reply =
+            send(&world, method, &format!("/v1/tenants/{RANDOM_TENANT}"), &operator, body.clone()).await;
+        assert_eq!(reply.error(), (404, "not_found".to_owned()));
+        let reply = send(&world, method, "/v1/tenants/tenant_1", &operator, body).await;
+        assert_eq!(reply.json()["error"], "Invalid tenantId format");
+    }
+    // The foreign app is untouched.
+    world.get(&format!("/v1/apps/{foreign}"), &other.key).await.expect(200);
+}
+
+/// Case T3.
+#[tokio::test]
+async fn a_rotated_key_lives_for_its_overlap_and_a_revoked_one_not_at_all() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let app = app_of(&world, &tenant.key).await;
+    let rotate = format!("/v1/apps/{app}/rotate-key");
+    let new =
+        send(&world, "POST", &rotate, &tenant.key, json!({ "overlapSeconds": 600 })).await.expect(200).json();
+    let new = new["apiKey"].as_str().unwrap().to_owned();
+    for key in [&tenant.key, &new] {
+        world.get("/v1/rc/status", key).await.expect(200);
+    }
+    world.advance(590).await;
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    world.advance(11).await;
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["error"], "Invalid API key");
+    world.get("/v1/rc/status", &new).await.expect(200);
+    // Without an overlap the old one is dead at once, on every warm function.
+    let newest = world.post(&rotate, &new).await.expect(200).json();
+    let newest = newest["apiKey"].as_str().unwrap().to_owned();
+    assert_eq!(world.get("/v1/rc/status", &new).await.error(), (401, "unauthorized".to_owned()));
+    // A key is revoked while it is used from all sides.
+    let further = further_key(
+        &world,
+        &Tenant { id: tenant.id, key: newest.clone() },
+        json!({ "scopes": ["sms:read"] }),
+    )
+    .await;
+    world.get("/v1/rc/status", &further).await.expect(200);
+    let keys = world.get(&format!("/v1/apps/{app}/keys"), &newest).await.json();
+    let id =
+        keys["keys"].as_array().unwrap().iter().find(|key| key["isMain"] == false).unwrap()["keyId"].clone();
+    let path = format!("/v1/apps/{app}/keys/{}", id.as_str().unwrap());
+    let load = async {
+        let mut last_success = None;
+        for at in 0..40 {
+            if world.get("/v1/rc/status", &further).await.status == 200 {
+                last_success = Some(at);
+            }
+        }
+        last_success
+    };
+    let revoke = async {
+        send(&world, "DELETE", &path, &newest, Value::Null).await.expect(200);
+        // From here on no request passes any more.
+        assert_eq!(world.get("/v1/rc/status", &further).await.error(), (401, "unauthorized".to_owned()));
+    };
+    let (last_success, ()) = tokio::join!(load, revoke);
+    assert!(last_success.is_none_or(|at| at < 39), "{last_success:?}");
+}
+
+#[tokio::test]
+async fn further_keys_expire_and_are_good_from_their_addresses_only() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let local =
+        further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "allowedIps": ["127.0.0.0/8", "::1"] }))
+            .await;
+    world.get("/v1/rc/status", &local).await.expect(200);
+    let elsewhere =
+        further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "allowedIps": ["192.0.2.0/24"] })).await;
+    // Headers that anybody can write change nothing.
+    let request = world.http.get(format!("{}/v1/rc/status", world.gateway())).header("x-api-key", &elsewhere);
+    let reply = Reply::of(request.header("x-forwarded-for", "192.0.2.1").send().await.unwrap()).await;
+    assert_eq!(reply.error(), (403, "address_not_allowed".to_owned()));
+    let end = (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10)).to_string();
+    let short = further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "expiresAt": end })).await;
+    world.get("/v1/rc/status", &short).await.expect(200);
+    world.advance(660).await;
+    assert_eq!(world.get("/v1/rc/status", &short).await.error(), (401, "unauthorized".to_owned()));
+    // The twenty-sixth key of an app is refused; a dead one makes room.
+    let app = app_of(&world, &tenant.key).await;
+    let path = format!("/v1/apps/{app}/keys");
+    for _ in 0..22 {
+        further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    }
+    let order = json!({ "scopes": ["sms:read"] });
+    assert_eq!(
+        send(&world, "POST", &path, &tenant.key, order.clone()).await.error(),
+        (409, "too_many_keys".into())
+    );
+    let keys = world.get(&path, &tenant.key).await.json();
+    assert_eq!(keys["keys"].as_array().unwrap().len(), 25);
+}
+
+#[tokio::test]
+async fn the_last_use_is_written_down_once_a_minute() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let app = app_of(&world, &tenant.key).await;
+    let path = format!("/v1/apps/{app}");
+    let seen = async || world.get(&path, &tenant.key).await.expect(200).json()["lastUsedAt"].clone();
+    let first = seen().await;
+    assert!(first.is_string());
+    for _ in 0..5 {
+        world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    }
+    assert_eq!(seen().await, first);
+    world.advance(61).await;
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    assert_ne!(seen().await, first);
+}
+
+#[tokio::test]
+async fn both_webhook_secrets_are_kept_for_a_day() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let app = app_of(&world, &tenant.key).await;
+    let path = format!("/v1/apps/{app}/rotate-webhook-secret");
+    let new = world.post(&path, &tenant.key).await.expect(200).json();
+    assert!(new["webhookSecret"].as_str().unwrap().starts_with("whsec_"));
+    let items = world.items("TenantsTable").await;
+    let row = items.iter().find(|item| item["item"]["S"] == format!("app#{app}")).unwrap();
+    assert_eq!(
+        (&row["webhook_generation"]["N"], &row["previous_webhook_generation"]["N"]),
+        (&json!("2"), &json!("1"))
+    );
+    assert_ne!(row["webhook_secret"], row["previous_webhook_secret"]);
+    let until: i64 = row["previous_webhook_until"]["N"].as_str().unwrap().parse().unwrap();
+    let wait = until - jiff::Timestamp::now().as_millisecond();
+    assert!((86_000_000..=86_400_000).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_end() {
+    let world = World::start().await;
+    let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
+    for user in [world.user(0), world.user(1)] {
+        world.connect(&tenant, &user).await.expect(303);
+    }
+    let link = world.mint(&tenant).await;
+    let path = format!("/v1/tenants/{}", tenant.id);
+    let reply = send(&world, "DELETE", &path, &operator, Value::Null).await.expect(202);
+    assert_eq!(reply.json(), json!({ "status": "deleting" }));
+    // Nothing goes on, and nothing can be opened any more.
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.error(), (401, "unauthorized".to_owned()));
+    assert_eq!(world.browser().press(&link).await.status, 403);
+    assert_eq!(world.count("session_revoked").await, 2);
+    let rows = world.items("ConnectionsTable").await;
+    let sealed =
+        rows.iter().filter(|row| row["tenant"]["S"] == tenant.id && row.get("refresh_key").is_some());
+    assert_eq!(sealed.count(), 0, "no data key is left");
+    let rows = world.items("TenantsTable").await;
+    assert!(rows.iter().all(|row| row["tenant"]["S"] != tenant.id || row["item"]["S"] == "tenant"));
+    // How far it has come is told; it can't be taken back, and ordering it again does no harm.
+    let shown = world.get(&path, &operator).await.expect(200).json();
+    assert_eq!(shown["status"], "deleting");
+    assert!(shown["deletion"]["dataKeysErasedAt"].is_string(), "{shown}");
+    assert!(shown["deletion"]["left"].is_object());
+    let resume = send(&world, "PATCH", &path, &operator, json!({ "status": "active" })).await;
+    assert_eq!(resume.error(), (409, "tenant_deleting".to_owned()));
+    send(&world, "DELETE", &path, &operator, Value::Null).await.expect(202);
+    world.advance(400).await;
+    assert_eq!(world.get(&path, &operator).await.error(), (404, "not_found".to_owned()));
+    for table in ["ConnectionsTable", "TenantsTable"] {
+        let rows = world.items(table).await;
+        assert!(rows.iter().all(|row| row["tenant"]["S"] != tenant.id), "{table}: {rows:?}");
+    }
+    assert!(world.items("ExtensionsTable").await.is_empty(), "the extensions are free for others");
+    let log = world.get(&format!("/v1/audit?tenantId={}", tenant.id), &operator).await.expect(200).json();
+    let actions: Vec<_> =
+        log["entries"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
+    assert_eq!(actions[0], "tenant.erased");
+    assert!(actions.contains(&json!("tenant.deleted")));
+}
+
+#[tokio::test]
+async fn data_keys_are_erased_even_if_ringcentral_does_not_answer() {
+    let world = World::start().await;
+    let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.sim_fault("/oauth/revoke", None, json!({ "status": 503 })).await;
+    let path = format!("/v1/tenants/{}", tenant.id);
+    send(&world, "DELETE", &path, &operator, Value::Null).await.expect(202);
+    let rows = world.items("ConnectionsTable").await;
+    assert!(rows.iter().all(|row| row.get("refresh_key").is_none()), "{rows:?}");
+    world.advance(400).await;
+    assert_eq!(world.get(&path, &operator).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_deletion_that_breaks_off_is_finished_by_the_sweep() {
+    let world = World::start().await;
+    let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let fault = json!({ "service": "dynamodb", "operation": "Query", "function": "delete-tenant" });
+    world.aws_fault(fault, 0, None, json!({ "error": "InternalServerError", "status": 500 })).await;
+    let path = format!("/v1/tenants/{}", tenant.id);
+    send(&world, "DELETE", &path, &operator, Value::Null).await.expect(202);
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 401);
+    let shown = world.get(&path, &operator).await.json();
+    assert_eq!(shown["deletion"]["dataKeysErasedAt"], Value::Null);
+    assert_eq!(shown["deletion"]["left"]["connection"], 1);
+    world.no_faults().await;
+    world.advance(400).await;
+    assert_eq!(world.get(&path, &operator).await.status, 404);
+    assert_eq!(world.count("session_revoked").await, 1);
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_did_what_from_where_and_no_secret() {
+    let world = World::start().await;
+    let (tenant, operator) = (world.tenant(), world.operator_key());
+    let app = app_of(&world, &tenant.key).await;
+    let changed =
+        send(&world, "PUT", &format!("/v1/apps/{app}"), &tenant.key, json!({ "name": "Renamed secretly" }))
+            .await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let further = further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    let log = world.get("/v1/audit", &tenant.key).await.expect(200);
+    let entries = log.json()["entries"].as_array().unwrap().clone();
+    let actions: Vec<_> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    let expected = [
+        "key.created",
+        "extension.connected",
+        "link.created",
+        "app.changed",
+        "app.registered",
+        "tenant.created",
+    ];
+    // The stack's own invite may be among them.
+    let seen: Vec<_> = actions.iter().copied().filter(|action| expected.contains(action)).collect();
+    assert_eq!(seen.iter().collect::<std::collections::BTreeSet<_>>().len(), expected.len(), "{actions:?}");
+    let entry = entries.iter().find(|entry| entry["action"] == "app.changed").unwrap();
+    assert_eq!((&entry["actor"]["type"], &entry["subject"]), (&json!("key"), &json!(app)));
+    assert_eq!((&entry["fields"], &entry["sourceIp"]), (&json!(["name"]), &json!("127.0.0.1")));
+    assert_eq!(entry["requestId"], changed.header("x-request-id"));
+    for secret in [&tenant.key, &further, &operator, "secretly", "CANARY", "whsec_"] {
+        assert!(!log.text.contains(secret));
+    }
+    // Another tenant sees nothing of it, the operator all.
+    let other = world.new_tenant("Other").await;
+    assert!(!world.get("/v1/audit", &other.key).await.text.contains(&tenant.id));
+    let all = world.get("/v1/audit?limit=100", &operator).await.expect(200).text;
+    assert!(all.contains(&tenant.id) && all.contains(&other.id));
+    // Page by page, the same entries.
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.get(&format!("/v1/audit?limit=2{cursor}"), &operator).await.expect(200).json();
+        paged.extend(page["entries"].as_array().unwrap().clone());
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(Value::Array(paged), all["entries"]);
+}
