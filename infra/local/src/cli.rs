@@ -3,7 +3,8 @@
 use crate::options::{Data, Options};
 use crate::stack::{Stack, StackInfo};
 use crate::state_file::StateFile;
-use crate::{bootstrap, build, demo};
+use crate::template::{Overrides, Template};
+use crate::{bench, bootstrap, build, demo, watch};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -26,6 +27,10 @@ pub struct Cli {
 enum Command {
     /// Does the main job end to end, against the running stack or one of its own, and shows each step.
     Demo,
+    /// Prints the functions' environment for the running stack, for `cargo lambda watch --env-file`.
+    Env,
+    /// Measures what the stack adds to a warm request, and the cold first answers of all functions.
+    Bench,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +59,12 @@ struct CliOptions {
     /// Does not show what the functions write.
     #[arg(long, global = true)]
     quiet: bool,
+    /// Another template.
+    #[arg(long, value_name = "FILE", global = true)]
+    template: Option<PathBuf>,
+    /// Binaries that are built already; nothing is built.
+    #[arg(long, value_name = "DIR", global = true)]
+    binaries: Option<PathBuf>,
 }
 
 fn ports(text: &str) -> Result<(u16, u16, u16), String> {
@@ -69,6 +80,8 @@ pub async fn run(root: &Path) -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Demo) => show_demo(root, &cli.settings).await,
+        Some(Command::Env) => show_environment(root, &cli.settings).await,
+        Some(Command::Bench) => measure(root, &cli.settings).await,
         None => serve(root, &cli.settings).await,
     };
     match outcome {
@@ -104,8 +117,18 @@ async fn serve(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
 }
 
 async fn start(root: &Path, settings: &CliOptions) -> Result<Stack> {
+    Stack::start(built_options(root, settings).await?).await
+}
+
+/// The options, with the functions built.
+async fn built_options(root: &Path, settings: &CliOptions) -> Result<Options> {
     let mut options = options(root, settings);
-    if options.runs_gateway() {
+    if let Some(folder) = &settings.binaries {
+        options.binaries =
+            folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+    } else if options.runs_gateway() {
+        // A template that does not parse is told before minutes of building.
+        Template::read(&options.template, &Overrides::default())?;
         let built = build::functions(root, settings.release).await?;
         if !built.complete {
             let wanted = function_folders(root);
@@ -115,7 +138,7 @@ async fn start(root: &Path, settings: &CliOptions) -> Result<Stack> {
         }
         options.binaries = built.folder;
     }
-    Stack::start(options).await
+    Ok(options)
 }
 
 fn options(root: &Path, settings: &CliOptions) -> Options {
@@ -127,7 +150,7 @@ fn options(root: &Path, settings: &CliOptions) -> Options {
     Options {
         ports: settings.ports,
         data,
-        template: root.join("template.yaml"),
+        template: settings.template.clone().unwrap_or_else(|| root.join("template.yaml")),
         binaries: root.join("target/debug"),
         unbuilt: Default::default(),
         parameters: BTreeMap::new(),
@@ -184,8 +207,13 @@ async fn show_demo(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
     }
     tell("no stack is running: starting one for the demo");
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let starting = async {
+        let options = built_options(root, settings).await?;
+        // The steps are what one wants to see, not the logs.
+        Stack::start(Options { show_logs: false, ..options }).await
+    };
     let stack = tokio::select! {
-        started = start(root, settings) => started?,
+        started = starting => started?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
     };
     for note in stack.notes() {
@@ -199,6 +227,30 @@ async fn show_demo(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
     outcome
 }
 
+/// The environment of all functions, for a stack that runs only the parts around them.
+#[expect(clippy::print_stdout, reason = "this is what the command answers")]
+async fn show_environment(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let info = written(root, settings).await.context("no stack is running on this data folder")?;
+    let options = options(root, settings);
+    for (name, value) in watch::environment(&info, &options)? {
+        println!("{name}={value}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a stack of its own; nothing is kept.
+#[expect(clippy::print_stdout, reason = "this is what the command answers")]
+async fn measure(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let mut options = built_options(root, settings).await?;
+    options.data = Data::Memory;
+    options.ports = Some((0, 0, 0));
+    options.show_logs = false;
+    for line in bench::run(options).await? {
+        println!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 #[expect(clippy::print_stdout, reason = "this is what the command answers")]
 async fn demonstrate(info: &StackInfo) -> Result<()> {
     if info.gateway.is_none() {
@@ -209,12 +261,22 @@ async fn demonstrate(info: &StackInfo) -> Result<()> {
     Ok(())
 }
 
-/// The stack of the data folder, if it answers.
+/// The stack of the data folder, if its gateway answers.
 async fn running(root: &Path, settings: &CliOptions) -> Option<StackInfo> {
+    written(root, settings).await.filter(|info| info.gateway.is_some())
+}
+
+/// What the stack of the data folder has written, if it answers.
+async fn written(root: &Path, settings: &CliOptions) -> Option<StackInfo> {
     let options = options(root, settings);
     let info: StackInfo = StateFile::new(options.data.folder(), "stack.json").load().ok()?;
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().ok()?;
-    let answer = client.get(format!("{}/_local/clock", info.gateway.as_ref()?)).send().await.ok()?;
+    let sign_of_life = match (&info.gateway, &info.aws) {
+        (Some(gateway), _) => format!("{gateway}/_local/clock"),
+        (None, Some(aws)) => format!("{aws}/_aws/faults"),
+        (None, None) => return None,
+    };
+    let answer = client.get(sign_of_life).send().await.ok()?;
     answer.status().is_success().then_some(info)
 }
 

@@ -2,6 +2,7 @@
 //! invocations and killed when it takes too long.
 
 use crate::functions::{Failure, Settings};
+use crate::guard::Guard;
 use crate::logs::Logs;
 use crate::names;
 use crate::runtime_api::{Invocation, RuntimeApi, Said};
@@ -37,7 +38,10 @@ pub struct Instance {
 
 /// The processes that run, by instance number, so that one can be killed while it is at work.
 #[derive(Clone, Default)]
-pub struct Pids(Arc<Mutex<BTreeMap<u64, Pid>>>);
+pub struct Pids {
+    running: Arc<Mutex<BTreeMap<u64, Pid>>>,
+    guard: Arc<Guard>,
+}
 
 impl Pids {
     fn register(&self, number: u64, pid: Pid) -> Registered {
@@ -57,10 +61,11 @@ impl Pids {
         for pid in self.lock().values() {
             let _ = kill_process(*pid, Signal::KILL);
         }
+        self.guard.end();
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Pid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,7 +91,7 @@ impl Instance {
         logs: &Logs,
         pids: &Pids,
     ) -> Result<Self, Failure> {
-        let mut instance = Self::spawn(function, settings, number, generation, logs)
+        let mut instance = Self::spawn(function, settings, number, generation, logs, pids)
             .await
             .map_err(|error| Failure::runtime("Runtime.InvalidEntrypoint", &format!("{error:#}")))?;
         instance.registered = instance.pid.map(|pid| pids.register(number, pid));
@@ -105,6 +110,7 @@ impl Instance {
         number: u64,
         generation: u64,
         logs: &Logs,
+        pids: &Pids,
     ) -> Result<Self> {
         if settings.unbuilt.contains(&function.binary) {
             bail!("{} does not build; its compiler error was shown at the start", function.binary);
@@ -119,9 +125,8 @@ impl Instance {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Its own group: Ctrl-C reaches the runner alone, and when the runner is killed, the kernel hangs up frozen
-            // processes of a group that nobody can wake any more.
-            .process_group(0)
+            // Ctrl-C reaches the runner alone; the guard of the group kills it when the runner is gone.
+            .process_group(pids.guard.group().context("the guard of the functions does not start")?)
             .kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         if let Some(stdout) = child.stdout.take() {

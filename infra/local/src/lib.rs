@@ -9,15 +9,16 @@
 //! | [`stack`] | starts and stops the parts, moves the one clock |
 //! | [`template`] | reads `template.yaml` |
 //! | [`gateway`], [`routes`], [`event`] | HTTP request to API Gateway event and back; `/_local` |
-//! | [`functions`], [`instance`], [`runtime_api`] | the function processes over the Lambda Runtime API |
-//! | [`aws`] | DynamoDB, KMS, Secrets Manager, Scheduler, Lambda on one address; `/_aws` |
+//! | [`functions`], [`instance`], [`guard`], [`runtime_api`] | the function processes over the Lambda Runtime API |
+//! | [`aws`] | DynamoDB, KMS, SQS, Secrets Manager, Scheduler, Lambda on one address; rights, faults, call log; `/_aws` |
 //! | [`sim`] | the RingCentral simulator as a part |
 //! | [`data`], [`state_file`] | what survives the runner |
-//! | [`build`], [`bootstrap`], [`demo`] | what `cargo local` does around it |
+//! | [`cli`], [`build`], [`bootstrap`], [`demo`], [`bench`], [`watch`] | what `cargo local` does around it |
 
 #![expect(clippy::disallowed_methods, reason = "a server on a developer's machine, not a function on Lambda")]
 
 pub mod aws;
+pub mod bench;
 pub mod bootstrap;
 pub mod browser;
 pub mod build;
@@ -28,6 +29,7 @@ pub mod demo;
 pub mod event;
 pub mod functions;
 pub mod gateway;
+pub mod guard;
 pub mod instance;
 pub mod logs;
 pub mod names;
@@ -40,6 +42,7 @@ pub mod sim;
 pub mod stack;
 pub mod state_file;
 pub mod template;
+pub mod watch;
 
 pub use options::{Data, Options};
 pub use stack::{Stack, StackInfo};

@@ -3,6 +3,8 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod build;
+mod command;
 mod contract;
 mod data;
 mod engines;
@@ -13,4 +15,5 @@ mod queues;
 mod rights;
 mod schedules;
 mod template;
+mod watch;
 mod world;

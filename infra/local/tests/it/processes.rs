@@ -1,14 +1,8 @@
 //! What becomes of the function processes: frozen between invocations, called by each other, gone with the stack.
 
-use crate::world::{World, read};
+use crate::world::{World, read, state, until};
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// The state letter of a process (`R` running, `S` sleeping, `T` stopped), or nothing if it is gone.
-fn state(pid: i64) -> Option<char> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.trim().chars().next()
-}
 
 async fn calls(world: &World) -> u64 {
     world.aws_control("GET", "calls", &Value::Null).await.json()["next"].as_u64().unwrap()
@@ -21,9 +15,7 @@ async fn work_left_behind_after_an_answer_stands_still() {
     world.get("/probe?do=leave").await;
     world.stack.settle().await;
     // The signal was sent; a process stops when the kernel next runs it.
-    while state(pid) != Some('T') {
-        tokio::task::yield_now().await;
-    }
+    until(|| state(pid) == Some('T')).await;
     let before = calls(&world).await;
     // Other requests to the stack take time in which the work would go on, if it could.
     for _ in 0..20 {
@@ -46,17 +38,13 @@ async fn stopping_the_stack_leaves_no_process() {
     let hang = json!({ "requestContext": {}, "queryStringParameters": { "do": "hang" } });
     let hanging = functions.invoke("quick", hang.to_string().into(), Duration::from_secs(5));
     let stopping = async {
-        while state(busy) == Some('T') {
-            tokio::task::yield_now().await;
-        }
+        until(|| state(busy) != Some('T')).await;
         world.stack.stop().await.unwrap();
     };
     let (answer, ()) = futures_util::join!(hanging, stopping);
     assert!(answer.is_err());
     for pid in [idle, busy] {
-        while !matches!(state(pid), None | Some('Z')) {
-            tokio::task::yield_now().await;
-        }
+        until(|| matches!(state(pid), None | Some('Z'))).await;
     }
 }
 

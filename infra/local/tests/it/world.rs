@@ -122,3 +122,18 @@ pub async fn read(request: reqwest::RequestBuilder) -> Seen {
         text: response.text().await.unwrap(),
     }
 }
+
+/// The state letter of a process (`R` running, `S` sleeping, `T` stopped), or nothing if it is gone.
+pub fn state(pid: i64) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim().chars().next()
+}
+
+/// Looks again and again until something is so; what takes longer than half a minute never will be.
+pub async fn until(mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "waited for half a minute");
+        tokio::task::yield_now().await;
+    }
+}

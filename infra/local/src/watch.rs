@@ -1,0 +1,64 @@
+//! What `cargo lambda watch` needs beside `cargo local --aws-only --sim-only`: the functions' environment, and routes
+//! that say the same as the template.
+
+use crate::options::Options;
+use crate::stack::StackInfo;
+use crate::template::{Overrides, Template};
+use anyhow::Result;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where `cargo lambda watch -A 127.0.0.1 -P 9000` serves the routes.
+const WATCH_ADDRESS: &str = "http://127.0.0.1:9000";
+
+/// The environment of all functions together, for parts that run at the addresses of `info`.
+pub fn environment(info: &StackInfo, options: &Options) -> Result<BTreeMap<String, String>> {
+    let gateway = info.gateway.as_deref().unwrap_or(WATCH_ADDRESS);
+    let mut parameters = BTreeMap::from([
+        ("Stage".to_owned(), "local".to_owned()),
+        ("PublicUrl".to_owned(), gateway.to_owned()),
+        ("RingCentralServer".to_owned(), info.ringcentral().to_owned()),
+    ]);
+    if let Some(client_id) = info.rc["clientId"].as_str() {
+        parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
+    }
+    let overrides = Overrides { aws_url: info.aws().to_owned(), gateway_url: gateway.to_owned(), parameters };
+    let template = Template::read(&options.template, &overrides)?;
+    let mut variables = BTreeMap::new();
+    for function in &template.functions {
+        variables.extend(function.environment.clone());
+    }
+    // Credentials that name no function: cargo-lambda gives all of them the same.
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", info.aws()),
+        ("AWS_REGION", crate::names::REGION),
+        ("AWS_ACCESS_KEY_ID", "watch"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(variables)
+}
+
+/// The routes of the template as `path method function`, to compare with `[workspace.metadata.lambda.watch.router]`.
+#[must_use]
+pub fn template_routes(template: &Template) -> BTreeSet<String> {
+    let routes = template.functions.iter().flat_map(|function| {
+        function.routes.iter().map(|route| format!("{} {} {}", route.path, route.method, function.binary))
+    });
+    routes.collect()
+}
+
+/// The routes of the metadata of the workspace, as `cargo metadata` shows it.
+#[must_use]
+pub fn router_routes(metadata: &Value) -> BTreeSet<String> {
+    let router = metadata["lambda"]["watch"]["router"].as_object().into_iter().flatten();
+    router
+        .flat_map(|(path, targets)| {
+            targets.as_array().into_iter().flatten().map(move |target| {
+                let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
+                format!("{path} {} {}", text("method"), text("function"))
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! `cargo lambda watch` beside the stack: its routes and events are those of the template.
+
+use local::template::{Overrides, Template};
+use local::watch;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn deployed() -> Template {
+    Template::read(&workspace().join("template.yaml"), &Overrides::default()).unwrap()
+}
+
+#[test]
+fn the_routes_of_cargo_lambda_watch_are_those_of_the_template() {
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    assert_eq!(watch::router_routes(&metadata["metadata"]), watch::template_routes(&deployed()));
+}
+
+#[test]
+fn every_function_of_a_schedule_or_queue_has_its_event_for_cargo_lambda_invoke() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let mut expected = BTreeSet::new();
+    for function in &deployed().functions {
+        let file = folder.join(format!("{}.json", function.binary));
+        let event = || -> Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
+        for trigger in &function.schedules {
+            expected.insert(format!("{}.json", function.binary));
+            match trigger.properties["Input"].as_str() {
+                Some(input) => assert_eq!(event(), serde_json::from_str::<Value>(input).unwrap(), "{file:?}"),
+                None => assert_eq!(event()["detail-type"], "Scheduled Event", "{file:?}"),
+            }
+        }
+        for trigger in &function.queues {
+            expected.insert(format!("{}.json", function.binary));
+            assert_eq!(event()["Records"][0]["eventSource"], "aws:sqs", "{file:?}");
+            assert_eq!(event()["Records"][0]["eventSourceARN"], trigger.queue_arn.as_str(), "{file:?}");
+        }
+    }
+    let there: BTreeSet<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(there, expected);
+}
