@@ -15,13 +15,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// Instances of one function that may run at a time, unless the template reserves a number.
 pub const DEFAULT_INSTANCES: usize = 10;
 
-/// An instance that has answered needs about this long to ask for more; waiting for it beats a cold start.
-const SETTLING_TIME: Duration = Duration::from_millis(50);
+/// An instance that has answered asks for more within a millisecond, on a busy machine later; waiting beats a cold start.
+const SETTLING_TIME: Duration = Duration::from_millis(500);
+/// An instance that nobody needed for so long is ended, as Lambda does after some minutes.
+const IDLE_LIFE: Duration = Duration::from_secs(120);
 
 /// What every instance is started with.
 #[derive(Clone)]
@@ -164,6 +166,13 @@ impl Functions {
         }
     }
 
+    /// Ends instances that nobody has needed for a while, so that an idle stack stays small.
+    pub fn reap(&self) {
+        for pool in self.inner.pools.values() {
+            lock(&pool.idle).retain(|instance| instance.last_used.elapsed() < IDLE_LIFE);
+        }
+    }
+
     /// Kills every process and starts no more.
     pub fn stop(&self) {
         self.inner.stopped.store(true, Ordering::SeqCst);
@@ -214,6 +223,7 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, _slot: OwnedSemaphorePermit, paylo
     let settled = instance.is_alive() && instance.settle(limit).await;
     let current = instance.generation == inner.generation.load(Ordering::SeqCst);
     if settled && current && !inner.stopped.load(Ordering::SeqCst) {
+        instance.last_used = Instant::now();
         lock(&pool.idle).push(instance);
     }
     *lock(&pool.settling) -= 1;

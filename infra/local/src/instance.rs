@@ -28,6 +28,8 @@ pub struct Instance {
     pub number: u64,
     /// Functions started before the clock was moved are of an older generation.
     pub generation: u64,
+    /// When it was done with its last invocation.
+    pub last_used: Instant,
     function: String,
     pid: Option<Pid>,
     child: Child,
@@ -139,6 +141,7 @@ impl Instance {
         Ok(Self {
             number,
             generation,
+            last_used: Instant::now(),
             function: function.binary.clone(),
             pid,
             child,

@@ -237,6 +237,7 @@ impl Aws {
     pub async fn tick(self: Arc<Self>) {
         const PERIOD: Duration = Duration::from_millis(250);
         const SWEEP_EVERY: u32 = 240;
+        const REAP_EVERY: u32 = 40;
         let mut ticks = 0_u32;
         let mut feeding = JoinSet::new();
         if let Some(functions) = self.functions.get() {
@@ -258,6 +259,9 @@ impl Aws {
                 });
             }
             ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(REAP_EVERY) {
+                functions.reap();
+            }
             if ticks.is_multiple_of(SWEEP_EVERY) {
                 self.dynamodb.sweep(self.clock.now()).await;
             }
