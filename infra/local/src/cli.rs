@@ -29,6 +29,8 @@ enum Command {
     Demo,
     /// Prints the functions' environment for the running stack, for `cargo lambda watch --env-file`.
     Env,
+    /// Prints the routes of the template for `[workspace.metadata.lambda.watch.router]` of Cargo.toml.
+    Router,
     /// Measures what the stack adds to a warm request, and the cold first answers of all functions.
     Bench,
 }
@@ -81,6 +83,7 @@ pub async fn run(root: &Path) -> ExitCode {
     let outcome = match cli.command {
         Some(Command::Demo) => show_demo(root, &cli.settings).await,
         Some(Command::Env) => show_environment(root, &cli.settings).await,
+        Some(Command::Router) => show_router(root, &cli.settings),
         Some(Command::Bench) => measure(root, &cli.settings).await,
         None => serve(root, &cli.settings).await,
     };
@@ -234,6 +237,15 @@ async fn show_environment(root: &Path, settings: &CliOptions) -> Result<ExitCode
     let options = options(root, settings);
     for (name, value) in watch::environment(&info, &options)? {
         println!("{name}={value}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command answers")]
+fn show_router(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let template = Template::read(&options(root, settings).template, &Overrides::default())?;
+    for line in watch::router_lines(&template) {
+        println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -49,6 +49,19 @@ pub fn template_routes(template: &Template) -> BTreeSet<String> {
     routes.collect()
 }
 
+/// The lines of `[workspace.metadata.lambda.watch.router]` for the template.
+#[must_use]
+pub fn router_lines(template: &Template) -> Vec<String> {
+    let mut targets: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for function in &template.functions {
+        for route in &function.routes {
+            let target = format!("{{ method = \"{}\", function = \"{}\" }}", route.method, function.binary);
+            targets.entry(&route.path).or_default().push(target);
+        }
+    }
+    targets.iter().map(|(path, targets)| format!("\"{path}\" = [{}]", targets.join(", "))).collect()
+}
+
 /// The routes of the metadata of the workspace, as `cargo metadata` shows it.
 #[must_use]
 pub fn router_routes(metadata: &Value) -> BTreeSet<String> {

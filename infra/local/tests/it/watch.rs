@@ -22,7 +22,13 @@ fn the_routes_of_cargo_lambda_watch_are_those_of_the_template() {
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    assert_eq!(watch::router_routes(&metadata["metadata"]), watch::template_routes(&deployed()));
+    let wanted = deployed();
+    assert_eq!(
+        watch::router_routes(&metadata["metadata"]),
+        watch::template_routes(&wanted),
+        "[workspace.metadata.lambda.watch.router] in Cargo.toml should be what `cargo local router` prints:\n{}\n",
+        watch::router_lines(&wanted).join("\n")
+    );
 }
 
 #[test]
