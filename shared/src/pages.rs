@@ -129,7 +129,7 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
     let (title, meaning, advice) = (
         "Something on our side does not answer",
         "It is not your fault, and you can try again.",
-        "Wait a minute, then open your link again. If it says that the link was already used, you are connected.",
+        "Wait a minute, then open your link again in this browser. If it says that a RingCentral user was connected, there is nothing left to do.",
     );
     let (status, wait) = match error {
         Error::Unavailable { retry_after, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),

@@ -369,7 +369,7 @@ async fn hostile_names_are_shown_as_they_are() {
         "<script>document.title='owned'</script>",
         "\"><img src=x onerror=document.title='owned'>",
         "</title><h1>&lt;Owned&gt;</h1>{{ 7 * 7 }}",
-        "\u{202e}lartneCgniR\u{202e}",
+        "ריברסייד (דנטל",
         &long,
     ]
     .into_iter()
