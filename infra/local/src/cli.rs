@@ -52,6 +52,9 @@ struct CliOptions {
     /// Only the simulator.
     #[arg(long)]
     sim_only: bool,
+    /// Where the functions are reached when no gateway runs here. [default: http://127.0.0.1:9000]
+    #[arg(long, value_name = "URL", global = true)]
+    public_url: Option<String>,
     /// Another AWS engine behind the AWS endpoints.
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
@@ -159,6 +162,7 @@ fn options(root: &Path, settings: &CliOptions) -> Options {
         parameters: BTreeMap::new(),
         aws_only: settings.aws_only,
         sim_only: settings.sim_only,
+        public_url: settings.public_url.clone(),
         endpoint_url: settings.endpoint_url.clone(),
         tenant: true,
         show_logs: !settings.quiet && !settings.json,

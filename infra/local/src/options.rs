@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// Default ports of gateway, simulator and AWS endpoints.
 pub const DEFAULT_PORTS: (u16, u16, u16) = (9400, 9410, 9420);
 
+/// Where `cargo lambda watch -A 127.0.0.1 -P 9000` serves the functions.
+pub const WATCH_URL: &str = "http://127.0.0.1:9000";
+
 /// Where state is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Data {
@@ -46,6 +49,9 @@ pub struct Options {
     pub aws_only: bool,
     /// Runs the simulator, and the AWS endpoints only if those are asked for too.
     pub sim_only: bool,
+    /// Where the functions are reached when no gateway runs here: what `PublicUrl` says, and where RingCentral sends
+    /// browsers back to.
+    pub public_url: Option<String>,
     /// Another engine for the AWS services.
     pub endpoint_url: Option<String>,
     /// Makes a tenant and an API key at the first start, where the template has the routes for it.
@@ -67,10 +73,18 @@ impl Options {
             parameters: BTreeMap::new(),
             aws_only: false,
             sim_only: false,
+            public_url: None,
             endpoint_url: None,
             tenant: true,
             show_logs: false,
         }
+    }
+
+    /// Where browsers and RingCentral reach the functions: the gateway here, or whoever serves them instead.
+    #[must_use]
+    pub fn reached_at(&self, gateway: &str) -> String {
+        let elsewhere = self.public_url.as_deref().unwrap_or(WATCH_URL).trim_end_matches('/');
+        if self.runs_gateway() { gateway.to_owned() } else { elsewhere.to_owned() }
     }
 
     /// Whether the gateway runs.

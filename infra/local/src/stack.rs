@@ -115,6 +115,7 @@ impl Stack {
         let path = folder.as_ref().map(DataFolder::path);
         let Listeners { gateway, simulator, aws, moved } = ports::listen(options.ports).await?;
         let gateway_url = format!("http://127.0.0.1:{}", gateway.local_addr()?.port());
+        let reached_at = options.reached_at(&gateway_url);
         let simulator_url = format!("http://localhost:{}", simulator.local_addr()?.port());
         let aws_url = format!("http://127.0.0.1:{}", aws.local_addr()?.port());
 
@@ -127,7 +128,7 @@ impl Stack {
         let running_simulator = Arc::new(OnceLock::new());
         if options.runs_simulator() {
             let started =
-                RingCentral::start(simulator, &simulator_url, &gateway_url, path.map(Path::to_path_buf))
+                RingCentral::start(simulator, &simulator_url, &reached_at, path.map(Path::to_path_buf))
                     .await
                     .map_err(|error| data::not_restored(path, &error))?;
             started.move_clock_to(clock.offset_seconds());
@@ -148,7 +149,7 @@ impl Stack {
         let mut ticker = None;
         let mut routes = None;
         if options.runs_aws() {
-            let template = read_template(&options, &info.rc, &aws_url, &gateway_url, &simulator_url)?;
+            let template = read_template(&options, &info.rc, &aws_url, &reached_at, &simulator_url)?;
             if let Some(url) = &options.endpoint_url {
                 aws::engine::probe(url).await?;
             }

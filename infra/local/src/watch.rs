@@ -1,19 +1,17 @@
 //! What `cargo lambda watch` needs beside `cargo local --aws-only --sim-only`: the functions' environment, and routes
 //! that say the same as the template.
 
-use crate::options::Options;
+use crate::options::{Options, WATCH_URL};
 use crate::stack::StackInfo;
 use crate::template::{Overrides, Template};
 use anyhow::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where `cargo lambda watch -A 127.0.0.1 -P 9000` serves the routes.
-const WATCH_ADDRESS: &str = "http://127.0.0.1:9000";
-
 /// The environment of all functions together, for parts that run at the addresses of `info`.
 pub fn environment(info: &StackInfo, options: &Options) -> Result<BTreeMap<String, String>> {
-    let gateway = info.gateway.as_deref().unwrap_or(WATCH_ADDRESS);
+    let elsewhere = options.public_url.as_deref().unwrap_or(WATCH_URL);
+    let gateway = info.gateway.as_deref().unwrap_or(elsewhere);
     let mut parameters = BTreeMap::from([
         ("Stage".to_owned(), "local".to_owned()),
         ("PublicUrl".to_owned(), gateway.to_owned()),
