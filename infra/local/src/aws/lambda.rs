@@ -27,6 +27,21 @@ pub struct AsyncCall {
     pub failures: usize,
     /// Most repetitions.
     pub repetitions: usize,
+    /// After this it is not repeated.
+    pub expires: Option<Timestamp>,
+    /// ARN of the queue that gets the event when it is given up.
+    pub dead_letters: Option<String>,
+}
+
+/// What became of an asynchronous call.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The function answered.
+    Done,
+    /// It failed and will be repeated.
+    Waits,
+    /// It failed for the last time.
+    GivenUp(AsyncCall),
 }
 
 /// Calls that wait for their repetition.
@@ -60,8 +75,14 @@ impl Lambda {
             "DryRun" => return Ok(server::status(StatusCode::NO_CONTENT)),
             "Event" => {
                 // Lambda keeps the call and answers at once; the next tick of the clock runs it.
-                let call =
-                    AsyncCall { function: name, payload, failures: 0, repetitions: REPEAT_AFTER.len() };
+                let call = AsyncCall {
+                    function: name,
+                    payload,
+                    failures: 0,
+                    repetitions: REPEAT_AFTER.len(),
+                    expires: None,
+                    dead_letters: None,
+                };
                 self.lock().push((now, call));
                 return Ok(server::status(StatusCode::ACCEPTED));
             }
@@ -86,20 +107,20 @@ impl Lambda {
     }
 
     /// Runs an asynchronous call; one that fails waits for its repetition.
-    pub async fn run(&self, functions: &Functions, mut call: AsyncCall, now: Timestamp) -> bool {
+    pub async fn run(&self, functions: &Functions, mut call: AsyncCall, now: Timestamp) -> Outcome {
         match functions.invoke(&call.function, call.payload.clone(), PATIENCE).await {
-            Ok(_) => true,
-            Err(Failure::Unknown) => false,
-            Err(Failure::Function(_) | Failure::Busy) => {
-                if call.failures < call.repetitions {
-                    let wait = REPEAT_AFTER[call.failures.min(REPEAT_AFTER.len() - 1)];
-                    call.failures += 1;
-                    let due = now.checked_add(SignedDuration::from_secs(wait)).unwrap_or(now);
-                    self.lock().push((due, call));
-                }
-                false
-            }
+            Ok(_) => return Outcome::Done,
+            Err(Failure::Unknown) => return Outcome::GivenUp(call),
+            Err(Failure::Function(_) | Failure::Busy) => {}
         }
+        let wait = REPEAT_AFTER[call.failures.min(REPEAT_AFTER.len() - 1)];
+        let due = now.checked_add(SignedDuration::from_secs(wait)).unwrap_or(now);
+        if call.failures >= call.repetitions || call.expires.is_some_and(|end| due > end) {
+            return Outcome::GivenUp(call);
+        }
+        call.failures += 1;
+        self.lock().push((due, call));
+        Outcome::Waits
     }
 
     /// Takes the calls whose time has come, the earliest first.

@@ -210,7 +210,16 @@ impl Aws {
             let sent = self.sqs.send(&call.function, &String::from_utf8_lossy(&call.payload));
             return sent.is_ok();
         }
-        self.lambda.run(functions, call, self.clock.now()).await
+        match self.lambda.run(functions, call, self.clock.now()).await {
+            lambda::Outcome::Done => return true,
+            lambda::Outcome::Waits => {}
+            lambda::Outcome::GivenUp(call) => {
+                if let Some(queue) = &call.dead_letters {
+                    let _ = self.sqs.send(queue, &String::from_utf8_lossy(&call.payload));
+                }
+            }
+        }
+        false
     }
 
     /// Waits until nothing is left to do by itself: no invocation, no asynchronous call that is due, no message that a
@@ -247,7 +256,14 @@ impl Aws {
         }
         loop {
             tokio::time::sleep(PERIOD).await;
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(SWEEP_EVERY) {
+                self.dynamodb.sweep(self.clock.now()).await;
+            }
             let Some(functions) = self.functions.get() else { continue };
+            if ticks.is_multiple_of(REAP_EVERY) {
+                functions.reap();
+            }
             let Ok(still) = self.moving.try_lock() else { continue };
             let calls = self.scheduler.take_due(self.clock.now()).into_iter().map(scheduler::Due::into_call);
             let calls: Vec<lambda::AsyncCall> = calls.chain(self.lambda.take_due(self.clock.now())).collect();
@@ -257,13 +273,6 @@ impl Aws {
                 tokio::spawn(async move {
                     aws.deliver(&functions, call).await;
                 });
-            }
-            ticks = ticks.wrapping_add(1);
-            if ticks.is_multiple_of(REAP_EVERY) {
-                functions.reap();
-            }
-            if ticks.is_multiple_of(SWEEP_EVERY) {
-                self.dynamodb.sweep(self.clock.now()).await;
             }
         }
     }

@@ -74,13 +74,17 @@ impl Due {
             })
             .to_string(),
         };
-        let most = self.target["RetryPolicy"]["MaximumRetryAttempts"].as_u64().unwrap_or(185);
+        let policy = &self.target["RetryPolicy"];
+        let most = policy["MaximumRetryAttempts"].as_u64().unwrap_or(185);
+        let age = policy["MaximumEventAgeInSeconds"].as_i64().unwrap_or(86_400);
         AsyncCall {
             function: self.target["Arn"].as_str().unwrap_or_default().to_owned(),
             payload: payload.into(),
             failures: 0,
             // Lambda itself repeats a failed call twice; a schedule may ask for less.
             repetitions: usize::try_from(most.min(2)).unwrap_or(2),
+            expires: self.at.checked_add(SignedDuration::from_secs(age)).ok(),
+            dead_letters: self.target["DeadLetterConfig"]["Arn"].as_str().map(str::to_owned),
         }
     }
 }

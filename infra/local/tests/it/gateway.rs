@@ -158,3 +158,15 @@ async fn the_control_api_answers_this_machine_only() {
     let typo = world.post("/_local/clock", &json!({ "advanceSecond": 1 })).await;
     assert_eq!((typo.status, typo.json()["error"].as_str()), (400, Some("advanceSecond: unknown field")));
 }
+
+#[tokio::test]
+async fn a_body_over_ten_megabytes_is_too_large() {
+    let world = World::start().await;
+    let url = format!("{}/probe/1", world.stack.info().gateway());
+    let answer = world.client.post(url).body(vec![b'x'; 10 * 1024 * 1024 + 1]).send().await;
+    // The answer comes before the whole body went out, so the connection may break first.
+    if let Ok(answer) = answer {
+        assert_eq!(answer.status(), 413);
+        assert_eq!(answer.text().await.unwrap(), r#"{"message":"Request Entity Too Large"}"#);
+    }
+}

@@ -116,3 +116,34 @@ async fn a_failed_call_is_repeated_as_often_as_the_policy_says() {
         assert_eq!(attempts(), expected);
     }
 }
+
+#[tokio::test]
+async fn what_is_given_up_goes_to_the_dead_letter_queue_of_the_schedule() {
+    let world = World::start().await;
+    let mut failing = schedule(&at(&world, 60));
+    failing["Target"]["Input"] = json!("{\"do\":\"fail\"}");
+    // The first repetition, after a minute, would come too late.
+    failing["Target"]["RetryPolicy"] = json!({ "MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": 60 });
+    let queue = "arn:aws:sqs:us-east-1:000000000000:ringbridge-local-dead-jobs";
+    failing["Target"]["DeadLetterConfig"] = json!({ "Arn": queue });
+    scheduler(&world, "POST", "/schedules/failing", &failing).await;
+    world.post("/_local/clock", &json!({ "advanceSeconds": 300 })).await;
+    let queues = world.aws_control("GET", "sqs", &Value::Null).await.json()["queues"].clone();
+    let dead = queues
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|queue| queue["name"] == "ringbridge-local-dead-jobs")
+        .unwrap();
+    assert_eq!(dead["messages"][0]["body"], "{\"do\":\"fail\"}");
+}
+
+#[tokio::test]
+async fn a_schedule_can_send_to_a_queue() {
+    let world = World::start().await;
+    let mut sending = schedule(&at(&world, 60));
+    sending["Target"]["Arn"] = json!("arn:aws:sqs:us-east-1:000000000000:ringbridge-local-jobs");
+    scheduler(&world, "POST", "/schedules/sending", &sending).await;
+    world.post("/_local/clock", &json!({ "advanceSeconds": 61 })).await;
+    assert_eq!(world.events()[0]["Records"][0]["body"], "{\"made\":\"by hand\"}");
+}
