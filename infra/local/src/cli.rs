@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 /// The whole system on this machine: gateway, RingCentral simulator, AWS endpoints.
 #[derive(Debug, Parser)]
@@ -83,6 +84,9 @@ fn ports(text: &str) -> Result<(u16, u16, u16), String> {
 /// Runs the command line; `root` is the workspace.
 pub async fn run(root: &Path) -> ExitCode {
     let cli = Cli::parse();
+    // Warnings of the parts. The tables' engine warns of every condition that fails, which is daily business here.
+    let filter = EnvFilter::new("warn,dynoxide=off");
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
     let outcome = match cli.command {
         Some(Command::Demo) => show_demo(root, &cli.settings).await,
         Some(Command::Env) => show_environment(root, &cli.settings).await,
