@@ -10,8 +10,9 @@ use shared::limits;
 use crate::house::{function_folders, read, root};
 
 /// Tables of which nothing expires, with what they keep. Every other table has a TTL.
-const NOTHING_EXPIRES: [(&str, &str); 2] = [
+const NOTHING_EXPIRES: [(&str, &str); 3] = [
     ("TenantsTable", "tenants, apps and keys stay until somebody deletes them"),
+    ("AuditTable", "who did what stays, also of tenants that are gone"),
     ("ExtensionsTable", "an extension stays until it is disconnected"),
 ];
 
