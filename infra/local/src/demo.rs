@@ -171,10 +171,11 @@ fn only_button(page: &Page) -> Result<String> {
 
 fn summary(number: &Value) -> String {
     let name = ["phoneNumber", "number"].iter().find_map(|key| number[*key].as_str()).unwrap_or("?");
-    let features = number["features"]
-        .as_array()
-        .map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "));
-    format!("{name} {}", features.unwrap_or_default())
+    let features = number["features"].as_object().into_iter().flatten();
+    let can: Vec<&str> =
+        features.filter(|(_, has)| **has == true).map(|(feature, _)| feature.as_str()).collect();
+    let can = if can.is_empty() { "its extension has not connected".to_owned() } else { can.join(", ") };
+    format!("{name}  {can}")
 }
 
 fn text(value: &Value, key: &str) -> String {

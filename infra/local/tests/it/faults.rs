@@ -115,3 +115,22 @@ async fn a_disabled_key_refuses_until_it_is_enabled() {
     world.aws_control("POST", "kms/enable", &json!({})).await;
     assert_eq!(world.aws("TrentService.Decrypt", &decrypt).await.json()["Plaintext"], "aGk=");
 }
+
+#[tokio::test]
+async fn a_call_can_be_delayed_and_can_hang() {
+    let world = World::start().await;
+    let fault = json!([
+        { "match": { "operation": "GetItem" }, "times": 1, "do": { "delayMs": 150 } },
+        { "match": { "operation": "PutItem" }, "do": { "hang": true } },
+    ]);
+    world.aws_control("PUT", "faults", &fault).await;
+    assert_eq!(world.aws_through("DynamoDB_20120810.GetItem", &get_item()).await.json()["status"], 200);
+    let log = world.aws_control("GET", "calls", &Value::Null).await.json();
+    let call =
+        log["calls"].as_array().unwrap().iter().find(|call| call["operation"] == "GetItem").unwrap().clone();
+    assert!(call["ms"].as_f64().unwrap() >= 150.0, "{call}");
+    // The function waits for an answer that does not come, until its own timeout ends it.
+    assert_eq!(world.aws_through("DynamoDB_20120810.PutItem", &put_item()).await.status, 500);
+    world.aws_control("DELETE", "faults", &Value::Null).await;
+    assert_eq!(world.aws_through("DynamoDB_20120810.PutItem", &put_item()).await.json()["status"], 200);
+}
