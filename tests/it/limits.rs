@@ -12,6 +12,9 @@ use shared::model::secret::Secret;
 
 use crate::world::{Reply, Tenant, World};
 
+/// Processes of one function that the local stack runs at most.
+const PROCESSES: usize = local::functions::DEFAULT_INSTANCES;
+
 /// So many requests, at most 40 at a time: how often each status was answered.
 async fn burst(world: &Arc<World>, key: &str, requests: usize) -> BTreeMap<u16, usize> {
     let gate = Arc::new(tokio::sync::Semaphore::new(40));
@@ -66,7 +69,12 @@ async fn of_a_burst_exactly_the_limit_passes() {
         let tenant = world.new_tenant("Busy").await;
         limit(&world, &tenant, json!({ "requestsPerMinute": allowed })).await;
         let seen = burst(&world, &tenant.key, sent).await;
-        assert_eq!(seen, BTreeMap::from([(200, allowed), (429, sent - allowed)]));
+        assert_eq!(
+            seen,
+            BTreeMap::from([(200, allowed), (429, sent - allowed)]),
+            "{:?}",
+            world.log().into_iter().filter(|line| line.contains("WARN")).take(5).collect::<Vec<_>>()
+        );
         let refused = world.get("/v1/rc/status", &tenant.key).await;
         assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
         assert_eq!(refused.header("ratelimit-limit"), allowed.to_string());
@@ -150,12 +158,15 @@ async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
         let reply = world.get("/v1/rc/status", &mistyped).await;
         assert_eq!(reply.json()["error"], "Missing or invalid API key");
     }
-    // The secret of a key that was seen a moment ago is wrong without a look.
+    assert_eq!(calls(&world, "get-status", since).await, Vec::<String>::new());
+    // The secret of a key that a process has seen a moment ago is wrong without a look.
     for _ in 0..50 {
         let reply = world.get("/v1/rc/status", &with_another_secret(&tenant.key)).await;
         assert_eq!(reply.json()["error"], "Invalid API key");
     }
-    assert_eq!(calls(&world, "get-status", since).await, Vec::<String>::new());
+    // There may be more than one process; each remembers for itself.
+    let reads = calls(&world, "get-status", since).await.len();
+    assert!(reads <= PROCESSES, "{reads}");
     // An id that nobody has is looked up once.
     let unknown = ApiKey::generate(&TenantId::generate());
     for _ in 0..50 {
@@ -164,7 +175,8 @@ async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
             (401, "unauthorized".to_owned())
         );
     }
-    assert_eq!(calls(&world, "get-status", since).await.len(), 1);
+    let reads = calls(&world, "get-status", since).await.len() - reads;
+    assert!((1..=PROCESSES).contains(&reads), "{reads}");
     world.get("/v1/rc/status", &tenant.key).await.expect(200);
 }
 
@@ -184,11 +196,12 @@ async fn without_the_key_store_nobody_passes_and_without_the_counters_a_process_
     assert!(reply.header("retry-after").parse::<u64>().unwrap() >= 1);
     let counting = json!({ "service": "dynamodb", "operation": "UpdateItem", "function": "get-status" });
     world.aws_fault(counting, 0, None, fault).await;
-    let mut seen = Vec::new();
-    for _ in 0..7 {
-        seen.push(world.get("/v1/rc/status", &tenant.key).await.status.as_u16());
+    let mut seen: BTreeMap<u16, usize> = BTreeMap::new();
+    for _ in 0..PROCESSES * 5 + 10 {
+        *seen.entry(world.get("/v1/rc/status", &tenant.key).await.status.as_u16()).or_default() += 1;
     }
-    assert_eq!(seen, [200, 200, 200, 200, 200, 429, 429]);
+    // Each process that there is has allowed the limit, and no more.
+    assert!(seen[&200] >= 5 && seen[&200] <= PROCESSES * 5 && seen[&429] >= 10, "{seen:?}");
     // No link is made without its counter.
     let counting =
         json!({ "service": "dynamodb", "operation": "UpdateItem", "function": "create-connect-token" });

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod audit;
 mod browser;
 mod catalogue;
 mod connect;
 mod connect_faults;
+mod deletion;
 mod disconnect;
 mod house;
 mod limits;

@@ -272,7 +272,8 @@ impl World {
         self.dynamodb("Scan", &json!({ "TableName": name })).await
     }
 
-    async fn table(&self, logical: &str) -> String {
+    /// The name of a table in the template.
+    pub async fn table(&self, logical: &str) -> String {
         let tables = self.dynamodb("ListTables", &json!({})).await;
         let names = tables["TableNames"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
         names.into_iter().find(|name| name.contains(logical)).unwrap().to_owned()

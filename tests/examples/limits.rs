@@ -1,0 +1,237 @@
+//! What checking keys and counting requests costs, and what a noisy neighbour does to others:
+//!
+//! ```sh
+//! cargo run --package tests --example limits
+//! ```
+//!
+//! The first table compares the same read with and without them, in one process, interleaved, on the local stack's AWS
+//! endpoints. The second goes over HTTP through the local gateway to the real binaries, one request after another, so
+//! that one instance answers. The third is case T6. Debug builds on the machine at hand: compare figures of one run with
+//! each other, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark is no function on Lambda")]
+#![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
+#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::config::Credentials;
+use lambda_http::{Body, Request};
+use reqwest::Method;
+use serde_json::json;
+use shared::auth;
+use shared::clock::SystemClock;
+use shared::config::Config;
+use shared::gateway::Gateway;
+use shared::model::app::Scope;
+use shared::model::ids::TenantId;
+use world::{Tenant, World};
+
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod world;
+
+const ROUNDS: usize = 300;
+
+#[tokio::main]
+async fn main() {
+    let world = Arc::new(World::start().await);
+    in_one_process(&world).await;
+    over_http(&world).await;
+    with_a_noisy_neighbour(&world).await;
+}
+
+async fn limited(world: &World, name: &str, requests_per_minute: u32) -> Tenant {
+    let tenant = world.new_tenant(name).await;
+    let order = json!({ "limits": { "requestsPerMinute": requests_per_minute } });
+    let path = format!("/v1/tenants/{}", tenant.id);
+    world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
+    tenant
+}
+
+/// What a function works with, in this process.
+async fn gateway(world: &World) -> Gateway {
+    let mut environment: HashMap<String, String> = HashMap::new();
+    for (name, logical) in [
+        ("TENANTS_TABLE", "TenantsTable"),
+        ("CONNECT_TOKENS_TABLE", "ConnectTokensTable"),
+        ("CONNECTIONS_TABLE", "ConnectionsTable"),
+        ("EXTENSIONS_TABLE", "ExtensionsTable"),
+        ("RATE_LIMITS_TABLE", "RateLimitsTable"),
+        ("AUDIT_TABLE", "AuditTable"),
+    ] {
+        environment.insert(name.to_owned(), world.table(logical).await);
+    }
+    for (name, value) in [
+        ("STAGE", "local"),
+        ("PUBLIC_URL", world.gateway()),
+        ("RINGCENTRAL_SERVER", world.stack.info().ringcentral()),
+        ("RINGCENTRAL_CLIENT_ID", "none"),
+        ("RINGCENTRAL_SECRET", "none"),
+        ("OPERATOR_SECRET", "none"),
+        ("VAULT_KEY", "none"),
+        ("REFRESH_FUNCTION", "none"),
+    ] {
+        environment.insert(name.to_owned(), value.to_owned());
+    }
+    let sdk = aws_config::from_env()
+        .region("us-east-1")
+        .endpoint_url(world.stack.info().aws())
+        .credentials_provider(Credentials::new("operator", "none", None, None, "benchmark"))
+        .load()
+        .await;
+    Gateway::new(Config::read(&environment).unwrap(), Arc::new(SystemClock::default()), sdk)
+}
+
+async fn in_one_process(world: &World) {
+    let gateway = gateway(world).await;
+    println!("| one read of a tenant's connections | AWS calls | p50 ms | p95 ms |");
+    println!("| --- | --- | --- | --- |");
+    for (name, limit) in [
+        ("limit 500 (log)", 500),
+        ("limit 10,000 (slots)", 10_000),
+        ("limit 1,000,000 (34 counters)", 1_000_000),
+    ] {
+        let tenant = limited(world, "Measured", limit).await;
+        let id = TenantId::from_record(&tenant.id).unwrap();
+        let request = || {
+            let mut request = Request::new(Body::Empty);
+            let bearer = format!("Bearer {}", tenant.key).parse().unwrap();
+            request.headers_mut().insert("authorization", bearer);
+            request
+        };
+        auth::caller(&gateway, &request(), &[Scope::SmsRead]).await.unwrap();
+        let (mut without, mut with) = (Vec::new(), Vec::new());
+        let mut calls = [0, 0];
+        for _ in 0..ROUNDS {
+            let since = calls_so_far(world).await;
+            let began = Instant::now();
+            gateway.store.connections(&id).await.unwrap();
+            without.push(began.elapsed());
+            let between = calls_so_far(world).await;
+            let began = Instant::now();
+            auth::caller(&gateway, &request(), &[Scope::SmsRead]).await.unwrap();
+            gateway.store.connections(&id).await.unwrap();
+            with.push(began.elapsed());
+            calls[0] += between - since;
+            calls[1] += calls_so_far(world).await - between;
+        }
+        if limit == 500 {
+            row("without key and limit", calls[0], &mut without);
+        }
+        row(&format!("with both, {name}"), calls[1], &mut with);
+    }
+    println!();
+}
+
+fn row(name: &str, calls: u64, times: &mut [Duration]) {
+    let calls = calls as f64 / ROUNDS as f64;
+    println!("| {name} | {calls:.2} | {} | {} |", ms(percentile(times, 50)), ms(percentile(times, 95)));
+}
+
+async fn calls_so_far(world: &World) -> u64 {
+    world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap()
+}
+
+async fn over_http(world: &World) {
+    println!(
+        "| over HTTP, one instance, one request after another | requests per second | p50 ms | p95 ms |"
+    );
+    println!("| --- | --- | --- | --- |");
+    let tenant = limited(world, "Fast", 1_000_000).await;
+    for (path, key) in [("/health", ""), ("/v1/rc/status", tenant.key.as_str())] {
+        world.get(path, key).await.expect(200);
+        let (began, mut times) = (Instant::now(), Vec::new());
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            world.get(path, key).await.expect(200);
+            times.push(began.elapsed());
+        }
+        let rate = ROUNDS as f64 / began.elapsed().as_secs_f64();
+        println!(
+            "| GET {path} | {rate:.0} | {} | {} |",
+            ms(percentile(&mut times, 50)),
+            ms(percentile(&mut times, 95))
+        );
+    }
+    println!();
+}
+
+/// Case T6: tenant A sends fifty times its limit of 100 a minute; tenant B goes on as before. Quiet and noisy seconds
+/// take turns.
+async fn with_a_noisy_neighbour(world: &Arc<World>) {
+    const TURNS: usize = 4;
+    const REQUESTS: usize = 50;
+    let (noisy, quiet) = (limited(world, "A", 100).await, limited(world, "B", 500).await);
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let (mut served, mut refused) = (0, 0);
+    steady(world, &quiet, 20).await;
+    for _ in 0..TURNS {
+        alone.extend(steady(world, &quiet, REQUESTS).await);
+        let flood = tokio::spawn(flood(Arc::clone(world), noisy.key.clone()));
+        beside.extend(steady(world, &quiet, REQUESTS).await);
+        flood.abort();
+        let (ok, limited) = burst_counts(world, &noisy).await;
+        served += ok;
+        refused += limited;
+    }
+    let (p95_alone, p95_beside) = (percentile(&mut alone, 95), percentile(&mut beside, 95));
+    println!("| B, while A | p50 ms | p95 ms |\n| --- | --- | --- |");
+    println!("| is quiet | {} | {} |", ms(percentile(&mut alone, 50)), ms(p95_alone));
+    println!(
+        "| sends 83 requests a second, 50 times its limit | {} | {} |",
+        ms(percentile(&mut beside, 50)),
+        ms(p95_beside)
+    );
+    println!(
+        "\nB's p95 is {:.2} times what it was; probes of A: {served} served, {refused} refused.",
+        p95_beside.as_secs_f64() / p95_alone.as_secs_f64()
+    );
+}
+
+/// One request each 20 ms.
+async fn steady(world: &World, tenant: &Tenant, requests: usize) -> Vec<Duration> {
+    let mut times = Vec::new();
+    let mut turns = tokio::time::interval(Duration::from_millis(20));
+    for _ in 0..requests {
+        turns.tick().await;
+        let began = Instant::now();
+        world.get("/v1/rc/status", &tenant.key).await.expect(200);
+        times.push(began.elapsed());
+    }
+    times
+}
+
+/// 5,000 requests a minute, until it is stopped.
+async fn flood(world: Arc<World>, key: String) {
+    let mut turns = tokio::time::interval(Duration::from_millis(12));
+    loop {
+        turns.tick().await;
+        let (world, key) = (Arc::clone(&world), key.clone());
+        tokio::spawn(async move { world.get("/v1/rc/status", &key).await });
+    }
+}
+
+async fn burst_counts(world: &World, tenant: &Tenant) -> (usize, usize) {
+    let mut seen = (0, 0);
+    for _ in 0..10 {
+        match world.get("/v1/rc/status", &tenant.key).await.status.as_u16() {
+            200 => seen.0 += 1,
+            429 => seen.1 += 1,
+            other => panic!("{other}"),
+        }
+    }
+    seen
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort_unstable();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
+}
