@@ -19,12 +19,10 @@ use crate::model::connect_token::{
 use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::secret::Secret;
-use crate::model::tenant::Tenant;
-use crate::rates;
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
 use crate::ringcentral::{AccessToken, Kind, RefreshToken, Retry, TokenSet};
-use crate::store::{Claimed, NewConnection, Started, Store, StoreError, Stored};
+use crate::store::{Claimed, Dropped, NewConnection, Started, Store, StoreError, Stored};
 use crate::vault::{Binding, DataKey, Owner, Purpose};
 
 /// Why a browser can't go on. Each has its own page.
@@ -93,46 +91,6 @@ impl From<Error> for Stop {
     }
 }
 
-/// What a link is to be like.
-#[derive(Debug, Clone)]
-pub struct LinkOrder {
-    /// How long it lives.
-    pub lifetime: SignedDuration,
-    /// The tenant's own word for it.
-    pub label: Option<String>,
-    /// Where the page after success links back to.
-    pub return_url: Option<String>,
-}
-
-impl LinkOrder {
-    /// A link with a lifetime and nothing else.
-    pub fn living(seconds: i64) -> Self {
-        Self { lifetime: SignedDuration::from_secs(seconds), label: None, return_url: None }
-    }
-}
-
-/// How long an invite lives: half an hour unless it says so, a minute to seven days.
-pub fn invite_lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
-    let seconds = seconds.unwrap_or(limits::INVITE_TOKEN_SECONDS);
-    if (limits::INVITE_TOKEN_MIN_SECONDS..=limits::INVITE_TOKEN_MAX_SECONDS).contains(&seconds) {
-        return Ok(SignedDuration::from_secs(seconds));
-    }
-    let (min, max) = (limits::INVITE_TOKEN_MIN_SECONDS, limits::INVITE_TOKEN_MAX_SECONDS);
-    Err(Error::InvalidField { text: format!("expiresIn must be {min}-{max} seconds"), field: "expiresIn" })
-}
-
-/// A tenant's own word for an invite: one line of 1 to 100 characters.
-pub fn invite_label(label: Option<String>) -> Result<Option<String>> {
-    let Some(label) = label else { return Ok(None) };
-    let label = label.trim();
-    if label.is_empty() || label.chars().count() > limits::LABEL_CHARS || label.chars().any(char::is_control)
-    {
-        let text = format!("label must be 1-{} characters", limits::LABEL_CHARS);
-        return Err(Error::InvalidField { text, field: "label" });
-    }
-    Ok(Some(label.to_owned()))
-}
-
 /// What the page after success tells.
 #[derive(Debug)]
 pub struct Done {
@@ -143,37 +101,10 @@ pub struct Done {
 }
 
 /// What the browser has just connected, while its flow is remembered.
-pub async fn done(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<Done>, Stop> {
+pub async fn done(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<Done>> {
     let Some(id) = cookies(DONE_COOKIE).filter(|id| id.len() == 64) else { return Ok(None) };
     let flow = gateway.store.flow(&id).await?.filter(|flow| flow.status == FlowStatus::Done);
     Ok(flow.map(|flow| Done { tenant_name: flow.tenant_name, return_url: flow.return_url }))
-}
-
-/// Makes a link for a tenant, within its limit for an hour.
-pub async fn mint(gateway: &Gateway, by: &By, tenant: &Tenant, order: LinkOrder) -> Result<ConnectToken> {
-    rates::count_link(gateway, &tenant.id, tenant.limits.connect_tokens_per_hour).await?;
-    let token = ConnectToken::generate();
-    let now = gateway.clock.now();
-    let link = Link {
-        tenant: tenant.id.clone(),
-        tenant_name: tenant.name.clone(),
-        label: order.label,
-        return_url: order.return_url.or_else(|| tenant.return_url.clone()),
-        expires_at: now.saturating_add(order.lifetime).unwrap_or(now),
-        browser: None,
-        used_at: None,
-    };
-    let digest = token.digest();
-    let deed = Deed {
-        by,
-        action: Action::LinkCreated,
-        tenant: &tenant.id,
-        // Enough to tell one link from another, too little to look one up.
-        subject: &format!("link_{}", &digest[..16]),
-        fields: &[],
-    };
-    gateway.store.create_link(&digest, &link, &deed).await?;
-    Ok(token)
 }
 
 /// The link behind a token, if its button may be pressed. Changes nothing.
@@ -206,6 +137,12 @@ pub fn browser_cookie(token: &ConnectToken, cookies: impl Cookies) -> (String, B
     (BrowserKey::cookie_name(&link), key)
 }
 
+/// How long a link's cookie lives: as long as a flow, and as long as the link, since its browser alone may press again
+/// while the link lives. What a flow may do ends after ten minutes whatever the cookie says.
+pub fn cookie_seconds(link: &Link, now: Timestamp) -> i64 {
+    link.expires_at.duration_since(now).as_secs().max(limits::FLOW_SECONDS)
+}
+
 fn browser_key(link: &str, cookies: impl Cookies) -> Option<BrowserKey> {
     BrowserKey::parse(&cookies(&BrowserKey::cookie_name(link))?)
 }
@@ -227,11 +164,14 @@ pub struct Departure {
     pub cookie: String,
     /// Its value.
     pub key: BrowserKey,
+    /// How long it lives.
+    pub seconds: i64,
 }
 
 /// The button was pressed: the link becomes this browser's, and a flow begins.
 pub async fn start(gateway: &Gateway, token: Option<&str>, cookies: impl Cookies) -> Result<Departure, Stop> {
     let (token, link) = look(gateway, token, &cookies).await?;
+    let seconds = cookie_seconds(&link, gateway.clock.now());
     let digest = token.digest();
     let key = browser_key(&digest, &cookies).unwrap_or_else(BrowserKey::generate);
     let state = Secret::random();
@@ -261,6 +201,7 @@ pub async fn start(gateway: &Gateway, token: Option<&str>, cookies: impl Cookies
         authorize_url: gateway.ringcentral()?.authorize_url(&request),
         cookie: BrowserKey::cookie_name(&flow.link),
         key,
+        seconds,
     })
 }
 
@@ -294,6 +235,13 @@ pub async fn arrive(
         return Err(Refusal::FlowUnknown.into());
     }
     let flow = gateway.store.flow(&state.digest()).await?.ok_or(Refusal::FlowUnknown)?;
+    // One platform for a deployment: a flow from before its address was changed can't be finished.
+    if flow.issuer != gateway.config.ringcentral_server {
+        return Err(Refusal::FlowUnknown.into());
+    }
+    if cookies(DONE_COOKIE).as_ref() == Some(&flow.id) {
+        return Err(Refusal::AlreadyHandled.into());
+    }
     let key = browser_key(&flow.link, cookies).filter(|key| key.digest() == flow.browser);
     let key = key.ok_or(Refusal::FlowUnknown)?;
     if flow.status != FlowStatus::Started {
@@ -485,7 +433,7 @@ impl Pair<'_> {
                 Ok(Stored::Moved) => continue,
                 Ok(Stored::LinkUsed) => return Err(Refusal::LinkUsed.into()),
                 Ok(Stored::TenantUnavailable) => return Err(Refusal::TenantUnavailable.into()),
-                Err(error) => settle(store, &connection, error).await?,
+                Err(error) => settle(store, flow, error).await?,
             }
             tracing::info!(tenant.id = %flow.tenant, connection.id = %connection.id, "connected");
             let replaced = old.as_ref().map(Revocation::from);
@@ -549,7 +497,7 @@ impl Pair<'_> {
     /// Ends the session at RingCentral. If that fails now, the sweep will: the pair is left for it, sealed.
     async fn discard(&self, gateway: &Gateway) {
         let Err(error) = revocation::end_session(gateway, self.refresh).await else { return };
-        tracing::warn!(tenant.id = %self.flow.tenant, error = %error, "a session is left for the sweep to end");
+        tracing::warn!(tenant.id = %self.flow.tenant, error = error.chain(), "a session is left for the sweep to end");
         let generation = 1;
         let (access, refresh) = self.seal(gateway.clock.now(), generation);
         let left = Revocation {
@@ -569,15 +517,13 @@ impl Pair<'_> {
     }
 }
 
-/// Finds out whether a connection was stored after DynamoDB did not say.
-async fn settle(store: &Store, connection: &Connection, error: StoreError) -> Result<(), Unkept> {
-    if !matches!(error, StoreError::Unavailable { maybe_applied: true, .. }) {
-        return Err(Unkept::Surely(error.into()));
-    }
+/// Finds out whether a connection was stored when its transaction has no clear answer. Forgetting the flow decides it:
+/// once that is done, the transaction can't be applied any more, however late; if it can't be done, it was applied.
+async fn settle(store: &Store, flow: &Flow, error: StoreError) -> Result<(), Unkept> {
     for _ in 0..SETTLE_ATTEMPTS {
-        match store.connection(&connection.tenant, &connection.id).await {
-            Ok(Some(_)) => return Ok(()),
-            Ok(None) => return Err(Unkept::Surely(error.into())),
+        match store.drop_flow(&flow.id).await {
+            Ok(Dropped::Done) => return Ok(()),
+            Ok(Dropped::Yes) => return Err(Unkept::Surely(error.into())),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
@@ -585,4 +531,4 @@ async fn settle(store: &Store, connection: &Connection, error: StoreError) -> Re
 }
 
 /// How often the store is asked whether a write was applied.
-const SETTLE_ATTEMPTS: u32 = 3;
+const SETTLE_ATTEMPTS: u32 = 2;

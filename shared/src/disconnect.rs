@@ -13,7 +13,7 @@ use crate::model::audit::{Action, By, Deed};
 use crate::model::connection::Connection;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
-use crate::store::{Inventory, Lane};
+use crate::store::{Due, Inventory, Lane};
 
 /// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -94,19 +94,22 @@ async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 
 /// Ends sessions that are still to be ended; one that fails does not stop the others. Gives how many were tried.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let mut tried = 0;
-    for due in gateway.store.overdue_of_all_tenants(Lane::Revocation).await? {
-        let outcome = async {
-            forget_numbers(gateway, &due.tenant).await?;
-            revocation::request(gateway, &due.tenant, &due.connection).await;
-            Ok::<(), Error>(())
-        };
-        match outcome.await {
-            Ok(()) => tried += 1,
-            Err(error) => {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried");
-            }
-        }
+    let overdue = gateway.store.overdue_of_all_tenants(Lane::Revocation).await?;
+    let tried = stream::iter(overdue).map(|due| async move {
+        end_one(gateway, &due).await.unwrap_or_else(|error| {
+            tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried");
+            false
+        })
+    });
+    let tried: Vec<bool> = tried.buffer_unordered(limits::SWEEP_AT_ONCE).collect().await;
+    Ok(tried.into_iter().filter(|tried| *tried).count())
+}
+
+async fn end_one(gateway: &Gateway, due: &Due) -> Result<bool> {
+    if !gateway.store.take_due(due).await? {
+        return Ok(false);
     }
-    Ok(tried)
+    forget_numbers(gateway, &due.tenant).await?;
+    revocation::request(gateway, &due.tenant, &due.connection).await;
+    Ok(true)
 }

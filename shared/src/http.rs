@@ -4,6 +4,8 @@
 
 pub mod catalogue;
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,7 +17,8 @@ use lambda_http::http::header::{
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::connect::Refusal;
@@ -42,7 +45,12 @@ where
     let route = route(&request);
     let limit = ToldLimit::default();
     request.extensions_mut().insert(limit.clone());
-    let mut response = match handle(request).await {
+    let outcome = if request.body().as_ref().len() > limits::BODY_BYTES {
+        Err(Error::BodyTooLarge)
+    } else {
+        handle(request).await
+    };
+    let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
             let request_id = RequestId(request_id.clone());
@@ -156,37 +164,63 @@ pub fn cookies(request: &Request) -> impl Fn(&str) -> Option<String> {
 }
 
 /// A field of a form; an empty one counts as absent.
-pub fn form_field(request: &Request, name: &str) -> Result<Option<String>> {
-    let mut fields = url::form_urlencoded::parse(body(request)?);
+pub fn form_field(request: &Request, name: &str) -> Option<String> {
+    let mut fields = url::form_urlencoded::parse(request.body().as_ref());
     let value = fields.find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
-    Ok(value.filter(|value| !value.is_empty()))
-}
-
-/// The request's body, if it is not too large.
-pub fn body(request: &Request) -> Result<&[u8]> {
-    let bytes: &[u8] = request.body().as_ref();
-    if bytes.len() > limits::BODY_BYTES { Err(Error::BodyTooLarge) } else { Ok(bytes) }
+    value.filter(|value| !value.is_empty())
 }
 
 /// The request's JSON body. Unknown fields and wrong types are refused with their path.
 pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T> {
-    parse(body(request)?)
+    parse(request.body().as_ref())
 }
 
 /// The request's JSON body, or the default if there is none.
 pub fn optional_json<T: DeserializeOwned + Default>(request: &Request) -> Result<T> {
-    let body = body(request)?;
+    let body: &[u8] = request.body().as_ref();
     if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { parse(body) }
+}
+
+/// For a call that takes no fields: no body, or an empty object.
+pub fn no_fields(request: &Request) -> Result<()> {
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    optional_json(request).map(|Nothing {}| ())
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| shape_error(&error))?;
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| shape_error(&error))?;
     json.end().map_err(|_| Error::InvalidBody {
         text: "The body must be one JSON object".to_owned(),
         field: None,
     })?;
     Ok(value)
+}
+
+/// What must be a JSON object: by itself, serde would take a list of the fields' values in their order, too.
+#[derive(Debug, Default)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// For a field where `null` takes a value away: tells it from an absent field.
@@ -205,8 +239,17 @@ fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     if let Some(field) = quoted("unknown field `") {
         return Error::UnknownField { field: path.filter(|path| path.ends_with(&field)).unwrap_or(field) };
     }
-    // What serde says of a type may repeat the value; only what was expected is passed on.
-    let expected = message.split(", expected ").nth(1).and_then(|rest| rest.split(" at line").next());
+    if let Some(field) = quoted("duplicate field `") {
+        return Error::InvalidBody { text: format!("{field} is given twice"), field: Some(field) };
+    }
+    // What serde says of a type may repeat the value, and does so before the last "expected"; only what was expected is
+    // passed on.
+    let expected = message.rsplit_once(", expected ").and_then(|(_, rest)| rest.split(" at line").next());
+    let expected = expected.map(|expected| match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        other => other,
+    });
     let text = match (&path, expected) {
         (Some(path), Some(expected)) => format!("{path} must be {expected}"),
         (Some(path), None) => format!("{path} is not valid"),
@@ -335,7 +378,11 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 pub fn refusal(refusal: &Refusal, request: &RequestId) -> Response<Body> {
     let described = catalogue::describe_refusal(refusal);
     let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
-    reply(described.status, &body)
+    let mut response = reply(described.status, &body);
+    if let Refusal::Busy(wait) = refusal {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
+    }
+    response
 }
 
 /// A request's id, kept for an answer that is made after the request is gone.
@@ -367,7 +414,7 @@ mod tests {
         #[expect(dead_code, reason = "only its type matters here")]
         name: Option<String>,
         #[expect(dead_code, reason = "only its type matters here")]
-        limits: Option<Inner>,
+        limits: Option<Object<Inner>>,
     }
 
     #[derive(Debug, Default, Deserialize)]
@@ -398,11 +445,19 @@ mod tests {
         assert_eq!(
             told(r#"{"limits":{"requestsPerMinute":"many"}}"#),
             (
-                "invalid_body: limits.requestsPerMinute must be u32".into(),
+                "invalid_body: limits.requestsPerMinute must be a whole number, not negative".into(),
                 Some("limits.requestsPerMinute".into())
             )
         );
-        for broken in ["", "{", "[]x", "nonsense", "\u{7f}"] {
+        assert_eq!(
+            told(r#"{"limits":[5]}"#),
+            ("invalid_body: limits must be a JSON object".into(), Some("limits".into()))
+        );
+        assert_eq!(
+            told(r#"{"name":"a","name":"b"}"#),
+            ("invalid_body: name is given twice".into(), Some("name".into()))
+        );
+        for broken in ["", "{", "[]", "[\"x\",null]", "[]x", "null", "nonsense", "\u{7f}"] {
             assert_eq!(told(broken).1, None, "{broken}");
         }
     }
@@ -410,6 +465,7 @@ mod tests {
     #[test]
     fn a_value_is_never_repeated_in_an_error() {
         assert!(!told(r#"{"name":4155550100}"#).0.contains("4155550100"));
+        assert!(!told(r#"{"limits":{"requestsPerMinute":"x, expected EVIL"}}"#).0.contains("EVIL"));
     }
 
     #[test]

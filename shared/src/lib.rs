@@ -27,6 +27,8 @@ pub mod invoke;
 #[cfg(feature = "gateway")]
 pub mod limits;
 #[cfg(feature = "gateway")]
+pub mod links;
+#[cfg(feature = "gateway")]
 pub mod memory;
 #[cfg(feature = "gateway")]
 pub mod pages;

@@ -109,9 +109,12 @@ pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
 /// Life of a webhook subscription at RingCentral: its default, written out.
 pub const SUBSCRIPTION_SECONDS: i64 = 7 * 24 * 3_600;
 
-/// Waits between the attempts to end a session at RingCentral, in seconds; after the last one the sealed tokens are
-/// erased and left to expire.
+/// When a session is to be ended at RingCentral, in seconds: from the disconnect, which tries at once itself, to the
+/// sweep's first attempt; then from one failed attempt to the next. After the last one the sealed tokens are erased and
+/// left to expire.
 pub const REVOCATION_RETRY_SECONDS: [i64; 3] = [60, 3_600, 22 * 3_600];
+/// How long the sweep leaves a revocation alone when no attempt could be made.
+pub const REVOCATION_OBSTACLE_SECONDS: i64 = 10 * 60;
 /// Sealed tokens of an unfinished revocation are erased after so long, whatever happened.
 pub const REVOCATION_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
 
@@ -120,6 +123,8 @@ pub const DATA_KEY_CACHE_SECONDS: i64 = 5 * 60;
 /// How many plaintext data keys may stay in memory.
 pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 
+/// How many pieces of work of a lane the sweep does side by side.
+pub const SWEEP_AT_ONCE: usize = 8;
 /// What one run of the sweep takes from each lane.
 pub const SWEEP_BATCH: i32 = 50;
 

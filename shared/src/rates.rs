@@ -169,7 +169,7 @@ fn count_alone(memory: &Memory, counter: &str, allowance: Allowance, now: Timest
 }
 
 fn busy() -> StoreError {
-    StoreError::Unavailable { code: "a counter that others keep changing".into(), maybe_applied: false }
+    StoreError::Unavailable("a counter that others keep changing".into())
 }
 
 /// Any number below `most`.

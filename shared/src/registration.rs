@@ -187,9 +187,16 @@ pub fn return_url(config: &Config, text: Option<String>) -> Result<Option<String
     }
 }
 
+/// An address as it is written: no white space, nothing that the parser would put right in silence.
+fn plain_url(text: &str) -> Option<Url> {
+    let is_plain =
+        text.contains("://") && !text.chars().any(|c| c.is_whitespace() || tenant::is_invisible(c));
+    is_plain.then(|| Url::parse(text).ok()).flatten()
+}
+
 /// True if events may be sent to an address: https, no user, no IP literal; http of this machine on the local stage.
 fn is_webhook_url(config: &Config, text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
+    let Some(url) = plain_url(text) else { return false };
     if text.chars().count() > limits::URL_CHARS || !url.username().is_empty() || url.password().is_some() {
         return false;
     }
@@ -202,7 +209,7 @@ fn is_webhook_url(config: &Config, text: &str) -> bool {
 
 /// True if the page after success may link to an address: https, no user; http of this machine on the local stage.
 fn is_return_url(config: &Config, text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
+    let Some(url) = plain_url(text) else { return false };
     let plain =
         text.chars().count() <= limits::URL_CHARS && url.username().is_empty() && url.password().is_none();
     plain

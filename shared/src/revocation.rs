@@ -35,18 +35,58 @@ pub struct RevokeOutcome {
 }
 
 /// Ends the session of a token that this process holds. Either token ends the whole session.
-pub async fn end_session<'a>(gateway: &Gateway, token: impl Into<Revocable<'a>>) -> Result<()> {
+pub async fn end_session<'a>(gateway: &Gateway, token: impl Into<Revocable<'a>>) -> Result<(), NotEnded> {
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
     match client.revoke(token).await {
         Ok(()) => Ok(()),
-        Err(error) if is_over(&error) => Ok(()),
-        Err(error) => Err(Error::unavailable("RingCentral's revoke endpoint", error)),
+        // There is nothing left to revoke.
+        Err(error) if matches!(error.kind(), Kind::Grant(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// True if RingCentral says that there is nothing left to revoke.
-fn is_over(error: &ringcentral::Error) -> bool {
-    matches!(error.kind(), Kind::Grant(_) | Kind::NotFound | Kind::AccessToken | Kind::Invalid)
+/// Why a session was not ended.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEnded {
+    /// RingCentral did not do it: one of a few attempts.
+    #[error("RingCentral did not end a session")]
+    RingCentral(#[source] ringcentral::Error),
+    /// Something of ours stands in the way (the vault, the app's secret, a rate limit): no attempt was made.
+    #[error("a session could not be ended")]
+    Ours(#[source] Error),
+}
+
+impl From<Error> for NotEnded {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<ringcentral::Error> for NotEnded {
+    fn from(error: ringcentral::Error) -> Self {
+        match error.kind() {
+            Kind::OurConfiguration => {
+                tracing::error!(
+                    alarm = "ringcentral_app",
+                    problem = "RingCentral refuses this app's client id or secret",
+                    "the RingCentral app needs the operator"
+                );
+                Self::Ours(Error::unavailable("RingCentral's revoke endpoint", error))
+            }
+            Kind::RateLimited => Self::Ours(Error::unavailable("RingCentral's revoke endpoint", error)),
+            _ => Self::RingCentral(error),
+        }
+    }
+}
+
+impl NotEnded {
+    /// The chain of causes in one line, for the log.
+    pub fn chain(&self) -> String {
+        match self {
+            Self::RingCentral(error) => format!("{self}: {error}"),
+            Self::Ours(error) => format!("{self}: {}", error.chain()),
+        }
+    }
 }
 
 /// Asks the function that may open refresh tokens to carry out a stored revocation. What fails now, the sweep repeats.
@@ -75,23 +115,25 @@ pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeO
         }
         Err(error) => error,
     };
-    let attempts = usize::try_from(revocation.attempts).unwrap_or(usize::MAX).saturating_add(1);
-    match limits::REVOCATION_RETRY_SECONDS.get(attempts) {
-        Some(&wait) => {
-            tracing::warn!(tenant.id = %tenant, error = error.chain(), "a session is not ended yet");
-            let now = gateway.clock.now();
-            let until = now.saturating_add(SignedDuration::from_secs(wait)).unwrap_or(now);
-            gateway.store.postpone_revocation(&revocation, until).await?;
-        }
-        None => {
+    let now = gateway.clock.now();
+    let after = |seconds| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+    let counted = matches!(error, NotEnded::RingCentral(_));
+    let attempts = revocation.attempts + u32::from(counted);
+    let pause = match limits::REVOCATION_RETRY_SECONDS.get(usize::try_from(attempts).unwrap_or(usize::MAX)) {
+        Some(&pause) if counted => pause,
+        _ if !counted => limits::REVOCATION_OBSTACLE_SECONDS,
+        _ => {
             tracing::error!(tenant.id = %tenant, error = error.chain(), "a session was not ended; it will expire");
             gateway.store.finish_revocation(&tenant, &connection).await?;
+            return Ok(RevokeOutcome { revoked: false });
         }
-    }
+    };
+    tracing::warn!(tenant.id = %tenant, error = error.chain(), "a session is not ended yet");
+    gateway.store.postpone_revocation(&revocation, attempts, after(pause)).await?;
     Ok(RevokeOutcome { revoked: false })
 }
 
-async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<()> {
+async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), NotEnded> {
     if let Some(subscription) = &revocation.subscription
         && revocation.access.expires_at > gateway.clock.now()
     {

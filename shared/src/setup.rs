@@ -18,7 +18,7 @@ use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::NewSubscription;
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
-use crate::store::StoreError;
+use crate::store::{Due, Lane, StoreError};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// Opens a connection's access token. None if it has expired.
@@ -58,7 +58,11 @@ pub async fn complete(
     connection.setup = setup;
     let due =
         (!connection.setup.is_done()).then(|| next_attempt(gateway.clock.now(), connection.setup.attempts));
-    gateway.store.record_setup(connection, due).await?;
+    let recorded = gateway.store.record_setup(connection, due).await?;
+    if let (false, Some(made)) = (recorded, &connection.subscription) {
+        // Disconnected meanwhile: nobody else knows of this subscription.
+        api.delete_subscription(&made.id).await.map_err(|error| Error::unavailable("RingCentral", error))?;
+    }
     Ok(())
 }
 
@@ -206,10 +210,11 @@ async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Resu
 async fn discover_account(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), Failure> {
     let listed = match api.account_phone_numbers().await {
         Ok(listed) => listed,
-        Err(error) => {
+        Err(error) if error.kind() == Kind::Forbidden => {
             tracing::info!(tenant.id = %connection.tenant, error = %error, "no account-wide list of numbers");
             return Ok(());
         }
+        Err(error) => return Err(error.into()),
     };
     let account = match &connection.identity.account {
         Some(account) => account.clone(),
@@ -303,20 +308,18 @@ const EVENT_FILTERS: [&str; 3] = [
 
 /// Finishes set-ups that a callback left undone; one that fails does not stop the others. Gives how many it did.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let mut done = 0;
-    for due in gateway.store.overdue_of_all_tenants(crate::store::Lane::Setup).await? {
-        match finish_one(gateway, &due).await {
-            Ok(true) => done += 1,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished");
-            }
-        }
-    }
-    Ok(done)
+    let overdue = gateway.store.overdue_of_all_tenants(Lane::Setup).await?;
+    let finished = stream::iter(overdue).map(|due| async move {
+        finish_one(gateway, &due).await.unwrap_or_else(|error| {
+            tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished");
+            false
+        })
+    });
+    let finished: Vec<bool> = finished.buffer_unordered(limits::SWEEP_AT_ONCE).collect().await;
+    Ok(finished.into_iter().filter(|finished| *finished).count())
 }
 
-async fn finish_one(gateway: &Gateway, due: &crate::store::Due) -> Result<bool> {
+async fn finish_one(gateway: &Gateway, due: &Due) -> Result<bool> {
     if !gateway.store.take_due(due).await? {
         return Ok(false);
     }

@@ -361,6 +361,63 @@ async fn invites_have_a_label_a_life_and_a_way_back() {
 }
 
 #[tokio::test]
+async fn the_browser_that_pressed_may_press_again_as_long_as_the_link_lives() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let order = json!({"expiresIn": 604_800});
+    let reply = world.call(Method::POST, "/v1/rc/invite-token", &tenant.key, Some(order)).await.expect(200);
+    let link = reply.json()["connectUrl"].as_str().unwrap().to_owned();
+    let mut browser = world.browser();
+    browser.get(&link).await.expect(200);
+    let pressed = browser.press(&link).await.expect(303);
+    let age = pressed.cookies()[0].split("Max-Age=").nth(1).unwrap().parse::<i64>().unwrap();
+    assert!((604_000..=604_800).contains(&age), "{age}");
+    // The first way through took too long; its callback is refused, a new press works.
+    let authorize = url::Url::parse(pressed.header("location")).unwrap();
+    world.advance(601).await;
+    let state = authorize.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let late = browser.get(&format!("/v1/rc/callback?code=x&state={state}")).await.expect(400);
+    assert_eq!(late.reference(), "invalid_state");
+    let callback = browser.sign_in(&link, &world.user(0)).await;
+    browser.get(&callback).await.expect(303);
+    assert_eq!(browser.get(&callback).await.expect(409).reference(), "already_handled");
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_what_they_should_be_are_refused_everywhere() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let operator = world.operator_key();
+    let extension = format!("/v1/rc/extensions/{}", world.user(0)["extensionId"].as_str().unwrap());
+    for (method, path, key, body, code) in [
+        (Method::POST, "/v1/rc/disconnect", &tenant.key, json!({"extensionId": "999"}), "unknown_field"),
+        (Method::DELETE, extension.as_str(), &tenant.key, json!({"all": true}), "unknown_field"),
+        (Method::POST, "/v1/rc/numbers/refresh", &tenant.key, json!([]), "invalid_body"),
+        (Method::POST, "/v1/rc/invite-token", &tenant.key, json!([60, "label", null]), "invalid_body"),
+        (Method::POST, "/v1/tenants", &operator, json!(["Acme", null, null]), "invalid_body"),
+        (Method::POST, "/v1/tenants", &operator, json!({"name": "Acme", "limits": [5, 5]}), "invalid_body"),
+        (Method::POST, "/v1/tenants", &operator, json!({"name": "\u{200b}"}), "invalid_name"),
+        (
+            Method::POST,
+            "/v1/tenants",
+            &operator,
+            json!({"name": "x", "returnUrl": " https://x"}),
+            "invalid_field",
+        ),
+    ] {
+        let reply = world.call(method, path, key, Some(body.clone())).await;
+        assert_eq!(reply.error(), (400, code.to_owned()), "{path} {body}");
+    }
+    for path in ["/v1/rc/disconnect", "/v1/rc/numbers/refresh", "/v1/rc/invite-token", "/v1/rc/connect"] {
+        let large = json!({"label": "x".repeat(110_000)});
+        let reply = world.call(Method::POST, path, &tenant.key, Some(large)).await;
+        assert_eq!(reply.error(), (413, "body_too_large".to_owned()), "{path}");
+    }
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);
+}
+
+#[tokio::test]
 async fn the_hundred_and_first_link_in_an_hour_is_refused() {
     let world = World::start().await;
     let tenant = world.tenant();

@@ -109,6 +109,40 @@ async fn an_outage_of_kms_spends_no_code() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_stored_without_an_answer_stands() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let mut browser = world.browser();
+    let callback = browser.sign_in(&world.mint(&tenant).await, &world.user(0)).await;
+    // The transaction is applied and its answer lost; the SDK's own retries are throttled.
+    let matching = json!({"operation": "TransactWriteItems", "function": "finish-connection"});
+    let faults = json!([
+        {"match": matching, "times": 1, "do": {"applyThenDrop": true}},
+        {"match": matching, "times": 10, "do": {"error": "ThrottlingException", "status": 400}},
+    ]);
+    world.aws(Method::PUT, "/_aws/faults", Some(faults)).await;
+    browser.get(&callback).await.expect(303);
+    world.no_faults().await;
+    assert_eq!(world.count("session_revoked").await, 0);
+    world.post("/v1/rc/numbers/refresh", &tenant.key).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_press_whose_answer_is_lost_can_be_repeated() {
+    let world = World::start().await;
+    let link = world.mint(&world.tenant()).await;
+    let mut browser = world.browser();
+    browser.get(&link).await.expect(200);
+    let matching = json!({"operation": "TransactWriteItems", "function": "start-connection"});
+    world.aws_fault(matching, 0, None, json!({"applyThenDrop": true})).await;
+    browser.press(&link).await.expect(503);
+    world.no_faults().await;
+    browser.press(&link).await.expect(303);
+    // Whoever comes without the cookie of the page is somebody else.
+    world.browser().press(&link).await.expect(409);
+}
+
+#[tokio::test]
 async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
     for act in [
         json!({"error": "ThrottlingException", "status": 400}),

@@ -80,6 +80,37 @@ async fn a_session_that_ringcentral_would_not_end_is_ended_by_the_sweep() {
 }
 
 #[tokio::test]
+async fn an_obstacle_of_ours_costs_no_attempt_to_end_a_session() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.aws(Method::POST, "/_aws/kms/disable", Some(json!({}))).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    for _ in 0..6 {
+        world.advance(6 * 3_600).await;
+    }
+    assert_eq!(world.count("session_revoked").await, 0);
+    world.aws(Method::POST, "/_aws/kms/enable", Some(json!({}))).await;
+    world.advance(3_600).await;
+    assert_eq!(world.count("session_revoked").await, 1, "as soon as the vault opens again");
+    assert!(no_rows(&world).await);
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_no_session_is_not_taken_for_one() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.sim_fault("/restapi/oauth/revoke", Some(2), json!({"status": 404, "body": {}})).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert_eq!(world.items("ConnectionsTable").await.len(), 1, "the revocation stays");
+    world.advance(2 * 3_600).await;
+    world.advance(24 * 3_600).await;
+    assert_eq!(world.count("session_revoked").await, 1);
+    assert!(no_rows(&world).await);
+}
+
+#[tokio::test]
 async fn a_kill_at_any_step_of_a_disconnect_loses_no_session() {
     let world = World::start().await;
     let tenant = world.tenant();

@@ -52,6 +52,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "rules",
         modules: &[
+            "links",
             "connect",
             "setup",
             "revocation",
@@ -77,7 +78,7 @@ const LAYERS: &[Layer] = &[
 const ARROWS: &[(&str, &str)] = &[
     ("gateway", "config"),
     ("connect", "revocation"),
-    ("connect", "rates"),
+    ("links", "rates"),
     ("apps", "registration"),
     ("deletion", "disconnect"),
     ("deletion", "revocation"),

@@ -3,9 +3,10 @@
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::connect::{self, LinkOrder};
+
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::links::{self, LinkOrder};
 use shared::model::app::Scope;
 use shared::{auth, limits};
 
@@ -24,6 +25,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     let Order {} = http::optional_json(&request)?;
     let order = LinkOrder::living(limits::CONNECT_TOKEN_SECONDS);
-    let token = connect::mint(gateway, caller.by(), caller.tenant(), order).await?;
+    let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
     Ok(http::reply(StatusCode::OK, &Minted { connect_url: token.link() }))
 }

@@ -4,9 +4,10 @@ use lambda_http::Request;
 use lambda_http::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::auth;
-use shared::connect::{self, LinkOrder};
+
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::links::{self, LinkOrder};
 use shared::model::app::Scope;
 use shared::registration;
 
@@ -29,10 +30,10 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     let order: Order = http::optional_json(&request)?;
     let order = LinkOrder {
-        lifetime: connect::invite_lifetime(order.expires_in)?,
-        label: connect::invite_label(order.label)?,
+        lifetime: links::lifetime(order.expires_in)?,
+        label: links::label(order.label)?,
         return_url: registration::return_url(&gateway.config, order.return_url)?,
     };
-    let token = connect::mint(gateway, caller.by(), caller.tenant(), order).await?;
+    let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
     Ok(http::reply(StatusCode::OK, &Minted { connect_url: token.link() }))
 }

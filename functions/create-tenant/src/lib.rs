@@ -13,7 +13,7 @@ use shared::views::tenancy::{LimitsOrder, TenantView};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
     name: Option<String>,
-    limits: Option<LimitsOrder>,
+    limits: Option<http::Object<LimitsOrder>>,
     return_url: Option<String>,
 }
 
@@ -22,7 +22,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let operator = auth::operator(gateway, &request).await?;
     let order: Order = http::json(&request)?;
     let name = registration::name(order.name.as_deref())?;
-    let limits = order.limits.unwrap_or_default().check()?;
+    let limits = order.limits.unwrap_or_default().0.check()?;
     let return_url = registration::return_url(&gateway.config, order.return_url)?;
     let tenant =
         registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;

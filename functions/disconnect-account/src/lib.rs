@@ -9,6 +9,7 @@ use shared::{auth, disconnect};
 /// 200 with `{"ok":true}`, also if nothing was connected.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
     disconnect::account(gateway, caller.by(), caller.tenant_id()).await?;
     Ok(http::ok())
 }

@@ -11,6 +11,7 @@ use shared::{auth, disconnect};
 /// 200 with `{"ok":true}`; 404 if the tenant has no such extension.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
     let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
     let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
     disconnect::extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;

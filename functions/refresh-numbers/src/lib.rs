@@ -11,6 +11,7 @@ use shared::{auth, setup};
 /// 200 with `{numbers}` as they are now; 409 if nothing is connected.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
     setup::rediscover_all(gateway, caller.tenant_id()).await?;
     let inventory = gateway.store.inventory(caller.tenant_id()).await?;
     Ok(http::reply(StatusCode::OK, &Numbers::of(&inventory)))

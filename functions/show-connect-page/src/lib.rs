@@ -4,7 +4,7 @@
 use lambda_http::Request;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
-use shared::{connect, limits, pages};
+use shared::{connect, pages};
 
 /// 200 with the page, or the page that says why the link can't be used.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
@@ -14,7 +14,12 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         Ok((token, link)) => {
             let mut page = pages::connect(&gateway.config, &token, &link)?;
             let (name, key) = connect::browser_cookie(&token, &cookies);
-            http::set_cookie(&mut page, &name, key.expose(), limits::FLOW_SECONDS);
+            http::set_cookie(
+                &mut page,
+                &name,
+                key.expose(),
+                connect::cookie_seconds(&link, gateway.clock.now()),
+            );
             Ok(page)
         }
         Err(stop) => pages::stop(stop, &RequestId::from(&request)),

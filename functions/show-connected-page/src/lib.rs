@@ -3,13 +3,13 @@
 
 use lambda_http::Request;
 use shared::gateway::Gateway;
-use shared::http::{self, Answer, RequestId};
+use shared::http::{self, Answer};
 use shared::{connect, pages};
 
 /// 200 with the page.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
-    match connect::done(gateway, http::cookies(&request)).await {
-        Ok(done) => pages::connected(done.as_ref()),
-        Err(stop) => pages::stop(stop, &RequestId::from(&request)),
-    }
+    // Whatever is wrong with our memory of it, the person has been sent here after success.
+    let done = connect::done(gateway, http::cookies(&request)).await;
+    let done = done.inspect_err(|error| http::note(error, "the page after success lacks its details"));
+    pages::connected(done.ok().flatten().as_ref())
 }

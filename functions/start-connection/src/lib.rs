@@ -5,14 +5,14 @@ use lambda_http::Request;
 use shared::connect::{self, Departure, Refusal, Stop};
 use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
-use shared::{limits, pages};
+use shared::pages;
 
 /// 303 to RingCentral's authorize page, with the flow's cookie.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     match depart(gateway, &request).await {
         Ok(departure) => {
             let mut response = http::see_other(departure.authorize_url.as_str())?;
-            http::set_cookie(&mut response, &departure.cookie, departure.key.expose(), limits::FLOW_SECONDS);
+            http::set_cookie(&mut response, &departure.cookie, departure.key.expose(), departure.seconds);
             Ok(response)
         }
         Err(stop) => pages::stop(stop, &RequestId::from(&request)),
@@ -23,6 +23,6 @@ async fn depart(gateway: &Gateway, request: &Request) -> Result<Departure, Stop>
     if !pages::is_same_origin(&gateway.config, request) {
         return Err(Refusal::CrossSite.into());
     }
-    let token = http::form_field(request, "token")?;
+    let token = http::form_field(request, "token");
     connect::start(gateway, token.as_deref(), http::cookies(request)).await
 }

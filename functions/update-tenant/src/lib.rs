@@ -15,7 +15,7 @@ use shared::views::tenancy::{LimitsOrder, TenantView};
 struct Order {
     name: Option<String>,
     status: Option<String>,
-    limits: Option<LimitsOrder>,
+    limits: Option<http::Object<LimitsOrder>>,
     #[serde(default, deserialize_with = "http::present")]
     return_url: Option<Option<String>>,
 }
@@ -25,7 +25,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let operator = auth::operator(gateway, &request).await?;
     let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
     let order: Order = http::json(&request)?;
-    let limits = order.limits.unwrap_or_default().check()?;
+    let limits = order.limits.unwrap_or_default().0.check()?;
     let change = TenantChange {
         name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
         status: order.status.map(|status| registration::status(&status)).transpose()?,

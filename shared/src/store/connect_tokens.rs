@@ -31,6 +31,15 @@ pub enum Claimed {
     Handled,
 }
 
+/// What became of an attempt to forget a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// It is gone, and no connection came or will come of it.
+    Yes,
+    /// A connection came of it, so it stays.
+    Done,
+}
+
 impl Store {
     /// Writes a new link.
     pub async fn create_link(&self, digest: &str, link: &Link, deed: &Deed<'_>) -> Result<(), StoreError> {
@@ -119,8 +128,9 @@ impl Store {
         }
     }
 
-    /// Forgets a flow that came to nothing. A finished one is kept.
-    pub async fn drop_flow(&self, id: &str) -> Result<(), StoreError> {
+    /// Forgets a flow that came to nothing, unless a connection came of it. Afterwards none can come of it any more:
+    /// the transaction that stores a connection needs its flow.
+    pub async fn drop_flow(&self, id: &str) -> Result<Dropped, StoreError> {
         let delete = self
             .db
             .delete_item()
@@ -130,8 +140,8 @@ impl Store {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":done", item::text(FlowStatus::Done.as_str()));
         match delete.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conditional(&error) => Ok(()),
+            Ok(_) => Ok(Dropped::Yes),
+            Err(error) if is_conditional(&error) => Ok(Dropped::Done),
             Err(error) => Err(failure(error)),
         }
     }

@@ -139,12 +139,12 @@ impl Store {
         Ok(connections)
     }
 
-    /// Writes what a set-up has found out. Nothing happens if the connection is gone.
+    /// Writes what a set-up has found out. False if the connection is gone.
     pub async fn record_setup(
         &self,
         connection: &Connection,
         due: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let request = self
             .db
             .update_item()
@@ -186,8 +186,8 @@ impl Store {
             request = request.expression_attribute_names(format!("#r{at}"), name);
         }
         match request.update_expression(update).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conditional(&error) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(&error) => Ok(false),
             Err(error) => Err(failure(error)),
         }
     }

@@ -116,7 +116,7 @@ impl Store {
         let request = self.db.batch_get_item().request_items(&self.tables.tenants, complete(keys.build()));
         let answer = request.send().await.map_err(failure)?;
         if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Err(StoreError::Unavailable { code: "unprocessed keys".into(), maybe_applied: false });
+            return Err(StoreError::Unavailable("unprocessed keys".into()));
         }
         let rows = answer.responses.unwrap_or_default().remove(&self.tables.tenants).unwrap_or_default();
         Ok(rows.into_iter().map(Row).collect())

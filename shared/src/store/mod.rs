@@ -26,7 +26,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, WriteReques
 
 pub use apps::AppChange;
 pub(crate) use apps::SealedSecret;
-pub use connect_tokens::{Claimed, Started};
+pub use connect_tokens::{Claimed, Dropped, Started};
 pub use connections::{Claim, NewConnection, Stored};
 pub use deletions::{Holding, Unfinished};
 pub use due::{Due, Lane};
@@ -81,14 +81,9 @@ pub struct Store {
 /// Why the store could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB does not answer, or refuses at present.
-    #[error("DynamoDB: {code}")]
-    Unavailable {
-        /// Its word for it.
-        code: String,
-        /// True if a write may have been applied all the same.
-        maybe_applied: bool,
-    },
+    /// DynamoDB does not answer, or refuses at present: its word for it. A write may have been applied all the same.
+    #[error("DynamoDB: {0}")]
+    Unavailable(String),
     /// A record is not as this version of the product writes it.
     #[error("a record has no readable {0}")]
     Damaged(&'static str),
@@ -97,7 +92,7 @@ pub enum StoreError {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable { .. } => Self::Unavailable {
+            StoreError::Unavailable(_) => Self::Unavailable {
                 what: "the store",
                 retry_after: Duration::from_secs(5),
                 source: Some(error.into()),
@@ -143,7 +138,7 @@ impl Store {
             }
             tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
         }
-        Err(StoreError::Unavailable { code: "unprocessed items".into(), maybe_applied: true })
+        Err(StoreError::Unavailable("unprocessed items".into()))
     }
 
     /// A transaction. `Ok(Err(reasons))` if a condition did not hold, with one reason per item, in order; conflicts with
@@ -192,16 +187,14 @@ fn failed(reasons: &[CancellationReason], at: usize) -> bool {
 /// An SDK error by what it means. Its code alone is kept: texts may repeat what was sent.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
-    let (code, maybe_applied) = match &error {
-        SdkError::ServiceError(service) => {
-            (service.err().code().unwrap_or("unknown").to_owned(), service.raw().status().is_server_error())
-        }
-        SdkError::DispatchFailure(dispatch) => ("no answer".to_owned(), !dispatch.is_user()),
-        SdkError::TimeoutError(_) => ("no answer in time".to_owned(), true),
-        SdkError::ResponseError(_) => ("unreadable answer".to_owned(), true),
-        _ => ("the request could not be built".to_owned(), false),
+    let code = match &error {
+        SdkError::ServiceError(service) => service.err().code().unwrap_or("unknown"),
+        SdkError::DispatchFailure(_) => "no answer",
+        SdkError::TimeoutError(_) => "no answer in time",
+        SdkError::ResponseError(_) => "unreadable answer",
+        _ => "the request could not be built",
     };
-    StoreError::Unavailable { code, maybe_applied }
+    StoreError::Unavailable(code.to_owned())
 }
 
 /// True if a single write was refused because its condition did not hold.

@@ -81,6 +81,10 @@ impl Store {
     }
 
     async fn replace(&self, old: impl Iterator<Item = Row>, new: Vec<Item>) -> Result<(), StoreError> {
+        // RingCentral's pages may shift while they are read, and DynamoDB takes an item once in a batch.
+        let mut seen = HashSet::new();
+        let new: Vec<Item> =
+            new.into_iter().filter(|item| seen.insert(item["item"].clone().as_s().cloned().ok())).collect();
         let kept: HashSet<String> = new.iter().filter_map(|item| item["item"].as_s().ok().cloned()).collect();
         let mut writes = Vec::new();
         for row in old {

@@ -38,10 +38,11 @@ impl Store {
         delete.send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Notes a failed attempt and when to try again.
+    /// Notes how often it was tried, and when to try again.
     pub async fn postpone_revocation(
         &self,
         revocation: &Revocation,
+        attempts: u32,
         until: Timestamp,
     ) -> Result<(), StoreError> {
         let update = self
@@ -52,7 +53,7 @@ impl Store {
             .update_expression("SET due_at = :until, attempts = :attempts")
             .condition_expression("attribute_exists(tenant)")
             .expression_attribute_values(":until", item::time(until))
-            .expression_attribute_values(":attempts", item::number(revocation.attempts + 1));
+            .expression_attribute_values(":attempts", item::number(attempts));
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_conditional(&error) => Ok(()),
