@@ -133,7 +133,8 @@ pub struct Flow {
     pub link: String,
     /// Digest of the browser's cookie.
     pub browser: String,
-    /// The RingCentral server that issues the tokens; the exchange goes there, whatever the callback says.
+    /// The RingCentral server that issues the tokens. A flow that was begun at another one than this deployment's is not
+    /// finished.
     pub issuer: String,
     /// The redirect address that the authorization was asked for.
     pub redirect_uri: String,
