@@ -38,8 +38,8 @@ pub const COUNTER_LOG_ENTRIES: u32 = 500;
 pub const COUNTER_SHARE: u32 = 30_000;
 /// How often a write to a counter is repeated when others write to it at the same time.
 pub const COUNTER_ATTEMPTS: u32 = 32;
-/// Counting a request may take so long; then this process counts alone for a while.
-pub const COUNTING_MS: u64 = 1_000;
+/// Counting a request may take so long, one attempt that hangs included; then this process counts alone for a while.
+pub const COUNTING_MS: u64 = 3_000;
 /// For so long, after the counters have failed.
 pub const COUNTING_ALONE_SECONDS: i64 = 5;
 /// An API key's use is written down at most once in this time.
@@ -134,6 +134,7 @@ const _: () = assert!(TOKEN_CALL_MS < DELETION_SESSIONS_MS);
 // One transaction changes an app, all its keys, and the audit log.
 const _: () = assert!(KEYS_PER_APP + 2 <= 100);
 const _: () = assert!(UPSTREAM_CONNECT_MS < TOKEN_CALL_MS);
+const _: () = assert!(AWS_ATTEMPT_MS < COUNTING_MS && COUNTING_MS < AWS_CALL_MS);
 const _: () = assert!(AWS_ATTEMPT_MS < AWS_CALL_MS);
 const _: () = assert!(TOKEN_CALL_MS + SETUP_IN_CALLBACK_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);
 const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_signed());
