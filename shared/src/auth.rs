@@ -134,7 +134,9 @@ pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -
 }
 
 async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[Scope]) -> Result<Caller> {
-    let (checked, counted) = match proven(gateway, key)? {
+    let proven = proven(gateway, key)?;
+    refuse_unread(gateway, request, key, proven.as_ref())?;
+    let (checked, counted) = match proven.map(|known| known.requests_per_minute) {
         // Counting can't hit somebody else's counter: the whole key was proven before.
         Some(limit) => {
             let (checked, counted) = tokio::join!(
@@ -160,15 +162,24 @@ async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[
     Ok(checked)
 }
 
-/// What this process remembers of a presented key: the limit of one that was proven, or nothing. Refuses one that
-/// nobody has.
-fn proven(gateway: &Gateway, key: &ApiKey) -> Result<Option<u32>> {
+/// Refuses a request over the limit without asking anybody, if its key was read a moment ago: a flood costs its sender
+/// the answers, and nobody a read. Nothing passes here.
+fn refuse_unread(gateway: &Gateway, request: &Request, key: &ApiKey, known: Option<&KnownKey>) -> Result<()> {
+    let fresh = jiff::SignedDuration::from_millis(limits::REFUSE_UNREAD_MS);
+    let known = known.filter(|known| gateway.clock.now().duration_since(known.read_at) < fresh);
+    let refused =
+        known.and_then(|known| rates::refused_already(gateway, key.id().as_str(), known.requests_per_minute));
+    refused.map_or(Ok(()), |count| within_limit(request, count))
+}
+
+/// What this process remembers of a presented key, if the whole of it was proven. Refuses one that nobody has.
+fn proven(gateway: &Gateway, key: &ApiKey) -> Result<Option<KnownKey>> {
     let now = gateway.clock.now();
     if gateway.memory.unknown_keys.get(&key.prefix(), now).is_some() {
         return Err(Error::UnknownKey);
     }
     match gateway.memory.known_keys.get(&key.prefix(), now) {
-        Some(known) if key.matches(&known.digest) => Ok(Some(known.requests_per_minute)),
+        Some(known) if key.matches(&known.digest) => Ok(Some(known)),
         // The digest of a key never changes: another secret is wrong without a look.
         Some(_) => Err(Error::UnknownKey),
         None => Ok(None),
@@ -204,6 +215,7 @@ fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>
             let known = KnownKey {
                 digest: record.digest.clone(),
                 requests_per_minute: tenant.limits.requests_per_minute,
+                read_at: gateway.clock.now(),
             };
             gateway.memory.known_keys.put(&key.prefix(), known, until(limits::KNOWN_KEY_SECONDS));
         }

@@ -50,6 +50,8 @@ pub const LAST_USED_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
 pub const UNKNOWN_KEY_SECONDS: i64 = 60;
 /// How long a process remembers the digest of a key, to refuse wrong secrets and to count while it reads.
 pub const KNOWN_KEY_SECONDS: i64 = 60;
+/// For so long after a process has read a key, it refuses a request over the limit without reading it again.
+pub const REFUSE_UNREAD_MS: i64 = 1_000;
 /// How many of each a process remembers.
 pub const REMEMBERED: usize = 10_000;
 /// Keys of one app, the first one and those in their overlap included.

@@ -35,6 +35,8 @@ pub struct KnownKey {
     pub digest: String,
     /// Requests in a minute, when the key was last looked up.
     pub requests_per_minute: u32,
+    /// When that was.
+    pub read_at: Timestamp,
 }
 
 impl Default for Memory {

@@ -41,6 +41,29 @@ pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Coun
     count_alone(&gateway.memory, counter, allowance, now)
 }
 
+/// The refusal of a request, if this process knows already that its counters are full: nothing is asked.
+pub fn refused_already(gateway: &Gateway, counter: &str, limit: u32) -> Option<Count> {
+    let now = gateway.clock.now();
+    let until_of = |name: &str, share: u32| {
+        let full = gateway.memory.full_counters.get(name, now);
+        full.filter(|(limit, _)| *limit == share).map(|(_, until)| until)
+    };
+    let until = if limit <= limits::COUNTER_LOG_ENTRIES {
+        until_of(counter, limit)
+    } else {
+        let shards = shards(limit, limits::COUNTER_SHARE);
+        let all =
+            (0..shards).map(|shard| until_of(&part_name(counter, shards, shard), part(limit, shards, shard)));
+        all.collect::<Option<Vec<_>>>()?.into_iter().min()
+    };
+    Some(Count::refused(limit, until?, now))
+}
+
+/// The name of one of the counters that a large limit is spread over.
+fn part_name(counter: &str, shards: u32, shard: u32) -> String {
+    format!("{counter}#{shards}#{shard}")
+}
+
 /// Counts a link of a tenant, or refuses. Without the counters no link is made.
 pub async fn count_link(gateway: &Gateway, tenant: &TenantId, limit: u32) -> Result<()> {
     let count = count(gateway, &format!("links#{tenant}"), Allowance::per_hour(limit)).await?;
@@ -58,7 +81,7 @@ async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result
     for step in 0..shards {
         let shard = (first + step) % shards;
         let share = Allowance { limit: part(allowance.limit, shards, shard), ..allowance };
-        let count = count_part(gateway, &format!("{counter}#{shards}#{shard}"), share).await?;
+        let count = count_part(gateway, &part_name(counter, shards, shard), share).await?;
         if count.allowed {
             // What the other shards have left is not read: they are taken to be as this one is.
             let remaining = count.remaining.saturating_mul(shards).min(allowance.limit);
