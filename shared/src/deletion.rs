@@ -108,7 +108,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             Ok(true) => finished += 1,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(tenant.id = %work.tenant, error = error.chain(), "a deletion was not finished")
+                tracing::warn!(tenant.id = %work.tenant, error = error.chain(), "a deletion was not finished");
             }
         }
     }

@@ -131,7 +131,7 @@ pub const SWEEP_AT_ONCE: usize = 8;
 pub const SWEEP_BATCH: i32 = 50;
 
 const _: () = assert!(DELETION_SESSIONS_MS + 2 * DELETION_ERASE_MS < CALLBACK_FUNCTION_MS);
-const _: () = assert!(DELETION_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS as i64);
+const _: () = assert!(DELETION_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_signed());
 const _: () = assert!(TOKEN_CALL_MS < DELETION_SESSIONS_MS);
 // One transaction changes an app, all its keys, and the audit log.
 const _: () = assert!(KEYS_PER_APP + 2 <= 100);
