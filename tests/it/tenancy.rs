@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::clock::{Clock, SystemClock};
 
 use crate::world::{Reply, Tenant, World};
 
@@ -424,7 +425,7 @@ async fn further_keys_expire_and_are_good_from_their_addresses_only() {
     let request = world.http.get(format!("{}/v1/rc/status", world.gateway())).header("x-api-key", &elsewhere);
     let reply = Reply::of(request.header("x-forwarded-for", "192.0.2.1").send().await.unwrap()).await;
     assert_eq!(reply.error(), (403, "address_not_allowed".to_owned()));
-    let end = (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(10)).to_string();
+    let end = (SystemClock::default().now() + jiff::SignedDuration::from_mins(10)).to_string();
     let short = further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "expiresAt": end })).await;
     world.get("/v1/rc/status", &short).await.expect(200);
     world.advance(660).await;
@@ -478,6 +479,6 @@ async fn both_webhook_secrets_are_kept_for_a_day() {
     );
     assert_ne!(row["webhook_secret"], row["previous_webhook_secret"]);
     let until: i64 = row["previous_webhook_until"]["N"].as_str().unwrap().parse().unwrap();
-    let wait = until - jiff::Timestamp::now().as_millisecond();
+    let wait = until - SystemClock::default().now().as_millisecond();
     assert!((86_000_000..=86_400_000).contains(&wait), "{wait}");
 }
