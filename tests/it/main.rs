@@ -2,7 +2,6 @@
 //! by the simulator's ledger and by what the tables hold. One test binary; every test has a stack of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
-#![expect(clippy::disallowed_methods, reason = "a test is no function: it asks the machine what time it is")]
 
 mod audit;
 mod browser;
