@@ -131,9 +131,12 @@ async fn a_person_connects_in_a_browser() {
 
     // The callback's address, opened again in this browser or another one, does nothing.
     let other = chromium!();
-    for browser in [&browser, &other] {
+    for (browser, says) in [
+        (&browser, "This sign-in was already handled"),
+        (&other, "This sign-in does not belong to this browser"),
+    ] {
         browser.open(&callback.url).await;
-        browser.see("This sign-in does not belong to this browser").await;
+        browser.see(says).await;
     }
     assert_eq!(world.count("token_issued").await, 1);
     assert_eq!(connections(&world, &tenant).await, 1);
