@@ -8,7 +8,7 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the app's client id |
 //! | `RINGCENTRAL_SECRET` | name of the secret that holds `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret that holds the operator's key |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
@@ -98,6 +98,7 @@ impl Config {
                 extensions: need("EXTENSIONS_TABLE"),
                 rate_limits: need("RATE_LIMITS_TABLE"),
                 audit: need("AUDIT_TABLE"),
+                events: need("EVENTS_TABLE"),
             },
             vault_key: need("VAULT_KEY"),
             refresh_function: need("REFRESH_FUNCTION"),
@@ -189,6 +190,7 @@ mod tests {
             "EXTENSIONS_TABLE",
             "RATE_LIMITS_TABLE",
             "AUDIT_TABLE",
+            "EVENTS_TABLE",
             "VAULT_KEY",
             "REFRESH_FUNCTION",
         ];

@@ -17,6 +17,7 @@ use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
 use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
+use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::secret::Secret;
 use crate::revocation;
@@ -427,6 +428,7 @@ impl Pair<'_> {
                     subject: self.extension.as_str(),
                     fields: &[],
                 },
+                event: connection.event(EventKind::RcConnected, gateway.clock.now()),
             };
             match store.store_connection(&new).await {
                 Ok(Stored::Yes) => {}

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 
 use crate::disconnect;
 use crate::error::{Error, Result};
@@ -119,7 +120,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
 async fn finish(gateway: &Gateway, tenant: &TenantId) -> Result<bool> {
     let by = By::background();
     stop_and_erase(gateway, &by, tenant).await?;
-    for holding in [Holding::Connections, Holding::Tenants] {
+    for holding in Holding::ALL {
         gateway.store.erase(holding, tenant, "").await?;
     }
     if !left(gateway, tenant).await?.is_empty() {
@@ -132,12 +133,8 @@ async fn finish(gateway: &Gateway, tenant: &TenantId) -> Result<bool> {
 
 /// How many records of each kind are left of a tenant.
 pub async fn left(gateway: &Gateway, tenant: &TenantId) -> Result<BTreeMap<String, usize>> {
-    let (connections, mut left) = tokio::try_join!(
-        gateway.store.left(Holding::Connections, tenant),
-        gateway.store.left(Holding::Tenants, tenant),
-    )?;
-    left.extend(connections);
-    Ok(left)
+    let counts = Holding::ALL.map(|holding| gateway.store.left(holding, tenant));
+    Ok(try_join_all(counts).await?.into_iter().flatten().collect())
 }
 
 fn deed<'a>(by: &'a By, action: Action, tenant: &'a TenantId) -> Deed<'a> {

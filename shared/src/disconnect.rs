@@ -11,6 +11,7 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, By, Deed};
 use crate::model::connection::Connection;
+use crate::model::event::EventKind;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
 use crate::store::{Due, Inventory, Lane};
@@ -59,7 +60,8 @@ pub async fn give_up(gateway: &Gateway, by: &By, connection: &Connection) -> Res
         subject: connection.extension.as_str(),
         fields: &[],
     };
-    Ok(gateway.store.give_up_connection(connection, &deed).await?)
+    let event = connection.event(EventKind::RcDisconnected, gateway.clock.now());
+    Ok(gateway.store.give_up_connection(connection, &deed, &event).await?)
 }
 
 /// What is left after connections were given up: their numbers, then their sessions, as many as time allows. The sweep

@@ -17,6 +17,7 @@ use crate::invoke::Functions;
 use crate::limits;
 use crate::memory::Memory;
 use crate::model::secret::Secret;
+use crate::queue::Queues;
 use crate::ringcentral::{self, AppCredentials, Client};
 use crate::store::Store;
 use crate::vault::Vault;
@@ -35,6 +36,7 @@ pub struct Gateway {
     sdk: SdkConfig,
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
+    queues: OnceLock<Queues>,
     browser_client: OnceLock<Client>,
     app_client: OnceCell<Client>,
     operator_key: OnceCell<Secret>,
@@ -69,6 +71,7 @@ impl Gateway {
             sdk,
             vault: OnceLock::new(),
             functions: OnceLock::new(),
+            queues: OnceLock::new(),
             browser_client: OnceLock::new(),
             app_client: OnceCell::new(),
             operator_key: OnceCell::new(),
@@ -95,6 +98,11 @@ impl Gateway {
                 .build();
             Functions::new(aws_sdk_lambda::Client::from_conf(patient))
         })
+    }
+
+    /// The queues.
+    pub fn queues(&self) -> &Queues {
+        self.queues.get_or_init(|| Queues::new(aws_sdk_sqs::Client::new(&self.sdk)))
     }
 
     /// RingCentral without the app's secret: for the authorize page, and for calls with an access token.

@@ -33,6 +33,8 @@ pub mod memory;
 #[cfg(feature = "gateway")]
 pub mod pages;
 #[cfg(feature = "gateway")]
+pub mod queue;
+#[cfg(feature = "gateway")]
 pub mod rates;
 #[cfg(feature = "gateway")]
 pub mod registration;
@@ -44,6 +46,8 @@ pub mod setup;
 pub mod store;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
+#[cfg(feature = "gateway")]
+pub mod tokens;
 #[cfg(feature = "gateway")]
 pub mod vault;
 #[cfg(feature = "gateway")]

@@ -106,6 +106,9 @@ pub const READINESS_LOOKUPS: usize = 20;
 /// Numbers of one extension or account that are kept.
 pub const NUMBERS: usize = 2_000;
 
+/// Events are kept for so long.
+pub const EVENT_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
+
 /// Life of a refresh token, where RingCentral's answer does not tell it.
 pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
 /// Life of a webhook subscription at RingCentral: its default, written out.

@@ -62,6 +62,7 @@ async fn gateway(world: &World) -> Gateway {
         ("EXTENSIONS_TABLE", "ExtensionsTable"),
         ("RATE_LIMITS_TABLE", "RateLimitsTable"),
         ("AUDIT_TABLE", "AuditTable"),
+        ("EVENTS_TABLE", "EventsTable"),
     ] {
         environment.insert(name.to_owned(), world.table(logical).await);
     }

@@ -39,7 +39,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "outside",
-        modules: &["ringcentral", "vault", "store", "invoke", "memory"],
+        modules: &["ringcentral", "vault", "store", "invoke", "queue", "memory"],
         may_import: &["ground", "words"],
         must_not_know: &["lambda_http", "lambda_runtime", "aws_config"],
     },
@@ -55,6 +55,7 @@ const LAYERS: &[Layer] = &[
             "links",
             "connect",
             "setup",
+            "tokens",
             "revocation",
             "disconnect",
             "registration",
@@ -78,6 +79,7 @@ const LAYERS: &[Layer] = &[
 const ARROWS: &[(&str, &str)] = &[
     ("gateway", "config"),
     ("connect", "revocation"),
+    ("tokens", "setup"),
     ("links", "rates"),
     ("apps", "registration"),
     ("deletion", "disconnect"),
@@ -95,6 +97,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("aws_sdk_dynamodb", &["store", "gateway"]),
     ("aws_sdk_kms", &["vault", "gateway"]),
     ("aws_sdk_lambda", &["invoke", "gateway"]),
+    ("aws_sdk_sqs", &["queue", "gateway"]),
     ("aws_sdk_secretsmanager", &["gateway"]),
     ("reqwest", &["ringcentral"]),
     ("askama", &["pages"]),

@@ -1,7 +1,9 @@
 //! A connection: the consent of one RingCentral user that we hold for a tenant.
 
 use jiff::Timestamp;
+use serde_json::json;
 
+use super::event::{Event, EventKind};
 use super::ids::{ConnectionId, ExtensionId, TenantId};
 
 /// Bytes that only the vault can read. The one form in which the store takes a token.
@@ -180,6 +182,18 @@ pub struct Connection {
     pub setup: Setup,
     /// The webhook subscription.
     pub subscription: Option<Subscription>,
+}
+
+impl Connection {
+    /// Something that happens to the connection, as the tenant's programs are told.
+    pub fn event(&self, kind: EventKind, now: Timestamp) -> Event {
+        let data = json!({
+            "extensionId": self.extension.as_str(),
+            "rcAccountId": self.identity.account,
+            "status": self.status.as_str(),
+        });
+        Event::new(&self.tenant, kind, now, data)
+    }
 }
 
 /// A session at RingCentral that has to be ended: what is left of a connection that the tenant gave up or replaced.

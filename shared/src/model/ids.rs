@@ -4,6 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::rand;
 use data_encoding::HEXLOWER;
+use jiff::Timestamp;
 
 /// `BYTES` random bytes in lower-case hexadecimal.
 fn random_hex<const BYTES: usize>() -> String {
@@ -73,6 +74,55 @@ prefixed_id!(
     /// same extension is a new connection.
     ConnectionId, "conn_", from_record);
 
+macro_rules! time_ordered_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            #[doc = concat!("What every such id begins with: `", $prefix, "`.")]
+            pub const PREFIX: &'static str = $prefix;
+
+            /// A new id: the moment in milliseconds as 12 hexadecimal digits, then 16 random ones. So the order of ids
+            /// is the order of time.
+            pub fn generate(now: Timestamp) -> Self {
+                let ms = now.as_millisecond().clamp(0, (1 << 48) - 1);
+                Self(format!("{}{ms:012x}{}", $prefix, random_hex::<8>()))
+            }
+
+            /// The id in a text; `None` unless the text has the form of one.
+            pub fn parse(text: &str) -> Option<Self> {
+                let digits = text.strip_prefix($prefix)?;
+                (digits.len() == 28 && is_lower_hex(digits)).then(|| Self(text.to_owned()))
+            }
+
+            /// The id in full, prefix included.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+time_ordered_id!(
+    /// Something that happened, as the tenant's programs are told: `evt_` and 28 hexadecimal digits, in the order of
+    /// time.
+    EventId, "evt_");
+time_ordered_id!(
+    /// A message, in or out: `msg_` and 28 hexadecimal digits, in the order of time.
+    MessageId, "msg_");
+time_ordered_id!(
+    /// One event on its way to one address of a tenant's program: `dlv_` and 28 hexadecimal digits, in the order of
+    /// time.
+    DeliveryId, "dlv_");
+
 /// A RingCentral user ("extension"): a positive 64-bit number, kept as digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExtensionId(String);
@@ -107,6 +157,15 @@ mod tests {
         let id = TenantId::generate();
         assert_eq!(TenantId::from_record(id.as_str()), Some(id.clone()));
         assert_eq!(id.digits().len(), 16);
+    }
+
+    #[test]
+    fn ids_that_were_made_later_sort_later() {
+        let at = |ms| EventId::generate(Timestamp::from_millisecond(ms).unwrap());
+        assert!(at(1_800_000_000_000) < at(1_800_000_000_001));
+        assert!(at(9) < at(16));
+        assert_eq!(EventId::parse(at(5).as_str()).map(|id| id.as_str().len()), Some(32));
+        assert_eq!(EventId::parse("evt_0123"), None);
     }
 
     #[test]

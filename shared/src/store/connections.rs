@@ -15,6 +15,7 @@ use crate::model::connect_token::Flow;
 use crate::model::connection::{
     Connection, ConnectionStatus, Identity, Part, Revocation, Setup, Subscription,
 };
+use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 
 /// Which tenant has an extension.
@@ -41,6 +42,8 @@ pub struct NewConnection<'a> {
     pub replaces: Option<&'a Connection>,
     /// What the audit log is told.
     pub deed: Deed<'a>,
+    /// What the tenant's programs are told.
+    pub event: Event,
 }
 
 /// What became of a new connection.
@@ -112,6 +115,7 @@ impl Store {
             items.extend(self.replace_by_revocation(old));
         }
         items.push(self.write_down(&new.deed));
+        items.push(self.append(&new.event));
         Ok(match self.transact(items).await? {
             Ok(()) => Stored::Yes,
             Err(reasons) if failed(&reasons, 0) => Stored::TenantUnavailable,
@@ -198,6 +202,7 @@ impl Store {
         &self,
         connection: &Connection,
         deed: &Deed<'_>,
+        event: &Event,
     ) -> Result<bool, StoreError> {
         let claim = Delete::builder()
             .table_name(&self.tables.extensions)
@@ -208,6 +213,7 @@ impl Store {
         let mut items = vec![TransactWriteItem::builder().delete(complete(claim.build())).build()];
         items.extend(self.replace_by_revocation(connection));
         items.push(self.write_down(deed));
+        items.push(self.append(event));
         Ok(self.transact(items).await?.is_ok())
     }
 

@@ -24,6 +24,13 @@ pub enum Holding {
     Tenants,
     /// Connections, numbers, unfinished revocations.
     Connections,
+    /// Events.
+    Events,
+}
+
+impl Holding {
+    /// All of them, the tenant's record last.
+    pub const ALL: [Self; 3] = [Self::Connections, Self::Events, Self::Tenants];
 }
 
 /// A tenant whose deletion is to go on.
@@ -144,7 +151,7 @@ impl Store {
         let mut left = BTreeMap::new();
         for name in self.names(holding, tenant, "").await? {
             if name != TENANT && name != DELETION {
-                let kind = name.split('#').next().unwrap_or_default().to_owned();
+                let kind = name.split(['#', '_']).next().unwrap_or_default().to_owned();
                 *left.entry(kind).or_default() += 1;
             }
         }
@@ -188,6 +195,7 @@ impl Store {
         match holding {
             Holding::Tenants => &self.tables.tenants,
             Holding::Connections => &self.tables.connections,
+            Holding::Events => &self.tables.events,
         }
     }
 

@@ -10,6 +10,7 @@ mod connect_tokens;
 mod connections;
 mod deletions;
 mod due;
+mod events;
 mod item;
 mod keys;
 mod numbers;
@@ -53,6 +54,8 @@ pub struct Tables {
     pub rate_limits: String,
     /// Who did what.
     pub audit: String,
+    /// What happened, as the tenants' programs are told.
+    pub events: String,
 }
 
 /// A part of a list.
@@ -122,6 +125,7 @@ impl Store {
             probe(&tables.extensions, &["extension"]),
             probe(&tables.rate_limits, &["counter"]),
             probe(&tables.audit, &["tenant", "place"]),
+            probe(&tables.events, &["tenant", "item"]),
         )
         .map(|_| ())
         .map_err(failure)

@@ -1,0 +1,72 @@
+//! Events: what happened to a tenant's connections and messages, as its programs are told.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::ids::{EventId, TenantId};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// What kind of thing happened.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventKind { $($(#[$doc])* $name,)* }
+
+        impl EventKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The word of the contract.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A message came in.
+    SmsInbound = "sms_inbound",
+    /// The status of a message that was sent has changed.
+    SmsStatus = "sms_status",
+    /// The health of an extension's connection has changed.
+    ExtensionStatus = "extension_status",
+    /// An extension was connected, or authorized again.
+    RcConnected = "rc_connected",
+    /// An extension was disconnected.
+    RcDisconnected = "rc_disconnected",
+    /// A program's address was switched off, or soon will be.
+    WebhookDisabled = "webhook_disabled",
+}
+
+impl EventKind {
+    /// The kind behind a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Something that happened. It is written once and never changes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Its id, the same for everybody who is told of it.
+    pub id: EventId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// What kind.
+    pub kind: EventKind,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The rest, as the contract shows it: camelCase names, never a secret.
+    pub data: Map<String, Value>,
+}
+
+impl Event {
+    /// Something that happens now. `data` is a JSON object.
+    pub fn new(tenant: &TenantId, kind: EventKind, now: Timestamp, data: Value) -> Self {
+        let data = match data {
+            Value::Object(fields) => fields,
+            other => Map::from_iter([("value".to_owned(), other)]),
+        };
+        Self { id: EventId::generate(now), tenant: tenant.clone(), kind, at: now, data }
+    }
+}

@@ -1,0 +1,89 @@
+//! Events, table `events`: partition `tenant`, in it by id, which is by time. They are only ever put. The table's stream
+//! tells the function that fans them out, so whoever writes one has told everybody.
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use jiff::SignedDuration;
+use serde_json::{Map, Value};
+
+use super::item::{self, Item, Row, Writer};
+use super::{Page, Store, StoreError, complete, failure, is_conditional};
+use crate::limits;
+use crate::model::event::{Event, EventKind};
+use crate::model::ids::{EventId, TenantId};
+use crate::model::rate::later;
+
+impl Store {
+    /// Writes down what happened, as a part of the transaction that makes it happen.
+    pub(super) fn append(&self, event: &Event) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(&self.tables.events)
+            .set_item(Some(event_item(event)))
+            .condition_expression("attribute_not_exists(tenant)");
+        TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    /// Writes down what happened. False if it was written before.
+    pub async fn append_event(&self, event: &Event) -> Result<bool, StoreError> {
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.events)
+            .set_item(Some(event_item(event)))
+            .condition_expression("attribute_not_exists(tenant)");
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(&error) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// A tenant's events after a place, the oldest first, and where the next page begins if there may be more.
+    pub async fn events(
+        &self,
+        tenant: &TenantId,
+        page: &Page,
+    ) -> Result<(Vec<Event>, Option<String>), StoreError> {
+        let start = page.after.as_ref().map(|after| key(tenant.as_str(), after));
+        let answer = self
+            .db
+            .query()
+            .table_name(&self.tables.events)
+            .consistent_read(true)
+            .key_condition_expression("tenant = :tenant")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .limit(page.rows())
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(failure)?;
+        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
+        let rows = answer.items.unwrap_or_default().into_iter().map(Row);
+        Ok((rows.map(|row| read(&row)).collect::<Result<_, _>>()?, next))
+    }
+}
+
+fn key(tenant: &str, id: &str) -> Item {
+    Writer::keyed([("tenant", item::text(tenant)), ("item", item::text(id))]).done()
+}
+
+fn event_item(event: &Event) -> Item {
+    let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
+    Writer(key(event.tenant.as_str(), event.id.as_str()))
+        .set("kind", item::text(event.kind.as_str()))
+        .set("at", item::time(event.at))
+        .set("data", item::text(Value::Object(event.data.clone()).to_string()))
+        .set("ttl", item::ttl(later(event.at, kept)))
+        .done()
+}
+
+fn read(row: &Row) -> Result<Event, StoreError> {
+    let data: Map<String, Value> =
+        serde_json::from_str(row.text("data")?).map_err(|_| StoreError::Damaged("data"))?;
+    Ok(Event {
+        id: EventId::parse(row.text("item")?).ok_or(StoreError::Damaged("item"))?,
+        tenant: row.tenant()?,
+        kind: EventKind::parse(row.text("kind")?).ok_or(StoreError::Damaged("kind"))?,
+        at: row.time("at")?,
+        data,
+    })
+}
