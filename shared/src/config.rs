@@ -10,6 +10,8 @@
 //! | `OPERATOR_SECRET` | name of the secret that holds the operator's key |
 //! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
+//! | `REFRESH_QUEUE` | address of the queue that the same function works |
+//! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
@@ -53,6 +55,10 @@ pub struct Config {
     pub vault_key: String,
     /// Name of the function that may open refresh tokens.
     pub refresh_function: String,
+    /// Address of the queue that the same function works.
+    pub refresh_queue: String,
+    /// How many calls of RingCentral's token endpoint all functions make together, in a minute.
+    pub token_calls_per_minute: u32,
     /// How much to log.
     pub log_level: String,
     /// Seconds by which the clock is moved; 0 in production.
@@ -84,6 +90,7 @@ impl Config {
         let stage = need("STAGE");
         let public_url = need("PUBLIC_URL");
         let ringcentral_server = need("RINGCENTRAL_SERVER");
+        let token_calls = need("TOKEN_CALLS_PER_MINUTE");
         let mut config = Self {
             stage: Stage::Production,
             public_url: String::new(),
@@ -102,6 +109,8 @@ impl Config {
             },
             vault_key: need("VAULT_KEY"),
             refresh_function: need("REFRESH_FUNCTION"),
+            refresh_queue: need("REFRESH_QUEUE"),
+            token_calls_per_minute: 0,
             log_level: environment.get("LOG_LEVEL").cloned().unwrap_or_else(|| "info".to_owned()),
             clock_offset_seconds: 0,
         };
@@ -120,6 +129,11 @@ impl Config {
                 None if text.is_empty() => {}
                 None => problems.push(format!("{name} is no https address without a path")),
             }
+        }
+        match token_calls.parse() {
+            Ok(calls) if calls > 0 => config.token_calls_per_minute = calls,
+            Err(_) if token_calls.is_empty() => {}
+            _ => problems.push("TOKEN_CALLS_PER_MINUTE is no whole number above 0".to_owned()),
         }
         if !matches!(config.log_level.as_str(), "error" | "warn" | "info" | "debug" | "trace") {
             problems.push("LOG_LEVEL is none of error, warn, info, debug, trace".to_owned());
@@ -193,9 +207,11 @@ mod tests {
             "EVENTS_TABLE",
             "VAULT_KEY",
             "REFRESH_FUNCTION",
+            "REFRESH_QUEUE",
         ];
         let mut all: HashMap<_, _> =
             names.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
+        all.insert("TOKEN_CALLS_PER_MINUTE".into(), "300".into());
         all.insert("STAGE".into(), "production".into());
         all.insert("PUBLIC_URL".into(), "https://sms.example.com/".into());
         all.insert("RINGCENTRAL_SERVER".into(), "https://platform.ringcentral.com".into());

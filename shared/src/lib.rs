@@ -52,3 +52,5 @@ pub mod tokens;
 pub mod vault;
 #[cfg(feature = "gateway")]
 pub mod views;
+#[cfg(feature = "gateway")]
+pub mod work;

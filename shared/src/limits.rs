@@ -154,3 +154,39 @@ const _: () = assert!(TOKEN_CALL_MS + API_CALL_MS < INVOKE_MS && INVOKE_MS < CAL
 const _: () = assert!(
     INVOKE_MS < REVOCATIONS_AT_ONCE_MS && REVOCATIONS_AT_ONCE_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS
 );
+
+/// A token that lives shorter than this is refreshed before it is used.
+pub const ACCESS_MARGIN_SECONDS: i64 = 120;
+/// A token that can't be refreshed at present is used while it lives at least this long.
+pub const ACCESS_LAST_USE_SECONDS: i64 = 10;
+/// How long a process uses a token without reading the connection again.
+pub const ACCESS_UNREAD_SECONDS: i64 = 60;
+/// How long a lease outlives the process that has it.
+pub const LEASE_MARGIN_SECONDS: i64 = 5;
+/// Timeout of the function that refreshes (template.yaml); what counts if Lambda does not tell the deadline.
+pub const REFRESH_FUNCTION_MS: u64 = 30_000;
+/// A deadline further away than this, on either side, is none.
+pub const DEADLINE_PLAUSIBLE_SECONDS: i64 = 15 * 60;
+/// The token endpoint is called only if this much time is left: for the call, and to store what came of it.
+pub const TOKEN_CALL_NEEDS_MS: i64 = 12_000;
+/// How long an attempt waits for another one's lease.
+pub const LEASE_PATIENCE_SECONDS: i64 = 5;
+/// RingCentral's refusal of a refresh token is believed the second time, at least so much later.
+pub const DENIALS_APART_SECONDS: i64 = 30;
+/// When RingCentral refuses the app itself, it is asked again after this.
+pub const MISCONFIGURED_RETRY_SECONDS: i64 = 300;
+/// The shortest silence after a 429 or 503 of the token endpoint (Developer Guide, "Rate limits").
+pub const TOKEN_PENALTY_SECONDS: i64 = 30;
+/// When AWS keeps a refresh from being made, it is tried again after this.
+pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
+/// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).
+pub const TOKEN_CALLS_PER_USER: u32 = 5;
+/// Sealed tokens of a connection that RingCentral has refused are kept for so long.
+pub const REFUSED_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+/// What one run of the sweep may spend on refreshing.
+pub const REFRESH_SWEEP_MS: u64 = 60_000;
+
+const _: () = assert!(TOKEN_CALL_MS.cast_signed() + LEASE_MARGIN_SECONDS * 1_000 > TOKEN_CALL_NEEDS_MS);
+const _: () = assert!(TOKEN_CALL_NEEDS_MS < INVOKE_MS.cast_signed());
+const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
+const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);

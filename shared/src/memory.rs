@@ -1,15 +1,17 @@
 //! What a warm function remembers for a short time: bounded in number and in age, lost when the process ends.
 //!
 //! Nothing here decides that a request may pass: what is remembered only saves the work of refusing again, or of asking
-//! twice.
+//! twice. Access tokens are remembered for a minute, so that a busy connection costs no read.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::limits;
+use crate::model::connection::Connection;
 use crate::model::rate::Slots;
+use crate::model::secret::Secret;
 
 /// What a process remembers of keys and counters.
 #[derive(Debug)]
@@ -26,6 +28,32 @@ pub struct Memory {
     pub counted_alone: Remembered<Slots>,
     /// While this is remembered, the counters are not asked.
     pub failing_counters: Remembered<()>,
+    /// Access tokens that were read a short time ago, by their connection.
+    pub tokens: Remembered<KnownToken>,
+    /// Whose turn it is to read or refresh a connection.
+    pub turns: Turns,
+}
+
+/// An access token, and the connection as it was read with it.
+#[derive(Debug, Clone)]
+pub struct KnownToken {
+    /// The connection.
+    pub connection: Connection,
+    /// Its access token; wiped when it is dropped.
+    pub access: Secret,
+}
+
+/// One turn for each name: whoever has it goes on, the others of this process wait.
+#[derive(Debug, Default)]
+pub struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// The turn of a name. Those that nobody waits for are forgotten.
+    pub fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(name.to_owned()).or_default())
+    }
 }
 
 /// A key that exists.
@@ -48,6 +76,8 @@ impl Default for Memory {
             full_counters: Remembered::at_most(limits::REMEMBERED),
             counted_alone: Remembered::at_most(limits::REMEMBERED),
             failing_counters: Remembered::at_most(1),
+            tokens: Remembered::at_most(limits::DATA_KEY_CACHE_ENTRIES),
+            turns: Turns::default(),
         }
     }
 }
@@ -88,6 +118,14 @@ impl<V: Clone> Remembered<V> {
         while inner.order.len() > self.most {
             let Some(oldest) = inner.order.pop_front() else { break };
             inner.values.remove(&oldest);
+        }
+    }
+
+    /// Forgets the value of a name.
+    pub fn forget(&self, name: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.values.remove(name).is_some() {
+            inner.order.retain(|known| known != name);
         }
     }
 

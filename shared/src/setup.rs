@@ -19,19 +19,7 @@ use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::NewSubscription;
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
 use crate::store::{Due, Lane, StoreError};
-use crate::vault::{Binding, Owner, Purpose};
-
-/// Opens a connection's access token. None if it has expired.
-pub async fn access_token(gateway: &Gateway, connection: &Connection) -> Result<Option<AccessToken>> {
-    if connection.access.expires_at <= gateway.clock.now() {
-        return Ok(None);
-    }
-    let owner =
-        Owner { tenant: &connection.tenant, subject: connection.id.as_str(), purpose: Purpose::Access };
-    let binding = Binding { generation: connection.generation, issuer: &connection.issuer };
-    let text = gateway.vault().open(owner, binding, &connection.access.key, &connection.access.token).await?;
-    Ok(Some(AccessToken::new(text)))
-}
+use crate::tokens;
 
 /// Does what is left of a connection's set-up, within a time, and records how far it came.
 pub async fn complete(
@@ -98,10 +86,20 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
 }
 
 async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
-    let access = access_token(gateway, connection).await?;
-    let access = access.ok_or_else(|| Error::unavailable("RingCentral", "the access token has expired"))?;
-    let api = gateway.ringcentral()?.api(&access);
-    match bounded(within, Some(discover(gateway, &api, connection))).await {
+    let usable = tokens::usable(gateway, &connection.tenant, &connection.id).await?;
+    let api = gateway.ringcentral()?.api(&usable.access);
+    let outcome = bounded(within, Some(discover(gateway, &api, connection))).await;
+    let outcome = match outcome {
+        Some(Err(Failure::RingCentral(error))) if error.kind() == Kind::AccessToken => {
+            let generation = usable.connection.generation;
+            let newer =
+                tokens::after_refusal(gateway, &connection.tenant, &connection.id, generation).await?;
+            let api = gateway.ringcentral()?.api(&newer.access);
+            bounded(within, Some(discover(gateway, &api, connection))).await
+        }
+        outcome => outcome,
+    };
+    match outcome {
         Some(Err(failure)) => Err(failure.into()),
         Some(Ok(())) | None => Ok(()),
     }
@@ -326,12 +324,16 @@ async fn finish_one(gateway: &Gateway, due: &Due) -> Result<bool> {
     let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
         return Ok(false);
     };
-    match access_token(gateway, &connection).await? {
-        Some(access) => {
-            complete(gateway, &mut connection, &access, Duration::from_millis(limits::SETUP_IN_CALLBACK_MS))
-                .await?;
+    match tokens::usable(gateway, &due.tenant, &due.connection).await {
+        Ok(usable) => {
+            connection = usable.connection;
+            let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+            complete(gateway, &mut connection, &usable.access, within).await?;
         }
-        None => postpone(gateway, &mut connection, "the access token has expired").await?,
+        Err(Error::NotConnected | Error::Unavailable { .. }) => {
+            postpone(gateway, &mut connection, "there is no usable access token at present").await?;
+        }
+        Err(error) => return Err(error),
     }
     Ok(connection.setup.is_done())
 }

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use crate::model::connection::{Connection, Setup};
+use crate::model::connection::{Connection, ConnectionStatus, Setup};
 use crate::model::ids::ExtensionId;
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
+use crate::model::refresh::Cause;
 use crate::store::Inventory;
 
 /// A moment as the contract writes it: ISO 8601, UTC, milliseconds, `Z`.
@@ -58,6 +59,14 @@ struct ExtensionView<'a> {
     #[serde(serialize_with = "as_iso")]
     connected_at: Timestamp,
     status: &'static str,
+    /// Why it is not active.
+    cause: Option<&'static str>,
+    /// Since when the status is what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_since: Option<String>,
+    /// When refreshing is tried again, while it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
     name: Option<&'a str>,
     extension_number: Option<&'a str>,
     numbers: Vec<&'a str>,
@@ -91,6 +100,13 @@ impl<'a> Extensions<'a> {
             rc_account_id: connection.identity.account.as_deref(),
             connected_at: connection.connected_at,
             status: connection.status.as_str(),
+            cause: connection.upkeep.cause.map(Cause::as_str),
+            status_since: connection.upkeep.since.map(iso),
+            next_attempt_at: connection
+                .upkeep
+                .due
+                .filter(|_| connection.status == ConnectionStatus::RefreshFailed)
+                .map(iso),
             name: connection.identity.name.as_deref(),
             extension_number: connection.identity.extension_number.as_deref(),
             numbers: numbers_of(inventory, &connection.extension)

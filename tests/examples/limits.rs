@@ -75,6 +75,8 @@ async fn gateway(world: &World) -> Gateway {
         ("OPERATOR_SECRET", "none"),
         ("VAULT_KEY", "none"),
         ("REFRESH_FUNCTION", "none"),
+        ("REFRESH_QUEUE", "none"),
+        ("TOKEN_CALLS_PER_MINUTE", "300"),
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }

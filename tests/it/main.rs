@@ -12,6 +12,7 @@ mod deletion;
 mod disconnect;
 mod house;
 mod limits;
+mod refresh;
 mod round_trips;
 mod secrets;
 mod setup;

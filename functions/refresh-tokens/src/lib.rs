@@ -1,21 +1,43 @@
-//! The only function that may open refresh tokens. It is invoked by other functions, never from outside.
+//! The only function that may open refresh tokens. Other functions, its schedule and its queue start it, never somebody
+//! outside.
 //!
-//! Order: `{"revoke":{"tenantId","connectionId"}}`, which ends the session of a connection that was given up; answer
-//! `{"revoked":true}`.
+//! | order | answer |
+//! | --- | --- |
+//! | `{"tenantId","connectionId","generation"?}` refreshes a connection whose token of that generation is of no use | `{"generation"}`, `{"retryAfterSeconds"}` or `{"connected":false}` |
+//! | `{"revoke":{"tenantId","connectionId"}}` ends the session of a connection that was given up | `{"revoked"}` |
+//! | a batch of its queue: `{"refresh":{…}}` again, or `{"rescue":{…}}`, a sealed pair that could not be stored | `{"batchItemFailures"}` |
 
-use lambda_runtime::Error;
+use lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use shared::gateway::Gateway;
-use shared::revocation::{self, RevokeOrder, RevokeOutcome};
+use shared::revocation::{self, RevokeOrder};
+use shared::tokens::{self, RefreshOrder};
+use shared::work::{self, Batch};
 
 /// What it can be told.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Order {
-    revoke: RevokeOrder,
+#[serde(untagged)]
+pub enum Order {
+    /// End a session.
+    Revoke {
+        /// Whose.
+        revoke: RevokeOrder,
+    },
+    /// A batch of the queue.
+    Queue(Batch),
+    /// Refresh a connection.
+    Refresh(RefreshOrder),
 }
 
 /// Carries out an order.
-pub async fn handle(gateway: &Gateway, order: Order) -> Result<RevokeOutcome, Error> {
-    Ok(revocation::carry_out(gateway, &order.revoke).await?)
+pub async fn handle(gateway: &Gateway, event: LambdaEvent<Order>) -> Result<Value, Error> {
+    let deadline = tokens::deadline(gateway, event.context.deadline);
+    match event.payload {
+        Order::Revoke { revoke } => Ok(json!(revocation::carry_out(gateway, &revoke).await?)),
+        Order::Refresh(order) => Ok(json!(tokens::refresh(gateway, &order, deadline).await?)),
+        Order::Queue(batch) => {
+            Ok(json!(work::each(batch, async |work| tokens::work(gateway, &work, deadline).await).await))
+        }
+    }
 }

@@ -8,5 +8,5 @@ use shared::telemetry;
 async fn main() -> Result<(), Error> {
     let gateway = &Gateway::from_env().await?;
     telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| refresh_tokens::handle(gateway, event.payload))).await
+    run(service_fn(|event: LambdaEvent<_>| refresh_tokens::handle(gateway, event))).await
 }

@@ -1,11 +1,11 @@
-//! Every five minutes: finishes what a crash or an outage left undone. One piece of work that fails is logged and never
+//! Every minute: finishes what a crash or an outage left undone. One piece of work that fails is logged and never
 //! stops the rest.
 
 use lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::Value;
 use shared::gateway::Gateway;
-use shared::{deletion, disconnect, setup};
+use shared::{deletion, disconnect, setup, tokens};
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -14,11 +14,21 @@ pub struct Swept {
     set_ups_finished: usize,
     revocations_tried: usize,
     tenants_erased: usize,
+    refreshes_tried: usize,
 }
 
 /// Takes what is overdue in each lane.
 pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error> {
-    let (set_ups, revocations, tenants) =
-        tokio::join!(setup::sweep(gateway), disconnect::sweep(gateway), deletion::sweep(gateway));
-    Ok(Swept { set_ups_finished: set_ups?, revocations_tried: revocations?, tenants_erased: tenants? })
+    let (set_ups, revocations, tenants, refreshes) = tokio::join!(
+        setup::sweep(gateway),
+        disconnect::sweep(gateway),
+        deletion::sweep(gateway),
+        tokens::sweep(gateway)
+    );
+    Ok(Swept {
+        set_ups_finished: set_ups?,
+        revocations_tried: revocations?,
+        tenants_erased: tenants?,
+        refreshes_tried: refreshes?,
+    })
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::event::{Event, EventKind};
 use super::ids::{ConnectionId, ExtensionId, TenantId};
+use super::refresh::{Cause, Upkeep};
 
 /// Bytes that only the vault can read. The one form in which the store takes a token.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct SealedToken {
 }
 
 /// Whether the tenant can use a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectionStatus {
     /// Yes.
     Active,
@@ -182,6 +183,8 @@ pub struct Connection {
     pub setup: Setup,
     /// The webhook subscription.
     pub subscription: Option<Subscription>,
+    /// What is known about refreshing its tokens.
+    pub upkeep: Upkeep,
 }
 
 impl Connection {
@@ -191,6 +194,7 @@ impl Connection {
             "extensionId": self.extension.as_str(),
             "rcAccountId": self.identity.account,
             "status": self.status.as_str(),
+            "cause": self.upkeep.cause.map(Cause::as_str),
         });
         Event::new(&self.tenant, kind, now, data)
     }

@@ -23,4 +23,6 @@ pub mod phone;
 #[cfg(feature = "gateway")]
 pub mod rate;
 #[cfg(feature = "gateway")]
+pub mod refresh;
+#[cfg(feature = "gateway")]
 pub mod tenant;

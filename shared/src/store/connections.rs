@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
+use super::refresh::read_upkeep;
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
 use crate::model::audit::Deed;
@@ -257,7 +258,7 @@ impl Store {
     }
 }
 
-fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
+pub(super) fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
     Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(Lane::Setup.row(id)))]).done()
 }
 
@@ -287,7 +288,10 @@ fn connection_item(connection: &Connection, now: Timestamp) -> Item {
         .maybe("extension_number", connection.identity.extension_number.as_ref().map(item::text))
         .set("setup_attempts", item::number(connection.setup.attempts))
         .set("due_lane", item::text(Lane::Setup.as_str()))
-        .set("due_at", item::time(due));
+        .set("due_at", item::time(due))
+        .set("refresh_lane", item::text(Lane::Refresh.as_str()))
+        .maybe("status_since", connection.upkeep.since.map(item::time))
+        .maybe("refresh_due", connection.upkeep.due.map(item::time));
     for (name, part) in parts(&connection.setup) {
         item = item.set(&format!("setup_{name}"), item::text(part.as_str()));
     }
@@ -343,5 +347,6 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
             attempts: row.number("setup_attempts")?,
         },
         subscription,
+        upkeep: read_upkeep(row)?,
     })
 }

@@ -1,4 +1,5 @@
-//! What is left to do: the sparse index `due` over the table `connections`, one lane for each kind of work.
+//! What is left to do: the sparse indexes `due` and `refresh` over the table `connections`, one lane for each kind of
+//! work.
 //!
 //! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
 //! sweep don't do the same.
@@ -16,6 +17,10 @@ pub enum Lane {
     Setup,
     /// End a session at RingCentral.
     Revocation,
+    /// Refresh the tokens of a connection.
+    Refresh,
+    /// Erase the tokens of a connection that RingCentral has refused.
+    Erasure,
 }
 
 impl Lane {
@@ -24,13 +29,23 @@ impl Lane {
         match self {
             Self::Setup => "setup",
             Self::Revocation => "revocation",
+            Self::Refresh => "refresh",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// The index that has it, and its attributes: the lane's word, and when.
+    fn index(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Setup | Self::Revocation => ("due", "due_lane", "due_at"),
+            Self::Refresh | Self::Erasure => ("refresh", "refresh_lane", "refresh_due"),
         }
     }
 
     /// How the rows of this lane are called.
     pub(super) fn row(self, connection: &ConnectionId) -> String {
         match self {
-            Self::Setup => format!("connection#{connection}"),
+            Self::Setup | Self::Refresh | Self::Erasure => format!("connection#{connection}"),
             Self::Revocation => format!("revocation#{connection}"),
         }
     }
@@ -52,12 +67,15 @@ pub struct Due {
 impl Store {
     /// What is overdue in a lane across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
     pub async fn overdue_of_all_tenants(&self, lane: Lane) -> Result<Vec<Due>, StoreError> {
+        let (index, of, at) = lane.index();
         let answer = self
             .db
             .query()
             .table_name(&self.tables.connections)
-            .index_name("due")
-            .key_condition_expression("due_lane = :lane AND due_at <= :now")
+            .index_name(index)
+            .key_condition_expression("#lane = :lane AND #at <= :now")
+            .expression_attribute_names("#lane", of)
+            .expression_attribute_names("#at", at)
             .expression_attribute_values(":lane", item::text(lane.as_str()))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .limit(limits::SWEEP_BATCH)
@@ -75,13 +93,16 @@ impl Store {
             ("tenant", item::text(due.tenant.as_str())),
             ("item", item::text(due.lane.row(&due.connection))),
         ]);
+        let (_, of, at) = due.lane.index();
         let taken = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
             .set_key(Some(key.done()))
-            .update_expression("SET due_at = :until")
-            .condition_expression("due_lane = :lane AND due_at = :seen")
+            .update_expression("SET #at = :until")
+            .condition_expression("#lane = :lane AND #at = :seen")
+            .expression_attribute_names("#lane", of)
+            .expression_attribute_names("#at", at)
             .expression_attribute_values(":lane", item::text(due.lane.as_str()))
             .expression_attribute_values(":seen", item::time(due.at))
             .expression_attribute_values(":until", item::time(until))
@@ -101,6 +122,6 @@ fn read(lane: Lane, row: &Row) -> Result<Due, StoreError> {
         lane,
         tenant: row.tenant()?,
         connection: ConnectionId::from_record(connection).ok_or(StoreError::Damaged("item"))?,
-        at: row.time("due_at")?,
+        at: row.time(lane.index().2)?,
     })
 }

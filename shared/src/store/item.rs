@@ -34,7 +34,8 @@ pub(super) fn ttl(value: Timestamp) -> AttributeValue {
     number(value.as_second())
 }
 
-fn bytes(value: &Sealed) -> AttributeValue {
+/// Ciphertext.
+pub(super) fn bytes(value: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(value.as_bytes()))
 }
 
@@ -103,6 +104,11 @@ impl Row {
     pub fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, StoreError> {
         let digits = self.field(name)?.as_n().map_err(|_| StoreError::Damaged(name))?;
         digits.parse().map_err(|_| StoreError::Damaged(name))
+    }
+
+    /// A whole number that may be there.
+    pub fn maybe_number<N: std::str::FromStr>(&self, name: &'static str) -> Result<Option<N>, StoreError> {
+        self.0.contains_key(name).then(|| self.number(name)).transpose()
     }
 
     /// A moment that must be there.

@@ -15,6 +15,7 @@ mod item;
 mod keys;
 mod numbers;
 mod rate_limits;
+mod refresh;
 mod revocations;
 mod tenants;
 
@@ -34,6 +35,7 @@ pub use due::{Due, Lane};
 pub use keys::KeyChange;
 pub use numbers::Inventory;
 pub use rate_limits::{Logged, Slotted};
+pub use refresh::Pair;
 pub use tenants::{Changed, TenantChange};
 
 use crate::clock::Clock;

@@ -1,0 +1,356 @@
+//! One attempt to refresh a connection: the I/O that [`step`] asks for.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::rescue::Rescue;
+use super::{RefreshOrder, sealed_for, seconds_until};
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::limits;
+use crate::model::connection::{Connection, Revocation, SealedToken};
+use crate::model::event::EventKind;
+use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::rate::later;
+use crate::model::refresh::{
+    Answer, Attempt, Denial, Effect, Event, Outcome, Record, State, Write, half_life, step,
+};
+use crate::model::secret::Secret;
+use crate::queue::MAX_DELAY_SECONDS;
+use crate::ringcentral::oauth::TokenOptions;
+use crate::ringcentral::{self, Grant, Kind, RefreshToken, Retry, TokenSet};
+use crate::store::Pair;
+use crate::vault::{Binding, DataKey, Purpose};
+use crate::{rates, revocation};
+
+/// From -20 to 20.
+pub(super) fn jitter() -> i64 {
+    let digest = Secret::random().digest();
+    i64::from_str_radix(&digest[..8], 16).map_or(0, |random| random % 41 - 20)
+}
+
+/// What an attempt holds in memory, and nobody else.
+struct Hand {
+    access: DataKey,
+    refresh: DataKey,
+    token: RefreshToken,
+}
+
+/// A pair that was just received.
+struct Received {
+    sealed: Pair,
+    refresh: RefreshToken,
+}
+
+/// One attempt, with what it has read.
+pub(super) struct Worker<'a> {
+    gateway: &'a Gateway,
+    tenant: TenantId,
+    connection: ConnectionId,
+    stale: Option<u64>,
+    id: String,
+    deadline: Timestamp,
+    patience: Timestamp,
+    jitter: i64,
+    found: Option<Connection>,
+    hand: Option<Hand>,
+    pair: Option<Received>,
+}
+
+impl<'a> Worker<'a> {
+    /// An attempt on a connection, for a caller that can't use the generation `stale`.
+    pub(super) fn new(
+        gateway: &'a Gateway,
+        tenant: TenantId,
+        connection: ConnectionId,
+        stale: Option<u64>,
+        deadline: Timestamp,
+    ) -> Self {
+        Self {
+            gateway,
+            tenant,
+            connection,
+            stale,
+            id: Secret::random().digest()[..24].to_owned(),
+            deadline,
+            patience: later(gateway.clock.now(), SignedDuration::from_secs(limits::LEASE_PATIENCE_SECONDS)),
+            jitter: jitter(),
+            found: None,
+            hand: None,
+            pair: None,
+        }
+    }
+
+    /// Makes it.
+    pub(super) async fn run(mut self) -> Result<Outcome> {
+        let (mut state, mut event) = (State::Begun, Event::Begin);
+        loop {
+            let (next, effect) = step(state, event, &self.attempt());
+            state = next;
+            event = match effect {
+                Effect::Read => self.read(&state).await,
+                Effect::Wait => {
+                    tokio::time::sleep(Duration::from_millis(150 + 5 * self.jitter.unsigned_abs())).await;
+                    Event::Waited
+                }
+                Effect::Prepare => self.prepare().await?,
+                Effect::Write(write, record) => self.write(write, record).await,
+                Effect::Call => Event::Answered(self.call().await),
+                Effect::Discard => {
+                    self.discard().await;
+                    Event::Written
+                }
+                Effect::Park => self.park().await,
+                Effect::Finish(outcome) => return Ok(outcome),
+            };
+        }
+    }
+
+    fn attempt(&self) -> Attempt<'_> {
+        Attempt {
+            id: &self.id,
+            stale: self.stale,
+            now: self.gateway.clock.now(),
+            deadline: self.deadline,
+            patience: self.patience,
+            jitter: self.jitter,
+        }
+    }
+
+    fn after(&self, seconds: i64) -> Timestamp {
+        later(self.gateway.clock.now(), SignedDuration::from_secs(seconds))
+    }
+
+    /// Reads the row. What an attempt has begun with stays at hand, since its keys and its generation are of that row.
+    async fn read(&mut self, state: &State) -> Event {
+        match self.gateway.store.connection(&self.tenant, &self.connection).await {
+            Ok(row) => {
+                let record = row.as_ref().map(Record::from);
+                if *state == State::Reading {
+                    self.found = row;
+                }
+                Event::Found(record)
+            }
+            Err(error) => {
+                self.warn(&error.into(), "a connection can't be read");
+                Event::StoreFailed
+            }
+        }
+    }
+
+    /// All that AWS has to do comes before the call: the keys that will seal the pair, the app's secret, the count.
+    async fn prepare(&mut self) -> Result<Event> {
+        let found = self.found.as_ref().ok_or(Error::NotConnected)?;
+        let ready = async {
+            let vault = self.gateway.vault();
+            let (owner, binding) = sealed_for(found, Purpose::Refresh);
+            let refresh = vault.unwrap_key(owner, &found.refresh.key).await?;
+            let token = refresh.open(owner, binding, &found.refresh.token);
+            let access = vault.unwrap_key(sealed_for(found, Purpose::Access).0, &found.access.key).await?;
+            self.gateway.ringcentral_app().await?;
+            Ok::<_, Error>((access, refresh, token))
+        };
+        let (access, refresh, token) = match ready.await {
+            Ok(ready) => ready,
+            Err(error @ Error::Internal { .. }) => return Err(error),
+            Err(error) => {
+                self.warn(&error, "a refresh waits for AWS");
+                return Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)));
+            }
+        };
+        let token = token.ok_or(Error::Internal { what: "a refresh token does not open", source: None })?;
+        self.hand = Some(Hand { access, refresh, token: RefreshToken::new(token) });
+        match rates::count_token_call(self.gateway, &found.issuer, &found.extension).await {
+            Ok(None) => Ok(Event::Ready),
+            Ok(Some(wait)) => {
+                tracing::info!(tenant.id = %self.tenant, "a refresh waits for its share of the token endpoint");
+                let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
+                Ok(Event::NotReady(later(self.gateway.clock.now(), wait)))
+            }
+            Err(error) => {
+                self.warn(&error, "a refresh can't be counted");
+                Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)))
+            }
+        }
+    }
+
+    /// Makes a write, with the event of a changed status. A pair is worth every attempt until the deadline.
+    async fn write(&mut self, write: Write, mut record: Record) -> Event {
+        let Some(found) = self.found.clone() else { return Event::NotWritten };
+        let now = self.gateway.clock.now();
+        let pair = self.pair.as_ref().filter(|_| write == Write::Pair).map(|received| &received.sealed);
+        if let Some(pair) = pair {
+            record.upkeep.due = Some(half_life(now, pair.refresh.expires_at, self.jitter));
+        }
+        let event = (record.status != found.status).then(|| {
+            let mut changed = found.clone();
+            changed.status = record.status;
+            changed.upkeep = record.upkeep.clone();
+            changed.event(EventKind::ExtensionStatus, now)
+        });
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let made =
+                self.gateway.store.write_upkeep(&found, write, &record, &self.id, pair, event.as_ref());
+            match made.await {
+                Ok(true) => {
+                    self.tell(write, &record);
+                    self.ring(write, &record).await;
+                    return Event::Written;
+                }
+                Ok(false) => return Event::NotWritten,
+                Err(error) => {
+                    self.warn(&error.into(), "a write of a refresh failed");
+                    let left = self.deadline.duration_since(self.gateway.clock.now()).as_millis();
+                    let needed = i128::from(limits::AWS_CALL_MS) + i128::from(limits::AWS_ATTEMPT_MS);
+                    if write != Write::Pair || left < needed {
+                        return Event::StoreFailed;
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    fn tell(&self, write: Write, record: &Record) {
+        match write {
+            Write::Lease => {}
+            Write::Pair => {
+                self.gateway.memory.tokens.forget(self.connection.as_str());
+                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, generation = record.generation, "refreshed");
+            }
+            Write::End => {
+                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, failures = record.upkeep.failures, "not refreshed");
+            }
+            Write::Revoked => {
+                let cause = record.upkeep.cause.map_or("", |cause| cause.as_str());
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, cause, "a connection needs a new authorization");
+            }
+        }
+    }
+
+    /// An attempt that ended without a pair is repeated when it is due, by the queue; the sweep would find it too, later.
+    async fn ring(&self, write: Write, record: &Record) {
+        let Some(due) = record.upkeep.due.filter(|_| write == Write::End) else { return };
+        let order = RefreshOrder::of(&self.tenant, &self.connection, None);
+        let work = serde_json::json!({ "refresh": order });
+        let wait = seconds_until(self.gateway.clock.now(), due);
+        let wait = i32::try_from(wait).unwrap_or(MAX_DELAY_SECONDS).min(MAX_DELAY_SECONDS);
+        if let Err(error) = self.gateway.queues().put(&self.gateway.config.refresh_queue, &work, wait).await {
+            self.warn(&error.into(), "a refresh is left for the sweep to repeat");
+        }
+    }
+
+    async fn call(&mut self) -> Answer {
+        let Some(hand) = &self.hand else { return Answer::NotSent };
+        let client = match self.gateway.ringcentral_app().await {
+            Ok(client) => client.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS)),
+            Err(_) => return Answer::NotSent,
+        };
+        match client.refresh(&hand.token, &TokenOptions::default()).await {
+            Ok(tokens) => {
+                self.receive(&tokens);
+                Answer::Pair
+            }
+            Err(error) => {
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = %error, "no new tokens");
+                self.judge(&error)
+            }
+        }
+    }
+
+    /// Seals what was received to the next generation. An answer without refresh token leaves the old one good.
+    fn receive(&mut self, tokens: &TokenSet) {
+        let (Some(hand), Some(found)) = (&self.hand, &self.found) else { return };
+        let (refresh, until) = match &tokens.refresh_token {
+            Some(refresh) => (
+                refresh.clone(),
+                tokens.refresh_expires_at.unwrap_or_else(|| self.after(limits::REFRESH_TOKEN_SECONDS)),
+            ),
+            None => (hand.token.clone(), found.refresh.expires_at),
+        };
+        let seal = |key: &DataKey, purpose, text: &str, expires_at| {
+            let (owner, binding) = sealed_for(found, purpose);
+            let binding = Binding { generation: found.generation + 1, ..binding };
+            let token = key.seal(owner, binding, &Secret::new(text));
+            SealedToken { token, key: key.wrapped().clone(), expires_at }
+        };
+        let sealed = Pair {
+            access: seal(&hand.access, Purpose::Access, tokens.access_token.expose(), tokens.expires_at),
+            refresh: seal(&hand.refresh, Purpose::Refresh, refresh.expose(), until),
+        };
+        self.pair = Some(Received { sealed, refresh });
+    }
+
+    fn judge(&self, error: &ringcentral::Error) -> Answer {
+        match error.kind() {
+            Kind::Grant(Grant::Expired) => Answer::Denied(Denial::Expired),
+            Kind::Grant(_) => Answer::Denied(Denial::Refused),
+            Kind::OurConfiguration => {
+                tracing::error!(
+                    alarm = "ringcentral_app",
+                    problem = "RingCentral refuses this app's client id or secret",
+                    "the RingCentral app needs the operator"
+                );
+                Answer::Misconfigured
+            }
+            Kind::Connect | Kind::Refused => Answer::NotSent,
+            Kind::RateLimited => Answer::Limited(self.penalty(error)),
+            Kind::Unavailable if error.status() == Some(503) => Answer::Limited(self.penalty(error)),
+            _ => Answer::Unclear,
+        }
+    }
+
+    /// Every call in a penalty restarts it: a little longer than asked for, never shorter than half a minute.
+    fn penalty(&self, error: &ringcentral::Error) -> Timestamp {
+        let asked = match error.retry() {
+            Retry::After(wait) => i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            _ => 0,
+        };
+        let seconds = asked.max(limits::TOKEN_PENALTY_SECONDS);
+        self.after(seconds.saturating_add(1 + self.jitter.abs() / 4))
+    }
+
+    /// The connection was given up while its tokens were on their way: nobody else knows of them, so they are ended.
+    async fn discard(&mut self) {
+        let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return };
+        let Err(error) = revocation::end_session(self.gateway, &pair.refresh).await else { return };
+        tracing::warn!(tenant.id = %self.tenant, error = error.chain(), "a session is left for the sweep to end");
+        let left = Revocation { generation: found.generation + 1, ..late_revocation(found, &pair.sealed) };
+        if let Err(error) = self.gateway.store.create_revocation(&left).await {
+            self.warn(&error.into(), "a session was not ended");
+        }
+    }
+
+    /// The store does not take the pair: it goes into the queue, sealed, and is stored from there.
+    async fn park(&mut self) -> Event {
+        let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return Event::NotWritten };
+        let work = serde_json::json!({ "rescue": Rescue::of(found, &self.id, &pair.sealed) });
+        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &work, 0).await {
+            Ok(()) => {
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, "a pair is stored through the queue");
+                Event::Written
+            }
+            Err(error) => {
+                // The intent is still in the row: the same refresh token is tried again.
+                self.warn(&error.into(), "a pair was lost");
+                Event::StoreFailed
+            }
+        }
+    }
+
+    fn warn(&self, error: &Error, what: &'static str) {
+        tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), what);
+    }
+}
+
+fn late_revocation(found: &Connection, pair: &Pair) -> Revocation {
+    Revocation {
+        access: pair.access.clone(),
+        refresh: pair.refresh.clone(),
+        subscription: None,
+        ..Revocation::from(found)
+    }
+}

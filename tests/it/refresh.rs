@@ -1,0 +1,422 @@
+//! Connections that stay alive: refreshing under every fault, judged by the simulator's ledger, by the rows, and by what
+//! the tenant sees.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Reply, Tenant, World};
+
+/// Longer than an access token lives.
+const HOUR: i64 = 3_700;
+
+/// A stack with one connected extension.
+async fn connected() -> (World, Tenant) {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    (world, tenant)
+}
+
+/// Asks for something that takes a usable token.
+async fn use_token(world: &World, tenant: &Tenant) -> Reply {
+    world.post("/v1/rc/numbers/refresh", &tenant.key).await
+}
+
+async fn extension(world: &World, tenant: &Tenant) -> Value {
+    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
+}
+
+/// A number or text of the connection's row; empty if it has none.
+async fn attribute(world: &World, name: &str) -> String {
+    let rows = world.items("ConnectionsTable").await;
+    let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+    let value = &row[name];
+    value["N"].as_str().or(value["S"].as_str()).unwrap_or_default().to_owned()
+}
+
+async fn generation(world: &World) -> u64 {
+    attribute(world, "generation").await.parse().unwrap()
+}
+
+/// Events of a kind.
+async fn events(world: &World, kind: &str) -> Vec<Value> {
+    let rows = world.items("EventsTable").await;
+    let of_kind = rows.iter().filter(|row| row["kind"]["S"] == kind);
+    of_kind.map(|row| serde_json::from_str(row["data"]["S"].as_str().unwrap()).unwrap()).collect()
+}
+
+/// Every use of the token endpoint, in order.
+async fn token_calls(world: &World) -> Vec<Value> {
+    let ledger = world.sim(Method::GET, "/_sim/ledger", None).await;
+    let kinds = ["token_refreshed", "token_refused"];
+    let entries = ledger["entries"].as_array().unwrap().iter();
+    entries.filter(|entry| kinds.iter().any(|kind| entry["kind"] == *kind)).cloned().collect()
+}
+
+/// A later access token is used only after the row that has it was written: the ledger's first uses are those of pairs
+/// that were stored.
+async fn no_token_was_used_unstored(world: &World, stored: u64) {
+    let uses = world.count("token_first_used").await;
+    assert!(u64::try_from(uses).unwrap() <= stored, "{uses} tokens were used, {stored} were stored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_token_is_refreshed_once_for_all_who_ask() {
+    let (world, tenant) = connected().await;
+    // Only the token endpoint is rationed here: 64 discoveries at once are more than RingCentral allows.
+    let limits = json!({"rateLimits": {"light": 10_000, "heavy": 10_000, "medium": 10_000}});
+    world.sim(Method::PUT, "/_sim/settings", Some(limits)).await;
+    for round in 1..=3_u64 {
+        world.advance(HOUR).await;
+        let replies = join_all((0..64).map(|_| use_token(&world, &tenant))).await;
+        let bad: Vec<_> = replies.iter().filter(|reply| reply.status != 200).map(|r| &r.text).collect();
+        assert!(bad.is_empty(), "{bad:?}");
+        assert_eq!(token_calls(&world).await.len() as u64, round);
+        assert_eq!(generation(&world).await, round + 1);
+    }
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_asked_for_again_and_the_same_pair_comes() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    world.sim_fault("/restapi/oauth/token", Some(1), json!({"applyThenDrop": true})).await;
+    let reply = use_token(&world, &tenant).await.expect(503);
+    assert!(!reply.header("retry-after").is_empty());
+    let shown = extension(&world, &tenant).await;
+    assert_eq!(
+        (&shown["status"], &shown["cause"]),
+        (&json!("refresh_failed"), &json!("ringcentral_unavailable"))
+    );
+    assert!(shown["nextAttemptAt"].is_string(), "{shown}");
+    assert_eq!(world.count("token_first_used").await, 1, "the pair that was lost is not used");
+    // It recovers by itself within a minute.
+    world.advance(15).await;
+    let calls = token_calls(&world).await;
+    assert_eq!(calls.len(), 2);
+    assert_eq!((&calls[0]["presented"], &calls[1]["repeated"]), (&calls[1]["presented"], &json!(true)));
+    assert_eq!(
+        (generation(&world).await, extension(&world, &tenant).await["status"].clone()),
+        (2, json!("active"))
+    );
+    use_token(&world, &tenant).await.expect(200);
+    let statuses: Vec<_> =
+        events(&world, "extension_status").await.iter().map(|event| event["status"].clone()).collect();
+    assert_eq!(statuses, ["refresh_failed", "active"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_step_of_a_refresh_is_survived_without_a_human() {
+    let (world, tenant) = connected().await;
+    let mut steps = 0;
+    for act in ["before", "after"] {
+        for skip in 0.. {
+            world.advance(HOUR).await;
+            let before = generation(&world).await;
+            let kill = json!({"kill": act});
+            world.aws_fault(json!({"function": "refresh-tokens"}), skip, Some(1), kill).await;
+            use_token(&world, &tenant).await;
+            let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] == 1;
+            world.no_faults().await;
+            // The lease of a dead process runs out, and the sweep finds what it has left.
+            world.advance(45).await;
+            world.advance(61).await;
+            use_token(&world, &tenant).await.expect(200);
+            let shown = extension(&world, &tenant).await;
+            assert_eq!(shown["status"], "active", "{act} step {skip}: {shown}");
+            assert_eq!(generation(&world).await, before + 1, "{act} step {skip}");
+            assert_eq!(attribute(&world, "intent").await, "", "{act} step {skip}: every intent is resolved");
+            no_token_was_used_unstored(&world, before + 1).await;
+            if !fired {
+                break;
+            }
+            steps += 1;
+        }
+    }
+    assert!(steps >= 10, "the kill was tried at {steps} steps");
+    assert_eq!(world.count("token_refused").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fails_at_any_step_of_a_refresh_loses_nothing() {
+    let (world, tenant) = connected().await;
+    for act in [json!({"error": "InternalServerError", "status": 500}), json!({"applyThenDrop": true})] {
+        for skip in 0.. {
+            world.advance(HOUR).await;
+            let before = generation(&world).await;
+            let matching = json!({"service": "dynamodb", "function": "refresh-tokens"});
+            world.aws_fault(matching, skip, None, act.clone()).await;
+            use_token(&world, &tenant).await;
+            let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"].as_u64().unwrap();
+            no_token_was_used_unstored(&world, generation(&world).await).await;
+            world.no_faults().await;
+            world.advance(45).await;
+            world.advance(61).await;
+            use_token(&world, &tenant).await.expect(200);
+            assert_eq!(generation(&world).await, before + 1, "{act} step {skip}");
+            assert_eq!(extension(&world, &tenant).await["status"], "active", "{act} step {skip}");
+            if fired == 0 {
+                assert!(skip >= 4, "{act}: {skip} steps");
+                break;
+            }
+        }
+    }
+    assert_eq!(world.count("token_refused").await, 0);
+}
+
+#[tokio::test]
+async fn ringcentrals_failures_are_shown_and_repeated_with_pauses() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    world.sim_fault("/restapi/oauth/token", Some(5), json!({"status": 500})).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert_eq!(extension(&world, &tenant).await["status"], "refresh_failed");
+    // Whoever asks in a pause causes no call; on a slow machine one pause may be over meanwhile.
+    for _ in 0..5 {
+        use_token(&world, &tenant).await.expect(503);
+    }
+    let fired = async || world.sim(Method::GET, "/_sim/faults", None).await[0]["fired"].as_u64().unwrap();
+    assert!(fired().await <= 2);
+    for _ in 0..30 {
+        world.advance(30).await;
+        if extension(&world, &tenant).await["status"] == "active" {
+            break;
+        }
+    }
+    assert_eq!(fired().await, 5);
+    assert_eq!(
+        (extension(&world, &tenant).await["status"].clone(), generation(&world).await),
+        (json!("active"), 2)
+    );
+}
+
+#[tokio::test]
+async fn answers_that_cannot_be_read_leave_the_connection_as_it_is() {
+    for act in [
+        json!({"truncateJson": true}),
+        json!({"status": 200, "headers": {"content-type": "text/html"}, "body": "<html>maintenance</html>"}),
+        json!({"reset": "after_body"}),
+        json!({"hang": true}),
+    ] {
+        let (world, tenant) = connected().await;
+        world.advance(HOUR).await;
+        world.sim_fault("/restapi/oauth/token", Some(1), act.clone()).await;
+        use_token(&world, &tenant).await.expect(503);
+        world.advance(20).await;
+        use_token(&world, &tenant).await.expect(200);
+        assert_eq!(generation(&world).await, 2, "{act}");
+        assert_eq!(world.count("token_refused").await, 0, "{act}");
+    }
+}
+
+#[tokio::test]
+async fn a_penalty_is_sat_out_in_silence() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    let act = json!({"rateLimit": {"retryAfter": 60, "penaltyRestarts": true}});
+    world.sim_fault("/restapi/oauth/token", Some(1), act).await;
+    for _ in 0..10 {
+        let reply = use_token(&world, &tenant).await.expect(503);
+        assert!(reply.header("retry-after").parse::<u64>().unwrap() > 30, "{}", reply.header("retry-after"));
+    }
+    world.advance(40).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert_eq!(world.count("rate_limited").await, 1, "each call would have restarted the penalty");
+    world.advance(40).await;
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(world.count("rate_limited").await, 1);
+    assert_eq!(generation(&world).await, 2);
+}
+
+#[tokio::test]
+async fn without_the_key_nothing_is_spent_and_nothing_is_lost() {
+    let (world, tenant) = connected().await;
+    world.aws(Method::POST, "/_aws/kms/disable", Some(json!({}))).await;
+    world.advance(HOUR).await;
+    let reply = use_token(&world, &tenant).await.expect(503);
+    assert!(!reply.header("retry-after").is_empty());
+    world.advance(600).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert!(token_calls(&world).await.is_empty());
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
+    world.aws(Method::POST, "/_aws/kms/enable", Some(json!({}))).await;
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(generation(&world).await, 2);
+}
+
+#[tokio::test]
+async fn a_pair_that_cannot_be_stored_comes_through_the_queue() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    // The lease is written; the pair is not.
+    let matching = json!({"operation": "TransactWriteItems", "function": "refresh-tokens"});
+    world.aws_fault(matching, 1, None, json!({"error": "InternalServerError", "status": 500})).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert_eq!((generation(&world).await, token_calls(&world).await.len()), (1, 1));
+    assert_eq!(world.count("token_first_used").await, 1, "it is not used meanwhile");
+    world.no_faults().await;
+    world.advance(200).await;
+    assert_eq!(
+        (generation(&world).await, token_calls(&world).await.len()),
+        (2, 1),
+        "stored, without another call"
+    );
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(token_calls(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_user_who_takes_the_access_away_is_believed_the_second_time() {
+    let (world, tenant) = connected().await;
+    let other = world.new_tenant("Other").await;
+    world.connect(&other, &world.user(1)).await.expect(303);
+    let user = world.user(0)["extensionId"].as_str().unwrap().to_owned();
+    world.sim(Method::POST, &format!("/_sim/users/{user}/revoke"), Some(json!({}))).await;
+    world.advance(HOUR).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert_eq!(extension(&world, &tenant).await["status"], "active", "once is not believed");
+    world.advance(35).await;
+    let shown = extension(&world, &tenant).await;
+    assert_eq!(
+        (&shown["status"], &shown["cause"]),
+        (&json!("revoked"), &json!("revoked_by_user")),
+        "{shown}"
+    );
+    use_token(&world, &tenant).await.expect(409);
+    world.advance(3_600).await;
+    assert_eq!(token_calls(&world).await.iter().filter(|call| call["kind"] == "token_refused").count(), 2);
+    let told = events(&world, "extension_status").await;
+    assert_eq!(told.len(), 1, "one event: {told:?}");
+    assert_eq!((&told[0]["status"], &told[0]["cause"]), (&json!("revoked"), &json!("revoked_by_user")));
+    // Other tenants are as they were.
+    assert_eq!(extension(&world, &other).await["status"], "active");
+    use_token(&world, &other).await.expect(200);
+    // Authorizing again keeps the record and clears the flag.
+    let since = shown["connectedAt"].clone();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let shown = extension(&world, &tenant).await;
+    assert_eq!(
+        (&shown["status"], &shown["cause"], &shown["connectedAt"]),
+        (&json!("active"), &Value::Null, &since)
+    );
+    use_token(&world, &tenant).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_erased_after_a_week() {
+    let (world, tenant) = connected().await;
+    let user = world.user(0)["extensionId"].as_str().unwrap().to_owned();
+    world.sim(Method::POST, &format!("/_sim/users/{user}/revoke"), Some(json!({}))).await;
+    world.advance(HOUR).await;
+    use_token(&world, &tenant).await.expect(503);
+    world.advance(35).await;
+    assert_eq!(extension(&world, &tenant).await["status"], "revoked");
+    let ciphertext = async || {
+        let rows = world.items("ConnectionsTable").await;
+        let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#"));
+        row.unwrap()["refresh_token"]["B"].as_str().unwrap_or_default().to_owned()
+    };
+    world.advance(6 * 86_400).await;
+    assert!(!ciphertext().await.is_empty());
+    world.advance(2 * 86_400).await;
+    assert!(ciphertext().await.is_empty());
+    assert_eq!(extension(&world, &tenant).await["status"], "revoked");
+}
+
+#[tokio::test]
+async fn a_wrong_secret_of_ours_blames_no_connection() {
+    let (world, tenant) = connected().await;
+    world.connect(&tenant, &world.user(1)).await.expect(303);
+    world.advance(HOUR).await;
+    let act =
+        json!({"status": 400, "body": {"error": "invalid_client", "errors": [{"errorCode": "OAU-153"}]}});
+    world.sim_fault("/restapi/oauth/token", None, act).await;
+    use_token(&world, &tenant).await.expect(503);
+    world.advance(400).await;
+    let shown = world.get("/v1/rc/extensions", &tenant.key).await.json();
+    for extension in shown["extensions"].as_array().unwrap() {
+        assert_eq!(extension["status"], "active", "{extension}");
+    }
+    assert!(world.log().iter().any(|line| line.contains(r#""alarm":"ringcentral_app""#)));
+    assert!(events(&world, "extension_status").await.is_empty());
+    world.no_faults().await;
+    world.advance(400).await;
+    use_token(&world, &tenant).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_server_without_grace_costs_the_grant_only_when_its_answer_is_lost() {
+    for mode in ["strict", "family_kill"] {
+        let (world, tenant) = connected().await;
+        world.sim(Method::PUT, "/_sim/settings", Some(json!({"refreshTokens": mode}))).await;
+        for round in 2..4 {
+            world.advance(HOUR).await;
+            use_token(&world, &tenant).await.expect(200);
+            assert_eq!(generation(&world).await, round, "{mode}");
+        }
+        world.advance(HOUR).await;
+        world.sim_fault("/restapi/oauth/token", Some(1), json!({"applyThenDrop": true})).await;
+        use_token(&world, &tenant).await.expect(503);
+        for _ in 0..3 {
+            world.advance(61).await;
+        }
+        let shown = extension(&world, &tenant).await;
+        assert_eq!(
+            (&shown["status"], &shown["cause"]),
+            (&json!("revoked"), &json!("lost_rotation")),
+            "{mode}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_alive_for_a_month() {
+    let (world, tenant) = connected().await;
+    for _ in 0..60 {
+        world.advance(43_200).await;
+    }
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
+    use_token(&world, &tenant).await.expect(200);
+    // At half of a week, give or take a fifth: seven to eleven times in a month, and one now.
+    let calls = token_calls(&world).await.len();
+    assert!((7..=12).contains(&calls), "{calls}");
+    assert_eq!(world.count("token_refused").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_arrives_after_the_disconnect_is_ended() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    world.sim_fault("/restapi/oauth/token", Some(1), json!({"delayMs": 2_500})).await;
+    let (_, disconnected) = tokio::join!(use_token(&world, &tenant), async {
+        // The call has had its effect, and its answer is held back.
+        while world.count("token_refreshed").await == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.post("/v1/rc/disconnect", &tenant.key).await
+    });
+    disconnected.expect(200);
+    world.advance(61).await;
+    let refreshed = world.ledger("token_refreshed").await;
+    let ended = world.ledger("session_revoked").await;
+    assert_eq!(refreshed.len(), 1);
+    assert!(!ended.is_empty(), "the session of the pair that came late is ended");
+    assert!(world.items("ConnectionsTable").await.is_empty(), "{:?}", world.items("ConnectionsTable").await);
+}
+
+#[tokio::test]
+async fn another_tenants_attempts_leave_a_grant_alone() {
+    let (world, tenant) = connected().await;
+    let other = world.new_tenant("Other").await;
+    for _ in 0..6 {
+        // RingCentral allows five token calls a minute, and each attempt is one.
+        world.advance(61).await;
+        world.connect(&other, &world.user(0)).await.expect(409);
+    }
+    assert_eq!(world.count("session_revoked").await, 6, "each attempt ends the session that it just got");
+    world.advance(HOUR).await;
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(generation(&world).await, 2);
+}
