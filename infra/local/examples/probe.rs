@@ -8,7 +8,8 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,10 @@ static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 async fn main() -> Result<(), Error> {
     if std::env::var("PROBE_FAILS_TO_START").is_ok() {
         panic!("this function does not start");
+    }
+    if std::env::var("PROBE_LOOPS_AT_START").is_ok() {
+        println!("looping {}", std::process::id());
+        std::future::pending::<()>().await;
     }
     lambda_runtime::run(service_fn(handle)).await
 }
@@ -29,7 +34,10 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
         // Not from the gateway: a schedule, a queue, another function.
         println!("event {event}");
         if let Some(records) = event["Records"].as_array() {
-            return records_of_a_queue(records);
+            return match records.first() {
+                Some(record) if record["eventSource"] == "aws:dynamodb" => records_of_a_stream(records),
+                _ => records_of_a_queue(records),
+            };
         }
         return match event["do"].as_str() {
             Some("fail") => Err("told to fail".into()),
@@ -48,6 +56,13 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
         "fail" => return Err("told to fail".into()),
         "exit" => std::process::exit(3),
         "hang" => std::future::pending().await,
+        "await" => {
+            println!("waiting {}", std::process::id());
+            while aws("DynamoDB_20120810.GetItem", &text("input")).await.1.get("Item").is_none() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            reply(&json!({ "pid": std::process::id() }))
+        }
         "cookies" => json!({
             "statusCode": 303,
             "headers": { "location": "/elsewhere", "content-type": "text/html" },
@@ -81,6 +96,26 @@ fn records_of_a_queue(records: &[Value]) -> Result<Value, Error> {
     }
     let failed = records.iter().filter(|record| body(record).contains("fail"));
     let failed: Vec<Value> = failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
+    Ok(json!({ "batchItemFailures": failed }))
+}
+
+/// Fails what says "fail" or, the first time that it is seen, "stumble", and everything if one says "crash".
+fn records_of_a_stream(records: &[Value]) -> Result<Value, Error> {
+    static STUMBLED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let text =
+        |record: &Value| record["dynamodb"]["NewImage"]["text"]["S"].as_str().unwrap_or_default().to_owned();
+    if records.iter().any(|record| text(record).contains("crash")) {
+        return Err("told to crash".into());
+    }
+    let mut failed = Vec::new();
+    for record in records {
+        let number = record["dynamodb"]["SequenceNumber"].as_str().unwrap_or_default();
+        let stumbles = text(record).contains("stumble")
+            && STUMBLED.lock().map_err(|error| error.to_string())?.insert(number.to_owned());
+        if stumbles || text(record).contains("fail") {
+            failed.push(json!({ "itemIdentifier": number }));
+        }
+    }
     Ok(json!({ "batchItemFailures": failed }))
 }
 

@@ -57,6 +57,18 @@ pub fn secret_arn(name: &str) -> String {
     arn("secretsmanager", &format!("secret:{name}-{}", &HEXLOWER.encode(digest.as_ref())[..6]))
 }
 
+/// The ARN of a table's stream. Its label is a time; the tables of the local stack are made but once.
+#[must_use]
+pub fn stream_arn(table: &str) -> String {
+    arn("dynamodb", &format!("table/{table}/stream/2026-01-01T00:00:00.000"))
+}
+
+/// The table that a stream belongs to.
+#[must_use]
+pub fn table_of_stream(arn: &str) -> &str {
+    arn.split('/').nth(1).unwrap_or_default()
+}
+
 /// The access key id that a function's credentials carry; it names the function in the call log.
 #[must_use]
 pub fn access_key_id(function: &str) -> String {

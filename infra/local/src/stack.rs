@@ -241,6 +241,7 @@ impl Stack {
             let _ = timeout(Duration::from_secs(2), functions.idle()).await;
         }
         let held = std::mem::take(&mut self.simulator);
+        let aws = self.parts.aws.as_ref().map(Arc::downgrade);
         self.parts = Arc::new(Parts {
             clock: self.parts.clock.clone(),
             clock_file: StateFile::default(),
@@ -249,6 +250,13 @@ impl Stack {
             simulator: Arc::default(),
             logs: self.parts.logs.clone(),
         });
+        // Tasks that were ended let go of the tables when they next would have run; the folder is free after that.
+        let let_go = async {
+            while aws.as_ref().is_some_and(|aws| aws.strong_count() > 0) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(2), let_go).await;
         if let Some(simulator) = Arc::try_unwrap(held).ok().and_then(OnceLock::into_inner) {
             simulator.stop().await.context("the simulator did not stop well")?;
         }
@@ -319,6 +327,7 @@ impl Parts {
         let mut fired = Vec::new();
         if let Some(aws) = &self.aws {
             aws.dynamodb.sweep(self.clock.now()).await;
+            aws.dynamodb.tell();
             if let Ok(names) = timeout(QUIET_LIMIT, aws.fire_due()).await {
                 fired = names;
             }
@@ -400,6 +409,8 @@ async fn open_aws(
         scheduler,
         sqs: Arc::new(aws::sqs::Sqs::open(file("queues.json"), &template.queues, clock.clone(), aws_url)?),
         feeds: aws::sqs::feed::mappings(template).into_iter().map(Arc::new).collect(),
+        streams: aws::streams::mappings(template).into_iter().map(Arc::new).collect(),
+        positions: aws::streams::Positions::open(file("streams.json"))?,
         lambda: aws::lambda::Lambda::default(),
         moving: tokio::sync::Mutex::default(),
         iam: aws::iam::Iam::new(template)?,

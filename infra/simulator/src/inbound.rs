@@ -67,6 +67,9 @@ pub async fn post(State(sim): State<Arc<Sim>>, bytes: Bytes) -> Answer {
         };
         files.push(File { content_type: item.content_type, name: item.file_name, bytes });
     }
+    if from.trim().is_empty() {
+        return Err(wrong("from: is missing"));
+    }
     if text.is_empty() && files.is_empty() {
         return Err(wrong("text: is missing"));
     }

@@ -34,6 +34,10 @@ pub async fn answer(aws: &Arc<Aws>, call: &Call) -> Answer {
         (&Method::POST, "kms/disable" | "kms/enable") => switch_key(aws, path == "kms/enable", call).await,
         (&Method::GET, "scheduler") => server::json(StatusCode::OK, &aws.scheduler.overview()),
         (&Method::GET, "sqs") => server::json(StatusCode::OK, &aws.sqs.overview()),
+        (&Method::GET, "streams") => {
+            let all: Vec<Value> = aws.streams.iter().map(|stream| stream.overview(&aws.positions)).collect();
+            server::json(StatusCode::OK, &json!({ "streams": all }))
+        }
         (&Method::POST, "scheduler/fire") => fire(aws, call).await,
         (&Method::POST, "ttl/sweep") => {
             aws.dynamodb.sweep(aws.clock.now()).await;

@@ -9,24 +9,50 @@ use dynoxide::Database;
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// What the SDKs would sign with; the engine checks only that there is something.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
                              SignedHeaders=host, Signature=local";
 
+/// Operations that change items.
+const WRITES: [&str; 8] = [
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "TransactWriteItems",
+    "ExecuteStatement",
+    "ExecuteTransaction",
+    "BatchExecuteStatement",
+];
+
 /// The engine.
 pub struct DynamoDb {
     url: String,
     client: reqwest::Client,
     ttl: BTreeMap<String, String>,
+    /// Tables with a stream.
+    streamed: BTreeSet<String>,
+    /// How many writes there were that a stream may hold.
+    written: watch::Sender<u64>,
     _serving: Option<Serving>,
 }
 
 struct Serving(AbortHandle);
+
+/// Tells of a write when it is over, however it ends.
+struct Writing<'engine>(&'engine DynamoDb);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.tell();
+    }
+}
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -59,7 +85,13 @@ impl DynamoDb {
             .iter()
             .filter_map(|table| table.ttl_attribute.clone().map(|attribute| (table.name.clone(), attribute)))
             .collect();
-        let engine = Self { url, client, ttl, _serving: serving };
+        let streamed = tables
+            .iter()
+            .filter(|table| table.create.get("StreamSpecification").is_some())
+            .map(|table| table.name.clone())
+            .collect();
+        let written = watch::Sender::new(0);
+        let engine = Self { url, client, ttl, streamed, written, _serving: serving };
         for table in tables {
             engine.ensure(table).await.with_context(|| format!("table {}", table.name))?;
         }
@@ -69,6 +101,10 @@ impl DynamoDb {
     /// Passes a request on as it came.
     pub async fn answer(&self, request: &Request) -> Result<Answer, Refusal> {
         let target = request.call.header("x-amz-target").unwrap_or_default();
+        let writes = WRITES.contains(&request.operation.as_str())
+            && (request.operation.starts_with("Execute")
+                || request.tables().iter().any(|table| self.streamed.contains(table)));
+        let _writing = writes.then(|| Writing(self));
         let (status, body, code) = self
             .send(target, request.call.body.clone())
             .await
@@ -82,6 +118,35 @@ impl DynamoDb {
             answer.headers_mut().insert("x-amzn-requestid", id);
         }
         Ok(answer)
+    }
+
+    /// How many writes there were that a stream may hold, as it changes.
+    #[must_use]
+    pub fn writes(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
+    }
+
+    /// How many writes there were that a stream may hold.
+    #[must_use]
+    pub fn told(&self) -> u64 {
+        *self.written.borrow()
+    }
+
+    /// Has the streams looked at.
+    pub fn tell(&self) {
+        self.written.send_modify(|count| *count += 1);
+    }
+
+    /// The engine's ARN of a table's stream.
+    pub async fn stream_of(&self, table: &str) -> Result<String> {
+        let described = self.call("DescribeTable", &json!({ "TableName": table })).await?;
+        let arn = described["Table"]["LatestStreamArn"].as_str().map(str::to_owned);
+        arn.with_context(|| format!("the engine has no stream of table {table}"))
+    }
+
+    /// Calls DynamoDB Streams with JSON.
+    pub async fn stream(&self, operation: &str, input: &Value) -> Result<Value> {
+        self.call_target(&format!("DynamoDBStreams_20120810.{operation}"), input).await
     }
 
     /// Deletes what has expired; TTL looks at whole seconds of the attribute.
@@ -127,6 +192,9 @@ impl DynamoDb {
                     "ExpressionAttributeValues": { ":seen": item[attribute] },
                 });
                 let _ = self.call("DeleteItem", &delete).await;
+                if self.streamed.contains(table) {
+                    self.tell();
+                }
             }
             match page.get("LastEvaluatedKey") {
                 Some(key) => start = key.clone(),
@@ -140,10 +208,18 @@ impl DynamoDb {
         let Ok(described) = self.call("DescribeTable", &json!({ "TableName": table.name })).await else {
             return self.create(table).await;
         };
-        if shape(&described["Table"]) == shape(&table.create) {
-            Ok(())
-        } else {
-            bail!("its keys or indexes in the template have changed since it was made")
+        if shape(&described["Table"]) != shape(&table.create) {
+            bail!("its keys or indexes in the template have changed since it was made");
+        }
+        let view = |table: &Value| table["StreamSpecification"]["StreamViewType"].clone();
+        match (view(&described["Table"]), view(&table.create)) {
+            (made, wanted) if made == wanted => Ok(()),
+            (Value::Null, _) => {
+                let stream = &table.create["StreamSpecification"];
+                let input = json!({ "TableName": table.name, "StreamSpecification": stream });
+                self.call("UpdateTable", &input).await.map(|_| ())
+            }
+            _ => bail!("its stream in the template has changed since it was made"),
         }
     }
 
@@ -159,11 +235,13 @@ impl DynamoDb {
 
     /// Calls the engine with JSON.
     pub async fn call(&self, operation: &str, input: &Value) -> Result<Value> {
-        let target = format!("DynamoDB_20120810.{operation}");
-        let (status, body, _) = self.send(&target, input.to_string().into()).await?;
-        let text = String::from_utf8_lossy(&body);
+        self.call_target(&format!("DynamoDB_20120810.{operation}"), input).await
+    }
+
+    async fn call_target(&self, target: &str, input: &Value) -> Result<Value> {
+        let (status, body, _) = self.send(target, input.to_string().into()).await?;
         if !status.is_success() {
-            bail!("{operation} answered {status}: {text}");
+            bail!("{target} answered {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(serde_json::from_slice(&body)?)
     }

@@ -15,6 +15,7 @@ pub mod rights;
 pub mod scheduler;
 pub mod secrets;
 pub mod sqs;
+pub mod streams;
 
 use crate::clock::Clock;
 use crate::functions::Functions;
@@ -99,6 +100,10 @@ pub struct Aws {
     pub sqs: Arc<sqs::Sqs>,
     /// The queues that feed functions.
     pub feeds: Vec<Arc<sqs::feed::Mapping>>,
+    /// The streams that feed functions.
+    pub streams: Vec<Arc<streams::Mapping>>,
+    /// How far they have come.
+    pub positions: streams::Positions,
     /// Lambda's queue of asynchronous calls.
     pub lambda: lambda::Lambda,
     /// What the functions may do.
@@ -222,17 +227,14 @@ impl Aws {
         false
     }
 
-    /// Waits until nothing is left to do by itself: no invocation, no asynchronous call that is due, no message that a
-    /// function could have now.
+    /// Waits until nothing is left to do by itself: no invocation, no asynchronous call that is due, no message and no
+    /// record of a stream that a function could have now.
     pub async fn settle(self: &Arc<Self>) {
         let Some(functions) = self.functions.get() else { return };
         loop {
             functions.idle().await;
             let calls = self.lambda.take_due(self.clock.now());
-            if calls.is_empty()
-                && functions.is_idle()
-                && self.feeds.iter().all(|feed| feed.is_idle(&self.sqs))
-            {
+            if calls.is_empty() && functions.is_idle() && self.is_fed() {
                 return;
             }
             for call in calls {
@@ -242,7 +244,14 @@ impl Aws {
         }
     }
 
-    /// Feeds functions from queues, and looks every now and then what is due. Runs until it is dropped.
+    /// Whether no queue and no stream has something for a function now.
+    fn is_fed(&self) -> bool {
+        let (told, now) = (self.dynamodb.told(), self.clock.now());
+        self.feeds.iter().all(|feed| feed.is_idle(&self.sqs))
+            && self.streams.iter().all(|stream| stream.is_idle(told, now))
+    }
+
+    /// Feeds functions from queues and streams, and looks every now and then what is due. Runs until it is dropped.
     pub async fn tick(self: Arc<Self>) {
         const PERIOD: Duration = Duration::from_millis(250);
         const SWEEP_EVERY: u32 = 240;
@@ -252,6 +261,9 @@ impl Aws {
         if let Some(functions) = self.functions.get() {
             for feed in &self.feeds {
                 feeding.spawn(Arc::clone(feed).run(Arc::clone(&self.sqs), functions.clone()));
+            }
+            for stream in &self.streams {
+                feeding.spawn(Arc::clone(stream).run(Arc::clone(&self)));
             }
         }
         loop {

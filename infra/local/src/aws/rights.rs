@@ -163,6 +163,11 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
             }
             vec![needed]
         }
+        "ListStreams" => vec![Need::new("dynamodb:ListStreams", "*")],
+        "DescribeStream" | "GetShardIterator" => {
+            let stream = input["StreamArn"].as_str().unwrap_or_default();
+            vec![Need::new(format!("dynamodb:{operation}"), stream)]
+        }
         "ListTables" => vec![Need::new("dynamodb:ListTables", "*")],
         _ => {
             let item = if input.get("Item").is_some() { &input["Item"] } else { &input["Key"] };

@@ -2,6 +2,7 @@
 
 use super::intrinsics::Scope;
 use super::resources::{self, Type};
+use super::streams::{self, StreamTrigger};
 use super::yaml::Node;
 use crate::aws::iam::Policy;
 use crate::names;
@@ -33,6 +34,8 @@ pub struct Function {
     pub schedules: Vec<ScheduleTrigger>,
     /// Queues that feed it.
     pub queues: Vec<QueueTrigger>,
+    /// Streams of tables that feed it.
+    pub streams: Vec<StreamTrigger>,
     /// Policy documents of its role.
     pub policies: Vec<Value>,
 }
@@ -148,6 +151,7 @@ pub fn function(
         routes: Vec::new(),
         schedules: Vec::new(),
         queues: Vec::new(),
+        streams: Vec::new(),
         policies: policies(scope, own("Policies"), merged("Role"), roles)?,
     };
     for (name, event) in own("Events").map(Node::entries).unwrap_or_default() {
@@ -235,6 +239,10 @@ fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -
                     .as_u64()
                     .and_then(|number| usize::try_from(number).ok()),
             });
+        }
+        "DynamoDB" => {
+            let trigger = streams::trigger(&properties);
+            function.streams.extend(trigger.with_context(|| format!("line {line}: event {name}"))?);
         }
         other => bail!(
             "line {line}: the event type {other} (of {}) is not understood by the local stack",

@@ -6,9 +6,11 @@
 mod functions;
 mod intrinsics;
 mod resources;
+mod streams;
 pub mod yaml;
 
 pub use functions::{Function, QueueTrigger, Route, ScheduleTrigger};
+pub use streams::StreamTrigger;
 
 use crate::aws::iam::Policy;
 use crate::names;

@@ -107,6 +107,13 @@ pub fn attribute(scope: &Scope, id: &str, attribute: &str, line: usize) -> Resul
         (Type::HttpApi, "ApiEndpoint") => scope.gateway_url.clone(),
         (Type::Function, "Arn") => arn("lambda", &format!("function:{}", named("FunctionName")?)),
         (Type::Table, "Arn") => arn("dynamodb", &format!("table/{}", named("TableName")?)),
+        (Type::Table, "StreamArn") => {
+            let properties = resource.get("Properties");
+            if properties.and_then(|properties| properties.get("StreamSpecification")).is_none() {
+                bail!("line {line}: {id} has no StreamSpecification");
+            }
+            names::stream_arn(&named("TableName")?)
+        }
         (Type::Key, "Arn") => arn("kms", &format!("key/{}", names::key_id(id))),
         (Type::Key, "KeyId") => names::key_id(id),
         (Type::ScheduleGroup, "Arn") => arn("scheduler", &format!("schedule-group/{}", named("Name")?)),

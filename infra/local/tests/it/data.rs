@@ -66,8 +66,16 @@ async fn a_second_stack_on_the_same_folder_is_refused_with_the_pid_of_the_first(
 
 #[tokio::test]
 async fn a_damaged_folder_is_told_in_one_line_that_says_what_to_do() {
-    for file in ["dynamodb.sqlite", "kms.json", "secrets.json", "schedules.json", "clock.json", "stack.json"]
-    {
+    for file in [
+        "dynamodb.sqlite",
+        "kms.json",
+        "secrets.json",
+        "schedules.json",
+        "queues.json",
+        "streams.json",
+        "clock.json",
+        "stack.json",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data").join(file), "not what it should be ".repeat(200)).unwrap();

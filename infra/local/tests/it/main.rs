@@ -14,6 +14,7 @@ mod processes;
 mod queues;
 mod rights;
 mod schedules;
+mod streams;
 mod template;
 mod watch;
 mod world;

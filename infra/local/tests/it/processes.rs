@@ -48,6 +48,56 @@ async fn stopping_the_stack_leaves_no_process() {
     }
 }
 
+/// What a function printed after a word.
+fn printed(world: &World, function: &str, word: &str) -> Vec<i64> {
+    let logged = world.stack.logs().since(0);
+    let lines = logged["lines"].as_array().unwrap().iter().filter(|line| line["function"] == function);
+    lines.filter_map(|line| line["line"].as_str()?.strip_prefix(word)?.trim().parse().ok()).collect()
+}
+
+#[tokio::test]
+async fn a_function_that_loops_at_its_start_is_killed_by_its_timeout() {
+    let world = World::start().await;
+    let seen = world.get("/looping").await;
+    assert_eq!((seen.status, seen.text.as_str()), (500, r#"{"message":"Internal Server Error"}"#));
+    let logged = world.stack.logs().since(0).to_string();
+    assert!(logged.contains("initialising took longer than 10 seconds"), "{logged}");
+    let pids = printed(&world, "looping", "looping");
+    assert_eq!(pids.len(), 1);
+    until(|| matches!(state(pids[0]), None | Some('Z'))).await;
+    assert_eq!(world.get("/probe").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_over_the_cap_wait_and_are_served_when_an_instance_is_free() {
+    let world = World::start().await;
+    let key = json!({ "tenant": { "S": "acme" }, "item": { "S": "open" } });
+    let input = json!({ "TableName": "ringbridge-local-things", "Key": key });
+    let mut url = url::Url::parse(&format!("{}/few", world.stack.info().gateway())).unwrap();
+    url.query_pairs_mut().append_pair("do", "await").append_pair("input", &input.to_string());
+    let requests = futures_util::future::join_all((0..6).map(|_| read(world.client.get(url.clone()))));
+    let looking = async {
+        until(|| printed(&world, "few", "waiting").len() == 2).await;
+        // Both have asked DynamoDB a few times more, and still no third one is there.
+        let before = calls(&world).await;
+        while calls(&world).await < before + 20 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(printed(&world, "few", "waiting").len(), 2, "the others wait");
+        let functions = world.stack.functions().unwrap();
+        let impatient = functions.invoke("few", "{}".into(), Duration::from_millis(1)).await;
+        assert!(matches!(impatient, Err(local::functions::Failure::Busy)), "{impatient:?}");
+        let put = json!({ "TableName": "ringbridge-local-things", "Item": key });
+        assert_eq!(world.aws("DynamoDB_20120810.PutItem", &put).await.status, 200);
+    };
+    let (seen, ()) = futures_util::join!(requests, looking);
+    assert!(seen.iter().all(|seen| seen.status == 200), "all are served");
+    let pids: std::collections::BTreeSet<i64> =
+        seen.iter().map(|seen| seen.json()["pid"].as_i64().unwrap()).collect();
+    assert!(pids.len() <= 2, "by no more than two instances: {pids:?}");
+    assert_eq!(printed(&world, "few", "waiting").len(), 6);
+}
+
 #[tokio::test]
 async fn functions_are_invoked_by_name_and_their_errors_are_marked() {
     let world = World::start().await;

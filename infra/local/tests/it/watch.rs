@@ -32,7 +32,7 @@ fn the_routes_of_cargo_lambda_watch_are_those_of_the_template() {
 }
 
 #[test]
-fn every_function_of_a_schedule_or_queue_has_its_event_for_cargo_lambda_invoke() {
+fn every_function_of_a_schedule_queue_or_stream_has_its_event_for_cargo_lambda_invoke() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let mut expected = BTreeSet::new();
     for function in &deployed().functions {
@@ -49,6 +49,11 @@ fn every_function_of_a_schedule_or_queue_has_its_event_for_cargo_lambda_invoke()
             expected.insert(format!("{}.json", function.binary));
             assert_eq!(event()["Records"][0]["eventSource"], "aws:sqs", "{file:?}");
             assert_eq!(event()["Records"][0]["eventSourceARN"], trigger.queue_arn.as_str(), "{file:?}");
+        }
+        for trigger in &function.streams {
+            expected.insert(format!("{}.json", function.binary));
+            assert_eq!(event()["Records"][0]["eventSource"], "aws:dynamodb", "{file:?}");
+            assert_eq!(event()["Records"][0]["eventSourceARN"], trigger.stream_arn.as_str(), "{file:?}");
         }
     }
     let there: BTreeSet<String> = std::fs::read_dir(folder)

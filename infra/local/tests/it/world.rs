@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Names of the functions of the fixture that have a binary.
-const FUNCTIONS: [&str; 4] = ["probe", "quick", "broken", "worker"];
+const FUNCTIONS: [&str; 8] = ["probe", "quick", "broken", "looping", "few", "worker", "follower", "watcher"];
 
 /// A folder with the probe under each of its names.
 static BINARIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
