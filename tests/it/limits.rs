@@ -1,17 +1,22 @@
 //! Rate limits: exact whatever runs at the same time, told on every answer, and no neighbour's business.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::model::app::ApiKey;
 use shared::model::ids::TenantId;
 use shared::model::secret::Secret;
 
+use crate::tenancy::{app_of, further_key, send};
 use crate::world::{Reply, Tenant, World};
 
+/// Keys with a wrong checksum that one test sends.
+const BAD_KEYS: usize = 10_000;
 /// Processes of one function that the local stack runs at most.
 const PROCESSES: usize = local::functions::DEFAULT_INSTANCES;
 
@@ -148,23 +153,41 @@ async fn a_changed_limit_holds_within_a_second() {
     }
 }
 
-/// Cases T1 and T7.
+/// A key whose last character is another one, so that its checksum is wrong.
+fn mistyped(key: &str) -> String {
+    let (body, last) = key.split_at(key.len() - 1);
+    format!("{body}{}", if last == "a" { 'b' } else { 'a' })
+}
+
+fn wrong_key() -> ((u16, String), &'static Value) {
+    static TEXT: LazyLock<Value> = LazyLock::new(|| json!("Missing or invalid API key"));
+    ((401, "unauthorized".to_owned()), &TEXT)
+}
+
+/// Cases T1 and T7; the example `limits` has the million.
 #[tokio::test]
 async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.get("/v1/rc/status", &tenant.key).await.expect(200);
     let since = place_in_log(&world).await;
-    let mut mistyped = tenant.key.clone();
-    let last = if mistyped.pop() == Some('a') { 'b' } else { 'a' };
-    mistyped.push(last);
-    for _ in 0..150 {
-        let reply = world.get("/v1/rc/status", &mistyped).await;
-        assert_eq!(reply.json()["error"], "Missing or invalid API key");
+    // The good key mistyped, and keys that nobody has, mistyped as well; as many at a time as there are processes.
+    let keys = (0..BAD_KEYS).map(|at| match at % 2 {
+        0 => mistyped(&tenant.key),
+        _ => mistyped(ApiKey::generate(&TenantId::generate()).expose()),
+    });
+    let mut replies = stream::iter(keys.map(|key| {
+        let world = &world;
+        async move { world.get("/v1/rc/status", &key).await }
+    }))
+    .buffer_unordered(PROCESSES);
+    while let Some(reply) = replies.next().await {
+        assert_eq!((reply.error(), &reply.json()["error"]), wrong_key());
     }
+    drop(replies);
     assert_eq!(calls(&world, "get-status", since).await, Vec::<String>::new());
     // The secret of a key that a process has seen a moment ago is wrong without a look.
-    for _ in 0..50 {
+    for _ in 0..1000 {
         let reply = world.get("/v1/rc/status", &with_another_secret(&tenant.key)).await;
         assert_eq!(reply.json()["error"], "Invalid API key");
     }
@@ -233,4 +256,62 @@ async fn a_noisy_neighbour_is_refused_alone() {
     let (flooded, steady) = tokio::join!(flood, steady);
     assert_eq!(flooded, BTreeMap::from([(200, 10), (429, 490)]));
     assert!(steady.iter().all(|reply| reply.status == 200));
+}
+
+/// Uses a key without a pause, from as many sides as there are processes, until each has been refused some times.
+/// Answers how many requests passed; one that was sent after `dead` was set may not.
+async fn load(world: &World, key: &str, dead: &AtomicBool) -> usize {
+    let one = async || {
+        let (mut passed, mut refused) = (0, 0);
+        while refused < 5 {
+            let was_dead = dead.load(Ordering::SeqCst);
+            let reply = world.get("/v1/rc/status", key).await;
+            if reply.status == 200 {
+                assert!(!was_dead, "a dead key passed");
+                passed += 1;
+            } else {
+                assert_eq!(reply.error(), (401, "unauthorized".to_owned()));
+                refused += 1;
+            }
+        }
+        passed
+    };
+    futures_util::future::join_all((0..PROCESSES).map(|_| one())).await.into_iter().sum()
+}
+
+/// Case T3.
+#[tokio::test]
+async fn a_key_that_dies_under_load_passes_no_more_once_its_death_is_answered() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    limit(&world, &tenant, json!({ "requestsPerMinute": 100_000 })).await;
+    let app = app_of(&world, &tenant.key).await;
+    let further = further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    world.get("/v1/rc/status", &further).await.expect(200);
+    let listed = world.get(&format!("/v1/apps/{app}/keys"), &tenant.key).await.json();
+    let id = listed["keys"].as_array().unwrap().iter().find(|key| key["isMain"] == false).unwrap();
+    let path = format!("/v1/apps/{app}/keys/{}", id["keyId"].as_str().unwrap());
+    let dead = AtomicBool::new(false);
+    let revoke = async {
+        send(&world, "DELETE", &path, &tenant.key, Value::Null).await.expect(200);
+        dead.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(load(&world, &further, &dead), revoke);
+    // A rotation with an overlap: under load both pass, and when it is over, the old one never again.
+    let rotate = format!("/v1/apps/{app}/rotate-key");
+    let order = json!({ "overlapSeconds": 600 });
+    let under_way = burst_of(&world, &tenant.key);
+    let (new, passed) = tokio::join!(send(&world, "POST", &rotate, &tenant.key, order), under_way);
+    assert!(passed, "the old key passes while it is rotated");
+    let new = new.expect(200).json()["apiKey"].as_str().unwrap().to_owned();
+    assert!(burst_of(&world, &new).await && burst_of(&world, &tenant.key).await);
+    world.advance(601).await;
+    assert_eq!(load(&world, &tenant.key, &AtomicBool::new(true)).await, 0);
+    assert!(burst_of(&world, &new).await);
+}
+
+/// Whether all of some requests at once pass.
+async fn burst_of(world: &World, key: &str) -> bool {
+    let replies = futures_util::future::join_all((0..30).map(|_| world.get("/v1/rc/status", key))).await;
+    replies.iter().all(|reply| reply.status == 200)
 }

@@ -137,8 +137,16 @@ impl Chromium {
 
     /// The text of an element as a person sees it.
     pub async fn text(&self, css: &str) -> String {
-        let element = self.find(css).await;
-        self.get(&format!("/element/{element}/text")).await.as_str().unwrap().to_owned()
+        loop {
+            let element = self.find(css).await;
+            let path = format!("{}/element/{element}/text", self.session);
+            match self.call(Method::GET, &path, None).await {
+                Ok(text) => return text.as_str().unwrap().to_owned(),
+                // The page has put another element in its place.
+                Err(error) if error.contains("stale element") => {}
+                Err(error) => panic!("the text of {css}: {error}"),
+            }
+        }
     }
 
     /// Waits for a page with this heading.

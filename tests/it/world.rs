@@ -272,6 +272,12 @@ impl World {
         self.dynamodb("Scan", &json!({ "TableName": name })).await
     }
 
+    /// Puts an item into a table, as it is.
+    pub async fn put_item(&self, table: &str, item: Value) {
+        let name = self.table(table).await;
+        self.dynamodb("PutItem", &json!({ "TableName": name, "Item": item })).await;
+    }
+
     /// The name of a table in the template.
     pub async fn table(&self, logical: &str) -> String {
         let tables = self.dynamodb("ListTables", &json!({})).await;

@@ -232,7 +232,7 @@ pub enum Access {
 
 impl Access {
     /// What any route of this kind may answer.
-    fn codes(self) -> &'static [&'static str] {
+    pub fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Open => &["internal"],
             Self::Browser => &["unavailable", "internal"],
@@ -354,6 +354,12 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
         ("POST /v1/rc/numbers/refresh", Access::Key, vec!["sender_not_connected"]),
         ("POST /v1/rc/disconnect", Access::Key, vec![]),
     ]
+}
+
+/// The statuses that a code comes with.
+pub fn statuses(code: &str) -> Vec<u16> {
+    let errors = examples().into_iter().map(|error| describe(&error));
+    errors.filter(|told| told.code == code).map(|told| told.status.as_u16()).collect()
 }
 
 /// One of each error, for the table.

@@ -1,0 +1,493 @@
+//! Every error of every route, answered over HTTP by the real functions.
+//!
+//! What may be answered is the catalogue's. Most of it is asked for by one rule for all routes; the rest has a row in
+//! [`BY_HAND`], or a journey in another file, named in [`ELSEWHERE`]. A pair of route and code without any is an error of
+//! its own (`every_error_of_every_route_has_its_journey`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::http::catalogue::{self, Access};
+
+use crate::house::{read, root};
+use crate::tenancy::{app_of, further_key, send};
+use crate::world::{Reply, Tenant, World};
+
+/// What every route with a key may answer, but for the limit, which is asked for last.
+const OF_KEYS: [&str; 4] = ["unauthorized", "tenant_suspended", "address_not_allowed", "insufficient_scope"];
+/// What follows from trouble or from the shape of a request, whichever the route.
+const OF_ALL: [&str; 9] = [
+    "rate_limited",
+    "unavailable",
+    "internal",
+    "invalid_body",
+    "unknown_field",
+    "body_too_large",
+    "invalid_query",
+    "invalid_id",
+    "not_found",
+];
+
+/// Route, code, and the body (of a GET: the query) that is answered with it. `operator`: with the operator's key.
+const BY_HAND: &[(&str, &str, &str)] = &[
+    ("POST /v1/tenants", "invalid_name", r#"{"name":" "}"#),
+    ("POST /v1/tenants", "invalid_field", r#"{"name":"a","limits":{"requestsPerMinute":0}}"#),
+    ("PATCH /v1/tenants/{tenantId}", "invalid_name", r#"{"name":""}"#),
+    ("PATCH /v1/tenants/{tenantId}", "invalid_field", r#"{"status":"deleting"}"#),
+    ("PATCH /v1/tenants/{tenantId}", "tenant_deleting", r#"{"name":"Back"}"#),
+    ("POST /v1/apps/register", "missing_field", r#"{"name":"a"}"#),
+    ("POST /v1/apps/register", "invalid_name", r#"{"name":"","tenantId":"{tenantId}"}"#),
+    ("POST /v1/apps/register", "invalid_id", r#"{"name":"a","tenantId":"x"}"#),
+    ("POST /v1/apps/register", "invalid_field", r#"{"name":"a","tenantId":"{tenantId}","role":"{long}"}"#),
+    (
+        "POST /v1/apps/register",
+        "invalid_webhook_url",
+        r#"{"name":"a","tenantId":"{tenantId}","webhookUrl":"https://10.0.0.1/"}"#,
+    ),
+    ("POST /v1/apps/register", "tenant_unavailable", r#"{"name":"a","tenantId":"tenant_00000000000000aa"}"#),
+    ("PUT /v1/apps/{appId}", "invalid_name", r#"{"name":""}"#),
+    ("PUT /v1/apps/{appId}", "invalid_field", r#"{"role":"{long}"}"#),
+    ("PUT /v1/apps/{appId}", "invalid_webhook_url", r#"{"webhookUrl":"https://u@a.example"}"#),
+    ("POST /v1/apps/{appId}/rotate-key", "invalid_field", r#"{"overlapSeconds":-1}"#),
+    ("POST /v1/apps/{appId}/rotate-key", "too_many_keys", r#"{"overlapSeconds":600}"#),
+    ("POST /v1/apps/{appId}/keys", "missing_field", "{}"),
+    ("POST /v1/apps/{appId}/keys", "invalid_field", r#"{"scopes":[]}"#),
+    ("POST /v1/apps/{appId}/keys", "too_many_keys", r#"{"scopes":["sms:read"]}"#),
+    ("GET /v1/audit", "invalid_id", "tenantId=x"),
+    ("POST /v1/rc/invite-token", "invalid_field", r#"{"expiresIn":1}"#),
+    ("POST /v1/rc/numbers/refresh", "sender_not_connected", ""),
+];
+
+/// Route, codes, and the test that sees them, as `file::test`.
+const ELSEWHERE: &[(&str, &[&str], &str)] = &[
+    (
+        "POST /v1/rc/connect",
+        &["missing_field", "link_unknown", "link_expired"],
+        "connect::links_that_cannot_work_say_why",
+    ),
+    ("POST /v1/rc/connect", &["link_used"], "connect::a_link_belongs_to_the_browser_that_pressed_first"),
+    ("POST /v1/rc/connect", &["cross_site"], "connect::the_button_works_only_on_its_own_page"),
+    (
+        "POST /v1/rc/connect",
+        &["tenant_suspended"],
+        "connect::a_suspended_tenant_can_do_nothing_and_loses_nothing",
+    ),
+    (
+        "GET /v1/rc/callback",
+        &["tenant_suspended"],
+        "connect::a_suspended_tenant_can_do_nothing_and_loses_nothing",
+    ),
+    (
+        "GET /v1/rc/callback",
+        &["missing_field", "invalid_state"],
+        "connect::a_callback_needs_the_state_and_the_cookie_of_its_flow",
+    ),
+    (
+        "GET /v1/rc/callback",
+        &["already_handled"],
+        "connect::a_callback_replayed_in_parallel_exchanges_its_code_once",
+    ),
+    ("GET /v1/rc/callback", &["access_denied", "provider_error"], "connect::saying_no_costs_no_new_link"),
+    ("GET /v1/rc/callback", &["code_refused"], "connect::a_code_of_another_flow_is_refused_by_pkce"),
+    (
+        "GET /v1/rc/callback",
+        &["exchange_failed"],
+        "connect_faults::an_exchange_that_ringcentral_fails_can_be_begun_again",
+    ),
+    (
+        "GET /v1/rc/callback",
+        &["provider_misconfigured"],
+        "connect_faults::an_app_that_is_not_set_up_right_is_told_to_its_operator",
+    ),
+    (
+        "GET /v1/rc/callback",
+        &["connected_elsewhere"],
+        "connect::an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched",
+    ),
+];
+
+/// What browsers are told, in this file.
+const OF_BROWSERS: &[(&str, &[&str])] = &[
+    (
+        "GET /v1/rc/connect",
+        &["missing_field", "link_unknown", "link_expired", "link_used", "unavailable", "internal"],
+    ),
+    (
+        "HEAD /v1/rc/connect",
+        &["missing_field", "link_unknown", "link_expired", "link_used", "unavailable", "internal"],
+    ),
+    ("POST /v1/rc/connect", &["unavailable", "internal"]),
+    ("GET /v1/rc/callback", &["link_used", "unavailable", "internal"]),
+];
+
+/// What no request brings about, and why it is in the catalogue nevertheless.
+const NEVER: &[(&str, &str, &str)] = &[
+    ("GET /health", "internal", "it looks at nothing that could be wrong"),
+    ("GET /health/ready", "internal", "whatever is wrong with a store, it is not ready"),
+    ("POST /v1/webhooks/ringcentral", "internal", "without a handshake it looks at nothing"),
+    ("GET /v1/rc/connected", "internal", "whatever is lost, the person is told that it worked"),
+    ("GET /v1/rc/connected", "unavailable", "whatever is lost, the person is told that it worked"),
+];
+
+/// Pairs of route and code.
+type Pairs = BTreeSet<(String, String)>;
+
+fn pair(route: &str, code: &str) -> (String, String) {
+    (route.to_owned(), code.to_owned())
+}
+
+/// All that the catalogue allows.
+fn allowed() -> Pairs {
+    let routes = catalogue::routes().into_iter();
+    let pairs = routes.flat_map(|(route, access, own)| {
+        let codes: Vec<_> = access.codes().iter().copied().chain(own).collect();
+        codes.into_iter().map(move |code| pair(route, code))
+    });
+    pairs.collect()
+}
+
+/// What the rule for all routes asks for: a route with a key, and what follows from its shape.
+fn by_rule() -> Vec<(&'static str, &'static str, Access)> {
+    let mut rows = Vec::new();
+    for (route, access, own) in catalogue::routes() {
+        if access == Access::Key || access == Access::Operator {
+            let codes = access.codes().iter().copied().chain(own);
+            let codes = codes.filter(|code| OF_KEYS.contains(code) || OF_ALL.contains(code));
+            let by_hand = |code: &str| BY_HAND.iter().any(|row| (row.0, row.1) == (route, code));
+            rows.extend(codes.filter(|code| !by_hand(code)).map(|code| (route, code, access)));
+        }
+    }
+    rows
+}
+
+/// Pairs without a journey, and journeys of pairs that are not allowed.
+fn astray(allowed: &Pairs) -> Vec<String> {
+    let mut seen: Pairs = by_rule().into_iter().map(|(route, code, _)| pair(route, code)).collect();
+    seen.extend(BY_HAND.iter().map(|(route, code, _)| pair(route, code)));
+    seen.extend(NEVER.iter().map(|(route, code, _)| pair(route, code)));
+    seen.insert(pair("GET /health/ready", "unavailable"));
+    for (route, codes) in ELSEWHERE
+        .iter()
+        .map(|(route, codes, _)| (route, codes))
+        .chain(OF_BROWSERS.iter().map(|(r, c)| (r, c)))
+    {
+        seen.extend(codes.iter().map(|code| pair(route, code)));
+    }
+    let missing = allowed.difference(&seen).map(|(route, code)| format!("{route} has no journey to {code}"));
+    let idle = seen.difference(allowed).map(|(route, code)| format!("{route} does not answer {code}"));
+    missing.chain(idle).collect()
+}
+
+/// Fails with a pair that the catalogue has and nobody asks for: add it to `BY_HAND` in `tests/it/errors.rs`.
+#[test]
+fn every_error_of_every_route_has_its_journey() {
+    let wrong = astray(&allowed());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_planted_pair_without_a_journey_is_found() {
+    let mut allowed = allowed();
+    allowed.insert(pair("GET /health", "teapot"));
+    allowed.remove(&pair("GET /v1/audit", "invalid_id"));
+    assert_eq!(
+        astray(&allowed),
+        ["GET /health has no journey to teapot", "GET /v1/audit does not answer invalid_id"]
+    );
+}
+
+#[test]
+fn the_journeys_in_other_files_are_there() {
+    for (route, codes, place) in ELSEWHERE {
+        let (file, test) = place.split_once("::").unwrap();
+        let text = read(&root().join("tests/it").join(file).with_extension("rs"));
+        let from = text.find(&format!("async fn {test}()")).unwrap_or_else(|| panic!("there is no {place}"));
+        let test = text[from..].split("\n}\n").next().unwrap();
+        for code in *codes {
+            assert!(test.contains(&format!("\"{code}\"")), "{place} does not see {code} of {route}");
+        }
+    }
+}
+
+/// Whom and what the journeys are about.
+struct Cast {
+    tenant: Tenant,
+    app: String,
+    full_app: String,
+    deleted: String,
+    suspended: Tenant,
+    elsewhere: String,
+    narrow: Vec<String>,
+    limited: Tenant,
+    damaged: Tenant,
+}
+
+impl Cast {
+    async fn of(world: &World) -> Self {
+        let tenant = world.tenant();
+        let operator = world.operator_key();
+        let order = json!({ "limits": { "requestsPerMinute": 100_000, "connectTokensPerHour": 1000 } });
+        send(world, "PATCH", &format!("/v1/tenants/{}", tenant.id), &operator, order).await.expect(200);
+        let app = app_of(world, &tenant.key).await;
+        let order = json!({ "name": "Full", "tenantId": tenant.id });
+        let full = send(world, "POST", "/v1/apps/register", &tenant.key, order).await.expect(201).json();
+        let full_app = full["appId"].as_str().unwrap().to_owned();
+        for _ in 0..24 {
+            let path = format!("/v1/apps/{full_app}/keys");
+            send(world, "POST", &path, &tenant.key, json!({ "scopes": ["sms:read"] })).await.expect(201);
+        }
+        let elsewhere = json!({ "scopes": ["sms:send", "sms:read", "rc:manage", "apps:manage"], "allowedIps": ["192.0.2.0/24"] });
+        let elsewhere = further_key(world, &tenant, elsewhere).await;
+        let mut narrow = Vec::new();
+        for scope in ["sms:send", "sms:read", "rc:manage", "apps:manage"] {
+            narrow.push(further_key(world, &tenant, json!({ "scopes": [scope] })).await);
+        }
+        let deleted = world.new_tenant("Deleted").await;
+        send(world, "DELETE", &format!("/v1/tenants/{}", deleted.id), &operator, Value::Null)
+            .await
+            .expect(202);
+        let suspended = world.new_tenant("Suspended").await;
+        world.set_status(&suspended, "suspended").await;
+        let limited = world.new_tenant("Limited").await;
+        let order = json!({ "limits": { "requestsPerMinute": 1 } });
+        send(world, "PATCH", &format!("/v1/tenants/{}", limited.id), &operator, order).await.expect(200);
+        world.get("/v1/rc/status", &limited.key).await.expect(200);
+        let damaged = world.new_tenant("Damaged").await;
+        empty(world, "TenantsTable", |item| {
+            item["item"]["S"] == "tenant" && item["tenant"]["S"] == *damaged.id
+        })
+        .await;
+        Self { tenant, app, full_app, deleted: deleted.id, suspended, elsewhere, narrow, limited, damaged }
+    }
+
+    /// Fills the places of a path or a body.
+    fn fill(&self, text: &str, code: &str) -> String {
+        let malformed = code == "invalid_id" && text.starts_with("/v1/");
+        // What must not be found, or not be touched, is nobody's.
+        let real = BODIES.contains(&code) || BY_HAND.iter().any(|row| row.1 == code);
+        let choose = |real_one: &str, nobodys: &str| match (malformed, real) {
+            (true, _) => "x".to_owned(),
+            (false, true) => real_one.to_owned(),
+            (false, false) => nobodys.to_owned(),
+        };
+        let tenant = if code == "tenant_deleting" { &self.deleted } else { &self.tenant.id };
+        let app = if code == "too_many_keys" { &self.full_app } else { &self.app };
+        let mut filled = text.replace("{long}", &"x".repeat(101));
+        for (name, value) in [
+            ("{tenantId}", choose(tenant, "tenant_00000000000000aa")),
+            ("{appId}", choose(app, "app_00000000000000aa")),
+            ("{keyId}", choose("key_00000000000000aa", "key_00000000000000aa")),
+            ("{extensionId}", choose("1234567890", "1234567890")),
+            ("{messageId}", choose("msg_00000000000000aa", "msg_00000000000000aa")),
+        ] {
+            filled = filled.replace(name, &value);
+        }
+        assert!(!filled.contains("Id}"), "tell `Cast::fill` what to put into {filled}");
+        filled
+    }
+
+    /// The keys to try: one of them is answered with the code.
+    fn keys(&self, world: &World, route: &str, code: &str, access: Access) -> Vec<String> {
+        let own = if access == Access::Operator
+            || (route, code) == ("POST /v1/apps/register", "missing_field")
+            || (route, code) == ("GET /v1/audit", "invalid_id")
+        {
+            world.operator_key()
+        } else {
+            self.tenant.key.clone()
+        };
+        match code {
+            "unauthorized" => vec![String::new()],
+            "tenant_suspended" => vec![self.suspended.key.clone()],
+            "address_not_allowed" => vec![self.elsewhere.clone()],
+            "insufficient_scope" if access == Access::Operator => vec![self.tenant.key.clone()],
+            "insufficient_scope" => self.narrow.clone(),
+            "rate_limited" if access == Access::Key => vec![self.limited.key.clone()],
+            "internal" => vec![self.damaged.key.clone()],
+            "unavailable" => vec![self.tenant.key.clone()],
+            _ => vec![own],
+        }
+    }
+
+    /// Asks a route for an error; what was answered, if it is another.
+    async fn ask(
+        &self,
+        world: &World,
+        route: &str,
+        code: &str,
+        access: Access,
+        body: &str,
+    ) -> Option<String> {
+        let (method, path) = route.split_once(' ').unwrap();
+        let mut path = self.fill(path, code);
+        let mut body = self.fill(body, code);
+        if method == "GET" && !body.is_empty() {
+            path = format!("{path}?{}", std::mem::take(&mut body));
+        }
+        let mut seen = Vec::new();
+        for key in self.keys(world, route, code, access) {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let mut request = world.http.request(method, format!("{}{path}", world.gateway()));
+            if !key.is_empty() {
+                request = request.header("authorization", format!("Bearer {key}"));
+            }
+            let request = request.header("content-type", "application/json").body(body.clone());
+            let reply = Reply::of(request.send().await.unwrap()).await;
+            if is_error(&reply, code) {
+                return None;
+            }
+            seen.push(format!("{} {}", reply.status.as_u16(), reply.text));
+        }
+        Some(format!("{route} answers {code} with {}", seen.join(", ")))
+    }
+}
+
+/// Codes of a body of the wrong shape: they come before anything is looked up.
+const BODIES: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
+
+/// Whether a reply is the error as the catalogue describes it.
+fn is_error(reply: &Reply, code: &str) -> bool {
+    let body: Value = serde_json::from_str(&reply.text).unwrap_or_default();
+    let known = catalogue::statuses(code).contains(&reply.status.as_u16());
+    let waits = ![429, 503].contains(&reply.status.as_u16())
+        || reply.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0);
+    body["code"] == code
+        && known
+        && waits
+        && body["error"].as_str().is_some_and(|text| !text.is_empty())
+        && body["requestId"] == reply.header("x-request-id")
+}
+
+/// The body that brings a code about where the rule for all routes asks for it.
+fn body_for(route: &str, code: &str) -> String {
+    let good = match route {
+        "POST /v1/apps/{appId}/keys" => r#"{"scopes":["sms:read"]}"#,
+        "PUT /v1/apps/{appId}" | "PATCH /v1/tenants/{tenantId}" => r#"{"name":"x"}"#,
+        _ => "",
+    };
+    match code {
+        "invalid_body" => "[]".to_owned(),
+        "unknown_field" => r#"{"nobodyKnows":1}"#.to_owned(),
+        "body_too_large" => json!({ "name": "x".repeat(103_000) }).to_string(),
+        "invalid_query" => "limit=0".to_owned(),
+        _ => good.to_owned(),
+    }
+}
+
+/// Leaves nothing of the items but their keys, as a mistake of ours might.
+async fn empty(world: &World, table: &str, which: impl Fn(&Value) -> bool) {
+    for item in world.items(table).await.into_iter().filter(|item| which(item)) {
+        let keys: BTreeMap<&String, &Value> = item
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(name, _)| ["tenant", "item", "id"].contains(&name.as_str()))
+            .collect();
+        world.put_item(table, json!(keys)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_route_with_a_key_answers_every_error_that_it_may() {
+    let world = World::start().await;
+    let cast = Cast::of(&world).await;
+    let mut wrong = Vec::new();
+    let rows = by_rule();
+    let (last, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, code, access)| {
+        *code == "unavailable" || (*code == "rate_limited" && *access == Access::Operator)
+    });
+    let all = first
+        .into_iter()
+        .map(|(route, code, access)| (route, code, access, body_for(route, code)))
+        .chain(BY_HAND.iter().map(|(route, code, body)| {
+            let access = catalogue::routes().into_iter().find(|known| known.0 == *route).unwrap().1;
+            (*route, *code, access, (*body).to_owned())
+        }));
+    // Some at a time: this is about answers, not about load.
+    let all: Vec<_> = all.collect();
+    for some in all.chunks(8) {
+        let asked =
+            some.iter().map(|(route, code, access, body)| cast.ask(&world, route, code, *access, body));
+        wrong.extend(join_all(asked).await.into_iter().flatten());
+    }
+    // The operator is over the limit too.
+    while world.get("/v1/tenants", &world.operator_key()).await.status == 200 {}
+    let fault = json!({ "error": "InternalServerError", "status": 500 });
+    let (limits, stores): (Vec<_>, Vec<_>) =
+        last.into_iter().partition(|(_, code, _)| *code == "rate_limited");
+    for (route, code, access) in limits {
+        wrong.extend(cast.ask(&world, route, code, access, &body_for(route, code)).await);
+    }
+    world
+        .aws_fault(json!({ "service": "dynamodb", "operation": "BatchGetItem" }), 0, None, fault.clone())
+        .await;
+    for some in stores.chunks(8) {
+        let asked = some.iter().map(|(route, code, access)| cast.ask(&world, route, code, *access, ""));
+        wrong.extend(join_all(asked).await.into_iter().flatten());
+    }
+    world.aws_fault(json!({ "service": "dynamodb", "operation": "GetItem" }), 0, None, fault).await;
+    assert_eq!(world.get("/health/ready", "").await.error(), (503, "unavailable".to_owned()));
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A page about trouble of ours names the request, for whoever looks into the log.
+#[track_caller]
+fn trouble(page: &Reply, status: u16) {
+    assert_eq!(
+        (page.status.as_u16(), page.reference()),
+        (status, page.header("x-request-id")),
+        "{}",
+        page.text
+    );
+}
+
+#[tokio::test]
+async fn every_page_before_ringcentral_answers_every_error_that_it_may() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let head = async |link: &str| {
+        let request = world.http.head(format!("{}{link}", world.gateway()));
+        request.send().await.unwrap().status().as_u16()
+    };
+    // A browser presses the button twice and comes back twice at once: the link is used by then.
+    let link = world.mint(&tenant).await;
+    let mut browser = world.browser();
+    let first = browser.sign_in(&link, &world.user(0)).await;
+    let second = browser.sign_in(&link, &world.user(0)).await;
+    let cookies = browser.cookies.clone();
+    browser.get(&first).await.expect(303);
+    browser.cookies = cookies;
+    assert_eq!(browser.get(&second).await.reference(), "link_used");
+    let unknown = format!("/v1/rc/connect?token={}", "a".repeat(43));
+    for (link, status, code) in [
+        ("/v1/rc/connect", 400, "missing_field"),
+        (unknown.as_str(), 404, "link_unknown"),
+        (link.as_str(), 410, "link_used"),
+    ] {
+        assert_eq!(world.get(link, "").await.expect(status).reference(), code);
+        assert_eq!(head(link).await, status, "{code}");
+    }
+    let old = world.mint(&tenant).await;
+    world.advance(301).await;
+    assert_eq!(world.get(&old, "").await.expect(410).reference(), "link_expired");
+    assert_eq!(head(&old).await, 410);
+
+    // What is left of a link and a flow says nothing.
+    let link = world.mint(&tenant).await;
+    let mut browser = world.browser();
+    let callback = browser.sign_in(&link, &world.user(0)).await;
+    empty(&world, "ConnectTokensTable", |_| true).await;
+    trouble(&world.get(&link, "").await, 500);
+    assert_eq!(head(&link).await, 500);
+    trouble(&browser.press(&link).await, 500);
+    trouble(&browser.get(&callback).await, 500);
+
+    let fault = json!({ "error": "InternalServerError", "status": 500 });
+    world.aws_fault(json!({ "service": "dynamodb" }), 0, None, fault).await;
+    trouble(&world.get(&link, "").await, 503);
+    assert_eq!(head(&link).await, 503);
+    trouble(&browser.press(&link).await, 503);
+    trouble(&browser.get(&callback).await, 503);
+}
