@@ -8,6 +8,8 @@
 //! endpoints. The second goes over HTTP through the local gateway to the real binaries, one request after another, so
 //! that one instance answers. The third is case T6. Debug builds on the machine at hand: compare figures of one run with
 //! each other, and nothing else.
+//!
+//! The last line is case T1: keys with a wrong checksum, 20,000 of them or as many as are named, `… --example limits 1000000`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark is no function on Lambda")]
@@ -42,6 +44,7 @@ async fn main() {
     in_one_process(&world).await;
     over_http(&world).await;
     with_a_noisy_neighbour(&world).await;
+    with_bad_keys(&world).await;
 }
 
 async fn limited(world: &World, name: &str, requests_per_minute: u32) -> Tenant {
@@ -228,6 +231,34 @@ async fn burst_counts(world: &World, tenant: &Tenant) -> (usize, usize) {
         }
     }
     seen
+}
+
+/// Case T1: what a flood of keys with a wrong checksum costs.
+async fn with_bad_keys(world: &Arc<World>) {
+    const AT_A_TIME: usize = 10;
+    let keys: usize = std::env::args().nth(1).map_or(20_000, |count| count.parse().unwrap());
+    let tenant = limited(world, "Attacked", 100).await;
+    world.get("/v1/rc/status", &tenant.key).await.expect(200);
+    let (body, last) = tenant.key.split_at(tenant.key.len() - 1);
+    let mistyped = format!("{body}{}", if last == "a" { 'b' } else { 'a' });
+    let (since, began) = (calls_so_far(world).await, Instant::now());
+    let mut sending = tokio::task::JoinSet::new();
+    for part in 0..AT_A_TIME {
+        let (world, key) = (Arc::clone(world), mistyped.clone());
+        let share = keys / AT_A_TIME + usize::from(part < keys % AT_A_TIME);
+        sending.spawn(async move {
+            for _ in 0..share {
+                world.get("/v1/rc/status", &key).await.expect(401);
+            }
+        });
+    }
+    sending.join_all().await;
+    let seconds = began.elapsed().as_secs_f64();
+    let calls = calls_so_far(world).await - since;
+    println!(
+        "\n{keys} keys with a wrong checksum: all refused, {calls} AWS calls, {:.0} a second.",
+        keys as f64 / seconds
+    );
 }
 
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {

@@ -1,5 +1,5 @@
-//! `cargo local bench`: what the stack adds to a warm request, beside a direct call of the same binary, and the cold first
-//! answers of all functions.
+//! `cargo local bench`: what the stack adds to a warm request, beside a direct call of the same binary, the cold first
+//! answers of all functions, and the memory of it all.
 
 use crate::event;
 use crate::functions::{Functions, Settings};
@@ -34,7 +34,14 @@ pub async fn run(options: Options) -> Result<Vec<String>> {
     let stack = Stack::start(options).await?;
     let mut lines = vec![format!("start of the stack, with a tenant: {} ms", began.elapsed().as_millis())];
     lines.extend(warm(&template, &settings, &stack).await?);
+    lines.push(memory("before that, idle"));
     lines.push(cold(&template, &stack).await?);
+    stack.settle().await;
+    lines.push(memory("after that, with every function warm"));
+    if let Some(functions) = stack.functions() {
+        functions.reap();
+    }
+    lines.push(memory("some seconds later, idle"));
     stack.stop().await?;
     Ok(lines)
 }
@@ -137,6 +144,37 @@ async fn cold(template: &Template, stack: &Stack) -> Result<String> {
         count += 1;
     }
     Ok(format!("cold first answers of {count} functions together: {} ms", began.elapsed().as_millis()))
+}
+
+/// What the runner and its processes keep in memory; pages that several of them share are counted once.
+fn memory(when: &str) -> String {
+    let own = std::process::id();
+    let mut parents: BTreeMap<u32, u32> = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        // After the name, which may hold anything: state, parent.
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        parents.extend(parent.map(|parent: u32| (pid, parent)));
+    }
+    let is_ours = |mut pid: u32| {
+        while pid != own {
+            match parents.get(&pid) {
+                Some(parent) => pid = *parent,
+                None => return false,
+            }
+        }
+        true
+    };
+    let ours: Vec<u32> = parents.keys().copied().filter(|pid| is_ours(*pid)).collect();
+    let kilobytes: u64 = ours.iter().filter_map(|pid| proportional_size(*pid)).sum();
+    format!("memory {when}: {} MB in {} processes", kilobytes / 1024, ours.len())
+}
+
+/// The kilobytes of a process, its part of what it shares included.
+fn proportional_size(pid: u32) -> Option<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok())
 }
 
 fn median(times: &mut [Duration]) -> Duration {

@@ -24,6 +24,9 @@ pub const DEFAULT_INSTANCES: usize = 10;
 const SETTLING_TIME: Duration = Duration::from_millis(500);
 /// An instance that nobody needed for so long is ended, as Lambda does after some minutes.
 const IDLE_LIFE: Duration = Duration::from_secs(120);
+/// Of more idle instances than this, those that were used last stay: an idle stack keeps below 400 MB, whatever the
+/// number of functions.
+const KEPT_WARM: usize = 16;
 
 /// What every instance is started with.
 #[derive(Clone)]
@@ -166,10 +169,19 @@ impl Functions {
         }
     }
 
-    /// Ends instances that nobody has needed for a while, so that an idle stack stays small.
+    /// Ends instances that nobody has needed for a while, and those that are too many, so that an idle stack stays small.
     pub fn reap(&self) {
-        for pool in self.inner.pools.values() {
-            lock(&pool.idle).retain(|instance| instance.last_used.elapsed() < IDLE_LIFE);
+        let pools = || self.inner.pools.values();
+        let mut used: Vec<Instant> = pools()
+            .flat_map(|pool| lock(&pool.idle).iter().map(|i| i.last_used).collect::<Vec<_>>())
+            .collect();
+        used.sort_unstable();
+        let oldest = used.iter().nth_back(KEPT_WARM - 1).copied();
+        for pool in pools() {
+            lock(&pool.idle).retain(|instance| {
+                instance.last_used.elapsed() < IDLE_LIFE
+                    && oldest.is_none_or(|oldest| instance.last_used >= oldest)
+            });
         }
     }
 

@@ -373,6 +373,22 @@ async fn the_stack_runs_on_another_engine() {
     assert_eq!(described.json()["KeyMetadata"]["Arn"], made["body"]["KeyId"]);
 }
 
+/// A table's stream on another engine feeds our functions.
+#[tokio::test]
+async fn streams_of_another_engine_feed_functions() {
+    for (command, arguments) in [("moto_server", &["-p"] as &[&str]), ("ministack", &[])] {
+        let Some((_child, engine)) = start(command, arguments).await else { continue };
+        let world = World::with(Options { endpoint_url: Some(engine.url.clone()), ..options() }).await;
+        for name in ["1", "2", "3"] {
+            let put = json!({ "TableName": "ringbridge-local-changes", "Item": key(name) });
+            assert_eq!(world.aws("DynamoDB_20120810.PutItem", &put).await.status, 200);
+        }
+        world.stack.settle().await;
+        let seen = crate::streams::names(&world, "follower").concat();
+        assert_eq!(seen, ["1", "2", "3"], "{command}");
+    }
+}
+
 #[tokio::test]
 async fn an_engine_that_does_not_answer_is_told_in_one_line() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

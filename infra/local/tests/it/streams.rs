@@ -40,7 +40,7 @@ fn calls(world: &World, function: &str) -> Vec<Vec<Value>> {
 }
 
 /// The names of the items of each call of a function.
-fn names(world: &World, function: &str) -> Vec<Vec<String>> {
+pub fn names(world: &World, function: &str) -> Vec<Vec<String>> {
     let name = |record: &Value| record["dynamodb"]["Keys"]["item"]["S"].as_str().unwrap().to_owned();
     calls(world, function).iter().map(|records| records.iter().map(name).collect()).collect()
 }
