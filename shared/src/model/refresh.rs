@@ -240,7 +240,7 @@ pub enum Event {
 }
 
 /// What an attempt wants done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
 pub enum Effect {
     /// Read the row, consistently.
