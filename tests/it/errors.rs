@@ -2,7 +2,7 @@
 //!
 //! What may be answered is the catalogue's. Most of it is asked for by one rule for all routes; the rest has a row in
 //! [`BY_HAND`], or a journey in another file, named in [`ELSEWHERE`]. A pair of route and code without any is an error of
-//! its own (`every_error_of_every_route_has_its_journey`).
+//! its own (`every_error_in_the_catalogue_has_its_journey`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +182,7 @@ fn astray(allowed: &Pairs) -> Vec<String> {
 
 /// Fails with a pair that the catalogue has and nobody asks for: add it to `BY_HAND` in `tests/it/errors.rs`.
 #[test]
-fn every_error_of_every_route_has_its_journey() {
+fn every_error_in_the_catalogue_has_its_journey() {
     let wrong = astray(&allowed());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
