@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -63,11 +64,7 @@ impl Drop for Serving {
 impl DynamoDb {
     /// Opens the engine of the data folder (or one in memory), and makes the tables of the template.
     pub async fn open(folder: Option<&Path>, tables: &[Table]) -> Result<Self> {
-        let database = match folder {
-            None => Database::memory(),
-            Some(folder) => Database::new(&folder.join("dynamodb.sqlite").to_string_lossy()),
-        };
-        let database = database.map_err(|error| anyhow!("the tables cannot be opened: {error}"))?;
+        let database = open(folder).map_err(|error| anyhow!("the tables cannot be opened: {error:#}"))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for DynamoDB")?;
         let url = format!("http://{}/", listener.local_addr()?);
         let serving = tokio::spawn(dynoxide::server::serve_on(listener, database));
@@ -273,6 +270,34 @@ impl DynamoDb {
     }
 }
 
+/// Opens the engine's database, with an index over the records of streams: without one, each write looks at all of them.
+fn open(folder: Option<&Path>) -> Result<Database> {
+    let Some(folder) = folder else {
+        // A database in memory has one connection, the engine's own; it takes the index from a copy in a file.
+        let database = Database::memory()?;
+        let copy = tempfile::tempdir()?;
+        let path = copy.path().join("empty.sqlite");
+        database.vacuum_into(&path.to_string_lossy())?;
+        add_index(&path)?;
+        database.restore_from(&path.to_string_lossy())?;
+        return Ok(database);
+    };
+    let path = folder.join("dynamodb.sqlite");
+    let database = Database::new(&path.to_string_lossy())?;
+    add_index(&path)?;
+    Ok(database)
+}
+
+fn add_index(path: &Path) -> Result<()> {
+    let connection = rusqlite::Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.execute_batch(
+        "CREATE INDEX IF NOT EXISTS ringbridge_stream_order \
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER))",
+    )?;
+    Ok(())
+}
+
 /// What makes two tables the same: keys and indexes.
 fn shape(table: &Value) -> Value {
     let mut indexes: Vec<(String, Value)> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
@@ -282,4 +307,34 @@ fn shape(table: &Value) -> Value {
         .collect();
     indexes.sort_by(|left, right| left.0.cmp(&right.0));
     json!({ "keys": table["KeySchema"], "indexes": indexes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::open;
+
+    /// The statements are dynoxide's own, with which it numbers and reads records.
+    #[test]
+    fn a_write_does_not_look_at_all_records_of_streams() {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy.sqlite");
+        for place in [None, Some(folder.path())] {
+            let _ = std::fs::remove_file(&copy);
+            open(place).unwrap().vacuum_into(&copy.to_string_lossy()).unwrap();
+            let connection = rusqlite::Connection::open(&copy).unwrap();
+            for statement in [
+                "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = 'a'",
+                "SELECT event_name FROM _stream_records WHERE table_name = 'a' AND shard_id = 'b' \
+                 AND CAST(sequence_number AS INTEGER) > 1 ORDER BY CAST(sequence_number AS INTEGER) ASC LIMIT 5",
+            ] {
+                let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+                let steps = plan.query_map((), |row| row.get::<_, String>(3)).unwrap();
+                let steps: Vec<String> = steps.map(Result::unwrap).collect();
+                assert!(
+                    steps.len() == 1 && steps[0].contains("INDEX ringbridge_stream_order"),
+                    "{statement}: {steps:?}"
+                );
+            }
+        }
+    }
 }
