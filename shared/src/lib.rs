@@ -31,6 +31,8 @@ pub mod links;
 #[cfg(feature = "gateway")]
 pub mod memory;
 #[cfg(feature = "gateway")]
+pub mod outbound;
+#[cfg(feature = "gateway")]
 pub mod pages;
 #[cfg(feature = "gateway")]
 pub mod queue;

@@ -190,3 +190,12 @@ const _: () = assert!(TOKEN_CALL_MS.cast_signed() + LEASE_MARGIN_SECONDS * 1_000
 const _: () = assert!(TOKEN_CALL_NEEDS_MS < INVOKE_MS.cast_signed());
 const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
 const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);
+// Events to tenants' programs.
+
+/// One exchange with an address that a tenant chose: name, connection, TLS, headers and body together.
+pub const OUTBOUND_MS: u64 = 5_000;
+/// What is read of such an address's answer, at most.
+pub const OUTBOUND_ANSWER_BYTES: usize = 16 * 1024;
+/// What is shown of it, at most, in characters.
+pub const OUTBOUND_SHOWN_CHARS: usize = 500;
+const _: () = assert!(OUTBOUND_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);

@@ -24,5 +24,6 @@ pub mod phone;
 pub mod rate;
 #[cfg(feature = "gateway")]
 pub mod refresh;
+pub mod signature;
 #[cfg(feature = "gateway")]
 pub mod tenant;
