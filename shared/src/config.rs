@@ -21,6 +21,7 @@ use std::collections::HashMap;
 
 use url::{Host, Url};
 
+use crate::outbound::Reach;
 use crate::store::Tables;
 
 /// Where this runs.
@@ -161,6 +162,11 @@ impl Config {
     /// Where RingCentral sends events to.
     pub fn webhook_address(&self) -> String {
         format!("{}/v1/webhooks/ringcentral", self.public_url)
+    }
+
+    /// Which of the addresses that tenants choose may be reached.
+    pub fn reach(&self) -> Reach {
+        if self.allows_loopback_http() { Reach::InternetAndThisMachine } else { Reach::Internet }
     }
 
     /// True if http addresses of this machine may be used.

@@ -70,6 +70,9 @@ pub enum Error {
     /// A webhook address that may not be used.
     #[error("invalid webhook address")]
     InvalidWebhookUrl,
+    /// The app has no address for its events.
+    #[error("no webhook address")]
+    NoWebhookUrl,
     /// An app cannot be registered for a tenant that is absent or not active.
     #[error("tenant not found or not active")]
     TenantUnavailable,

@@ -17,6 +17,7 @@ use crate::invoke::Functions;
 use crate::limits;
 use crate::memory::Memory;
 use crate::model::secret::Secret;
+use crate::outbound::Outbound;
 use crate::queue::Queues;
 use crate::ringcentral::{self, AppCredentials, Client};
 use crate::store::Store;
@@ -37,6 +38,7 @@ pub struct Gateway {
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
     queues: OnceLock<Queues>,
+    outbound: OnceLock<Outbound>,
     browser_client: OnceLock<Client>,
     app_client: OnceCell<Client>,
     operator_key: OnceCell<Secret>,
@@ -72,6 +74,7 @@ impl Gateway {
             vault: OnceLock::new(),
             functions: OnceLock::new(),
             queues: OnceLock::new(),
+            outbound: OnceLock::new(),
             browser_client: OnceLock::new(),
             app_client: OnceCell::new(),
             operator_key: OnceCell::new(),
@@ -103,6 +106,11 @@ impl Gateway {
     /// The queues.
     pub fn queues(&self) -> &Queues {
         self.queues.get_or_init(|| Queues::new(aws_sdk_sqs::Client::new(&self.sdk)))
+    }
+
+    /// The way out to addresses that tenants choose.
+    pub fn outbound(&self) -> &Outbound {
+        self.outbound.get_or_init(|| Outbound::new(self.config.reach()))
     }
 
     /// RingCentral without the app's secret: for the authorize page, and for calls with an access token.

@@ -15,6 +15,8 @@ pub mod connect;
 #[cfg(feature = "gateway")]
 pub mod deletion;
 #[cfg(feature = "gateway")]
+pub mod delivery;
+#[cfg(feature = "gateway")]
 pub mod disconnect;
 #[cfg(feature = "gateway")]
 pub mod error;

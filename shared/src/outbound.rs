@@ -9,7 +9,7 @@
 
 mod addresses;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -232,7 +232,7 @@ impl Target {
 fn is_this_machine(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv4(address) => *address == Ipv4Addr::LOCALHOST,
         Host::Ipv6(_) => false,
     }
 }

@@ -39,7 +39,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "outside",
-        modules: &["ringcentral", "vault", "store", "invoke", "queue", "memory"],
+        modules: &["ringcentral", "vault", "store", "invoke", "queue", "memory", "outbound"],
         may_import: &["ground", "words"],
         must_not_know: &["lambda_http", "lambda_runtime", "aws_config"],
     },
@@ -62,6 +62,7 @@ const LAYERS: &[Layer] = &[
             "apps",
             "deletion",
             "rates",
+            "delivery",
             "views",
             "work",
         ],
@@ -90,6 +91,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("auth", "http"),
     ("disconnect", "revocation"),
     ("views", "registration"),
+    ("views", "delivery"),
+    ("delivery", "registration"),
     ("pages", "http"),
 ];
 
@@ -103,6 +106,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["queue", "gateway"]),
     ("aws_sdk_secretsmanager", &["gateway"]),
     ("reqwest", &["ringcentral"]),
+    ("hyper", &["outbound"]),
+    ("tokio_rustls", &["outbound"]),
     ("askama", &["pages"]),
     ("tracing_subscriber", &["telemetry"]),
     ("StatusCode", &["http", "pages", "ringcentral"]),

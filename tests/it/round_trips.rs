@@ -12,11 +12,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house;
+use crate::receiver::Receiver;
 use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 33] = [
+const FUNCTIONS: [(&str, Option<usize>); 34] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -31,6 +32,7 @@ const FUNCTIONS: [(&str, Option<usize>); 33] = [
     ("delete-app", None),
     ("rotate-key", None),
     ("rotate-webhook-secret", None),
+    ("test-webhook", None),
     ("create-key", None),
     ("list-keys", None),
     ("delete-key", None),
@@ -180,6 +182,7 @@ async fn run(world: &World, function: &str) -> Duration {
         | "delete-app"
         | "rotate-key"
         | "rotate-webhook-secret"
+        | "test-webhook"
         | "create-key"
         | "list-keys"
         | "delete-key" => run_on_an_app(world, function).await,
@@ -251,6 +254,12 @@ async fn run_on_an_app(world: &World, function: &str) -> Duration {
         "delete-app" => (Method::DELETE, app, None),
         "rotate-key" => (Method::POST, format!("{app}/rotate-key"), None),
         "rotate-webhook-secret" => (Method::POST, format!("{app}/rotate-webhook-secret"), None),
+        "test-webhook" => {
+            let receiver = Receiver::start().await;
+            let address = json!({ "webhookUrl": receiver.at("/hook") });
+            world.call(Method::PUT, &app, key, Some(address)).await.expect(200);
+            return timed(world.post(&format!("{app}/test-webhook"), key)).await;
+        }
         "create-key" => (Method::POST, keys, Some(order)),
         "list-keys" => (Method::GET, keys, None),
         _ => {

@@ -40,6 +40,7 @@ fn status(error: &Error) -> StatusCode {
         | Error::InvalidName
         | Error::InvalidId { .. }
         | Error::InvalidWebhookUrl
+        | Error::NoWebhookUrl
         | Error::TenantUnavailable => StatusCode::BAD_REQUEST,
         Error::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Error::MissingKey | Error::UnknownKey => StatusCode::UNAUTHORIZED,
@@ -67,6 +68,7 @@ fn text_and_field(error: &Error) -> (String, Option<String>) {
         Error::InvalidWebhookUrl => {
             at("Invalid webhookUrl: must be https:// in production, max 2000 chars", "webhookUrl")
         }
+        Error::NoWebhookUrl => plain("App has no webhookUrl configured"),
         Error::TenantUnavailable => at("Tenant not found or not active", "tenantId"),
         Error::BodyTooLarge => plain("Request body too large"),
         Error::MissingKey => plain("Missing or invalid API key"),
@@ -110,6 +112,7 @@ fn code_and_advice(error: &Error) -> (&'static str, &'static str) {
         Error::InvalidWebhookUrl => {
             ("invalid_webhook_url", "Send an https address with a host name, without user and password.")
         }
+        Error::NoWebhookUrl => ("no_webhook_url", "Give the app a webhookUrl first."),
         Error::TenantUnavailable => {
             ("tenant_unavailable", "Check the tenantId; a suspended tenant gets no apps until it is resumed.")
         }
@@ -298,6 +301,11 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
         ),
         ("POST /v1/apps/{appId}/rotate-webhook-secret", Access::Key, vec!["invalid_id", "not_found"]),
         (
+            "POST /v1/apps/{appId}/test-webhook",
+            Access::Key,
+            with_body(&["invalid_id", "not_found", "no_webhook_url"]),
+        ),
+        (
             "POST /v1/apps/{appId}/keys",
             Access::Key,
             with_body(&["missing_field", "invalid_id", "invalid_field", "not_found", "too_many_keys"]),
@@ -380,6 +388,7 @@ fn examples() -> Vec<Error> {
         Error::InvalidQuery { field: "limit".into() },
         Error::InvalidName,
         Error::InvalidWebhookUrl,
+        Error::NoWebhookUrl,
         Error::TenantUnavailable,
         Error::BodyTooLarge,
         Error::MissingKey,

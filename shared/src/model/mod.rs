@@ -24,6 +24,7 @@ pub mod phone;
 pub mod rate;
 #[cfg(feature = "gateway")]
 pub mod refresh;
+#[cfg(feature = "gateway")]
 pub mod signature;
 #[cfg(feature = "gateway")]
 pub mod tenant;

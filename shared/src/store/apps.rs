@@ -17,6 +17,7 @@ use crate::model::ids::{AppId, KeyId, TenantId};
 pub(crate) struct SealedSecret {
     pub(crate) secret: Sealed,
     pub(crate) key: Sealed,
+    pub(crate) generation: u64,
 }
 
 /// What is changed of an app; `Some(None)` takes a value away.
@@ -61,6 +62,31 @@ impl Store {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         row.map(|row| read_app(&row)).transpose()
+    }
+
+    /// One app of a tenant with the secrets that sign its events now: its own, and within a rotation's overlap the one
+    /// before.
+    pub(crate) async fn signing_app(
+        &self,
+        tenant: &TenantId,
+        id: &AppId,
+    ) -> Result<Option<(App, Vec<SealedSecret>)>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
+        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
+        let Some(row) = row else { return Ok(None) };
+        let mut secrets = vec![SealedSecret {
+            secret: row.ciphertext("webhook_secret")?,
+            key: row.ciphertext("webhook_key")?,
+            generation: row.number("webhook_generation")?,
+        }];
+        if row.maybe_time("previous_webhook_until")?.is_some_and(|until| self.clock.now() < until) {
+            secrets.push(SealedSecret {
+                secret: row.ciphertext("previous_webhook_secret")?,
+                key: row.ciphertext("previous_webhook_key")?,
+                generation: row.number("previous_webhook_generation")?,
+            });
+        }
+        Ok(Some((read_app(&row)?, secrets)))
     }
 
     /// A tenant's apps, in the order of their ids.
@@ -134,7 +160,7 @@ impl Store {
         let secret = Writer::default()
             .ciphertext(":secret", &new.secret)
             .ciphertext(":key", &new.key)
-            .set(":new", item::number(app.webhook_generation + 1))
+            .set(":new", item::number(new.generation))
             .set(":seen", item::number(app.webhook_generation))
             .set(":until", item::time(overlap_ends));
         let update = self

@@ -1,0 +1,142 @@
+//! The way out to tenants' programs: signatures, and what an address may lead to.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::receiver::{Manner, Receiver};
+use crate::world::{Tenant, World};
+
+/// An app with this address: its id and its webhook secret.
+async fn app(world: &World, tenant: &Tenant, url: &str) -> (String, String) {
+    let order = json!({ "name": "Receiver", "tenantId": tenant.id, "webhookUrl": url });
+    let app =
+        world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
+    (app["appId"].as_str().unwrap().to_owned(), app["webhookSecret"].as_str().unwrap().to_owned())
+}
+
+async fn test_event(world: &World, tenant: &Tenant, app: &str) -> Value {
+    world.post(&format!("/v1/apps/{app}/test-webhook"), &tenant.key).await.expect(200).json()
+}
+
+#[tokio::test]
+async fn a_test_event_arrives_signed_and_its_answer_is_reported() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    let (id, secret) = app(&world, &tenant, &receiver.at("/hook")).await;
+    let told = test_event(&world, &tenant, &id).await;
+    assert_eq!(
+        (&told["delivered"], &told["statusCode"], &told["body"]),
+        (&json!(true), &json!(200), &json!("noted"))
+    );
+    let [arrival] = &receiver.arrivals("/hook")[..] else { panic!("once") };
+    assert!(arrival.verifies(&secret), "an independent library verifies it");
+    assert_eq!(arrival.header("content-type"), "application/json");
+    assert_eq!(arrival.header("webhook-id"), arrival.json()["id"].as_str().unwrap());
+    assert_eq!(
+        (arrival.json()["type"].as_str(), arrival.json()["tenantId"].as_str()),
+        (Some("test"), Some(tenant.id.as_str()))
+    );
+    let mut altered = arrival.clone();
+    altered.body = altered.body.replace("test", "tost");
+    assert!(!altered.verifies(&secret), "an altered body does not");
+    let strict = standardwebhooks::Webhook::new(&secret).unwrap();
+    assert!(strict.verify(arrival.body.as_bytes(), &arrival.headers).is_ok(), "its time is now");
+    let mut late = arrival.headers.clone();
+    late.insert("webhook-timestamp", "1600000000".parse().unwrap());
+    assert!(strict.verify(arrival.body.as_bytes(), &late).is_err(), "a late one does not");
+    for status in [204, 299] {
+        receiver.behave("/hook", Manner::Status(status));
+        assert_eq!(test_event(&world, &tenant, &id).await["delivered"], json!(true), "{status}");
+    }
+    for status in [304, 400, 410, 500] {
+        receiver.behave("/hook", Manner::Status(status));
+        let told = test_event(&world, &tenant, &id).await;
+        assert_eq!((&told["delivered"], &told["statusCode"]), (&json!(false), &json!(status)));
+    }
+}
+
+#[tokio::test]
+async fn both_secrets_sign_for_a_day_and_then_the_new_one_alone() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    let (id, old) = app(&world, &tenant, &receiver.at("/hook")).await;
+    let path = format!("/v1/apps/{id}/rotate-webhook-secret");
+    let rotated = world.post(&path, &tenant.key).await.expect(200).json();
+    let new = rotated["webhookSecret"].as_str().unwrap().to_owned();
+    for (seconds, old_is_good) in [(0, true), (23 * 3_600, true), (2 * 3_600, false)] {
+        world.advance(seconds).await;
+        test_event(&world, &tenant, &id).await;
+        let arrivals = receiver.arrivals("/hook");
+        let arrival = arrivals.last().unwrap();
+        assert_eq!(
+            (arrival.verifies(&old), arrival.verifies(&new)),
+            (old_is_good, true),
+            "after {seconds} s"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    for (path, manner, expected) in [
+        ("/hang", Manner::Hang, json!("timeout")),
+        ("/redirect", Manner::Redirect, Value::Null),
+        ("/endless", Manner::Endless, Value::Null),
+        ("/headers", Manner::HugeHeaders, json!("invalid_answer")),
+    ] {
+        receiver.behave(path, manner);
+        let (id, _) = app(&world, &tenant, &receiver.at(path)).await;
+        let told = test_event(&world, &tenant, &id).await;
+        assert_eq!(told["error"], expected, "{path}: {told}");
+        assert_eq!(told["delivered"], json!(path == "/endless"), "{path}: {told}");
+    }
+    assert!(receiver.arrivals("/inside").is_empty(), "a redirect is an answer, and no way on");
+    let (id, _) = app(&world, &tenant, "http://127.0.0.1:1/").await;
+    assert_eq!(test_event(&world, &tenant, &id).await["error"], "connection_failed");
+}
+
+#[tokio::test]
+async fn an_address_that_leads_inside_is_refused_and_not_described() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    // A name that resolves to this machine: what it leads to is judged when it is used, not when it is written down.
+    let inside = receiver.at("/hook").replace("http://127.0.0.1", "https://localhost");
+    let (id, _) = app(&world, &tenant, &inside).await;
+    let told = test_event(&world, &tenant, &id).await;
+    assert_eq!((&told["delivered"], &told["error"]), (&json!(false), &json!("address_not_allowed")));
+    assert!(!told.to_string().contains("127."), "no address is told");
+    assert!(receiver.arrivals("/hook").is_empty());
+    for url in [
+        "https://127.0.0.1/",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://169.254.169.254/",
+        "https://user@example.com/",
+        "http://127.0.0.2/",
+        "http://[::1]/",
+        "http://example.com/",
+    ] {
+        let order = json!({ "name": "Receiver", "tenantId": tenant.id, "webhookUrl": url });
+        let refused = world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await;
+        assert_eq!(refused.error(), (400, "invalid_webhook_url".to_owned()), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn an_app_without_an_address_or_of_somebody_else_gets_no_test() {
+    let world = World::start().await;
+    let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
+    let order = json!({ "name": "Silent", "tenantId": tenant.id });
+    let silent =
+        world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
+    let path = format!("/v1/apps/{}/test-webhook", silent["appId"].as_str().unwrap());
+    assert_eq!(world.post(&path, &tenant.key).await.error(), (400, "no_webhook_url".to_owned()));
+    assert_eq!(world.post(&path, &other.key).await.error(), (404, "not_found".to_owned()));
+    assert_eq!(
+        world.post("/v1/apps/nonsense/test-webhook", &tenant.key).await.error(),
+        (400, "invalid_id".to_owned())
+    );
+}
