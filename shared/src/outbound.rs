@@ -252,7 +252,7 @@ where
     // The connection moves only while somebody looks after it. When it ends, what has arrived may still be read.
     let looked_after = async {
         let _ = connection.await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         answer = exchange => answer,
