@@ -46,6 +46,8 @@ pub async fn change(
     let changed = [
         ("name", change.name.is_some()),
         ("webhookUrl", change.webhook_url.is_some()),
+        ("eventTypes", change.event_types.is_some()),
+        ("numbers", change.numbers.is_some()),
         ("role", change.role.is_some()),
     ];
     let fields: Vec<&'static str> =

@@ -8,10 +8,11 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the app's client id |
 //! | `RINGCENTRAL_SECRET` | name of the secret that holds `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret that holds the operator's key |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | address of the queue that the same function works |
 //! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
+//! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | addresses of the queues of first tries and of later ones |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
@@ -60,6 +61,10 @@ pub struct Config {
     pub refresh_queue: String,
     /// How many calls of RingCentral's token endpoint all functions make together, in a minute.
     pub token_calls_per_minute: u32,
+    /// Address of the queue of deliveries that are tried for the first time.
+    pub deliveries_queue: String,
+    /// Address of the queue of deliveries that are tried again.
+    pub retries_queue: String,
     /// How much to log.
     pub log_level: String,
     /// Seconds by which the clock is moved; 0 in production.
@@ -107,11 +112,14 @@ impl Config {
                 rate_limits: need("RATE_LIMITS_TABLE"),
                 audit: need("AUDIT_TABLE"),
                 events: need("EVENTS_TABLE"),
+                deliveries: need("DELIVERIES_TABLE"),
             },
             vault_key: need("VAULT_KEY"),
             refresh_function: need("REFRESH_FUNCTION"),
             refresh_queue: need("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
+            deliveries_queue: need("DELIVERIES_QUEUE"),
+            retries_queue: need("RETRIES_QUEUE"),
             log_level: environment.get("LOG_LEVEL").cloned().unwrap_or_else(|| "info".to_owned()),
             clock_offset_seconds: 0,
         };
@@ -211,6 +219,9 @@ mod tests {
             "RATE_LIMITS_TABLE",
             "AUDIT_TABLE",
             "EVENTS_TABLE",
+            "DELIVERIES_TABLE",
+            "DELIVERIES_QUEUE",
+            "RETRIES_QUEUE",
             "VAULT_KEY",
             "REFRESH_FUNCTION",
             "REFRESH_QUEUE",

@@ -1,15 +1,337 @@
 //! Events on their way to tenants' programs.
+//!
+//! The stream of the events' table starts [`fan_out`], which writes one delivery for each event and app. A delivery is
+//! tried by [`attempt`], for the first time from a queue of its own, later from another, so that addresses that fail do
+//! not hold up the others. When it is tried next stands in its row; queues only say that it may be time, and the sweep
+//! finds what they have lost.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
-use crate::model::ids::{AppId, EventId, TenantId};
+use crate::limits;
+use crate::model::app::App;
+use crate::model::delivery::{self, Admission, Delivery, DeliveryStatus, Ended, Health, Notice};
+use crate::model::event::{Event, EventKind};
+use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
+use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::model::signature;
-use crate::outbound::Exchange;
+use crate::outbound::{Exchange, NoAnswer};
 use crate::registration;
+use crate::store::{DueDelivery, Entered, Outcome, Page};
+
+/// A delivery that may be due, as its queues carry it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Work {
+    tenant_id: String,
+    app_id: String,
+    delivery_id: String,
+    /// When, in milliseconds since 1970; a delivery that was moved on since is not this work any more.
+    due: i64,
+}
+
+impl Work {
+    fn of(delivery: &Delivery, due: Timestamp) -> Self {
+        Self {
+            tenant_id: delivery.tenant.to_string(),
+            app_id: delivery.app.to_string(),
+            delivery_id: delivery.id.to_string(),
+            due: due.as_millisecond(),
+        }
+    }
+
+    fn due(&self) -> Option<DueDelivery> {
+        Some(DueDelivery {
+            tenant: TenantId::from_record(&self.tenant_id)?,
+            app: AppId::parse(&self.app_id)?,
+            id: DeliveryId::parse(&self.delivery_id)?,
+            at: Timestamp::from_millisecond(self.due).ok()?,
+        })
+    }
+}
+
+/// Writes a delivery of an event for each app that is to be told, and has them tried. What was written before is only
+/// handed on again.
+pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
+    let mut page = Page { limit: limits::PAGE_MAX, after: None };
+    loop {
+        let (apps, next) = gateway.store.apps(&event.tenant, &page).await?;
+        for app in apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event)) {
+            tell(gateway, event, app).await?;
+        }
+        let Some(after) = next else { return Ok(()) };
+        page.after = Some(after);
+    }
+}
+
+async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
+    let id = DeliveryId::of(&event.id, app.id.as_str());
+    // Not the present moment: whoever hands the same event on again means the same work.
+    let due = later(event.at, SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
+    let delivery = Delivery {
+        tenant: event.tenant.clone(),
+        app: app.id.clone(),
+        id,
+        event: event.id.clone(),
+        kind: event.kind,
+        body: event.json().to_string(),
+        status: DeliveryStatus::Pending,
+        attempts: 0,
+        last_status: None,
+        last_error: None,
+        last_ms: None,
+        next_attempt: Some(due),
+    };
+    gateway.store.add_delivery(&delivery).await?;
+    gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(&delivery, due), 0).await?;
+    Ok(())
+}
+
+/// Tries a delivery, if it is still due and its address may be tried now.
+pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
+    let due = work.due().ok_or(Error::Internal { what: "a delivery of an unknown form", source: None })?;
+    let now = gateway.clock.now();
+    let until = later(now, SignedDuration::from_secs(limits::DELIVERY_TAKEN_SECONDS));
+    let Some(mut delivery) = gateway.store.take_delivery(&due, until).await? else { return Ok(()) };
+    match enter(gateway, &delivery, until).await? {
+        (Admission::Go(place) | Admission::Probe(place), seen) => {
+            let ended = send(gateway, &mut delivery).await?;
+            conclude(gateway, delivery, ended, &seen, place, until).await
+        }
+        (Admission::NotBefore(at), _) => {
+            let spread = SignedDuration::from_millis(spread(limits::DELIVERY_SPREAD_MS));
+            delivery.next_attempt = Some(later(at, spread));
+            gateway.store.put_off_delivery(&delivery, until).await?;
+            again(gateway, &delivery).await
+        }
+        (Admission::Held, _) => {
+            delivery.status = DeliveryStatus::Held;
+            delivery.next_attempt = None;
+            Ok(gateway.store.put_off_delivery(&delivery, until).await?)
+        }
+    }
+}
+
+/// Takes a place among the attempts at the address; others that do the same at this moment are made way for.
+async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Result<(Admission, Health)> {
+    let (tenant, app) = (&delivery.tenant, &delivery.app);
+    let start = usize::try_from(spread(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
+    // What is known of the address is told by the first try, which nearly always is the last.
+    let mut admission = Admission::Go(start);
+    let mut seen = Health::default();
+    for _ in 0..=limits::DELIVERIES_AT_ONCE {
+        let (place, probe_of) = match admission {
+            Admission::Go(place) => (place, None),
+            Admission::Probe(place) => (place, Some(&seen)),
+            Admission::NotBefore(_) | Admission::Held => return Ok((admission, seen)),
+        };
+        match gateway.store.enter_endpoint(tenant, app, place, probe_of, until).await? {
+            Entered::Yes(health) => return Ok((admission, health)),
+            Entered::No(health) => {
+                admission = health.admit(gateway.clock.now(), start);
+                seen = health;
+            }
+        }
+    }
+    let crowded = SignedDuration::from_secs(limits::DELIVERY_CROWDED_SECONDS);
+    Ok((Admission::NotBefore(later(gateway.clock.now(), crowded)), seen))
+}
+
+/// Sends a delivery, and notes what came back.
+async fn send(gateway: &Gateway, delivery: &mut Delivery) -> Result<Ended> {
+    let app = gateway.store.signing_app(&delivery.tenant, &delivery.app).await?;
+    let Some((url, sealed)) = app.and_then(|(app, sealed)| Some((app.webhook_url?, sealed))) else {
+        delivery.last_error = Some("no_webhook_url".to_owned());
+        return Ok(Ended::Gone);
+    };
+    let mut secrets = Vec::new();
+    for sealed in &sealed {
+        let secret = registration::open_webhook_secret(gateway, &delivery.tenant, &delivery.app, sealed);
+        secrets.push(secret.await?);
+    }
+    let now = gateway.clock.now();
+    let exchange = post(gateway, &url, &secrets, &delivery.event, now, delivery.body.clone()).await?;
+    delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery.last_status = exchange.outcome.as_ref().ok().map(|answer| answer.status);
+    delivery.last_error = exchange.outcome.as_ref().err().map(NoAnswer::to_string);
+    delivery.last_ms = u64::try_from(exchange.took.as_millis()).ok();
+    tracing::info!(
+        tenant.id = %delivery.tenant,
+        delivery.id = %delivery.id,
+        attempt = delivery.attempts,
+        status = delivery.last_status,
+        error = delivery.last_error,
+        duration_ms = delivery.last_ms,
+        "a delivery was tried"
+    );
+    Ok(match &exchange.outcome {
+        Ok(answer) if (200..300).contains(&answer.status) => Ended::Received,
+        Ok(answer) if answer.status == 410 => Ended::Gone,
+        Ok(answer) => Ended::Refused(answer.retry_after_seconds.map(Duration::from_secs)),
+        Err(_) => Ended::Refused(None),
+    })
+}
+
+/// Writes down what an attempt has brought, and has the delivery tried again if it must be.
+async fn conclude(
+    gateway: &Gateway,
+    mut delivery: Delivery,
+    ended: Ended,
+    seen: &Health,
+    place: usize,
+    taken: Timestamp,
+) -> Result<()> {
+    let now = gateway.clock.now();
+    let mut verdict = delivery::judge(ended, delivery.attempts, seen, now, jitter());
+    let had_no_address = delivery.attempts == 0;
+    if had_no_address {
+        // The app is gone or has no address any more: that says nothing of an address.
+        verdict.health = seen.clone();
+        verdict.notice = None;
+        verdict.status = DeliveryStatus::Failed;
+    }
+    delivery.status = verdict.status;
+    delivery.next_attempt = verdict.next_attempt;
+    let event = verdict.notice.map(|notice| told(&delivery, &verdict.health, notice, now));
+    let outcome =
+        Outcome { delivery: &delivery, seen, health: &verdict.health, place, event: event.as_ref() };
+    if !gateway.store.record_attempt(&outcome, taken).await? {
+        // Somebody else has given the same notice at the same moment; what this attempt has brought is written without.
+        let outcome = Outcome { event: None, ..outcome };
+        gateway.store.record_attempt(&outcome, taken).await?;
+    }
+    again(gateway, &delivery).await
+}
+
+/// The event that tells of a failing address.
+fn told(delivery: &Delivery, health: &Health, notice: Notice, now: Timestamp) -> Event {
+    let (stage, disables_at) = match notice {
+        Notice::Warning(at) => ("warning", Some(format!("{at:.3}"))),
+        Notice::Disabled => ("disabled", None),
+        Notice::Gone => ("gone", None),
+    };
+    let since = health.failing_since.map(|since| format!("{since:.3}"));
+    let data = json!({
+        "appId": delivery.app.as_str(), "stage": stage, "failingSince": since, "disablesAt": disables_at,
+        "lastStatusCode": delivery.last_status, "lastError": delivery.last_error,
+    });
+    Event::new(&delivery.tenant, EventKind::WebhookDisabled, now, data)
+}
+
+/// Puts a delivery that is due soon into the queue of retries; later ones are found by the sweep.
+async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
+    let Some(at) = delivery.next_attempt else { return Ok(()) };
+    let wait = at.duration_since(gateway.clock.now());
+    let seconds = wait.as_secs().saturating_add(i64::from(wait.subsec_nanos() > 0)).max(0);
+    let Some(delay) = i32::try_from(seconds).ok().filter(|delay| *delay <= crate::queue::MAX_DELAY_SECONDS)
+    else {
+        return Ok(());
+    };
+    Ok(gateway.queues().put(&gateway.config.retries_queue, &Work::of(delivery, at), delay).await?)
+}
+
+/// Has deliveries that are overdue tried: those that come later than a queue can wait, and those that one has lost.
+pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+    let overdue = gateway.store.overdue_deliveries_of_all_tenants().await?;
+    for due in &overdue {
+        let work = Work {
+            tenant_id: due.tenant.to_string(),
+            app_id: due.app.to_string(),
+            delivery_id: due.id.to_string(),
+            due: due.at.as_millisecond(),
+        };
+        gateway.queues().put(&gateway.config.retries_queue, &work, 0).await?;
+    }
+    Ok(overdue.len())
+}
+
+/// Lets an app's address be tried again as if it had never failed. Gives what was known of it.
+pub async fn forgive(gateway: &Gateway, app: &App) -> Result<Health> {
+    Ok(gateway.store.forget_endpoint(&app.tenant, &app.id).await?)
+}
+
+/// A delivery's id as a program writes it.
+pub fn delivery_id(text: &str) -> Result<DeliveryId> {
+    DeliveryId::parse(text).ok_or(Error::InvalidId { kind: "deliveryId" })
+}
+
+/// A status whose deliveries can be replayed, as a program writes it; held ones if it says nothing.
+pub fn replayable(word: Option<&str>) -> Result<DeliveryStatus> {
+    let Some(word) = word else { return Ok(DeliveryStatus::Held) };
+    let status = DeliveryStatus::parse(word).filter(|status| *status != DeliveryStatus::Pending);
+    status.ok_or_else(|| Error::InvalidField {
+        text: "status must be delivered, failed or held".to_owned(),
+        field: "status",
+    })
+}
+
+/// A time as a program writes it: from a moment that must be given, to another one or now.
+pub fn between(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
+    let time = |text: &str, field| {
+        let wrong = |_| Error::InvalidField { text: format!("{field} must be an ISO 8601 time"), field };
+        text.parse::<Timestamp>().map_err(wrong)
+    };
+    let from = from.ok_or(Error::MissingField { text: "from is required", field: "from" })?;
+    let (from, to) = (time(from, "from")?, to.map(|text| time(text, "to")).transpose()?.unwrap_or(now));
+    if from > to {
+        return Err(Error::InvalidField { text: "to must not be before from".to_owned(), field: "to" });
+    }
+    Ok((from, to))
+}
+
+/// Has a delivery that is done tried again. One that is pending is left as it is.
+pub async fn replay(gateway: &Gateway, tenant: &TenantId, app: &AppId, id: &DeliveryId) -> Result<Delivery> {
+    let delivery = gateway.store.delivery(tenant, app, id).await?.ok_or(Error::NotFound)?;
+    renew(gateway, &delivery).await?;
+    gateway.store.delivery(tenant, app, id).await?.ok_or(Error::NotFound)
+}
+
+/// Has deliveries between two moments that have a status tried again, the newest first. Gives how many, and up to which
+/// moment there may be more.
+pub async fn replay_between(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    app: &AppId,
+    between: (Timestamp, Timestamp),
+    status: DeliveryStatus,
+) -> Result<(usize, Option<Timestamp>)> {
+    let mut page = Page { limit: limits::PAGE_MAX, after: None };
+    let mut renewed = 0;
+    loop {
+        let filter = (Some(status), None);
+        let (found, next) = gateway.store.deliveries(tenant, app, between, filter, &page).await?;
+        for delivery in &found {
+            renewed += usize::from(renew(gateway, delivery).await?);
+        }
+        match (next, found.last()) {
+            (None, _) => return Ok((renewed, None)),
+            (Some(_), Some(last)) if renewed >= limits::REPLAYED_AT_ONCE => {
+                return Ok((renewed, Some(last.id.at())));
+            }
+            (Some(after), _) => page.after = Some(after),
+        }
+    }
+}
+
+/// Makes a delivery due again and puts it into the queue of first tries, where somebody waits for it.
+async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
+    if delivery.status == DeliveryStatus::Pending {
+        return Ok(false);
+    }
+    let due = later(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
+    let renewed = gateway.store.renew_delivery(delivery, due).await?;
+    if renewed {
+        gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(delivery, due), 0).await?;
+    }
+    Ok(renewed)
+}
 
 /// True if an event counts as received: the address answered 2xx in time.
 pub fn is_received(exchange: &Exchange) -> bool {
@@ -27,8 +349,8 @@ pub async fn test(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Ex
     let now = gateway.clock.now();
     let event = EventId::generate(now);
     let body = json!({
-        "type": "test", "id": event.as_str(), "timestamp": format!("{now:.3}"), "tenantId": tenant.as_str(),
-        "appId": id.as_str(),
+        "type": "test", "version": 1, "id": event.as_str(), "timestamp": format!("{now:.3}"),
+        "tenantId": tenant.as_str(), "appId": id.as_str(),
     });
     post(gateway, url, &secrets, &event, now, body.to_string()).await
 }
@@ -50,4 +372,16 @@ async fn post(
         ("webhook-signature", signature),
     ];
     Ok(gateway.outbound().post(url, &headers, body).await)
+}
+
+/// A random number below `end`, as evenly as spreading work needs it.
+fn spread(end: u64) -> i64 {
+    let mut bytes = [0_u8; 8];
+    rand::fill(&mut bytes).expect("the system's random generator works");
+    (u64::from_be_bytes(bytes) % end.max(1)).cast_signed()
+}
+
+/// A random number from 0 to 1.
+fn jitter() -> f64 {
+    f64::from(u16::try_from(spread(1 << 16)).unwrap_or_default()) / 65_536.0
 }

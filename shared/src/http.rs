@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use lambda_http::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
     RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -266,6 +267,18 @@ pub fn path_parameter(request: &Request, name: &str) -> String {
 /// A parameter of the query; an empty one counts as absent.
 pub fn query_parameter(request: &Request, name: &str) -> Option<String> {
     request.query_string_parameters().first(name).filter(|value| !value.is_empty()).map(str::to_owned)
+}
+
+/// A parameter of the query that is one of a few words.
+pub fn query_word<T>(request: &Request, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
+    let wrong = || Error::InvalidQuery { field: name.to_owned() };
+    query_parameter(request, name).map(|word| parse(&word).ok_or_else(wrong)).transpose()
+}
+
+/// The time between `from` and `to` in the query, ISO 8601; all of it where nothing is said.
+pub fn query_times(request: &Request) -> Result<(Timestamp, Timestamp)> {
+    let time = |name| query_word(request, name, |text| text.parse::<Timestamp>().ok());
+    Ok((time("from")?.unwrap_or(Timestamp::UNIX_EPOCH), time("to")?.unwrap_or(Timestamp::MAX)))
 }
 
 /// The part of a list that a request asks for, with `limit` and `cursor`. Any other parameter but those in `also` is

@@ -199,3 +199,54 @@ pub const OUTBOUND_ANSWER_BYTES: usize = 16 * 1024;
 /// What is shown of it, at most, in characters.
 pub const OUTBOUND_SHOWN_CHARS: usize = 500;
 const _: () = assert!(OUTBOUND_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);
+
+/// After its first attempt, and after each further one that failed, a delivery waits so long. Then it is given up.
+pub const DELIVERY_RETRY_SECONDS: [u64; 11] =
+    [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// At most so much of a wait is added to it, at random.
+pub const DELIVERY_JITTER: f64 = 0.2;
+/// The longest that an address may ask to be left alone.
+pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
+/// So many attempts at a time go to one address.
+pub const DELIVERIES_AT_ONCE: usize = 4;
+/// When all of these are under way, a delivery is put off for so long.
+pub const DELIVERY_CROWDED_SECONDS: i64 = 5;
+/// What is put off is spread over so many milliseconds.
+pub const DELIVERY_SPREAD_MS: u64 = 5_000;
+/// A delivery that is being tried is nobody else's for so long.
+pub const DELIVERY_TAKEN_SECONDS: i64 = 40;
+/// A delivery that its queue has lost is found so long after its event.
+pub const DELIVERY_GRACE_SECONDS: i64 = 120;
+/// After so many failures in a row an address is left alone.
+pub const BREAKER_FAILURES: u32 = 5;
+/// For so long at first; it doubles with each further failure …
+pub const BREAKER_SECONDS: i64 = 30;
+/// … up to here.
+pub const BREAKER_MAX_SECONDS: i64 = 1_800;
+/// Notices of a failing address, before it is switched off.
+pub const NOTICE_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
+/// An address that has failed for so long is switched off.
+pub const DISABLED_AFTER_SECONDS: i64 = 5 * 24 * 3_600;
+/// What one run of the sweep hands to the queue of retries.
+pub const DELIVERY_SWEEP_BATCH: i32 = 500;
+/// One call replays about so many deliveries.
+pub const REPLAYED_AT_ONCE: usize = 500;
+/// An event is shown to whoever asks for events so long after it was made: none is written later than that.
+pub const EVENT_SETTLED_SECONDS: i64 = 15;
+/// Numbers that an app may name.
+pub const APP_NUMBERS: usize = 100;
+/// Timeout of the function that tries deliveries (template.yaml).
+pub const DELIVERY_FUNCTION_MS: u64 = 30_000;
+
+const _: () = {
+    let (mut at, mut sum) = (0, 0);
+    while at < DELIVERY_RETRY_SECONDS.len() {
+        sum += DELIVERY_RETRY_SECONDS[at];
+        at += 1;
+    }
+    assert!(DELIVERY_RETRY_SECONDS.len() + 1 >= 10 && sum >= 72 * 3_600);
+};
+const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
+const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed());
+const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
+const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);

@@ -10,7 +10,9 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::{ApiKey, App, KeyRecord, Scope};
 use crate::model::audit::{Action, By, Deed};
+use crate::model::event::EventKind;
 use crate::model::ids::{AppId, TenantId};
+use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
@@ -81,6 +83,10 @@ pub struct AppOrder {
     pub name: String,
     /// Where its events go.
     pub webhook_url: Option<String>,
+    /// Which events it is told of; of all if there is nothing here.
+    pub event_types: Vec<EventKind>,
+    /// Of which numbers; of all if there is nothing here.
+    pub numbers: Vec<E164>,
     /// A word of the tenant's own for what the app is.
     pub role: Option<String>,
 }
@@ -105,6 +111,8 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
         id: AppId::generate(),
         name: order.name,
         webhook_url: order.webhook_url,
+        event_types: order.event_types,
+        numbers: order.numbers,
         role: order.role,
         main_key: Some(key.id().clone()),
         keys: vec![key.id().clone()],
@@ -184,6 +192,36 @@ pub fn status(text: &str) -> Result<TenantStatus> {
 pub fn role(text: Option<String>) -> Result<Option<String>> {
     let wrong = || Error::InvalidField { text: "role must be 1-100 characters".to_owned(), field: "role" };
     text.map(|text| tenant::name(&text).ok_or_else(wrong)).transpose()
+}
+
+/// Which events an app is told of, as a program writes them.
+pub fn event_types(words: Option<Vec<String>>) -> Result<Vec<EventKind>> {
+    let mut kinds = Vec::new();
+    for (at, word) in words.unwrap_or_default().iter().enumerate() {
+        let known = || EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
+        let kind = EventKind::parse(word).ok_or_else(|| Error::InvalidItem {
+            text: format!("eventTypes[{at}] must be one of {}", known()),
+            field: format!("eventTypes[{at}]"),
+        })?;
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    Ok(kinds)
+}
+
+/// Of which of its tenant's numbers an app is told, as a program writes them.
+pub fn numbers(texts: Option<Vec<String>>) -> Result<Vec<E164>> {
+    let texts = texts.unwrap_or_default();
+    if texts.len() > limits::APP_NUMBERS {
+        let text = format!("numbers must be at most {}", limits::APP_NUMBERS);
+        return Err(Error::InvalidField { text, field: "numbers" });
+    }
+    let wrong = |at: usize| Error::InvalidItem {
+        text: format!("numbers[{at}] must be a valid E.164 phone number"),
+        field: format!("numbers[{at}]"),
+    };
+    texts.iter().enumerate().map(|(at, text)| E164::parse(text).ok_or_else(|| wrong(at))).collect()
 }
 
 /// An address that events may be sent to.

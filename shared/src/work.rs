@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::Result;
 
@@ -46,6 +47,41 @@ pub async fn each<W: DeserializeOwned>(batch: Batch, mut work: impl AsyncFnMut(W
         if let Err(error) = done {
             tracing::warn!(message.id = record.message_id, error, "a piece of work is left in its queue");
             answer.batch_item_failures.push(Failure { item_identifier: record.message_id });
+        }
+    }
+    answer
+}
+
+/// What a table's stream starts a function with.
+#[derive(Debug, Deserialize)]
+pub struct Changes {
+    /// The changes, in order.
+    #[serde(rename = "Records")]
+    records: Vec<Change>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Change {
+    dynamodb: ChangedItem,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangedItem {
+    sequence_number: String,
+    #[serde(default)]
+    new_image: Value,
+}
+
+/// Does what follows from each change of a stream, in order. It ends with the first one that fails, from which on the
+/// stream is offered again.
+pub async fn in_order(changes: Changes, mut work: impl AsyncFnMut(Value) -> Result<()>) -> Answer {
+    let mut answer = Answer::default();
+    for Change { dynamodb: item } in changes.records {
+        if let Err(error) = work(item.new_image).await {
+            tracing::warn!(error = error.chain(), "a change is offered again");
+            answer.batch_item_failures.push(Failure { item_identifier: item.sequence_number });
+            break;
         }
     }
     answer

@@ -79,6 +79,9 @@ async fn gateway(world: &World) -> Gateway {
         ("VAULT_KEY", "none"),
         ("REFRESH_FUNCTION", "none"),
         ("REFRESH_QUEUE", "none"),
+        ("DELIVERIES_QUEUE", "none"),
+        ("RETRIES_QUEUE", "none"),
+        ("DELIVERIES_TABLE", "none"),
         ("TOKEN_CALLS_PER_MINUTE", "300"),
     ] {
         environment.insert(name.to_owned(), value.to_owned());

@@ -42,6 +42,8 @@ impl Arrival {
 pub enum Manner {
     /// With a status.
     Status(u16),
+    /// With a status and `Retry-After`.
+    Later(u16, u64),
     /// Never.
     Hang,
     /// With a redirect to this machine's inside.
@@ -113,6 +115,9 @@ async fn answer(
     let plain = Response::builder();
     match manner {
         Manner::Status(status) => plain.status(status).body(Body::from("noted")),
+        Manner::Later(status, seconds) => {
+            plain.status(status).header("retry-after", seconds).body(Body::empty())
+        }
         Manner::Hang => {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
             plain.body(Body::empty())

@@ -17,7 +17,7 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 34] = [
+const FUNCTIONS: [(&str, Option<usize>); 40] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -33,6 +33,10 @@ const FUNCTIONS: [(&str, Option<usize>); 34] = [
     ("rotate-key", None),
     ("rotate-webhook-secret", None),
     ("test-webhook", None),
+    ("list-deliveries", None),
+    ("replay-delivery", None),
+    ("replay-deliveries", None),
+    ("list-events", None),
     ("create-key", None),
     ("list-keys", None),
     ("delete-key", None),
@@ -51,6 +55,8 @@ const FUNCTIONS: [(&str, Option<usize>); 34] = [
     ("disconnect-account", None),
     ("receive-event", Some(0)),
     ("refresh-tokens", None),
+    ("fan-out-events", None),
+    ("deliver-webhook", Some(5)),
     ("sweep", None),
 ];
 
@@ -68,6 +74,9 @@ const CONNECTING: [&str; 5] = [
     "disconnect-account",
     "refresh-tokens",
 ];
+
+/// Functions whose runs begin with an app that was told of a connection.
+const TELLING: [&str; 4] = ["replay-delivery", "replay-deliveries", "fan-out-events", "deliver-webhook"];
 
 /// What a request took.
 #[derive(Debug)]
@@ -106,7 +115,7 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
         let more_when_cold = cold.calls.saturating_sub(warm.calls);
         let counts = format!("| {function} | {} | {more_when_cold} | {} |", warm.calls, warm.operations);
         // The time of what nobody waits for says nothing.
-        let waits = !["refresh-tokens", "sweep"].contains(&function);
+        let waits = !["refresh-tokens", "fan-out-events", "deliver-webhook", "sweep"].contains(&function);
         let took = if waits { format!("{:.1}", warm.took.as_secs_f64() * 1e3) } else { "–".to_owned() };
         table.push_str(&format!("{counts} {} | {in_sequence} | {took} |\n", warm.counting));
         if most.is_some_and(|most| warm.calls > most || cold.calls > most) {
@@ -124,8 +133,15 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
 
 /// One request that runs a function, and what the function did.
 async fn trip(world: &World, function: &str) -> Trip {
+    let listening = if TELLING.contains(&function) { Some(listen(world).await) } else { None };
     let since = world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap();
     let took = run(world, function).await;
+    if let Some((app, receiver)) = listening {
+        // Nobody is told of what happens in the runs of other functions.
+        let nowhere = json!({ "webhookUrl": null });
+        world.call(Method::PUT, &app, &world.tenant().key, Some(nowhere)).await.expect(200);
+        drop(receiver);
+    }
     let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
     let calls: Vec<&Value> = log["calls"]
         .as_array()
@@ -144,6 +160,27 @@ async fn trip(world: &World, function: &str) -> Trip {
     assert!(others.iter().all(|call| call["status"] == 200), "{function}: {others:?}");
     let (counting, calls) = (counting.len(), others.len());
     Trip { operations: operations(&others), calls, counting, in_sequence, took }
+}
+
+/// Has the tenant's app told of a connection: its path, and what listens.
+async fn listen(world: &World) -> (String, Receiver) {
+    let (tenant, receiver) = (world.tenant(), Receiver::start().await);
+    world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 61 }))).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    world.idle().await;
+    let app = own_app(world).await;
+    let address = json!({ "webhookUrl": receiver.at("/hook") });
+    world.call(Method::PUT, &app, &tenant.key, Some(address)).await.expect(200);
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.idle().await;
+    assert_eq!(receiver.arrivals("/hook").len(), 1);
+    (app, receiver)
+}
+
+/// The path of the tenant's app.
+async fn own_app(world: &World) -> String {
+    let apps = world.get("/v1/apps", &world.tenant().key).await.expect(200).json();
+    format!("/v1/apps/{}", apps["apps"][0]["appId"].as_str().unwrap())
 }
 
 /// Runs a function in the way that it is run; gives how long its answer took.
@@ -183,9 +220,30 @@ async fn run(world: &World, function: &str) -> Duration {
         | "rotate-key"
         | "rotate-webhook-secret"
         | "test-webhook"
+        | "list-deliveries"
         | "create-key"
         | "list-keys"
         | "delete-key" => run_on_an_app(world, function).await,
+        "replay-delivery" | "replay-deliveries" => {
+            let app = own_app(world).await;
+            let log = world.get(&format!("{app}/deliveries?limit=1"), key).await.expect(200).json();
+            let last = &log["deliveries"][0];
+            let (path, body) = match function {
+                "replay-delivery" => {
+                    (format!("{app}/deliveries/{}/replay", last["id"].as_str().unwrap()), json!({}))
+                }
+                _ => (format!("{app}/replay"), json!({ "from": last["createdAt"], "status": "delivered" })),
+            };
+            let took = timed(world.call(Method::POST, &path, key, Some(body))).await;
+            world.idle().await;
+            took
+        }
+        "fan-out-events" | "deliver-webhook" => {
+            let took = timed(world.post("/v1/rc/disconnect", key)).await;
+            world.idle().await;
+            took
+        }
+        "list-events" => timed(world.get("/v1/events", key)).await,
         "list-audit-log" => timed(world.get("/v1/audit", key)).await,
         "create-connect-token" => timed(world.post("/v1/rc/connect-token", key)).await,
         "create-invite-token" => timed(world.post("/v1/rc/invite-token", key)).await,
@@ -260,6 +318,7 @@ async fn run_on_an_app(world: &World, function: &str) -> Duration {
             world.call(Method::PUT, &app, key, Some(address)).await.expect(200);
             return timed(world.post(&format!("{app}/test-webhook"), key)).await;
         }
+        "list-deliveries" => (Method::GET, format!("{app}/deliveries"), None),
         "create-key" => (Method::POST, keys, Some(order)),
         "list-keys" => (Method::GET, keys, None),
         _ => {

@@ -261,6 +261,12 @@ impl World {
         reply.await.expect(200);
     }
 
+    /// Waits until nothing that was handed to a function waits for it.
+    pub async fn idle(&self) {
+        let reply = self.http.post(format!("{}/_local/idle", self.gateway())).send().await.unwrap();
+        Reply::of(reply).await.expect(200);
+    }
+
     /// All items of a table, as DynamoDB's JSON.
     pub async fn items(&self, table: &str) -> Vec<Value> {
         let calls = self.scan(table).await;

@@ -17,6 +17,8 @@ struct Order {
     name: Option<String>,
     tenant_id: Option<String>,
     webhook_url: Option<String>,
+    event_types: Option<Vec<String>>,
+    numbers: Option<Vec<String>>,
     role: Option<String>,
 }
 
@@ -42,6 +44,8 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         tenant,
         name,
         webhook_url: registration::webhook_url(&gateway.config, order.webhook_url)?,
+        event_types: registration::event_types(order.event_types)?,
+        numbers: registration::numbers(order.numbers)?,
         role: registration::role(order.role)?,
     };
     let registered = registration::register_app(gateway, principal.by(), order).await?;

@@ -5,7 +5,7 @@ use lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::Value;
 use shared::gateway::Gateway;
-use shared::{deletion, disconnect, setup, tokens};
+use shared::{deletion, delivery, disconnect, setup, tokens};
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -15,20 +15,23 @@ pub struct Swept {
     revocations_tried: usize,
     tenants_erased: usize,
     refreshes_tried: usize,
+    deliveries_due: usize,
 }
 
 /// Takes what is overdue in each lane.
 pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error> {
-    let (set_ups, revocations, tenants, refreshes) = tokio::join!(
+    let (set_ups, revocations, tenants, refreshes, deliveries) = tokio::join!(
         setup::sweep(gateway),
         disconnect::sweep(gateway),
         deletion::sweep(gateway),
-        tokens::sweep(gateway)
+        tokens::sweep(gateway),
+        delivery::sweep(gateway)
     );
     Ok(Swept {
         set_ups_finished: set_ups?,
         revocations_tried: revocations?,
         tenants_erased: tenants?,
         refreshes_tried: refreshes?,
+        deliveries_due: deliveries?,
     })
 }

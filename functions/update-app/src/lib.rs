@@ -1,5 +1,5 @@
 //! `PUT /v1/apps/{appId}`: changes an app's name, webhook address or role. An absent field stays as it is, `null` takes
-//! address or role away.
+//! address or role away. An address that is given, even the same, is tried again if it was switched off.
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
@@ -8,8 +8,9 @@ use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::model::app::Scope;
 use shared::store::AppChange;
+use shared::views::deliveries::ChangedApp;
 use shared::views::tenancy::AppView;
-use shared::{apps, auth, registration};
+use shared::{apps, auth, delivery, registration};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -17,6 +18,8 @@ struct Order {
     name: Option<String>,
     #[serde(default, deserialize_with = "http::present")]
     webhook_url: Option<Option<String>>,
+    event_types: Option<Vec<String>>,
+    numbers: Option<Vec<String>>,
     #[serde(default, deserialize_with = "http::present")]
     role: Option<Option<String>>,
 }
@@ -30,9 +33,13 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let change = AppChange {
         name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
         webhook_url: order.webhook_url.map(url).transpose()?,
+        event_types: order.event_types.map(|words| registration::event_types(Some(words))).transpose()?,
+        numbers: order.numbers.map(|texts| registration::numbers(Some(texts))).transpose()?,
         role: order.role.map(registration::role).transpose()?,
     };
+    let has_address = change.webhook_url.as_ref().is_some_and(Option::is_some);
     let app = apps::change(gateway, caller.by(), caller.tenant_id(), &id, &change).await?;
+    let forgiven = if has_address { Some(delivery::forgive(gateway, &app).await?) } else { None };
     let uses = gateway.store.last_uses(&[&id]).await?;
-    Ok(http::reply(StatusCode::OK, &AppView::of(&app, uses.get(&id))))
+    Ok(http::reply(StatusCode::OK, &ChangedApp::of(AppView::of(&app, uses.get(&id)), forgiven.as_ref())))
 }

@@ -305,6 +305,18 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
             Access::Key,
             with_body(&["invalid_id", "not_found", "no_webhook_url"]),
         ),
+        ("GET /v1/apps/{appId}/deliveries", Access::Key, vec!["invalid_id", "invalid_query", "not_found"]),
+        (
+            "POST /v1/apps/{appId}/deliveries/{deliveryId}/replay",
+            Access::Key,
+            with_body(&["invalid_id", "not_found"]),
+        ),
+        (
+            "POST /v1/apps/{appId}/replay",
+            Access::Key,
+            with_body(&["missing_field", "invalid_id", "invalid_field", "not_found"]),
+        ),
+        ("GET /v1/events", Access::Key, vec!["invalid_query"]),
         (
             "POST /v1/apps/{appId}/keys",
             Access::Key,
@@ -404,7 +416,7 @@ fn examples() -> Vec<Error> {
         Error::Unavailable { what: "", retry_after: wait, source: None },
         Error::Internal { what: "", source: None },
     ];
-    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId"] {
+    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId", "deliveryId"] {
         all.push(Error::InvalidId { kind });
     }
     all

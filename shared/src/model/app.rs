@@ -7,7 +7,9 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::event::{Event, EventKind};
 use super::ids::{AppId, KeyId, TenantId};
+use super::phone::E164;
 use super::secret::Secret;
 
 /// What a key may do.
@@ -54,6 +56,10 @@ pub struct App {
     pub name: String,
     /// Where its events go.
     pub webhook_url: Option<String>,
+    /// Which events it is told of; of all if there is nothing here.
+    pub event_types: Vec<EventKind>,
+    /// Of which numbers; of all if there is nothing here. Events that are about no number are told in any case.
+    pub numbers: Vec<E164>,
     /// A word of the tenant's own for what the app is.
     pub role: Option<String>,
     /// Its main key: the first one, or the one that took its place.
@@ -64,6 +70,20 @@ pub struct App {
     pub webhook_generation: u64,
     /// When it was registered.
     pub created_at: Timestamp,
+}
+
+impl App {
+    /// True if the app is to be told of an event.
+    pub fn wants(&self, event: &Event) -> bool {
+        let kind = self.event_types.is_empty() || self.event_types.contains(&event.kind);
+        let number = match event.own_number() {
+            Some(number) if !self.numbers.is_empty() => {
+                self.numbers.iter().any(|wanted| wanted.as_str() == number)
+            }
+            _ => true,
+        };
+        kind && number
+    }
 }
 
 /// What is kept of an API key.

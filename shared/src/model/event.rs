@@ -1,7 +1,7 @@
 //! Events: what happened to a tenant's connections and messages, as its programs are told.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::ids::{EventId, TenantId};
 
@@ -45,6 +45,9 @@ impl EventKind {
     }
 }
 
+/// The version of the shape of events. New fields may come at any time; a change that breaks readers is a new version.
+pub const VERSION: u32 = 1;
+
 /// Something that happened. It is written once and never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -68,5 +71,30 @@ impl Event {
             other => Map::from_iter([("value".to_owned(), other)]),
         };
         Self { id: EventId::generate(now), tenant: tenant.clone(), kind, at: now, data }
+    }
+
+    /// The event as a tenant's program gets it: what every event has, and its own data beside.
+    pub fn json(&self) -> Value {
+        let mut all = self.data.clone();
+        for (name, value) in [
+            ("type", json!(self.kind.as_str())),
+            ("version", json!(VERSION)),
+            ("id", json!(self.id.as_str())),
+            ("timestamp", json!(format!("{:.3}", self.at))),
+            ("tenantId", json!(self.tenant.as_str())),
+        ] {
+            all.insert(name.to_owned(), value);
+        }
+        Value::Object(all)
+    }
+
+    /// The tenant's own number that the event is about, if it is about one.
+    pub fn own_number(&self) -> Option<&str> {
+        let field = match self.kind {
+            EventKind::SmsInbound => "to",
+            EventKind::SmsStatus => "from",
+            _ => return None,
+        };
+        self.data.get(field)?.as_str()
     }
 }

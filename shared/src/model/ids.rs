@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
@@ -123,6 +123,36 @@ time_ordered_id!(
     /// time.
     DeliveryId, "dlv_");
 
+impl DeliveryId {
+    /// The delivery of an event to an address: always the same one, so that it is written once.
+    pub fn of(event: &EventId, endpoint: &str) -> Self {
+        let time = &event.as_str()[EventId::PREFIX.len()..][..12];
+        let digest = digest::digest(&digest::SHA256, format!("{event}#{endpoint}").as_bytes());
+        Self(format!("{}{time}{}", Self::PREFIX, HEXLOWER.encode(&digest.as_ref()[..8])))
+    }
+
+    /// Not after any delivery of a moment.
+    pub fn floor(at: Timestamp) -> Self {
+        Self::with(at, "0000000000000000")
+    }
+
+    /// Not before any delivery of a moment.
+    pub fn ceiling(at: Timestamp) -> Self {
+        Self::with(at, "ffffffffffffffff")
+    }
+
+    /// The moment in it.
+    pub fn at(&self) -> Timestamp {
+        let ms = i64::from_str_radix(&self.0[Self::PREFIX.len()..][..12], 16).unwrap_or_default();
+        Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+    }
+
+    fn with(at: Timestamp, rest: &str) -> Self {
+        let ms = at.as_millisecond().clamp(0, (1 << 48) - 1);
+        Self(format!("{}{ms:012x}{rest}", Self::PREFIX))
+    }
+}
+
 /// A RingCentral user ("extension"): a positive 64-bit number, kept as digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExtensionId(String);
@@ -166,6 +196,17 @@ mod tests {
         assert!(at(9) < at(16));
         assert_eq!(EventId::parse(at(5).as_str()).map(|id| id.as_str().len()), Some(32));
         assert_eq!(EventId::parse("evt_0123"), None);
+    }
+
+    #[test]
+    fn a_delivery_of_an_event_has_one_id_at_the_events_time() {
+        let now = Timestamp::from_millisecond(1_800_000_000_123).unwrap();
+        let event = EventId::generate(now);
+        let id = DeliveryId::of(&event, "app_0123456789abcdef");
+        assert_eq!(id, DeliveryId::of(&event, "app_0123456789abcdef"));
+        assert!(id != DeliveryId::of(&event, "app_0123456789abcde0"));
+        assert_eq!((id.at(), DeliveryId::parse(id.as_str())), (now, Some(id.clone())));
+        assert!(DeliveryId::floor(now) <= id && id <= DeliveryId::ceiling(now));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub mod connection;
 #[cfg(feature = "gateway")]
 pub mod cursor;
 #[cfg(feature = "gateway")]
+pub mod delivery;
+#[cfg(feature = "gateway")]
 pub mod event;
 #[cfg(feature = "gateway")]
 pub mod ids;

@@ -10,7 +10,9 @@ use super::{Page, Store, StoreError, complete, failed, failure};
 use crate::model::app::{App, KeyRecord};
 use crate::model::audit::Deed;
 use crate::model::connection::Sealed;
+use crate::model::event::EventKind;
 use crate::model::ids::{AppId, KeyId, TenantId};
+use crate::model::phone::E164;
 
 /// An app's webhook secret at rest.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub struct AppChange {
     pub name: Option<String>,
     /// A new address for its events.
     pub webhook_url: Option<Option<String>>,
+    /// The events that it is told of from now on.
+    pub event_types: Option<Vec<EventKind>>,
+    /// The numbers that it is told of from now on.
+    pub numbers: Option<Vec<E164>>,
     /// A new word for what it is.
     pub role: Option<Option<String>>,
 }
@@ -120,10 +126,15 @@ impl Store {
         change: &AppChange,
         deed: &Deed<'_>,
     ) -> Result<Changed, StoreError> {
+        let list = |words: Vec<&str>| (!words.is_empty()).then(|| item::texts(&words));
+        let kinds = change.event_types.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect());
+        let numbers = change.numbers.as_ref().map(|numbers| numbers.iter().map(E164::as_str).collect());
         let fields = [
-            ("name", change.name.clone().map(Some)),
-            ("webhook_url", change.webhook_url.clone()),
-            ("role", change.role.clone()),
+            ("name", change.name.as_ref().map(|name| Some(item::text(name)))),
+            ("webhook_url", change.webhook_url.as_ref().map(|url| url.as_ref().map(item::text))),
+            ("event_types", kinds.map(list)),
+            ("numbers", numbers.map(list)),
+            ("role", change.role.as_ref().map(|role| role.as_ref().map(item::text))),
         ];
         let mut update = self
             .update_app(tenant, id)
@@ -137,7 +148,7 @@ impl Store {
             match value {
                 Some(value) => {
                     set.push_str(&format!(", #{name} = :{name}"));
-                    update = update.expression_attribute_values(format!(":{name}"), item::text(value));
+                    update = update.expression_attribute_values(format!(":{name}"), value);
                 }
                 None => remove.push(format!("#{name}")),
             }
@@ -226,6 +237,11 @@ fn app_item(app: &App, webhook: &SealedSecret) -> Item {
     Writer(app_key(&app.tenant, &app.id))
         .set("name", item::text(&app.name))
         .maybe("webhook_url", app.webhook_url.as_ref().map(item::text))
+        .set(
+            "event_types",
+            item::texts(&app.event_types.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()),
+        )
+        .set("numbers", item::texts(&app.numbers.iter().map(E164::as_str).collect::<Vec<_>>()))
         .maybe("role", app.role.as_ref().map(item::text))
         .maybe("main_key", app.main_key.as_ref().map(|id| item::text(id.as_str())))
         .set("keys", key_list(&app.keys))
@@ -243,6 +259,8 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
         id: id.ok_or(StoreError::Damaged("item"))?,
         name: row.text("name")?.to_owned(),
         webhook_url: row.maybe_text("webhook_url"),
+        event_types: row.texts("event_types").iter().filter_map(|word| EventKind::parse(word)).collect(),
+        numbers: row.texts("numbers").iter().filter_map(|text| E164::parse(text)).collect(),
         role: row.maybe_text("role"),
         main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),
         keys: row.texts("keys").iter().filter_map(|id| KeyId::parse(id)).collect(),

@@ -26,11 +26,13 @@ pub enum Holding {
     Connections,
     /// Events.
     Events,
+    /// Events on their way to apps.
+    Deliveries,
 }
 
 impl Holding {
     /// All of them, the tenant's record last.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Events, Self::Tenants];
+    pub const ALL: [Self; 4] = [Self::Connections, Self::Events, Self::Deliveries, Self::Tenants];
 }
 
 /// A tenant whose deletion is to go on.
@@ -196,6 +198,7 @@ impl Store {
             Holding::Tenants => &self.tables.tenants,
             Holding::Connections => &self.tables.connections,
             Holding::Events => &self.tables.events,
+            Holding::Deliveries => &self.tables.deliveries,
         }
     }
 

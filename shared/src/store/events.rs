@@ -1,7 +1,7 @@
 //! Events, table `events`: partition `tenant`, in it by id, which is by time. They are only ever put. The table's stream
 //! tells the function that fans them out, so whoever writes one has told everybody.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
@@ -74,6 +74,17 @@ fn event_item(event: &Event) -> Item {
         .set("data", item::text(Value::Object(event.data.clone()).to_string()))
         .set("ttl", item::ttl(later(event.at, kept)))
         .done()
+}
+
+/// The event in a record of the table's stream.
+pub fn event_of_image(image: &Value) -> Result<Event, StoreError> {
+    let attribute = |(name, value): (&String, &Value)| {
+        let text = |kind: &str| value[kind].as_str().map(str::to_owned);
+        let value = text("S").map(AttributeValue::S).or_else(|| text("N").map(AttributeValue::N));
+        value.map(|value| (name.clone(), value))
+    };
+    let fields = image.as_object().ok_or(StoreError::Damaged("image"))?;
+    read(&Row(fields.iter().filter_map(attribute).collect()))
 }
 
 fn read(row: &Row) -> Result<Event, StoreError> {

@@ -9,6 +9,7 @@ mod audit;
 mod connect_tokens;
 mod connections;
 mod deletions;
+mod deliveries;
 mod due;
 mod events;
 mod item;
@@ -31,7 +32,9 @@ pub(crate) use apps::SealedSecret;
 pub use connect_tokens::{Claimed, Dropped, Started};
 pub use connections::{Claim, NewConnection, Stored};
 pub use deletions::{Holding, Unfinished};
+pub use deliveries::{DueDelivery, Entered, Outcome};
 pub use due::{Due, Lane};
+pub use events::event_of_image;
 pub use keys::KeyChange;
 pub use numbers::Inventory;
 pub use rate_limits::{Logged, Slotted};
@@ -58,6 +61,8 @@ pub struct Tables {
     pub audit: String,
     /// What happened, as the tenants' programs are told.
     pub events: String,
+    /// Events on their way to apps.
+    pub deliveries: String,
 }
 
 /// A part of a list.
@@ -128,6 +133,7 @@ impl Store {
             probe(&tables.rate_limits, &["counter"]),
             probe(&tables.audit, &["tenant", "place"]),
             probe(&tables.events, &["tenant", "item"]),
+            probe(&tables.deliveries, &["tenant", "item"]),
         )
         .map(|_| ())
         .map_err(failure)

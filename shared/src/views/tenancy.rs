@@ -10,6 +10,7 @@ use crate::limits;
 use crate::model::app::{ApiKey, App, KeyRecord};
 use crate::model::audit::Entry;
 use crate::model::ids::KeyId;
+use crate::model::phone::E164;
 use crate::model::tenant::{Deletion, Tenant, TenantLimits};
 use crate::registration;
 use crate::views::iso;
@@ -146,6 +147,10 @@ pub struct AppView<'a> {
     tenant_id: &'a str,
     role: Option<&'a str>,
     webhook_url: Option<&'a str>,
+    /// Which events it is told of; of all if there is nothing here.
+    event_types: Vec<&'static str>,
+    /// Of which numbers; of all if there is nothing here.
+    numbers: Vec<&'a str>,
     /// The beginning of its main key.
     api_key_prefix: Option<String>,
     created_at: String,
@@ -161,6 +166,8 @@ impl<'a> AppView<'a> {
             tenant_id: app.tenant.as_str(),
             role: app.role.as_deref(),
             webhook_url: app.webhook_url.as_deref(),
+            event_types: app.event_types.iter().map(|kind| kind.as_str()).collect(),
+            numbers: app.numbers.iter().map(E164::as_str).collect(),
             api_key_prefix: app.main_key.as_ref().map(|id| id.key_prefix(&app.tenant)),
             created_at: iso(app.created_at),
             last_used_at: uses.and_then(|uses| uses.values().max()).copied().map(iso),

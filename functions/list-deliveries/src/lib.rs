@@ -1,0 +1,29 @@
+//! `GET /v1/apps/{appId}/deliveries`: what an app was told, how often it was tried and what came back, the newest first;
+//! of one `status`, one `type`, or a time with `from` and `to`.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::model::delivery::DeliveryStatus;
+use shared::model::event::EventKind;
+use shared::views::deliveries::Deliveries;
+use shared::{apps, auth};
+
+/// 200 with `{deliveries, endpoint, nextCursor}`.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let (list, cursors) = (format!("deliveries of {id}"), caller.cursors());
+    let page = http::page(&request, &cursors, &list, &["status", "type", "from", "to"])?;
+    let status = http::query_word(&request, "status", DeliveryStatus::parse)?;
+    let kind = http::query_word(&request, "type", EventKind::parse)?;
+    let between = http::query_times(&request)?;
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let (found, next) =
+        gateway.store.deliveries(&app.tenant, &app.id, between, (status, kind), &page).await?;
+    let health = gateway.store.endpoint(&app.tenant, &app.id).await?;
+    let next = next.map(|position| cursors.seal(&list, &position));
+    Ok(http::reply(StatusCode::OK, &Deliveries::of(&found, &health, next)))
+}

@@ -1,0 +1,20 @@
+//! `GET /v1/events`: what happened, for programs that ask instead of being told, the oldest first. The cursor of an
+//! answer, given with the next call, shows what has happened since; no event is skipped and none comes twice.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::views::deliveries::Events;
+use shared::{auth, polling};
+
+/// 200 with `{events, nextCursor}`. The cursor is there even if nothing has happened.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
+    let (list, cursors) = ("events", caller.cursors());
+    let page = http::page(&request, &cursors, list, &[])?;
+    let (events, place) = polling::since(gateway, caller.tenant_id(), &page).await?;
+    let next = place.map(|place| cursors.seal(list, &place));
+    Ok(http::reply(StatusCode::OK, &Events::of(&events, next)))
+}

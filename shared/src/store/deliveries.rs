@@ -1,0 +1,430 @@
+//! Deliveries, table `deliveries`: partition `tenant`, items `<app>#<delivery>`, in the order of time for each app, and
+//! `endpoint#<app>` with what is known of its address. What is due lies in the sparse index `due`; the row's `due_at` is
+//! the truth about when.
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use super::item::{self, Item, Row, Writer};
+use super::{Page, Store, StoreError, complete, failure, is_conditional};
+use crate::limits;
+use crate::model::delivery::{Delivery, DeliveryStatus, Health};
+use crate::model::event::{Event, EventKind};
+use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
+use crate::model::rate::later;
+
+/// A delivery that is to be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDelivery {
+    /// Whose.
+    pub tenant: TenantId,
+    /// The app that is told.
+    pub app: AppId,
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// Since when; a delivery that was moved on since is somebody else's.
+    pub at: Timestamp,
+}
+
+/// What became of the wish to try an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entered {
+    /// The place is taken; this is what is known of the address.
+    Yes(Health),
+    /// It is not, for what is known says so: look again.
+    No(Health),
+}
+
+/// What an attempt has brought.
+#[derive(Debug, Clone)]
+pub struct Outcome<'a> {
+    /// The delivery as it is now.
+    pub delivery: &'a Delivery,
+    /// What was known of the address before.
+    pub seen: &'a Health,
+    /// What is known of it now.
+    pub health: &'a Health,
+    /// The place that comes free.
+    pub place: usize,
+    /// What the tenant is told beside.
+    pub event: Option<&'a Event>,
+}
+
+const LANE: &str = "delivery";
+
+impl Store {
+    /// Writes a delivery, due at once for whoever takes it from its queue, and a while later for the sweep. False if it
+    /// was written before.
+    pub async fn add_delivery(&self, delivery: &Delivery) -> Result<bool, StoreError> {
+        let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
+        let item = Writer(key(&delivery.tenant, &delivery.app, &delivery.id))
+            .set("app", item::text(delivery.app.as_str()))
+            .set("event", item::text(delivery.event.as_str()))
+            .set("kind", item::text(delivery.kind.as_str()))
+            .set("body", item::text(&delivery.body))
+            .set("status", item::text(delivery.status.as_str()))
+            .set("attempts", item::number(delivery.attempts))
+            .maybe("due_lane", delivery.next_attempt.map(|_| item::text(LANE)))
+            .maybe("due_at", delivery.next_attempt.map(item::time))
+            .set("ttl", item::ttl(later(self.clock.now(), kept)))
+            .done();
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.deliveries)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(tenant)");
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(&error) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Takes a delivery: nobody else finds it before `until`. None if it was moved on since, or is done.
+    pub async fn take_delivery(
+        &self,
+        due: &DueDelivery,
+        until: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let taken = self
+            .db
+            .update_item()
+            .table_name(&self.tables.deliveries)
+            .set_key(Some(key(&due.tenant, &due.app, &due.id)))
+            .update_expression("SET due_at = :until")
+            .condition_expression("#status = :pending AND due_at = :seen")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":pending", item::text(DeliveryStatus::Pending.as_str()))
+            .expression_attribute_values(":seen", item::time(due.at))
+            .expression_attribute_values(":until", item::time(until))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match taken {
+            Ok(answer) => read(&Row(answer.attributes.unwrap_or_default())).map(Some),
+            Err(error) if is_conditional(&error) => Ok(None),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Takes a place among the attempts at an app's address until `until`, if what was seen of the address still holds.
+    /// A probe closes the address to all others for as long.
+    pub async fn enter_endpoint(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        place: usize,
+        probe_of: Option<&Health>,
+        until: Timestamp,
+    ) -> Result<Entered, StoreError> {
+        let now = self.clock.now();
+        let mut update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.deliveries)
+            .set_key(Some(endpoint_key(tenant, app)))
+            .expression_attribute_names("#place", place_name(place))
+            .expression_attribute_values(":until", item::time(until))
+            .expression_attribute_values(":now", item::time(now))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let free = "attribute_not_exists(disabled_at) AND (attribute_not_exists(#place) OR #place <= :now)";
+        update = match probe_of {
+            None => update
+                .update_expression("SET #place = :until")
+                .condition_expression(format!(
+                    "{free} AND (attribute_not_exists(failures) OR failures < :many)"
+                ))
+                .expression_attribute_values(":many", item::number(limits::BREAKER_FAILURES)),
+            Some(seen) => {
+                let closed = seen.closed_until.unwrap_or(now);
+                update
+                    .update_expression("SET #place = :until, closed_until = :until")
+                    .condition_expression(format!("{free} AND closed_until = :closed"))
+                    .expression_attribute_values(":closed", item::time(closed))
+            }
+        };
+        match update.send().await {
+            Ok(answer) => Ok(Entered::Yes(read_health(&Row(answer.attributes.unwrap_or_default()))?)),
+            Err(error) if is_conditional(&error) => {
+                let refused = error.into_service_error();
+                let old = match refused {
+                    aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
+                        refused,
+                    ) => refused.item.unwrap_or_default(),
+                    _ => Item::default(),
+                };
+                Ok(Entered::No(read_health(&Row(old))?))
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Puts a delivery off, or aside, without an attempt. Somebody who took it meanwhile is left alone.
+    pub async fn put_off_delivery(&self, delivery: &Delivery, seen: Timestamp) -> Result<(), StoreError> {
+        let update = self
+            .delivery_update(delivery)
+            .condition_expression("due_at = :seen")
+            .expression_attribute_values(":seen", item::time(seen));
+        let items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
+        self.transact(items).await.map(drop)
+    }
+
+    /// Writes what an attempt has brought: the delivery, what is known of the address, and what the tenant is told, in
+    /// one transaction. False if the delivery or the address was changed meanwhile.
+    pub async fn record_attempt(&self, outcome: &Outcome<'_>, taken: Timestamp) -> Result<bool, StoreError> {
+        let delivery = outcome.delivery;
+        let update = self
+            .delivery_update(delivery)
+            .condition_expression("due_at = :seen")
+            .expression_attribute_values(":seen", item::time(taken));
+        let mut items = vec![
+            TransactWriteItem::builder().update(complete(update.build())).build(),
+            self.health_update(&delivery.tenant, &delivery.app, outcome),
+        ];
+        items.extend(outcome.event.map(|event| self.append(event)));
+        Ok(self.transact(items).await?.is_ok())
+    }
+
+    /// Lets an address be tried again as if it had never failed. Gives what was known of it.
+    pub async fn forget_endpoint(&self, tenant: &TenantId, app: &AppId) -> Result<Health, StoreError> {
+        let delete = self
+            .db
+            .delete_item()
+            .table_name(&self.tables.deliveries)
+            .set_key(Some(endpoint_key(tenant, app)))
+            .return_values(ReturnValue::AllOld);
+        read_health(&Row(delete.send().await.map_err(failure)?.attributes.unwrap_or_default()))
+    }
+
+    /// What is known of an app's address.
+    pub async fn endpoint(&self, tenant: &TenantId, app: &AppId) -> Result<Health, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.deliveries).consistent_read(true);
+        let answer = get.set_key(Some(endpoint_key(tenant, app))).send().await.map_err(failure)?;
+        read_health(&Row(answer.item.unwrap_or_default()))
+    }
+
+    /// One delivery.
+    pub async fn delivery(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        id: &DeliveryId,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.deliveries).consistent_read(true);
+        let answer = get.set_key(Some(key(tenant, app, id))).send().await.map_err(failure)?;
+        answer.item.map(|row| read(&Row(row))).transpose()
+    }
+
+    /// An app's deliveries between two moments, the newest first, of one status if one is named, and where the next page
+    /// begins if there may be more. A page may have fewer entries than asked for, even none, and go on.
+    pub async fn deliveries(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        between: (Timestamp, Timestamp),
+        filter: (Option<DeliveryStatus>, Option<EventKind>),
+        page: &Page,
+    ) -> Result<(Vec<Delivery>, Option<String>), StoreError> {
+        let (from, to) = (DeliveryId::floor(between.0), DeliveryId::ceiling(between.1));
+        let mut query = self
+            .db
+            .query()
+            .table_name(&self.tables.deliveries)
+            .consistent_read(true)
+            .scan_index_forward(false)
+            .key_condition_expression("tenant = :tenant AND #item BETWEEN :from AND :to")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .expression_attribute_values(":from", item::text(format!("{app}#{from}")))
+            .expression_attribute_values(":to", item::text(format!("{app}#{to}")))
+            .limit(page.rows());
+        let mut conditions = Vec::new();
+        if let Some(status) = filter.0 {
+            conditions.push("#status = :status");
+            query = query
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":status", item::text(status.as_str()));
+        }
+        if let Some(kind) = filter.1 {
+            conditions.push("kind = :kind");
+            query = query.expression_attribute_values(":kind", item::text(kind.as_str()));
+        }
+        if !conditions.is_empty() {
+            query = query.filter_expression(conditions.join(" AND "));
+        }
+        let start = page.after.as_ref().map(|after| named(tenant, after));
+        let answer = query.set_exclusive_start_key(start).send().await.map_err(failure)?;
+        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
+        let rows = answer.items.unwrap_or_default().into_iter().map(Row);
+        Ok((rows.map(|row| read(&row)).collect::<Result<_, _>>()?, next))
+    }
+
+    /// Makes a delivery that is done due again, with all its attempts before it. False if it is not done, or gone.
+    pub async fn renew_delivery(&self, delivery: &Delivery, due: Timestamp) -> Result<bool, StoreError> {
+        let renewed = Delivery {
+            status: DeliveryStatus::Pending,
+            attempts: 0,
+            next_attempt: Some(due),
+            ..delivery.clone()
+        };
+        let update = self
+            .delivery_update(&renewed)
+            .condition_expression("attribute_exists(tenant) AND #status <> :status");
+        let items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
+        Ok(self.transact(items).await?.is_ok())
+    }
+
+    /// Deliveries across all tenants that are overdue, the earliest first.
+    pub async fn overdue_deliveries_of_all_tenants(&self) -> Result<Vec<DueDelivery>, StoreError> {
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.deliveries)
+            .index_name("due")
+            .key_condition_expression("due_lane = :lane AND due_at <= :now")
+            .expression_attribute_values(":lane", item::text(LANE))
+            .expression_attribute_values(":now", item::time(self.clock.now()))
+            .limit(limits::DELIVERY_SWEEP_BATCH);
+        let rows = query.send().await.map_err(failure)?.items.unwrap_or_default();
+        let read = |row: Row| {
+            let (app, id) = names(&row)?;
+            Ok(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
+        };
+        rows.into_iter().map(|row| read(Row(row))).collect()
+    }
+
+    fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        let fields = [
+            ("attempts", Some(item::number(delivery.attempts))),
+            ("last_status", delivery.last_status.map(item::number)),
+            ("last_error", delivery.last_error.as_ref().map(item::text)),
+            ("last_ms", delivery.last_ms.map(item::number)),
+            ("due_lane", delivery.next_attempt.map(|_| item::text(LANE))),
+            ("due_at", delivery.next_attempt.map(item::time)),
+        ];
+        let update = Update::builder()
+            .table_name(&self.tables.deliveries)
+            .set_key(Some(key(&delivery.tenant, &delivery.app, &delivery.id)))
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", item::text(delivery.status.as_str()));
+        set_or_remove(update, "SET #status = :status", fields)
+    }
+
+    /// What is known of an address changes only as it was seen, apart from the places, which belong to whoever took them.
+    fn health_update(&self, tenant: &TenantId, app: &AppId, outcome: &Outcome<'_>) -> TransactWriteItem {
+        let health = outcome.health;
+        let fields = [
+            ("failures", (health.failures > 0).then(|| item::number(health.failures))),
+            ("failing_since", health.failing_since.map(item::time)),
+            ("closed_until", health.closed_until.map(item::time)),
+            ("notices", (health.notices > 0).then(|| item::number(health.notices))),
+            ("disabled_at", health.disabled_at.map(item::time)),
+        ];
+        let place = place_name(outcome.place);
+        let update = Update::builder()
+            .table_name(&self.tables.deliveries)
+            .set_key(Some(endpoint_key(tenant, app)))
+            .expression_attribute_names("#app", "app")
+            .expression_attribute_values(":app", item::text(app.as_str()));
+        let update = set_or_remove(update, "SET #app = :app", fields.into_iter().chain([(place, None)]));
+        // A notice is given once: whoever gives one has seen how many there were.
+        let update = match (outcome.event, outcome.seen.notices) {
+            (None, _) => update,
+            (Some(_), 0) => update
+                .condition_expression("attribute_not_exists(notices) AND attribute_not_exists(disabled_at)"),
+            (Some(_), seen) => update
+                .condition_expression("notices = :seen AND attribute_not_exists(disabled_at)")
+                .expression_attribute_values(":seen", item::number(seen)),
+        };
+        TransactWriteItem::builder().update(complete(update.build())).build()
+    }
+}
+
+/// Sets the fields that have a value and removes the others.
+fn set_or_remove(
+    mut update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+    begin: &str,
+    fields: impl IntoIterator<Item = (&'static str, Option<AttributeValue>)>,
+) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+    let (mut set, mut remove) = (begin.to_owned(), Vec::new());
+    for (name, value) in fields {
+        update = update.expression_attribute_names(format!("#{name}"), name);
+        match value {
+            Some(value) => {
+                set.push_str(&format!(", #{name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), value);
+            }
+            None => remove.push(format!("#{name}")),
+        }
+    }
+    if !remove.is_empty() {
+        set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+    }
+    update.update_expression(set)
+}
+
+const PLACES: [&str; limits::DELIVERIES_AT_ONCE] = ["place_0", "place_1", "place_2", "place_3"];
+
+fn place_name(place: usize) -> &'static str {
+    PLACES[place % PLACES.len()]
+}
+
+fn named(tenant: &TenantId, name: &str) -> Item {
+    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
+}
+
+fn key(tenant: &TenantId, app: &AppId, id: &DeliveryId) -> Item {
+    named(tenant, &format!("{app}#{id}"))
+}
+
+fn endpoint_key(tenant: &TenantId, app: &AppId) -> Item {
+    named(tenant, &format!("endpoint#{app}"))
+}
+
+fn names(row: &Row) -> Result<(AppId, DeliveryId), StoreError> {
+    let damaged = StoreError::Damaged("item");
+    let Some((app, id)) = row.text("item")?.split_once('#') else { return Err(damaged) };
+    match (AppId::parse(app), DeliveryId::parse(id)) {
+        (Some(app), Some(id)) => Ok((app, id)),
+        _ => Err(damaged),
+    }
+}
+
+fn read(row: &Row) -> Result<Delivery, StoreError> {
+    let (app, id) = names(row)?;
+    let maybe = |name: &'static str| row.0.contains_key(name).then(|| row.number(name)).transpose();
+    Ok(Delivery {
+        tenant: row.tenant()?,
+        app,
+        id,
+        event: EventId::parse(row.text("event")?).ok_or(StoreError::Damaged("event"))?,
+        kind: EventKind::parse(row.text("kind")?).ok_or(StoreError::Damaged("kind"))?,
+        body: row.text("body")?.to_owned(),
+        status: DeliveryStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
+        attempts: row.number("attempts")?,
+        last_status: maybe("last_status")?.and_then(|status: u64| u16::try_from(status).ok()),
+        last_error: row.maybe_text("last_error"),
+        last_ms: maybe("last_ms")?,
+        next_attempt: row.maybe_time("due_at")?,
+    })
+}
+
+fn read_health(row: &Row) -> Result<Health, StoreError> {
+    let count = |name: &'static str| if row.0.contains_key(name) { row.number(name) } else { Ok(0) };
+    let mut places = [None; limits::DELIVERIES_AT_ONCE];
+    for (place, name) in places.iter_mut().zip(PLACES) {
+        *place = row.maybe_time(name)?;
+    }
+    Ok(Health {
+        failures: count("failures")?,
+        failing_since: row.maybe_time("failing_since")?,
+        closed_until: row.maybe_time("closed_until")?,
+        notices: count("notices")?,
+        disabled_at: row.maybe_time("disabled_at")?,
+        places,
+    })
+}

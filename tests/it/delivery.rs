@@ -1,0 +1,276 @@
+//! Events on their way to apps: signed, tried again, replayed, and no app waits for another one's address.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::receiver::{Manner, Receiver};
+use crate::world::{Tenant, World};
+
+/// An app of a tenant.
+pub struct App {
+    pub id: String,
+    pub secret: String,
+}
+
+/// Registers an app with these further fields.
+pub async fn app(world: &World, tenant: &Tenant, fields: Value) -> App {
+    let mut order = json!({ "name": "Receiver", "tenantId": tenant.id });
+    order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let made =
+        world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    App { id: text("appId"), secret: text("webhookSecret") }
+}
+
+/// What the log of an app's deliveries says.
+pub async fn log(world: &World, tenant: &Tenant, app: &App, query: &str) -> Value {
+    world.get(&format!("/v1/apps/{}/deliveries{query}", app.id), &tenant.key).await.expect(200).json()
+}
+
+/// Waits until something holds; what it is comes with the failure.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}: not after 40 seconds");
+}
+
+/// Waits until an app's log shows so many deliveries, all of one status.
+async fn all_are(world: &World, tenant: &Tenant, app: &App, count: usize, status: &str) {
+    until(&format!("{count} deliveries are {status}"), async || {
+        let log = log(world, tenant, app, "").await;
+        let all = log["deliveries"].as_array().unwrap();
+        all.len() == count && all.iter().all(|delivery| delivery["status"] == status)
+    })
+    .await;
+}
+
+/// Waits until a path has had so many arrivals.
+async fn arrived(receiver: &Receiver, path: &str, count: usize) {
+    until(&format!("{count} arrivals at {path}"), async || receiver.arrivals(path).len() >= count).await;
+}
+
+#[tokio::test]
+async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
+    let all = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/all") })).await;
+    let some = json!({ "webhookUrl": receiver.at("/some"), "eventTypes": ["rc_disconnected"] });
+    let some = app(&world, &tenant, some).await;
+    app(&world, &other, json!({ "webhookUrl": receiver.at("/other") })).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    all_are(&world, &tenant, &all, 1, "delivered").await;
+    let [arrival] = &receiver.arrivals("/all")[..] else { panic!("once") };
+    assert!(arrival.verifies(&all.secret));
+    let event = arrival.json();
+    assert_eq!(
+        (&event["type"], &event["version"], &event["tenantId"], &event["extensionId"]),
+        (&json!("rc_connected"), &json!(1), &json!(tenant.id), &world.user(0)["extensionId"])
+    );
+    assert_eq!(arrival.header("webhook-id"), event["id"].as_str().unwrap());
+    let shown = log(&world, &tenant, &all, "").await;
+    let delivery = &shown["deliveries"][0];
+    assert_eq!((&delivery["eventId"], &delivery["type"]), (&event["id"], &event["type"]));
+    assert_eq!((&delivery["attempts"], &delivery["lastStatusCode"]), (&json!(1), &json!(200)));
+    assert_eq!((&delivery["nextAttemptAt"], &shown["endpoint"]["status"]), (&Value::Null, &json!("ok")));
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    all_are(&world, &tenant, &all, 2, "delivered").await;
+    all_are(&world, &tenant, &some, 1, "delivered").await;
+    assert_eq!(receiver.arrivals("/some")[0].json()["type"], "rc_disconnected");
+    assert!(receiver.arrivals("/other").is_empty());
+    let filtered = log(&world, &tenant, &all, "?type=rc_connected&status=delivered").await;
+    assert_eq!(filtered["deliveries"].as_array().unwrap().len(), 1);
+    assert!(
+        log(&world, &tenant, &all, "?to=2020-01-01T00:00:00Z").await["deliveries"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    let page = log(&world, &tenant, &all, "?limit=1").await;
+    assert_eq!(page["deliveries"][0]["type"], "rc_disconnected", "the newest first");
+    let next =
+        log(&world, &tenant, &all, &format!("?limit=1&cursor={}", page["nextCursor"].as_str().unwrap()))
+            .await;
+    assert_eq!(next["deliveries"][0]["type"], "rc_connected");
+    for query in ["?status=lost", "?type=nothing", "?from=yesterday", "?limit=0", "?other=1"] {
+        let refused = world.get(&format!("/v1/apps/{}/deliveries{query}", all.id), &tenant.key).await;
+        assert_eq!(refused.error(), (400, "invalid_query".to_owned()), "{query}");
+    }
+    let foreign = world.get(&format!("/v1/apps/{}/deliveries", all.id), &other.key).await;
+    assert_eq!(foreign.error(), (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    receiver.behave("/hook", Manner::Later(503, 60));
+    let one = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook") })).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    arrived(&receiver, "/hook", 1).await;
+    all_are(&world, &tenant, &one, 1, "pending").await;
+    // What the address asks for is more than what was planned, and it is heeded.
+    world.advance(30).await;
+    assert_eq!(receiver.arrivals("/hook").len(), 1, "Retry-After is heeded");
+    receiver.behave("/hook", Manner::Status(302));
+    world.advance(40).await;
+    arrived(&receiver, "/hook", 2).await;
+    receiver.behave("/hook", Manner::Status(200));
+    world.advance(60).await;
+    arrived(&receiver, "/hook", 3).await;
+    all_are(&world, &tenant, &one, 1, "delivered").await;
+    let arrivals = receiver.arrivals("/hook");
+    for arrival in &arrivals {
+        assert!(arrival.verifies(&one.secret));
+        assert_eq!(arrival.body, arrivals[0].body);
+        assert_eq!(arrival.header("webhook-id"), arrivals[0].header("webhook-id"));
+    }
+    assert!(arrivals[2].header("webhook-timestamp") > arrivals[0].header("webhook-timestamp"), "signed anew");
+    assert_eq!(log(&world, &tenant, &one, "").await["deliveries"][0]["attempts"], 3);
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replayed() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    receiver.behave("/gone", Manner::Status(410));
+    let gone = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/gone") })).await;
+    let watcher = json!({ "webhookUrl": receiver.at("/watcher"), "eventTypes": ["webhook_disabled"] });
+    let watcher = app(&world, &tenant, watcher).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    all_are(&world, &tenant, &watcher, 1, "delivered").await;
+    let notice = receiver.arrivals("/watcher")[0].json();
+    assert_eq!(
+        (&notice["appId"], &notice["stage"], &notice["lastStatusCode"]),
+        (&json!(gone.id), &json!("gone"), &json!(410))
+    );
+    assert_eq!(log(&world, &tenant, &gone, "").await["endpoint"]["status"], "disabled");
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    // Three now: the connection, the notice about itself, the disconnection.
+    all_are(&world, &tenant, &gone, 3, "held").await;
+    assert_eq!(receiver.arrivals("/gone").len(), 1, "nothing is sent to an address that is switched off");
+    receiver.behave("/gone", Manner::Status(200));
+    let address = json!({ "webhookUrl": receiver.at("/gone") });
+    let path = format!("/v1/apps/{}", gone.id);
+    let changed = world.call(Method::PUT, &path, &tenant.key, Some(address)).await.expect(200).json();
+    let offer = changed["replay"].clone();
+    assert_eq!(offer["status"], "held");
+    let replay = format!("{path}/replay");
+    let replayed = world.call(Method::POST, &replay, &tenant.key, Some(offer)).await.expect(202).json();
+    assert_eq!(replayed, json!({ "replayed": 3 }));
+    all_are(&world, &tenant, &gone, 3, "delivered").await;
+    let ids: Vec<_> =
+        receiver.arrivals("/gone").iter().map(|arrival| arrival.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids.iter().filter(|id| **id == ids[0]).count(), 2, "a replay has the same id as before");
+    // One of them once more, by its id.
+    let id = log(&world, &tenant, &gone, "").await["deliveries"][0]["id"].as_str().unwrap().to_owned();
+    let once = format!("{path}/deliveries/{id}/replay");
+    assert_eq!(world.post(&once, &tenant.key).await.expect(202).json()["id"], id);
+    arrived(&receiver, "/gone", 5).await;
+    let other = world.new_tenant("Other").await;
+    assert_eq!(world.post(&once, &other.key).await.error(), (404, "not_found".to_owned()));
+    for (order, code) in [
+        (json!({}), "missing_field"),
+        (json!({ "from": "yesterday" }), "invalid_field"),
+        (json!({ "from": "2026-01-01T00:00:00Z", "status": "pending" }), "invalid_field"),
+        (json!({ "from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z" }), "invalid_field"),
+    ] {
+        assert_eq!(
+            world.call(Method::POST, &replay, &tenant.key, Some(order)).await.error(),
+            (400, code.to_owned())
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_switched_off() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    receiver.behave("/dead", Manner::Status(500));
+    let dead = app(
+        &world,
+        &tenant,
+        json!({ "webhookUrl": receiver.at("/dead"), "eventTypes": ["rc_connected", "rc_disconnected"] }),
+    )
+    .await;
+    let watcher = json!({ "webhookUrl": receiver.at("/watcher"), "eventTypes": ["webhook_disabled"] });
+    app(&world, &tenant, watcher).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    arrived(&receiver, "/dead", 1).await;
+    let mut waited = 0;
+    // Each step is longer than what may be waited for, and than the pause that the address is left alone for.
+    for seconds in [10, 50, 200, 900, 2_500, 9_000, 22_000, 44_000, 61_000, 87_000, 104_000] {
+        waited += seconds;
+        world.advance(seconds).await;
+        // The sweep finds what waits for longer than a queue can; a minute later it runs again.
+        world.advance(61).await;
+    }
+    assert!(waited >= 72 * 3_600);
+    all_are(&world, &tenant, &dead, 1, "failed").await;
+    let tried = receiver.arrivals("/dead").len();
+    assert!(tried >= 10, "{tried} attempts");
+    world.advance(2 * 24 * 3_600).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    until("it is switched off", async || {
+        log(&world, &tenant, &dead, "").await["endpoint"]["status"] == "disabled"
+    })
+    .await;
+    arrived(&receiver, "/watcher", 3).await;
+    let stages: Vec<_> =
+        receiver.arrivals("/watcher").iter().map(|arrival| arrival.json()["stage"].clone()).collect();
+    assert_eq!(stages, ["warning", "warning", "disabled"]);
+    assert_eq!(log(&world, &tenant, &dead, "?status=held").await["deliveries"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_address_that_hangs() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    receiver.behave("/hang", Manner::Hang);
+    let hanging = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hang") })).await;
+    let mut others = Vec::new();
+    for at in 0..10 {
+        others.push(app(&world, &tenant, json!({ "webhookUrl": receiver.at(&format!("/{at}")) })).await);
+    }
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    for other in &others {
+        all_are(&world, &tenant, other, 1, "delivered").await;
+        assert_eq!(log(&world, &tenant, other, "").await["deliveries"][0]["attempts"], 1);
+    }
+    until("the attempt has ended", async || {
+        log(&world, &tenant, &hanging, "").await["deliveries"][0]["lastError"] == "timeout"
+    })
+    .await;
+    assert_eq!(log(&world, &tenant, &hanging, "").await["deliveries"][0]["status"], "pending");
+}
+
+#[tokio::test]
+async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let ask = async |cursor: &str| {
+        let path = format!("/v1/events?limit=1&cursor={cursor}");
+        let shown = world.get(&path, &tenant.key).await.expect(200).json();
+        let kinds: Vec<_> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].clone()).collect();
+        (kinds, shown["nextCursor"].as_str().unwrap_or_default().to_owned())
+    };
+    // An event that was made this moment is not shown yet: others may still be on their way before it.
+    assert_eq!(ask("").await, (vec![], String::new()));
+    world.advance(20).await;
+    let (first, cursor) = ask("").await;
+    assert_eq!(first, ["rc_connected"]);
+    let (none, same) = ask(&cursor).await;
+    assert_eq!(none, Vec::<Value>::new());
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    world.advance(20).await;
+    assert_eq!(ask(&same).await.0, ["rc_disconnected"]);
+    let other = world.new_tenant("Other").await;
+    let foreign = world.get(&format!("/v1/events?cursor={cursor}"), &other.key).await;
+    assert_eq!(foreign.error(), (400, "invalid_query".to_owned()));
+}
