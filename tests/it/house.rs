@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::source::{code_of, find_word, is_part_of_name, line_of, tokens};
+use crate::source::{code_of, find_word, line_of, tokens};
 
 /// A layer of `shared`.
 struct Layer {

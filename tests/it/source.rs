@@ -30,7 +30,7 @@ pub fn tokens(code: &str) -> Vec<(usize, String)> {
     tokens
 }
 
-pub fn is_part_of_name(c: char) -> bool {
+fn is_part_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
