@@ -236,7 +236,7 @@ pub const EVENT_SETTLED_SECONDS: i64 = 15;
 /// Numbers that an app may name.
 pub const APP_NUMBERS: usize = 100;
 /// Timeout of the function that tries deliveries (template.yaml).
-pub const DELIVERY_FUNCTION_MS: u64 = 30_000;
+pub const WEBHOOK_FUNCTION_MS: u64 = 30_000;
 
 const _: () = {
     let (mut at, mut sum) = (0, 0);
@@ -246,7 +246,7 @@ const _: () = {
     }
     assert!(DELIVERY_RETRY_SECONDS.len() + 1 >= 10 && sum >= 72 * 3_600);
 };
-const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
-const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed());
+const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < WEBHOOK_FUNCTION_MS);
+const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_signed());
 const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
 const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
