@@ -52,6 +52,9 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("PUT /v1/apps/{appId}", "invalid_webhook_url", r#"{"webhookUrl":"https://u@a.example"}"#),
     ("POST /v1/apps/{appId}/rotate-key", "invalid_field", r#"{"overlapSeconds":-1}"#),
     ("POST /v1/apps/{appId}/rotate-key", "too_many_keys", r#"{"overlapSeconds":600}"#),
+    ("POST /v1/apps/{appId}/test-webhook", "no_webhook_url", ""),
+    ("POST /v1/apps/{appId}/replay", "missing_field", "{}"),
+    ("POST /v1/apps/{appId}/replay", "invalid_field", r#"{"from":"yesterday"}"#),
     ("POST /v1/apps/{appId}/keys", "missing_field", "{}"),
     ("POST /v1/apps/{appId}/keys", "invalid_field", r#"{"scopes":[]}"#),
     ("POST /v1/apps/{appId}/keys", "too_many_keys", r#"{"scopes":["sms:read"]}"#),
@@ -280,6 +283,7 @@ impl Cast {
             ("{appId}", choose(app, "app_00000000000000aa")),
             ("{keyId}", choose("key_00000000000000aa", "key_00000000000000aa")),
             ("{extensionId}", choose("1234567890", "1234567890")),
+            ("{deliveryId}", choose("dlv_00000000000000000000000000aa", "dlv_00000000000000000000000000aa")),
             ("{messageId}", choose("msg_00000000000000aa", "msg_00000000000000aa")),
         ] {
             filled = filled.replace(name, &value);
@@ -364,6 +368,7 @@ fn is_error(reply: &Reply, code: &str) -> bool {
 fn body_for(route: &str, code: &str) -> String {
     let good = match route {
         "POST /v1/apps/{appId}/keys" => r#"{"scopes":["sms:read"]}"#,
+        "POST /v1/apps/{appId}/replay" => r#"{"from":"2026-01-01T00:00:00Z"}"#,
         "PUT /v1/apps/{appId}" | "PATCH /v1/tenants/{tenantId}" => r#"{"name":"x"}"#,
         _ => "",
     };
