@@ -8,7 +8,7 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the app's client id |
 //! | `RINGCENTRAL_SECRET` | name of the secret that holds `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret that holds the operator's key |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | address of the queue that the same function works |
 //! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
@@ -113,6 +113,7 @@ impl Config {
                 audit: need("AUDIT_TABLE"),
                 events: need("EVENTS_TABLE"),
                 deliveries: need("DELIVERIES_TABLE"),
+                messages: need("MESSAGES_TABLE"),
             },
             vault_key: need("VAULT_KEY"),
             refresh_function: need("REFRESH_FUNCTION"),
@@ -222,6 +223,7 @@ mod tests {
             "DELIVERIES_TABLE",
             "DELIVERIES_QUEUE",
             "RETRIES_QUEUE",
+            "MESSAGES_TABLE",
             "VAULT_KEY",
             "REFRESH_FUNCTION",
             "REFRESH_QUEUE",

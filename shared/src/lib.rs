@@ -47,6 +47,8 @@ pub mod registration;
 #[cfg(feature = "gateway")]
 pub mod revocation;
 #[cfg(feature = "gateway")]
+pub mod sending;
+#[cfg(feature = "gateway")]
 pub mod setup;
 #[cfg(feature = "gateway")]
 pub mod store;

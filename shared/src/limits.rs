@@ -250,3 +250,10 @@ const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < WEBHOOK_FUNCTION_MS);
 const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_signed());
 const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
 const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
+
+/// A message is kept for so long after it was accepted, or was to be sent.
+pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
+/// What RingCentral told of a record that is no message of ours (yet) is kept for so long.
+pub const UNTIED_RECORD_SECONDS: i64 = 3 * 24 * 3_600;
+/// As many messages are counted for `total`, and reached by number; a cursor reaches them all.
+pub const LISTED_MESSAGES: usize = 10_000;

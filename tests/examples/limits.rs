@@ -66,6 +66,7 @@ async fn gateway(world: &World) -> Gateway {
         ("RATE_LIMITS_TABLE", "RateLimitsTable"),
         ("AUDIT_TABLE", "AuditTable"),
         ("EVENTS_TABLE", "EventsTable"),
+        ("MESSAGES_TABLE", "MessagesTable"),
     ] {
         environment.insert(name.to_owned(), world.table(logical).await);
     }

@@ -66,6 +66,7 @@ const LAYERS: &[Layer] = &[
             "rates",
             "delivery",
             "polling",
+            "sending",
             "views",
             "work",
         ],

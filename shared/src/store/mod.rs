@@ -14,6 +14,7 @@ mod due;
 mod events;
 mod item;
 mod keys;
+mod messages;
 mod numbers;
 mod rate_limits;
 mod refresh;
@@ -36,6 +37,7 @@ pub use deliveries::{DueDelivery, Entered, Outcome};
 pub use due::{Due, Lane};
 pub use events::event_of_image;
 pub use keys::KeyChange;
+pub use messages::{MessageFilter, Record};
 pub use numbers::Inventory;
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
@@ -63,6 +65,8 @@ pub struct Tables {
     pub events: String,
     /// Events on their way to apps.
     pub deliveries: String,
+    /// Messages, and what waits to be sent.
+    pub messages: String,
 }
 
 /// A part of a list.
@@ -134,6 +138,7 @@ impl Store {
             probe(&tables.audit, &["tenant", "place"]),
             probe(&tables.events, &["tenant", "item"]),
             probe(&tables.deliveries, &["tenant", "item"]),
+            probe(&tables.messages, &["tenant", "item"]),
         )
         .map(|_| ())
         .map_err(failure)
