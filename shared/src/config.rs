@@ -22,6 +22,7 @@ use std::collections::HashMap;
 
 use url::{Host, Url};
 
+use crate::model::ids::{ConnectionId, TenantId};
 use crate::outbound::Reach;
 use crate::store::Tables;
 
@@ -168,7 +169,13 @@ impl Config {
         format!("{}/v1/rc/callback", self.public_url)
     }
 
-    /// Where RingCentral sends events to.
+    /// Where RingCentral sends a connection's events to. The connection is a part of the address, so that what comes in is
+    /// found with its own write.
+    pub fn webhook_address_of(&self, tenant: &TenantId, connection: &ConnectionId) -> String {
+        format!("{}?c={}-{}", self.webhook_address(), tenant.digits(), connection.digits())
+    }
+
+    /// What every address begins with that RingCentral sends events to.
     pub fn webhook_address(&self) -> String {
         format!("{}/v1/webhooks/ringcentral", self.public_url)
     }

@@ -43,6 +43,8 @@ pub mod queue;
 #[cfg(feature = "gateway")]
 pub mod rates;
 #[cfg(feature = "gateway")]
+pub mod receiving;
+#[cfg(feature = "gateway")]
 pub mod registration;
 #[cfg(feature = "gateway")]
 pub mod revocation;
@@ -52,6 +54,8 @@ pub mod sending;
 pub mod setup;
 #[cfg(feature = "gateway")]
 pub mod store;
+#[cfg(feature = "gateway")]
+pub mod syncing;
 #[cfg(feature = "gateway")]
 pub mod telemetry;
 #[cfg(feature = "gateway")]

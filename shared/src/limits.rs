@@ -257,3 +257,24 @@ pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
 pub const UNTIED_RECORD_SECONDS: i64 = 3 * 24 * 3_600;
 /// As many messages are counted for `total`, and reached by number; a cursor reaches them all.
 pub const LISTED_MESSAGES: usize = 10_000;
+
+// What comes in.
+
+/// RingCentral waits three seconds for a receiver and stops a subscription that is slow; ours answers within one.
+pub const RECEIVE_MS: u64 = 700;
+/// When an event could not be stored, noting that gets so long.
+pub const RECEIVE_TROUBLE_MS: u64 = 200;
+/// Largest event, in bytes; what is larger is none.
+pub const EVENT_BYTES: usize = 256 * 1024;
+/// Longest handshake token that is echoed: the whole answer stays below 600 bytes.
+pub const HANDSHAKE_CHARS: usize = 256;
+/// A connection's messages are compared with RingCentral's message store about this often.
+pub const SYNC_SECONDS: i64 = 600;
+/// A comparison without a token goes back so far.
+pub const SYNC_BACK_SECONDS: i64 = 7 * 24 * 3_600;
+/// How many connections are compared side by side.
+pub const SYNCS_AT_ONCE: usize = 8;
+/// One run takes up comparisons for so long.
+pub const SYNC_RUN_MS: i64 = 40_000;
+const _: () = assert!(RECEIVE_MS + RECEIVE_TROUBLE_MS < 1_000);
+const _: () = assert!(SYNC_BACK_SECONDS < MESSAGE_KEPT_SECONDS);

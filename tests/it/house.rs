@@ -67,6 +67,8 @@ const LAYERS: &[Layer] = &[
             "delivery",
             "polling",
             "sending",
+            "receiving",
+            "syncing",
             "views",
             "work",
         ],
@@ -96,6 +98,9 @@ const ARROWS: &[(&str, &str)] = &[
     ("disconnect", "revocation"),
     ("views", "registration"),
     ("views", "delivery"),
+    ("syncing", "receiving"),
+    ("syncing", "sending"),
+    ("syncing", "tokens"),
     ("delivery", "registration"),
     ("pages", "http"),
 ];

@@ -14,6 +14,7 @@ mod disconnect;
 mod errors;
 mod house;
 mod limits;
+mod receive;
 mod receiver;
 mod refresh;
 mod round_trips;

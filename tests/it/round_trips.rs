@@ -17,7 +17,7 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 40] = [
+const FUNCTIONS: [(&str, Option<usize>); 41] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -53,10 +53,11 @@ const FUNCTIONS: [(&str, Option<usize>); 40] = [
     ("refresh-numbers", None),
     ("disconnect-extension", None),
     ("disconnect-account", None),
-    ("receive-event", Some(0)),
+    ("receive-event", Some(2)),
     ("refresh-tokens", None),
     ("fan-out-events", None),
     ("deliver-webhook", Some(5)),
+    ("sync-messages", None),
     ("sweep", None),
 ];
 
@@ -67,7 +68,8 @@ const WARM: usize = 3;
 const DELAY_MS: u64 = 40;
 
 /// Functions whose runs begin with a connection.
-const CONNECTING: [&str; 5] = [
+const CONNECTING: [&str; 6] = [
+    "receive-event",
     "finish-connection",
     "show-connected-page",
     "disconnect-extension",
@@ -115,7 +117,15 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
         let more_when_cold = cold.calls.saturating_sub(warm.calls);
         let counts = format!("| {function} | {} | {more_when_cold} | {} |", warm.calls, warm.operations);
         // The time of what nobody waits for says nothing.
-        let waits = !["refresh-tokens", "fan-out-events", "deliver-webhook", "sweep"].contains(&function);
+        let waits = ![
+            "refresh-tokens",
+            "fan-out-events",
+            "deliver-webhook",
+            "receive-event",
+            "sync-messages",
+            "sweep",
+        ]
+        .contains(&function);
         let took = if waits { format!("{:.1}", warm.took.as_secs_f64() * 1e3) } else { "–".to_owned() };
         table.push_str(&format!("{counts} {} | {in_sequence} | {took} |\n", warm.counting));
         if most.is_some_and(|most| warm.calls > most || cold.calls > most) {
@@ -281,9 +291,23 @@ async fn run(world: &World, function: &str) -> Duration {
             timed(world.post("/v1/rc/disconnect", key)).await
         }
         "receive-event" => {
-            let url = format!("{}/v1/webhooks/ringcentral", world.gateway());
-            let request = world.http.post(url).header("validation-token", "a-handshake");
-            timed(async { Reply::of(request.send().await.unwrap()).await }).await
+            world.post("/v1/rc/disconnect", key).await.expect(200);
+            world.connect(&tenant, &user).await.expect(303);
+            let (began, sent) = (Instant::now(), world.count("webhook_sent").await);
+            let text = json!({ "from": "+16505550199", "to": user["numbers"][0], "text": "hello" });
+            world.sim(Method::POST, "/_sim/inbound", Some(text)).await;
+            // One event with the text, one that says that messages have changed.
+            while world.count("webhook_sent").await < sent + 2 {
+                assert!(began.elapsed() < Duration::from_secs(20), "two events");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            began.elapsed()
+        }
+        "sync-messages" => {
+            let began = Instant::now();
+            world.post("/v1/rc/disconnect", key).await.expect(200);
+            world.advance(61).await;
+            began.elapsed()
         }
         "sweep" => {
             let began = Instant::now();

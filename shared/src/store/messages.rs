@@ -53,21 +53,29 @@ impl Store {
     /// Stores a message that came in, the tie of its record, and the event, in one transaction. False if its record is
     /// tied already: it came in before.
     pub async fn store_inbound(&self, message: &Message, event: &Event) -> Result<bool, StoreError> {
+        match self.transact(self.inbound_items(message, event)?).await? {
+            Ok(()) => Ok(true),
+            Err(reasons) if failed(&reasons, 1) => Ok(false),
+            Err(_) => Err(StoreError::Damaged("message")),
+        }
+    }
+
+    /// The parts of a transaction that stores a message that came in: the message, the tie of its record, the event.
+    pub(super) fn inbound_items(
+        &self,
+        message: &Message,
+        event: &Event,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let rc_id = message.rc_id().ok_or(StoreError::Damaged("rc_id"))?;
         let record = Put::builder()
             .table_name(&self.tables.messages)
             .set_item(Some(record_item(message, 0, rc_id)))
             .condition_expression("attribute_not_exists(message)");
-        let items = vec![
+        Ok(vec![
             self.put_message(message, None),
             TransactWriteItem::builder().put(complete(record.build())).build(),
             self.append(event),
-        ];
-        match self.transact(items).await? {
-            Ok(()) => Ok(true),
-            Err(reasons) if failed(&reasons, 1) => Ok(false),
-            Err(_) => Err(StoreError::Damaged("message")),
-        }
+        ])
     }
 
     /// What is known of a record of RingCentral's.
