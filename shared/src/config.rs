@@ -13,6 +13,7 @@
 //! | `REFRESH_QUEUE` | address of the queue that the same function works |
 //! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | addresses of the queues of first tries and of later ones |
+//! | `DELIVER_SMS_QUEUE` | address of the queue that rings senders |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
@@ -56,6 +57,8 @@ pub struct Config {
     pub tables: Tables,
     /// The KMS key that wraps data keys.
     pub vault_key: String,
+    /// Address of the queue that rings senders.
+    pub deliver_sms_queue: String,
     /// Name of the function that may open refresh tokens.
     pub refresh_function: String,
     /// Address of the queue that the same function works.
@@ -117,6 +120,7 @@ impl Config {
                 messages: need("MESSAGES_TABLE"),
             },
             vault_key: need("VAULT_KEY"),
+            deliver_sms_queue: need("DELIVER_SMS_QUEUE"),
             refresh_function: need("REFRESH_FUNCTION"),
             refresh_queue: need("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
@@ -232,6 +236,7 @@ mod tests {
             "RETRIES_QUEUE",
             "MESSAGES_TABLE",
             "VAULT_KEY",
+            "DELIVER_SMS_QUEUE",
             "REFRESH_FUNCTION",
             "REFRESH_QUEUE",
         ];

@@ -78,6 +78,7 @@ async fn gateway(world: &World) -> Gateway {
         ("RINGCENTRAL_SECRET", "none"),
         ("OPERATOR_SECRET", "none"),
         ("VAULT_KEY", "none"),
+        ("DELIVER_SMS_QUEUE", "none"),
         ("REFRESH_FUNCTION", "none"),
         ("REFRESH_QUEUE", "none"),
         ("DELIVERIES_QUEUE", "none"),

@@ -90,6 +90,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("tokens", "rates"),
     ("tokens", "revocation"),
     ("setup", "tokens"),
+    ("sending", "tokens"),
+    ("views", "sending"),
     ("links", "rates"),
     ("apps", "registration"),
     ("deletion", "disconnect"),

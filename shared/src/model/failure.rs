@@ -83,6 +83,37 @@ pub fn explain(code: &str) -> &'static str {
     of_code(code).map_or("RingCentral could not deliver the message", |failure| failure.meaning)
 }
 
+/// What RingCentral means when it refuses to take a message, by its code.
+const REFUSALS: &[(&str, &str)] = &[
+    ("MSG-240", "International SMS is not available for the sending number"),
+    ("MSG-241", "The sending number is for fax only"),
+    ("MSG-242", "SMS is not available for the sending number"),
+    ("MSG-243", "The recipient is blocked or has opted out"),
+    ("MSG-246", "The recipient's number has the form of an extension"),
+    ("MSG-247", "Short numbers are not allowed"),
+    ("MSG-314", "This kind of extension can't send SMS"),
+    ("MSG-338", "The text is too long"),
+    ("MSG-367", "The sending number does not support SMS"),
+    ("MSG-383", "The account's sending limit is reached"),
+    ("MSG-384", "The destination is prohibited"),
+    ("MSG-388", "The account may not send SMS at present"),
+    ("MSG-403", "International SMS can't be sent from a toll-free number"),
+    ("BIL-103", "The feature is not part of the account's plan"),
+    ("CMN-401", "The RingCentral app lacks a permission"),
+    ("CMN-408", "The RingCentral user lacks a permission"),
+];
+
+/// True if a code says that the sending number is not the extension's.
+pub fn is_foreign_number(code: &str) -> bool {
+    matches!(code, "MSG-245" | "MSG-304")
+}
+
+/// Why RingCentral did not take a message, in a sentence for the tenant.
+pub fn explain_refusal(code: Option<&str>) -> &'static str {
+    let known = REFUSALS.iter().find(|(known, _)| Some(*known) == code);
+    known.map_or("RingCentral refused the message", |(_, meaning)| meaning)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -365,7 +365,7 @@ impl Message {
             "errorCode": self.error_code,
             "error": self.error,
         });
-        let seed = format!("{}\n{}\n{}", self.tenant, self.id, self.version);
+        let seed = format!("{}\n{}\n{}", self.tenant, self.id, self.status.as_str());
         Event::repeatable(&self.tenant, EventKind::SmsStatus, self.updated_at, &seed, data)
     }
 }
@@ -416,7 +416,7 @@ mod tests {
         let mut message = message("hi");
         assert_eq!(message.event(), message.event());
         let first = message.event().id;
-        message.version += 1;
+        message.status = MessageStatus::Canceled;
         assert_ne!(message.event().id, first);
     }
 

@@ -21,6 +21,8 @@ pub mod failure;
 #[cfg(feature = "gateway")]
 pub mod ids;
 #[cfg(feature = "gateway")]
+pub mod lane;
+#[cfg(feature = "gateway")]
 pub mod message;
 #[cfg(feature = "gateway")]
 pub mod number;

@@ -17,10 +17,12 @@ mod item;
 mod keys;
 mod messages;
 mod numbers;
+mod outbox;
 mod rate_limits;
 mod refresh;
 mod revocations;
 mod sync;
+mod senders;
 mod tenants;
 
 use std::sync::Arc;
@@ -42,8 +44,10 @@ pub use inbound::{Proof, Proven};
 pub use keys::KeyChange;
 pub use messages::{MessageFilter, Record};
 pub use numbers::Inventory;
+pub use outbox::{Accepted, FirstAnswer, Idempotency, Place};
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
+pub use senders::{Lease, Taken};
 pub use tenants::{Changed, TenantChange};
 
 use crate::clock::Clock;
