@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::limits;
+use crate::model::app::KeyRecord;
 use crate::model::connection::Connection;
+use crate::model::ids::ExtensionId;
 use crate::model::rate::Slots;
 use crate::model::secret::Secret;
-use crate::model::app::KeyRecord;
-use crate::model::ids::ExtensionId;
 use crate::model::tenant::Tenant;
 
 /// What a process remembers of keys and counters.
