@@ -112,7 +112,10 @@ async fn a_text_is_accepted_sent_and_told() {
     let (world, tenant, from) = connected().await;
     let fields = json!({ "to": TO, "from": from, "body": "Hello 😀", "userId": "u-1" });
     let reply = send(&world, &tenant, fields).await.expect(202);
-    assert_eq!((reply.json()["status"].as_str(), reply.json()["segments"].as_u64()), (Some("queued"), Some(1)));
+    assert_eq!(
+        (reply.json()["status"].as_str(), reply.json()["segments"].as_u64()),
+        (Some("queued"), Some(1))
+    );
     let id = id(&reply);
     let sent = until(&world, &tenant, &id, &["sent"]).await;
     assert_eq!(sent["userId"], "u-1");
@@ -159,7 +162,10 @@ async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone(
     assert_eq!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
     assert_eq!(texts(&world).await, ["Once"]);
     let stranger = world.new_tenant("Other").await;
-    assert_eq!(send_once(&world, &stranger, "k", &fields).await.error(), (409, "sender_not_connected".into()));
+    assert_eq!(
+        send_once(&world, &stranger, "k", &fields).await.error(),
+        (409, "sender_not_connected".into())
+    );
     // It is kept for two days.
     world.advance(49 * 3_600).await;
     assert_ne!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
@@ -255,7 +261,8 @@ async fn a_long_text_goes_out_in_ordered_parts_under_one_id() {
     let family = "👨‍👩‍👧‍👦";
     let body = format!("{}{family}{}", "a".repeat(995), "b".repeat(500));
     let preview = json!({ "body": body });
-    let shown = world.call(Method::POST, "/v1/sms/preview", &tenant.key, Some(preview)).await.expect(200).json();
+    let shown =
+        world.call(Method::POST, "/v1/sms/preview", &tenant.key, Some(preview)).await.expect(200).json();
     assert_eq!(shown["encoding"], "UCS-2");
     assert_eq!(shown["parts"].as_array().unwrap().len(), 2);
     assert_eq!(shown["ucs2Characters"][0], "👨");

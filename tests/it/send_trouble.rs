@@ -40,8 +40,7 @@ async fn an_answer_that_was_lost_after_the_send_is_found() {
 #[tokio::test]
 async fn what_ringcentral_never_got_is_unknown_until_the_tenant_decides() {
     for (action, texts_then, status) in [("resend", 1, "sent"), ("drop", 0, "failed")] {
-        let (world, tenant, message) =
-            after_a_lost_answer(json!({ "reset": "after_body" }), json!({})).await;
+        let (world, tenant, message) = after_a_lost_answer(json!({ "reset": "after_body" }), json!({})).await;
         assert_eq!(message["status"], "unknown");
         assert_eq!(world.count("sms_accepted").await, 0);
         let id = message["messageId"].as_str().unwrap();
@@ -89,12 +88,16 @@ async fn a_refusal_is_passed_on_with_its_code() {
         (400, "MSG-243", "The recipient is blocked or has opted out".to_owned()),
         (404, "CMN-102", "RingCentral refused the message".to_owned()),
     ] {
-        let body = json!({ "errorCode": code, "message": "no", "errors": [{ "errorCode": code, "message": "no" }] });
+        let body =
+            json!({ "errorCode": code, "message": "no", "errors": [{ "errorCode": code, "message": "no" }] });
         world.sim_fault(SMS, Some(1), json!({ "status": status, "body": body })).await;
         let id = accept(&world, &tenant, &from, "Refused").await;
         let failed = until_settled(&world, &tenant, &id).await;
         assert_eq!(failed["status"], "failed", "{failed}");
-        assert_eq!((failed["errorCode"].as_str(), failed["error"].as_str()), (Some(code), Some(text.as_str())));
+        assert_eq!(
+            (failed["errorCode"].as_str(), failed["error"].as_str()),
+            (Some(code), Some(text.as_str()))
+        );
         assert_eq!(told(&world, &id).await, ["failed"]);
     }
     assert_eq!(world.count("sms_accepted").await, 0);
