@@ -17,6 +17,8 @@ pub async fn connected() -> (World, Tenant, String) {
     let world = World::start().await;
     let tenant = world.tenant();
     let from = connect(&world, &tenant, 0).await;
+    // Looking often is not what these tests are about.
+    without_limit(&world, &tenant).await;
     (world, tenant, from)
 }
 
@@ -137,7 +139,6 @@ async fn a_text_is_accepted_sent_and_told() {
 #[tokio::test]
 async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone() {
     let (world, tenant, from) = connected().await;
-    without_limit(&world, &tenant).await;
     let fields = json!({ "to": TO, "from": from, "body": "Once" });
     let replies = join_all((0..50).map(|_| send_once(&world, &tenant, "k", &fields))).await;
     let mut ids = BTreeSet::new();
@@ -174,7 +175,6 @@ async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone(
 #[tokio::test]
 async fn every_wrong_request_is_told_what_is_wrong() {
     let (world, tenant, from) = connected().await;
-    without_limit(&world, &tenant).await;
     let good = || json!({ "to": TO, "from": from, "body": "x" });
     let with = |name: &str, value: Value| {
         let mut fields = good();

@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::send::{
-    TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting, without_limit,
-};
+use crate::send::{TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting};
 use crate::world::{Tenant, World};
 
 const SMS: &str = "/sms";
@@ -132,7 +130,6 @@ async fn a_message_that_never_reached_the_queue_is_sent_within_a_minute() {
 #[tokio::test]
 async fn a_penalty_is_waited_out_in_silence_and_the_order_is_kept() {
     let (world, tenant, from) = connected().await;
-    without_limit(&world, &tenant).await;
     let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
     let mut bodies = Vec::new();
     for at in 0..60 {

@@ -205,7 +205,8 @@ impl Worker<'_> {
 
     async fn send_all(&mut self, lane: &mut Lane) -> Result<Rest> {
         while let Some((entry, id)) = self.first().await? {
-            if self.is_late() {
+            // Without a token, it was accepted after this run found nothing to do.
+            if self.is_late() || self.usable.is_none() {
                 return Ok(Rest::None);
             }
             let (now, opens) = (self.now(), lane.opens_at(self.now()));

@@ -21,8 +21,8 @@ mod outbox;
 mod rate_limits;
 mod refresh;
 mod revocations;
-mod sync;
 mod senders;
+mod sync;
 mod tenants;
 
 use std::sync::Arc;
