@@ -86,9 +86,9 @@ impl RingCentral {
     fn call(&mut self, now: Timestamp) -> bool {
         let taken = self.counts(now) < LIMIT;
         if taken {
-            self.window.push_back(now)
+            self.window.push_back(now);
         } else {
-            self.too_many += 1
+            self.too_many += 1;
         }
         taken
     }
@@ -129,7 +129,7 @@ pub fn simulate(sends: usize, trouble: Trouble, seed: u64) -> Report {
     let tenant = TenantId::generate();
     let extension = ExtensionId::parse("101").unwrap();
     let message = |at: usize| {
-        let body = if at % 10 == 0 { format!("Same {}", at % 50) } else { format!("No. {at}") };
+        let body = if at.is_multiple_of(10) { format!("Same {}", at % 50) } else { format!("No. {at}") };
         Message::outbound(tenant.clone(), extension.clone(), FROM.into(), TO.into(), body, None, now)
     };
     let mut run = Run {

@@ -223,8 +223,8 @@ async fn an_event_of_one_connection_is_none_of_another_one() {
     line.world.connect(&other, &line.world.user(1)).await.expect(303);
     let rows = line.world.items("ConnectionsTable").await;
     let of = |tenant: &Tenant| {
-        let rows = rows.iter().filter(|row| row["tenant"]["S"] == tenant.id.as_str());
-        rows.filter(|row| row["subscription"]["S"].is_string()).last().unwrap().clone()
+        let mut rows = rows.iter().filter(|row| row["tenant"]["S"] == tenant.id.as_str());
+        rows.rfind(|row| row["subscription"]["S"].is_string()).unwrap().clone()
     };
     let (ours, theirs) = (of(&line.tenant), of(&other));
     assert_ne!(ours["subscription_token_digest"], theirs["subscription_token_digest"], "one token for each");

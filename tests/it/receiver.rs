@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -14,7 +14,6 @@ use serde_json::Value;
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub path: String,
-    pub at: Instant,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -112,7 +111,7 @@ async fn answer(
     let path = uri.path().to_owned();
     let manner = shared.manners.lock().unwrap().get(&path).copied().unwrap_or(Manner::Status(200));
     let body = String::from_utf8(body.to_vec()).unwrap();
-    shared.arrivals.lock().unwrap().push(Arrival { path, at: Instant::now(), headers, body });
+    shared.arrivals.lock().unwrap().push(Arrival { path, headers, body });
     let plain = Response::builder();
     match manner {
         Manner::Status(status) => plain.status(status).body(Body::from("noted")),
