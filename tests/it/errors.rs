@@ -128,6 +128,8 @@ const OF_BROWSERS: &[(&str, &[&str])] = &[
 /// What no request brings about, and why it is in the catalogue nevertheless.
 const NEVER: &[(&str, &str, &str)] = &[
     ("GET /health", "internal", "it looks at nothing that could be wrong"),
+    ("GET /openapi.json", "internal", "it shows what was written when it was built"),
+    ("GET /docs", "internal", "it shows what was written when it was built"),
     ("GET /health/ready", "internal", "whatever is wrong with a store, it is not ready"),
     ("POST /v1/webhooks/ringcentral", "internal", "without a handshake it looks at nothing"),
     ("GET /v1/rc/connected", "internal", "whatever is lost, the person is told that it worked"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::delivery::until;
 use crate::routes::{self, Route};
 use crate::scopes::lift_limits;
 use crate::tenancy::{app_of, comparable, send};
@@ -29,35 +30,36 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
     let before = seen_by(&world, &other).await;
     let mut asked = 0;
     for route in routes::all() {
-        let key = if route.operator { world.operator_key() } else { tenant.key.clone() };
-        for name in route.parameters() {
-            let kind = ids.get(name).unwrap_or_else(|| panic!("{} has an id of a new kind", route.name()));
+        let (operation, name_of_route) = (&route.operation, route.operation.route);
+        let key = if operation.operator { world.operator_key() } else { tenant.key.clone() };
+        for name in operation.ids() {
+            let kind = ids.get(name).unwrap_or_else(|| panic!("{} has an id of a new kind", name_of_route));
             let mut answers = Vec::new();
             for (what, id) in &kind.absent {
                 let reply =
-                    send(&world, route.method, &path(&route, &ids, name, id), &key, route.body.clone()).await;
+                    send(&world, operation.method(), &path(&route, &ids, name, id), &key, route.body()).await;
                 assert_eq!(
                     reply.error(),
                     (404, "not_found".to_owned()),
                     "{}: {what} {name}: {}",
-                    route.name(),
+                    name_of_route,
                     reply.text
                 );
                 assert_eq!(reply.json()["error"], "Not found");
                 answers.push(comparable(&reply));
             }
-            assert!(answers.iter().all(|one| *one == answers[0]), "{}: {answers:?}", route.name());
+            assert!(answers.iter().all(|one| *one == answers[0]), "{}: {answers:?}", name_of_route);
             for id in kind.malformed {
                 let reply =
-                    send(&world, route.method, &path(&route, &ids, name, id), &key, route.body.clone()).await;
+                    send(&world, operation.method(), &path(&route, &ids, name, id), &key, route.body()).await;
                 assert_eq!(
                     reply.error(),
                     (400, "invalid_id".to_owned()),
                     "{}: {id}: {}",
-                    route.name(),
+                    name_of_route,
                     reply.text
                 );
-                assert_eq!(reply.json()["error"], format!("Invalid {name} format"), "{}", route.name());
+                assert_eq!(reply.json()["error"], format!("Invalid {name} format"), "{}", name_of_route);
             }
             asked += answers.len();
         }
@@ -68,7 +70,7 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
 
 /// A path with one id replaced and the caller's own in all other places.
 fn path(route: &Route, ids: &BTreeMap<&str, Ids>, name: &str, id: &str) -> String {
-    let mut path = route.path.replace(&format!("{{{name}}}"), id);
+    let mut path = route.operation.path().replace(&format!("{{{name}}}"), id);
     for (other, kind) in ids {
         path = path.replace(&format!("{{{other}}}"), &kind.own);
     }
@@ -83,6 +85,11 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
     let gone_app = gone["appId"].as_str().unwrap().to_owned();
     send(world, "DELETE", &format!("/v1/apps/{gone_app}"), &tenant.key, Value::Null).await.expect(200);
 
+    // An address that nobody answers: what matters is that there is something to tell.
+    for (whose, app) in [(tenant, &own_app), (other, &foreign_app)] {
+        let url = json!({ "webhookUrl": "http://127.0.0.1:9/" });
+        send(world, "PUT", &format!("/v1/apps/{app}"), &whose.key, url).await.expect(200);
+    }
     let keys = format!("/v1/apps/{own_app}/keys");
     let scopes = json!({ "scopes": ["sms:read"] });
     let own_key = send(world, "POST", &keys, &tenant.key, scopes.clone()).await.expect(201).json();
@@ -95,6 +102,8 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
     for (at, whose) in [(0, tenant), (1, tenant), (2, other)] {
         world.connect(whose, &world.user(at)).await.expect(303);
     }
+    let (own_delivery, foreign_delivery) =
+        (first_delivery(world, tenant, &own_app).await, first_delivery(world, other, &foreign_app).await);
     let extension = |at: usize| world.user(at)["extensionId"].as_str().unwrap().to_owned();
     let disconnect = format!("/v1/rc/extensions/{}", extension(1));
     send(world, "DELETE", &disconnect, &tenant.key, Value::Null).await.expect(200);
@@ -122,6 +131,17 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
                     "APP_00000000000000AA",
                     "app_00000000000000ag",
                 ],
+            },
+        ),
+        (
+            "deliveryId",
+            Ids {
+                own: own_delivery,
+                absent: vec![
+                    ("foreign", foreign_delivery),
+                    ("random", "dlv_00000000000000000000000000aa".into()),
+                ],
+                malformed: &["x", "dlv_1", "app_00000000000000aa"],
             },
         ),
         (
@@ -157,6 +177,15 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
             },
         ),
     ])
+}
+
+/// The id of something that an app is told.
+pub async fn first_delivery(world: &World, tenant: &Tenant, app: &str) -> String {
+    let path = format!("/v1/apps/{app}/deliveries");
+    let first =
+        async || world.get(&path, &tenant.key).await.expect(200).json()["deliveries"][0]["id"].clone();
+    until("there is a delivery", async || first().await.is_string()).await;
+    first().await.as_str().unwrap().to_owned()
 }
 
 /// What a tenant sees of its own, without what looking changes.
@@ -220,19 +249,30 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
             }
         }
     }
+    for (at, whose) in [(0, &tenant), (1, &tenant), (2, &other)] {
+        world.connect(whose, &world.user(at)).await.expect(303);
+    }
     let mut cursors = Vec::new();
-    for route in routes::all().into_iter().filter(|route| route.is_list) {
+    for route in routes::all().into_iter().filter(|route| {
+        // Lists of a tenant; those of one app are named after it, and need deliveries.
+        route.operation.is_list() && route.operation.ids().next().is_none()
+    }) {
         for (reader, key) in
             [("the tenant", &tenant.key), ("another", &other.key), ("the operator", &operator)]
         {
-            let first = world.get(&format!("{}?limit=1", route.path), key).await;
+            let first = world.get(&format!("{}?limit=1", route.operation.path()), key).await;
             if first.status == 200 {
                 let cursor = first.json()["nextCursor"].as_str().map(str::to_owned);
-                let cursor = cursor.unwrap_or_else(|| panic!("{} has one part for {reader}", route.path));
-                cursors.push((route.path, reader, key, cursor));
+                let cursor =
+                    cursor.unwrap_or_else(|| panic!("{} has one part for {reader}", route.operation.path()));
+                cursors.push((route.operation.path(), reader, key, cursor));
             }
         }
-        assert!(cursors.iter().any(|(list, ..)| *list == route.path), "{} is read by nobody", route.path);
+        assert!(
+            cursors.iter().any(|(list, ..)| *list == route.operation.path()),
+            "{} is read by nobody",
+            route.operation.path()
+        );
     }
     for (list, reader, key, cursor) in &cursors {
         world.get(&format!("{list}?cursor={cursor}"), key).await.expect(200);

@@ -3,11 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod answers;
 mod audit;
 mod browser;
 mod catalogue;
 mod connect;
 mod connect_faults;
+mod contract;
 mod deletion;
 mod delivery;
 mod disconnect;

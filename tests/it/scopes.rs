@@ -9,8 +9,9 @@ use crate::tenancy::{app_of, further_key, send};
 use crate::world::{Reply, Tenant, World};
 
 /// Ids of the right form that nobody has: what a route says of the key, it says before it looks for anything.
-const RANDOM_IDS: [(&str, &str); 4] = [
+const RANDOM_IDS: [(&str, &str); 5] = [
     ("appId", "app_00000000000000aa"),
+    ("deliveryId", "dlv_00000000000000000000000000aa"),
     ("keyId", "key_00000000000000aa"),
     ("tenantId", "tenant_00000000000000aa"),
     ("extensionId", "999999999"),
@@ -32,37 +33,34 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
     lift_limits(&world, &tenant).await;
     let mut keys = Vec::new();
     for scope in Scope::ALL {
-        keys.push((
-            scope.as_str(),
-            further_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await,
-        ));
+        keys.push((scope, further_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await));
     }
     let operator = world.operator_key();
     for route in routes::all() {
-        let (name, path) = (route.name(), filled(&route));
-        let takes_keys = matches!(route.access, Access::Key | Access::Operator);
-        if !takes_keys {
+        let (operation, path) = (&route.operation, filled(&route));
+        let (name, method) = (operation.route, operation.method());
+        if !route.takes_keys() {
             for key in ["", "sgw_nonsense", &operator] {
-                let reply = send(&world, route.method, &path, key, Value::Null).await;
+                let reply = send(&world, method, &path, key, Value::Null).await;
                 assert_ne!(reply.status, 401, "{name} asks for a key");
             }
             continue;
         }
-        let body = |key: &str| (!key.is_empty()).then(|| route.body.clone()).unwrap_or_default();
         for bad in ["", "sgw_nonsense"] {
-            let reply = send(&world, route.method, &path, bad, body(bad)).await;
+            let reply = send(&world, method, &path, bad, route.body()).await;
             assert_eq!(verdict(&reply), Verdict::Refused(401, "unauthorized"), "{name}: {}", reply.text);
             assert_eq!(reply.json()["error"], "Missing or invalid API key");
             assert_eq!(reply.header("www-authenticate"), "Bearer");
         }
-        let reply = send(&world, route.method, &path, &operator, body(&operator)).await;
-        let expected = if route.operator { Verdict::Opens } else { Verdict::Refused(401, "unauthorized") };
+        let reply = send(&world, method, &path, &operator, route.body()).await;
+        let expected =
+            if operation.operator { Verdict::Opens } else { Verdict::Refused(401, "unauthorized") };
         assert_eq!(verdict(&reply), expected, "{name} with the operator's key: {}", reply.text);
         for (scope, key) in &keys {
-            let reply = send(&world, route.method, &path, key, body(key)).await;
-            let opens = route.access == Access::Key && route.scopes.contains(scope);
+            let reply = send(&world, method, &path, key, route.body()).await;
+            let opens = route.access == Access::Key && operation.scopes.contains(scope);
             let expected = if opens { Verdict::Opens } else { Verdict::Refused(403, "insufficient_scope") };
-            assert_eq!(verdict(&reply), expected, "{name} with {scope}: {}", reply.text);
+            assert_eq!(verdict(&reply), expected, "{name} with {scope:?}: {}", reply.text);
         }
     }
     // The one exception: a key may look at its own app, whatever else it may do.
@@ -79,8 +77,8 @@ pub async fn lift_limits(world: &World, tenant: &Tenant) {
 }
 
 fn filled(route: &Route) -> String {
-    let mut path = route.path.to_owned();
-    for name in route.parameters() {
+    let mut path = route.operation.path().to_owned();
+    for name in route.operation.ids() {
         let id = RANDOM_IDS.iter().find(|(known, _)| *known == name);
         let (_, id) = id.unwrap_or_else(|| panic!("{name} has no random id"));
         path = path.replace(&format!("{{{name}}}"), id);

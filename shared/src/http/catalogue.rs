@@ -2,6 +2,8 @@
 //!
 //! `docs/errors.md` is written from here, and a test compares the two.
 
+use std::collections::BTreeMap;
+
 use lambda_http::http::StatusCode;
 
 use crate::connect::Refusal;
@@ -264,6 +266,8 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
     vec![
         ("GET /health", Access::Open, vec![]),
         ("GET /health/ready", Access::Open, vec!["unavailable"]),
+        ("GET /openapi.json", Access::Open, vec![]),
+        ("GET /docs", Access::Open, vec![]),
         ("POST /v1/webhooks/ringcentral", Access::Open, vec![]),
         ("POST /v1/tenants", Access::Operator, with_body(&["invalid_name", "invalid_field"])),
         ("GET /v1/tenants", Access::Operator, vec!["invalid_query"]),
@@ -380,6 +384,26 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
 pub fn statuses(code: &str) -> Vec<u16> {
     let errors = examples().into_iter().map(|error| describe(&error));
     errors.filter(|told| told.code == code).map(|told| told.status.as_u16()).collect()
+}
+
+/// Everything that a route may answer instead of success: status, code, and what the caller should do.
+pub fn told_by(access: Access, own: &[&'static str]) -> BTreeMap<(u16, &'static str), &'static str> {
+    let may = |code: &str| access.codes().iter().chain(own).any(|known| *known == code);
+    let errors = examples().into_iter().map(|error| describe(&error));
+    let errors = errors.map(|told| (told.status.as_u16(), told.code, told.advice));
+    let refusals = REFUSALS.iter().map(describe_refusal);
+    let refusals = refusals.map(|told| (told.status.as_u16(), told.code, told.advice));
+    // What both know by the same code, a browser is told as a refusal.
+    let all: Vec<_> = if access == Access::Browser {
+        refusals.chain(errors.filter(|(_, code, _)| access.codes().contains(code))).collect()
+    } else {
+        errors.collect()
+    };
+    let mut told = BTreeMap::new();
+    for (status, code, advice) in all.into_iter().filter(|(_, code, _)| may(code)) {
+        told.entry((status, code)).or_insert(advice);
+    }
+    told
 }
 
 /// One of each error, for the table.
