@@ -51,7 +51,14 @@ async fn service(answers: &mut Answers<'_>) {
     for route in ["GET /health", "GET /health/ready", "GET /openapi.json", "GET /docs"] {
         answers.ask(route, &[], false, Value::Null).await;
     }
-    world.aws_fault(json!({ "operation": "DescribeKey" }), 0, None, json!({ "status": 503 })).await;
+    world
+        .aws_fault(
+            json!({ "operation": "DescribeKey" }),
+            0,
+            None,
+            json!({ "error": "InternalServerError", "status": 500 }),
+        )
+        .await;
     answers.ask("GET /health/ready", &[], false, Value::Null).await;
     world.no_faults().await;
     for token in [Some("a-handshake"), Some("not a handshake"), None] {

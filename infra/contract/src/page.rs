@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use askama::Template;
 use serde_json::Value;
 
+use crate::operations;
+
 /// What people call the ways in.
 const WAYS: [(&str, &str); 2] = [("key", "key"), ("operator", "operator's key")];
 
@@ -32,8 +34,8 @@ struct Subject<'a> {
 
 struct Operation<'a> {
     id: &'a str,
-    method: String,
-    path: &'a str,
+    method: &'static str,
+    path: &'static str,
     summary: &'a str,
     description: Vec<Piece<'a>>,
     /// Who may call.
@@ -75,12 +77,11 @@ pub fn page(document: &Value) -> Result<String, askama::Error> {
         .filter_map(|tag| tag["name"].as_str())
         .map(|name| Subject { name, id: anchor(name), operations: Vec::new() })
         .collect();
-    for (path, methods) in fields(&document["paths"]) {
-        for (method, described) in fields(methods) {
-            let subject = subjects.iter_mut().find(|subject| described["tags"][0] == subject.name);
-            if let Some(subject) = subject {
-                subject.operations.push(operation(document, path, method, described));
-            }
+    // In the order of the rows: the document has its paths in that of the alphabet.
+    for (name, row) in operations() {
+        let described = &document["paths"][row.path()][row.method().to_lowercase()];
+        if let Some(subject) = subjects.iter_mut().find(|subject| subject.name == name) {
+            subject.operations.push(operation(document, row.path(), row.method(), described));
         }
     }
     Page {
@@ -96,7 +97,12 @@ pub fn page(document: &Value) -> Result<String, askama::Error> {
     })
 }
 
-fn operation<'a>(document: &'a Value, path: &'a str, method: &str, described: &'a Value) -> Operation<'a> {
+fn operation<'a>(
+    document: &'a Value,
+    path: &'static str,
+    method: &'static str,
+    described: &'a Value,
+) -> Operation<'a> {
     let text = |value: &str| described[value].as_str().unwrap_or_default();
     let (mut successes, mut errors) = (Vec::new(), Vec::new());
     for (status, response) in fields(&described["responses"]) {
@@ -111,7 +117,7 @@ fn operation<'a>(document: &'a Value, path: &'a str, method: &str, described: &'
     let content = fields(&described["requestBody"]["content"]).next();
     Operation {
         id: text("operationId"),
-        method: method.to_uppercase(),
+        method,
         path,
         summary: text("summary"),
         description: pieces(text("description")),
