@@ -33,7 +33,7 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
         let (operation, name_of_route) = (&route.operation, route.operation.route);
         let key = if operation.operator { world.operator_key() } else { tenant.key.clone() };
         for name in operation.ids() {
-            let kind = ids.get(name).unwrap_or_else(|| panic!("{} has an id of a new kind", name_of_route));
+            let kind = ids.get(name).unwrap_or_else(|| panic!("{name_of_route} has an id of a new kind"));
             let mut answers = Vec::new();
             for (what, id) in &kind.absent {
                 let reply =
@@ -48,7 +48,7 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
                 assert_eq!(reply.json()["error"], "Not found");
                 answers.push(comparable(&reply));
             }
-            assert!(answers.iter().all(|one| *one == answers[0]), "{}: {answers:?}", name_of_route);
+            assert!(answers.iter().all(|one| *one == answers[0]), "{name_of_route}: {answers:?}");
             for id in kind.malformed {
                 let reply =
                     send(&world, operation.method(), &path(&route, &ids, name, id), &key, route.body()).await;
