@@ -45,10 +45,15 @@ fn every_function_of_a_schedule_queue_or_stream_has_its_event_for_cargo_lambda_i
                 None => assert_eq!(event()["detail-type"], "Scheduled Event", "{file:?}"),
             }
         }
-        for trigger in &function.queues {
+        // One file for a function, also if it reads several queues: their records have one shape.
+        if !function.queues.is_empty() {
             expected.insert(format!("{}.json", function.binary));
             assert_eq!(event()["Records"][0]["eventSource"], "aws:sqs", "{file:?}");
-            assert_eq!(event()["Records"][0]["eventSourceARN"], trigger.queue_arn.as_str(), "{file:?}");
+            let source = event()["Records"][0]["eventSourceARN"].clone();
+            assert!(
+                function.queues.iter().any(|trigger| source == trigger.queue_arn.as_str()),
+                "{file:?}: {source}"
+            );
         }
         for trigger in &function.streams {
             expected.insert(format!("{}.json", function.binary));
