@@ -8,11 +8,12 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the app's client id |
 //! | `RINGCENTRAL_SECRET` | name of the secret that holds `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret that holds the operator's key |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | address of the queue that the same function works |
 //! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | addresses of the queues of first tries and of later ones |
+//! | `DELIVER_SMS_QUEUE` | address of the queue that rings senders |
 //! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
@@ -22,6 +23,7 @@ use std::collections::HashMap;
 
 use url::{Host, Url};
 
+use crate::model::ids::{ConnectionId, TenantId};
 use crate::outbound::Reach;
 use crate::store::Tables;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub tables: Tables,
     /// The KMS key that wraps data keys.
     pub vault_key: String,
+    /// Address of the queue that rings senders.
+    pub deliver_sms_queue: String,
     /// Name of the function that may open refresh tokens.
     pub refresh_function: String,
     /// Address of the queue that the same function works.
@@ -113,8 +117,10 @@ impl Config {
                 audit: need("AUDIT_TABLE"),
                 events: need("EVENTS_TABLE"),
                 deliveries: need("DELIVERIES_TABLE"),
+                messages: need("MESSAGES_TABLE"),
             },
             vault_key: need("VAULT_KEY"),
+            deliver_sms_queue: need("DELIVER_SMS_QUEUE"),
             refresh_function: need("REFRESH_FUNCTION"),
             refresh_queue: need("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
@@ -167,7 +173,13 @@ impl Config {
         format!("{}/v1/rc/callback", self.public_url)
     }
 
-    /// Where RingCentral sends events to.
+    /// Where RingCentral sends a connection's events to. The connection is a part of the address, so that what comes in is
+    /// found with its own write.
+    pub fn webhook_address_of(&self, tenant: &TenantId, connection: &ConnectionId) -> String {
+        format!("{}?c={}-{}", self.webhook_address(), tenant.digits(), connection.digits())
+    }
+
+    /// What every address begins with that RingCentral sends events to.
     pub fn webhook_address(&self) -> String {
         format!("{}/v1/webhooks/ringcentral", self.public_url)
     }
@@ -222,7 +234,9 @@ mod tests {
             "DELIVERIES_TABLE",
             "DELIVERIES_QUEUE",
             "RETRIES_QUEUE",
+            "MESSAGES_TABLE",
             "VAULT_KEY",
+            "DELIVER_SMS_QUEUE",
             "REFRESH_FUNCTION",
             "REFRESH_QUEUE",
         ];

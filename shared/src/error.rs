@@ -106,6 +106,33 @@ pub enum Error {
     /// Nothing is connected that could be used for this.
     #[error("RingCentral is not connected")]
     NotConnected,
+    /// A number that is not in E.164 form.
+    #[error("invalid phone number")]
+    InvalidPhoneNumber {
+        /// JSON path of the field.
+        field: &'static str,
+    },
+    /// The sender's number is none of the tenant's RingCentral accounts.
+    #[error("unknown sender")]
+    SenderUnknown {
+        /// The number, in E.164 form.
+        number: String,
+    },
+    /// The extension of the sender's number is not connected.
+    #[error("the sender is not connected")]
+    SenderNotConnected,
+    /// A request with this idempotency key is being carried out.
+    #[error("a request with this key is in progress")]
+    IdempotencyInProgress,
+    /// The idempotency key was used with another request.
+    #[error("the key was used with another request")]
+    IdempotencyReused,
+    /// The message has come too far, or not far enough, for this.
+    #[error("the message is {status}")]
+    MessageState {
+        /// How far it has come.
+        status: &'static str,
+    },
     /// Too many requests of this kind.
     #[error("too many requests")]
     RateLimited {

@@ -281,6 +281,16 @@ pub fn query_times(request: &Request) -> Result<(Timestamp, Timestamp)> {
     Ok((time("from")?.unwrap_or(Timestamp::UNIX_EPOCH), time("to")?.unwrap_or(Timestamp::MAX)))
 }
 
+/// The caller's `Idempotency-Key`, if there is one. One that is no text is as wrong as one that is too long.
+pub fn idempotency_key(request: &Request) -> Result<Option<String>> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Error::InvalidField {
+        text: "Idempotency-Key must be 1-255 printable ASCII characters".to_owned(),
+        field: "Idempotency-Key",
+    })?;
+    Ok(Some(text.to_owned()))
+}
+
 /// The part of a list that a request asks for, with `limit` and `cursor`. Any other parameter but those in `also` is
 /// refused, and nothing is clamped.
 pub fn page(request: &Request, cursors: &CursorKey, list: &str, also: &[&str]) -> Result<Page> {
@@ -373,6 +383,9 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
         }
         Error::Unavailable { retry_after, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));
+        }
+        Error::IdempotencyInProgress => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(1));
         }
         Error::MissingKey | Error::UnknownKey => {
             headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));

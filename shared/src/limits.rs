@@ -250,3 +250,88 @@ const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < WEBHOOK_FUNCTION_MS);
 const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_signed());
 const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
 const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
+
+/// A message is kept for so long after it was accepted, or was to be sent.
+pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
+/// What RingCentral told of a record that is no message of ours (yet) is kept for so long.
+pub const UNTIED_RECORD_SECONDS: i64 = 3 * 24 * 3_600;
+/// As many messages are counted for `total`, and reached by number; a cursor reaches them all.
+pub const LISTED_MESSAGES: usize = 10_000;
+
+// What comes in.
+
+/// RingCentral waits three seconds for a receiver and stops a subscription that is slow; ours answers within one.
+pub const RECEIVE_MS: u64 = 700;
+/// When an event could not be stored, noting that gets so long.
+pub const RECEIVE_TROUBLE_MS: u64 = 200;
+/// Largest event, in bytes; what is larger is none.
+pub const EVENT_BYTES: usize = 256 * 1024;
+/// Longest handshake token that is echoed: the whole answer stays below 600 bytes.
+pub const HANDSHAKE_CHARS: usize = 256;
+/// A connection's messages are compared with RingCentral's message store about this often.
+pub const SYNC_SECONDS: i64 = 600;
+/// A comparison without a token goes back so far.
+pub const SYNC_BACK_SECONDS: i64 = 7 * 24 * 3_600;
+/// How many connections are compared side by side.
+pub const SYNCS_AT_ONCE: usize = 8;
+/// One run takes up comparisons for so long.
+pub const SYNC_RUN_MS: i64 = 40_000;
+const _: () = assert!(RECEIVE_MS + RECEIVE_TROUBLE_MS < 1_000);
+const _: () = assert!(SYNC_BACK_SECONDS < MESSAGE_KEPT_SECONDS);
+
+/// The most that a caller may send as one message, in UTF-16 code units. It goes out in parts.
+pub const TEXT_UNITS: usize = 1_600;
+/// The longest `userId`, in characters.
+pub const USER_ID_CHARS: usize = 200;
+/// The longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
+/// The first answer to a request with a key is kept for so long; 24 hours are promised.
+pub const IDEMPOTENCY_KEPT_SECONDS: i64 = 48 * 3_600;
+/// How far ahead a message may be scheduled.
+pub const SEND_AHEAD_SECONDS: i64 = 366 * 24 * 3_600;
+/// For so long a request may pass on what a process remembers of its key and its sender.
+pub const SEND_CACHE_SECONDS: i64 = 10;
+/// Calls that RingCentral allows an extension and app in a window, until its answers tell.
+pub const SENDS_PER_WINDOW: u32 = 40;
+/// That window.
+pub const SEND_WINDOW_SECONDS: u32 = 60;
+/// Of those calls, so many are left to whoever else calls RingCentral for the extension.
+pub const SENDS_LEFT_FREE: u32 = 1;
+/// The shortest silence after one call too many.
+pub const PENALTY_SECONDS: u64 = 60;
+/// At most so much is added to a silence, by chance.
+pub const PENALTY_JITTER_MS: u64 = 3_000;
+/// After a send that surely did not go out, the lane waits so long; doubles …
+pub const SEND_RETRY_SECONDS: u64 = 5;
+/// … up to here.
+pub const SEND_RETRY_MAX_SECONDS: u64 = 300;
+/// A message that could not be sent for so long fails.
+pub const SENDING_GIVEN_UP_SECONDS: i64 = 3 * 24 * 3_600;
+/// A message whose answer was lost is looked for after so long; a request that is on its way arrives earlier.
+pub const SETTLE_SECONDS: i64 = 120;
+/// RingCentral's clock may be behind ours by so much.
+pub const CLOCK_SKEW_SECONDS: i64 = 5;
+/// One run of the worker takes up no further message after so long.
+pub const DELIVERY_RUN_MS: u64 = 35_000;
+/// Its timeout (template.yaml).
+pub const DELIVERY_FUNCTION_MS: u64 = 60_000;
+/// The lease of a sender's lane.
+pub const LANE_LEASE_SECONDS: i64 = 70;
+/// A lane that nobody uses is forgotten after so long.
+pub const LANE_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+/// A wait of this length is slept in the worker; a longer one is left to the queue.
+pub const LANE_NAP_MS: i64 = 3_000;
+/// When RingCentral can't be asked for a token or for messages, the lane waits so long.
+pub const LANE_OBSTACLE_SECONDS: i64 = 30;
+/// Scheduled messages of one sender that are taken up at once.
+pub const SCHEDULED_AT_ONCE: i32 = 100;
+/// Messages of one sender that are looked for at once.
+pub const SETTLING_AT_ONCE: i32 = 100;
+/// Pages of the index of what is due that one run reads; a page has some thousand entries.
+pub const DUE_PAGES: usize = 40;
+/// Senders that are rung side by side.
+pub const RINGS_AT_ONCE: usize = 16;
+
+const _: () = assert!(DELIVERY_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
+const _: () = assert!(LANE_LEASE_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed() + 5_000);
+const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && LANE_NAP_MS < 5_000);

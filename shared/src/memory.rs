@@ -1,7 +1,8 @@
 //! What a warm function remembers for a short time: bounded in number and in age, lost when the process ends.
 //!
-//! Nothing here decides that a request may pass: what is remembered only saves the work of refusing again, or of asking
-//! twice. Access tokens are remembered for a minute, so that a busy connection costs no read.
+//! What is remembered saves the work of refusing again, or of asking twice. It lets a request pass in one place alone: a
+//! message is accepted by a key and a sender that were looked up at most ten seconds ago.
+//! Access tokens are remembered for a minute, so that a busy connection costs no read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::limits;
+use crate::model::app::KeyRecord;
 use crate::model::connection::Connection;
+use crate::model::ids::ExtensionId;
 use crate::model::rate::Slots;
 use crate::model::secret::Secret;
+use crate::model::tenant::Tenant;
 
 /// What a process remembers of keys and counters.
 #[derive(Debug)]
@@ -20,6 +24,10 @@ pub struct Memory {
     pub unknown_keys: Remembered<()>,
     /// Keys that exist, by their public part.
     pub known_keys: Remembered<KnownKey>,
+    /// Keys that were looked up a moment ago, by their public part.
+    pub checked_keys: Remembered<Arc<(Tenant, KeyRecord)>>,
+    /// Extensions by the numbers that they send from.
+    pub senders: Remembered<ExtensionId>,
     /// Keys whose use is written down for the present.
     pub noted_uses: Remembered<()>,
     /// Counters that were full, with their limit then and when they are not any more.
@@ -72,6 +80,8 @@ impl Default for Memory {
         Self {
             unknown_keys: Remembered::at_most(limits::REMEMBERED),
             known_keys: Remembered::at_most(limits::REMEMBERED),
+            checked_keys: Remembered::at_most(limits::REMEMBERED),
+            senders: Remembered::at_most(limits::REMEMBERED),
             noted_uses: Remembered::at_most(limits::REMEMBERED),
             full_counters: Remembered::at_most(limits::REMEMBERED),
             counted_alone: Remembered::at_most(limits::REMEMBERED),

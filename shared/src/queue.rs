@@ -4,6 +4,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::model::ids::TenantId;
 
 /// Puts work into queues.
 #[derive(Debug, Clone)]
@@ -36,9 +37,22 @@ impl Queues {
         work: &impl Serialize,
         delay_seconds: i32,
     ) -> Result<(), QueueError> {
+        self.put_for(queue_url, None, work, delay_seconds).await
+    }
+
+    /// Puts a piece of a tenant's work into a queue. SQS is fair between tenants that share a queue ("fair queues"): one
+    /// that fills it does not delay the others.
+    pub async fn put_for(
+        &self,
+        queue_url: &str,
+        tenant: Option<&TenantId>,
+        work: &impl Serialize,
+        delay_seconds: i32,
+    ) -> Result<(), QueueError> {
         let body = serde_json::to_string(work).map_err(|error| QueueError(error.to_string()))?;
         let delay = delay_seconds.clamp(0, MAX_DELAY_SECONDS);
         let request = self.0.send_message().queue_url(queue_url).message_body(body);
+        let request = request.set_message_group_id(tenant.map(|tenant| tenant.as_str().to_owned()));
         let request = if delay > 0 { request.delay_seconds(delay) } else { request };
         request.send().await.map(|_| ()).map_err(failure)
     }

@@ -32,7 +32,8 @@ pub async fn complete(
     let mut setup = connection.setup.clone();
     let identity = if setup.identity.is_done() { None } else { Some(learn_identity(&api, connection)) };
     let numbers = if setup.numbers.is_done() { None } else { Some(discover(gateway, &api, connection)) };
-    let subscription = if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api)) };
+    let subscription =
+        if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api, connection)) };
     let (identity, numbers, subscription) =
         tokio::join!(bounded(within, identity), bounded(within, numbers), bounded(within, subscription),);
     setup.attempts += 1;
@@ -266,10 +267,11 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> Readiness {
 
 /// Makes the webhook subscription, after clearing away what an earlier attempt or an earlier consent of the same user
 /// left at our address: RingCentral allows a user 20 of them, and two would tell every message twice.
-async fn subscribe(gateway: &Gateway, api: &Api) -> Result<Subscription, Failure> {
-    let address = gateway.config.webhook_address();
+async fn subscribe(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<Subscription, Failure> {
+    let ours = gateway.config.webhook_address();
+    let address = gateway.config.webhook_address_of(&connection.tenant, &connection.id);
     for old in api.subscriptions().await? {
-        if old.address() == Some(&address) {
+        if old.address().is_some_and(|address| address.split('?').next() == Some(ours.as_str())) {
             match api.delete_subscription(&old.id).await {
                 Ok(()) => {}
                 // The revocation of the session that this one replaces clears away its own.

@@ -1,6 +1,7 @@
 //! What the API shows of connections and numbers: the contract's field names.
 
 pub mod deliveries;
+pub mod messages;
 pub mod tenancy;
 
 use std::collections::HashMap;

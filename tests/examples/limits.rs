@@ -66,6 +66,7 @@ async fn gateway(world: &World) -> Gateway {
         ("RATE_LIMITS_TABLE", "RateLimitsTable"),
         ("AUDIT_TABLE", "AuditTable"),
         ("EVENTS_TABLE", "EventsTable"),
+        ("MESSAGES_TABLE", "MessagesTable"),
     ] {
         environment.insert(name.to_owned(), world.table(logical).await);
     }
@@ -77,6 +78,7 @@ async fn gateway(world: &World) -> Gateway {
         ("RINGCENTRAL_SECRET", "none"),
         ("OPERATOR_SECRET", "none"),
         ("VAULT_KEY", "none"),
+        ("DELIVER_SMS_QUEUE", "none"),
         ("REFRESH_FUNCTION", "none"),
         ("REFRESH_QUEUE", "none"),
         ("DELIVERIES_QUEUE", "none"),

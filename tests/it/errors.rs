@@ -61,6 +61,20 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("GET /v1/audit", "invalid_id", "tenantId=x"),
     ("POST /v1/rc/invite-token", "invalid_field", r#"{"expiresIn":1}"#),
     ("POST /v1/rc/numbers/refresh", "sender_not_connected", ""),
+    ("POST /v1/sms/send", "missing_field", "{}"),
+    ("POST /v1/sms/send", "invalid_phone_number", r#"{"to":"101","from":"+14155550100","body":"x"}"#),
+    (
+        "POST /v1/sms/send",
+        "invalid_field",
+        r#"{"to":"+16505550111","from":"+14155550100","body":"x","priority":"urgent"}"#,
+    ),
+    (
+        "POST /v1/sms/send",
+        "sender_not_connected",
+        r#"{"to":"+16505550111","from":"+14155550100","body":"x"}"#,
+    ),
+    ("POST /v1/sms/{messageId}/resolve", "missing_field", "{}"),
+    ("POST /v1/sms/{messageId}/resolve", "invalid_field", r#"{"action":"hope"}"#),
 ];
 
 /// Route, codes, and the test that sees them, as `file::test`.
@@ -108,6 +122,22 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         "GET /v1/rc/callback",
         &["connected_elsewhere"],
         "connect::an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched",
+    ),
+    ("POST /v1/sms/send", &["sender_unknown"], "send::every_wrong_request_is_told_what_is_wrong"),
+    (
+        "POST /v1/sms/send",
+        &["idempotency_in_progress", "idempotency_key_reused"],
+        "send::a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone",
+    ),
+    (
+        "POST /v1/sms/{messageId}/cancel",
+        &["message_state"],
+        "send::a_scheduled_text_waits_and_can_be_taken_back",
+    ),
+    (
+        "POST /v1/sms/{messageId}/resolve",
+        &["message_state"],
+        "send_trouble::what_ringcentral_never_got_is_unknown_until_the_tenant_decides",
     ),
 ];
 
@@ -285,7 +315,7 @@ impl Cast {
             ("{keyId}", choose("key_00000000000000aa", "key_00000000000000aa")),
             ("{extensionId}", choose("1234567890", "1234567890")),
             ("{deliveryId}", choose("dlv_00000000000000000000000000aa", "dlv_00000000000000000000000000aa")),
-            ("{messageId}", choose("msg_00000000000000aa", "msg_00000000000000aa")),
+            ("{messageId}", choose(NOBODYS, NOBODYS)),
         ] {
             filled = filled.replace(name, &value);
         }
@@ -349,6 +379,9 @@ impl Cast {
     }
 }
 
+/// A message that there is not.
+const NOBODYS: &str = "msg_00000000000000000000000000aa";
+
 /// Codes of a body of the wrong shape: they come before anything is looked up.
 const BODIES: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
 
@@ -370,6 +403,7 @@ fn body_for(route: &str, code: &str) -> String {
     let good = match route {
         "POST /v1/apps/{appId}/keys" => r#"{"scopes":["sms:read"]}"#,
         "POST /v1/apps/{appId}/replay" => r#"{"from":"2026-01-01T00:00:00Z"}"#,
+        "POST /v1/sms/{messageId}/resolve" => r#"{"action":"drop"}"#,
         "PUT /v1/apps/{appId}" | "PATCH /v1/tenants/{tenantId}" => r#"{"name":"x"}"#,
         _ => "",
     };
@@ -427,6 +461,8 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
     for (route, code, access) in limits {
         wrong.extend(cast.ask(&world, route, code, access, &body_for(route, code)).await);
     }
+    // Whoever sends may pass for ten seconds on what was read of the key.
+    world.advance(11).await;
     world
         .aws_fault(json!({ "service": "dynamodb", "operation": "BatchGetItem" }), 0, None, fault.clone())
         .await;

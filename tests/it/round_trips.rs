@@ -17,7 +17,7 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 40] = [
+const FUNCTIONS: [(&str, Option<usize>); 48] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -53,10 +53,18 @@ const FUNCTIONS: [(&str, Option<usize>); 40] = [
     ("refresh-numbers", None),
     ("disconnect-extension", None),
     ("disconnect-account", None),
-    ("receive-event", Some(0)),
+    ("send-sms", None),
+    ("preview-sms", None),
+    ("cancel-message", None),
+    ("resolve-message", None),
+    ("get-message", Some(2)),
+    ("list-messages", None),
+    ("receive-event", Some(2)),
     ("refresh-tokens", None),
+    ("deliver-sms", None),
     ("fan-out-events", None),
     ("deliver-webhook", Some(5)),
+    ("sync-messages", None),
     ("sweep", None),
 ];
 
@@ -67,7 +75,8 @@ const WARM: usize = 3;
 const DELAY_MS: u64 = 40;
 
 /// Functions whose runs begin with a connection.
-const CONNECTING: [&str; 5] = [
+const CONNECTING: [&str; 6] = [
+    "receive-event",
     "finish-connection",
     "show-connected-page",
     "disconnect-extension",
@@ -115,7 +124,16 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
         let more_when_cold = cold.calls.saturating_sub(warm.calls);
         let counts = format!("| {function} | {} | {more_when_cold} | {} |", warm.calls, warm.operations);
         // The time of what nobody waits for says nothing.
-        let waits = !["refresh-tokens", "fan-out-events", "deliver-webhook", "sweep"].contains(&function);
+        let waits = ![
+            "refresh-tokens",
+            "deliver-sms",
+            "fan-out-events",
+            "deliver-webhook",
+            "receive-event",
+            "sync-messages",
+            "sweep",
+        ]
+        .contains(&function);
         let took = if waits { format!("{:.1}", warm.took.as_secs_f64() * 1e3) } else { "–".to_owned() };
         table.push_str(&format!("{counts} {} | {in_sequence} | {took} |\n", warm.counting));
         if most.is_some_and(|most| warm.calls > most || cold.calls > most) {
@@ -280,10 +298,26 @@ async fn run(world: &World, function: &str) -> Duration {
             world.connect(&tenant, &user).await.expect(303);
             timed(world.post("/v1/rc/disconnect", key)).await
         }
+        "send-sms" | "preview-sms" | "cancel-message" | "resolve-message" | "get-message"
+        | "list-messages" | "deliver-sms" => run_on_messages(world, function).await,
         "receive-event" => {
-            let url = format!("{}/v1/webhooks/ringcentral", world.gateway());
-            let request = world.http.post(url).header("validation-token", "a-handshake");
-            timed(async { Reply::of(request.send().await.unwrap()).await }).await
+            world.post("/v1/rc/disconnect", key).await.expect(200);
+            world.connect(&tenant, &user).await.expect(303);
+            let (began, sent) = (Instant::now(), world.count("webhook_sent").await);
+            let text = json!({ "from": "+16505550199", "to": user["numbers"][0], "text": "hello" });
+            world.sim(Method::POST, "/_sim/inbound", Some(text)).await;
+            // One event with the text, one that says that messages have changed.
+            while world.count("webhook_sent").await < sent + 2 {
+                assert!(began.elapsed() < Duration::from_secs(20), "two events");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            began.elapsed()
+        }
+        "sync-messages" => {
+            let began = Instant::now();
+            world.post("/v1/rc/disconnect", key).await.expect(200);
+            world.advance(61).await;
+            began.elapsed()
         }
         "sweep" => {
             let began = Instant::now();
@@ -293,6 +327,46 @@ async fn run(world: &World, function: &str) -> Duration {
         }
         other => panic!("{other} is not run"),
     }
+}
+
+/// Runs a function of messages. The extension is connected since its own functions were run.
+async fn run_on_messages(world: &World, function: &str) -> Duration {
+    let tenant = world.tenant();
+    let key = tenant.key.as_str();
+    let user = world.user(0);
+    let status = world.get("/v1/rc/status", key).await.expect(200).json();
+    if status["connected"] != true {
+        world.connect(&tenant, &user).await.expect(303);
+    }
+    let mut order = json!({ "to": "+16505550111", "from": user["numbers"][0], "body": "Measured" });
+    let send = |order: Value| world.call(Method::POST, "/v1/sms/send", key, Some(order));
+    let (method, path, body) = match function {
+        "send-sms" | "deliver-sms" => {
+            let took = timed(send(order)).await;
+            world.stack.settle().await;
+            return took;
+        }
+        "preview-sms" => (Method::POST, "/v1/sms/preview".to_owned(), Some(json!({ "body": "Measured" }))),
+        "list-messages" => (Method::GET, "/v1/sms/messages".to_owned(), None),
+        "resolve-message" => {
+            world.sim_fault("/sms", Some(1), json!({ "status": 500 })).await;
+            let sent = send(order).await.expect(202).json();
+            world.stack.settle().await;
+            world.advance(130).await;
+            let path = format!("/v1/sms/{}/resolve", sent["messageId"].as_str().unwrap());
+            (Method::POST, path, Some(json!({ "action": "drop" })))
+        }
+        other => {
+            order["sendAt"] = json!("2027-11-01T00:00:00Z");
+            let sent = send(order).await.expect(202).json();
+            let id = sent["messageId"].as_str().unwrap();
+            match other {
+                "cancel-message" => (Method::POST, format!("/v1/sms/{id}/cancel"), None),
+                _ => (Method::GET, format!("/v1/sms/status/{id}"), None),
+            }
+        }
+    };
+    timed(world.call(method, &path, key, body)).await
 }
 
 /// Runs a function of apps and keys on an app of its own.

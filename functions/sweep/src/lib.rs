@@ -5,7 +5,7 @@ use lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::Value;
 use shared::gateway::Gateway;
-use shared::{deletion, delivery, disconnect, setup, tokens};
+use shared::{deletion, delivery, disconnect, sending, setup, tokens};
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -16,16 +16,18 @@ pub struct Swept {
     tenants_erased: usize,
     refreshes_tried: usize,
     deliveries_due: usize,
+    senders_rung: usize,
 }
 
 /// Takes what is overdue in each lane.
 pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error> {
-    let (set_ups, revocations, tenants, refreshes, deliveries) = tokio::join!(
+    let (set_ups, revocations, tenants, refreshes, deliveries, senders) = tokio::join!(
         setup::sweep(gateway),
         disconnect::sweep(gateway),
         deletion::sweep(gateway),
         tokens::sweep(gateway),
-        delivery::sweep(gateway)
+        delivery::sweep(gateway),
+        sending::ring_due(gateway)
     );
     Ok(Swept {
         set_ups_finished: set_ups?,
@@ -33,5 +35,6 @@ pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error>
         tenants_erased: tenants?,
         refreshes_tried: refreshes?,
         deliveries_due: deliveries?,
+        senders_rung: senders?,
     })
 }

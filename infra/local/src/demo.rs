@@ -1,6 +1,7 @@
 //! `cargo local demo`: the main job end to end, each step shown, driven over HTTP as a browser and an app would.
 
 use crate::browser::{self, Browser, Page};
+use crate::demo_receiver::Receiver;
 use crate::stack::StackInfo;
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
@@ -55,7 +56,16 @@ pub async fn run(info: &StackInfo, say: &mut (dyn FnMut(String) + Send)) -> Resu
     for number in &list {
         say(format!("     {}", summary(number)));
     }
-    messages(info, &app, &user, say).await
+    let receiver = Receiver::start().await?;
+    let tenant = info.tenant_id.as_deref().unwrap_or_default();
+    let order = json!({
+        "name": "Demo receiver", "tenantId": tenant, "webhookUrl": receiver.url, "eventTypes": ["sms_inbound"],
+    });
+    let listening = app.call(Method::POST, "/v1/apps/register", Some(&order)).await?;
+    receiver.trust(&text(&listening, "webhookSecret"));
+    let told = messages(info, &app, &user, &receiver, say).await;
+    app.call(Method::DELETE, &format!("/v1/apps/{}", text(&listening, "appId")), None).await?;
+    told
 }
 
 /// Sending and receiving, where the stack has these routes already.
@@ -63,6 +73,7 @@ async fn messages(
     info: &StackInfo,
     app: &App,
     user: &Value,
+    receiver: &Receiver,
     say: &mut (dyn FnMut(String) + Send),
 ) -> Result<()> {
     let from = user["numbers"][0].as_str().unwrap_or_default();
@@ -99,6 +110,9 @@ async fn messages(
         text(&list["messages"][0], "body"),
         text(&list["messages"][0], "from")
     ));
+    let id = text(&list["messages"][0], "messageId");
+    let event = receiver.event(|event| event["messageId"] == id.as_str()).await?;
+    say(format!("   POST {} ← {}, its signature verified", receiver.url, text(&event, "type")));
     Ok(())
 }
 

@@ -26,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod data;
 pub mod demo;
+mod demo_receiver;
 pub mod event;
 pub mod functions;
 pub mod gateway;

@@ -41,12 +41,20 @@ fn status(error: &Error) -> StatusCode {
         | Error::InvalidId { .. }
         | Error::InvalidWebhookUrl
         | Error::NoWebhookUrl
+        | Error::InvalidPhoneNumber { .. }
+        | Error::SenderUnknown { .. }
         | Error::TenantUnavailable => StatusCode::BAD_REQUEST,
         Error::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Error::MissingKey | Error::UnknownKey => StatusCode::UNAUTHORIZED,
         Error::TenantSuspended | Error::InsufficientScope | Error::AddressNotAllowed => StatusCode::FORBIDDEN,
         Error::NotFound => StatusCode::NOT_FOUND,
-        Error::NotConnected | Error::TenantDeleting | Error::TooManyKeys => StatusCode::CONFLICT,
+        Error::NotConnected
+        | Error::TenantDeleting
+        | Error::TooManyKeys
+        | Error::SenderNotConnected
+        | Error::IdempotencyInProgress
+        | Error::MessageState { .. } => StatusCode::CONFLICT,
+        Error::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
         Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
@@ -80,6 +88,14 @@ fn text_and_field(error: &Error) -> (String, Option<String>) {
         Error::NotConnected => plain("RingCentral not connected for this tenant"),
         Error::TenantDeleting => plain("Tenant is being deleted"),
         Error::TooManyKeys => plain("App has too many keys"),
+        Error::InvalidPhoneNumber { field } => at("to and from must be valid E.164 phone numbers", field),
+        Error::SenderUnknown { number } => {
+            at(&format!("Phone number {number} is not registered in this RingCentral account"), "from")
+        }
+        Error::SenderNotConnected => at("RingCentral not connected for this sender", "from"),
+        Error::IdempotencyInProgress => plain("A request with this Idempotency-Key is in progress"),
+        Error::IdempotencyReused => plain("Idempotency-Key was used with another request"),
+        Error::MessageState { status } => plain(&format!("Message is {status}")),
         Error::RateLimited { .. } => plain("Too many requests"),
         Error::Unavailable { .. } => plain("Temporarily unavailable"),
         Error::Internal { .. } => plain("Internal error"),
@@ -136,6 +152,26 @@ fn code_and_advice(error: &Error) -> (&'static str, &'static str) {
         Error::NotConnected => ("sender_not_connected", "Connect RingCentral first, with a connect link."),
         Error::TenantDeleting => ("tenant_deleting", "Nothing; a deletion can't be taken back."),
         Error::TooManyKeys => ("too_many_keys", "Revoke a key of the app that is no longer used."),
+        Error::InvalidPhoneNumber { .. } => {
+            ("invalid_phone_number", "Send the number as `+`, country code and number, without spaces.")
+        }
+        Error::SenderUnknown { .. } => (
+            "sender_unknown",
+            "Send from one of the numbers of `GET /v1/rc/numbers`; refresh them if the number is new.",
+        ),
+        Error::SenderNotConnected => {
+            ("sender_not_connected", "Connect the RingCentral user who has this number, with a connect link.")
+        }
+        Error::IdempotencyInProgress => {
+            ("idempotency_in_progress", "Repeat the request after the seconds of `Retry-After`.")
+        }
+        Error::IdempotencyReused => {
+            ("idempotency_key_reused", "Use a new key for each new message; repeat a request unchanged.")
+        }
+        Error::MessageState { .. } => (
+            "message_state",
+            "Look at the message: only what is queued or scheduled can be canceled, only what is unknown resolved.",
+        ),
         Error::RateLimited { .. } => (
             "rate_limited",
             "Wait for the seconds of `Retry-After`; `RateLimit-Remaining` tells before it happens.",
@@ -373,6 +409,32 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
         ("GET /v1/rc/numbers", Access::Key, vec![]),
         ("POST /v1/rc/numbers/refresh", Access::Key, vec!["sender_not_connected"]),
         ("POST /v1/rc/disconnect", Access::Key, vec![]),
+        (
+            "POST /v1/sms/send",
+            Access::Key,
+            with_body(&[
+                "missing_field",
+                "invalid_phone_number",
+                "invalid_field",
+                "sender_unknown",
+                "sender_not_connected",
+                "idempotency_in_progress",
+                "idempotency_key_reused",
+            ]),
+        ),
+        ("POST /v1/sms/preview", Access::Key, with_body(&[])),
+        ("GET /v1/sms/status/{messageId}", Access::Key, vec!["invalid_id", "not_found"]),
+        ("GET /v1/sms/messages", Access::Key, vec!["invalid_query"]),
+        (
+            "POST /v1/sms/{messageId}/cancel",
+            Access::Key,
+            with_body(&["invalid_id", "not_found", "message_state"]),
+        ),
+        (
+            "POST /v1/sms/{messageId}/resolve",
+            Access::Key,
+            with_body(&["missing_field", "invalid_field", "invalid_id", "not_found", "message_state"]),
+        ),
     ]
 }
 
@@ -412,6 +474,14 @@ fn examples() -> Vec<Error> {
         Error::NotConnected,
         Error::TenantDeleting,
         Error::TooManyKeys,
+        Error::MissingField { text: "to, from, and body are required", field: "body" },
+        Error::InvalidBody { text: "body must be 1-1600 characters".into(), field: Some("body".into()) },
+        Error::InvalidPhoneNumber { field: "to" },
+        Error::SenderUnknown { number: "+14155550199".into() },
+        Error::SenderNotConnected,
+        Error::IdempotencyInProgress,
+        Error::IdempotencyReused,
+        Error::MessageState { status: "sent" },
         Error::RateLimited { limit: 100, retry_after: wait },
         Error::Unavailable { what: "", retry_after: wait, source: None },
         Error::Internal { what: "", source: None },

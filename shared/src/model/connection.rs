@@ -139,6 +139,28 @@ pub struct Identity {
     pub extension_number: Option<String>,
 }
 
+/// Why events may have been missed, so that the message store has to be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// There was no subscription before.
+    Connected,
+    /// RingCentral says that messages have changed.
+    Changed,
+    /// An event could not be stored.
+    Trouble,
+}
+
+impl Gap {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Changed => "changed",
+            Self::Trouble => "trouble",
+        }
+    }
+}
+
 /// A webhook subscription at RingCentral.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {

@@ -97,4 +97,10 @@ impl Event {
         };
         self.data.get(field)?.as_str()
     }
+
+    /// Something that happened at a moment, and that may be written down more than once: the same seed makes the same
+    /// event. `data` is a JSON object.
+    pub fn repeatable(tenant: &TenantId, kind: EventKind, at: Timestamp, seed: &str, data: Value) -> Self {
+        Self { id: EventId::repeatable(at, seed), ..Self::new(tenant, kind, at, data) }
+    }
 }

@@ -91,6 +91,18 @@ macro_rules! time_ordered_id {
                 Self(format!("{}{ms:012x}{}", $prefix, random_hex::<8>()))
             }
 
+            /// The id that this moment and this text always give. Whoever writes the same thing twice makes one of it.
+            pub fn repeatable(at: Timestamp, seed: &str) -> Self {
+                let ms = at.as_millisecond().clamp(0, (1 << 48) - 1);
+                let digest = digest::digest(&digest::SHA256, seed.as_bytes());
+                Self(format!("{}{ms:012x}{}", $prefix, HEXLOWER.encode(&digest.as_ref()[..8])))
+            }
+
+            /// The first id of a moment: all of it and of later moments sort behind.
+            pub fn first_of(at: Timestamp) -> String {
+                format!("{}{:012x}", $prefix, at.as_millisecond().clamp(0, (1 << 48) - 1))
+            }
+
             /// The id in a text; `None` unless the text has the form of one.
             pub fn parse(text: &str) -> Option<Self> {
                 let digits = text.strip_prefix($prefix)?;

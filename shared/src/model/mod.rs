@@ -17,7 +17,13 @@ pub mod delivery;
 #[cfg(feature = "gateway")]
 pub mod event;
 #[cfg(feature = "gateway")]
+pub mod failure;
+#[cfg(feature = "gateway")]
 pub mod ids;
+#[cfg(feature = "gateway")]
+pub mod lane;
+#[cfg(feature = "gateway")]
+pub mod message;
 #[cfg(feature = "gateway")]
 pub mod number;
 #[cfg(feature = "gateway")]
@@ -30,3 +36,5 @@ pub mod refresh;
 pub mod signature;
 #[cfg(feature = "gateway")]
 pub mod tenant;
+#[cfg(feature = "gateway")]
+pub mod text;

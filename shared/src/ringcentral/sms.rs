@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::api::{Api, Group};
 use super::error::{Error, Result};
+use super::limiter::RateLimit;
 use super::message::Message;
 use crate::model::secret::Secret;
 
@@ -147,13 +148,23 @@ impl Api {
     /// [`Kind::Forbidden`](super::Kind::Forbidden) with `MSG-304` if the number is not the extension's to send
     /// from; an answer without a readable id is [`Kind::Unreadable`](super::Kind::Unreadable) and ambiguous.
     pub async fn send_sms(&self, sms: &Sms) -> Result<Message> {
+        Ok(self.send_sms_and_tell(sms).await?.0)
+    }
+
+    /// Sends a text as [`Api::send_sms`] does, and tells what the answer says of the rate limit.
+    ///
+    /// # Errors
+    /// As [`Api::send_sms`].
+    pub async fn send_sms_and_tell(&self, sms: &Sms) -> Result<(Message, Option<RateLimit>)> {
         let operation = "send_sms";
         if sms.text.is_empty() {
             return Err(Error::refused(operation, "a text is not empty"));
         }
         let body = Body::new(operation, &sms.from, &sms.to, Some(&sms.text))?;
         let call = self.call(operation, Group::Medium, Method::POST, &self.extension_path("/sms"));
-        self.json(call.body(&body)?).await
+        let answer = self.send(call.body(&body)?).await?;
+        let told = answer.rate_limit.clone();
+        Ok((answer.json()?, told))
     }
 
     /// Sends a message with files. Otherwise as [`Api::send_sms`].

@@ -14,7 +14,7 @@ use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::connect_token::Flow;
 use crate::model::connection::{
-    Connection, ConnectionStatus, Identity, Part, Revocation, Setup, Subscription,
+    Connection, ConnectionStatus, Gap, Identity, Part, Revocation, Setup, Subscription,
 };
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
@@ -289,6 +289,9 @@ fn connection_item(connection: &Connection, now: Timestamp) -> Item {
         .set("setup_attempts", item::number(connection.setup.attempts))
         .set("due_lane", item::text(Lane::Setup.as_str()))
         .set("due_at", item::time(due))
+        .set("sync_lane", item::text(Lane::Sync.as_str()))
+        .set("sync_due", item::time(due))
+        .set("sync_reason", item::text(Gap::Connected.as_str()))
         .set("refresh_lane", item::text(Lane::Refresh.as_str()))
         .maybe("status_since", connection.upkeep.since.map(item::time))
         .maybe("refresh_due", connection.upkeep.due.map(item::time));

@@ -28,11 +28,14 @@ pub enum Holding {
     Events,
     /// Events on their way to apps.
     Deliveries,
+    /// Messages, and what waits to be sent.
+    Messages,
 }
 
 impl Holding {
     /// All of them, the tenant's record last.
-    pub const ALL: [Self; 4] = [Self::Connections, Self::Events, Self::Deliveries, Self::Tenants];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Messages, Self::Events, Self::Deliveries, Self::Tenants];
 }
 
 /// A tenant whose deletion is to go on.
@@ -199,6 +202,7 @@ impl Store {
             Holding::Connections => &self.tables.connections,
             Holding::Events => &self.tables.events,
             Holding::Deliveries => &self.tables.deliveries,
+            Holding::Messages => &self.tables.messages,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is left to do: the sparse indexes `due` and `refresh` over the table `connections`, one lane for each kind of
+//! What is left to do: the sparse indexes `due`, `refresh` and `sync` over the table `connections`, one lane for each kind of
 //! work.
 //!
 //! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
@@ -19,6 +19,8 @@ pub enum Lane {
     Revocation,
     /// Refresh the tokens of a connection.
     Refresh,
+    /// Compare the messages of a connection with RingCentral's message store.
+    Sync,
     /// Erase the tokens of a connection that RingCentral has refused.
     Erasure,
 }
@@ -30,6 +32,7 @@ impl Lane {
             Self::Setup => "setup",
             Self::Revocation => "revocation",
             Self::Refresh => "refresh",
+            Self::Sync => "sync",
             Self::Erasure => "erasure",
         }
     }
@@ -38,6 +41,7 @@ impl Lane {
     fn index(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Setup | Self::Revocation => ("due", "due_lane", "due_at"),
+            Self::Sync => ("sync", "sync_lane", "sync_due"),
             Self::Refresh | Self::Erasure => ("refresh", "refresh_lane", "refresh_due"),
         }
     }
@@ -45,7 +49,7 @@ impl Lane {
     /// How the rows of this lane are called.
     pub(super) fn row(self, connection: &ConnectionId) -> String {
         match self {
-            Self::Setup | Self::Refresh | Self::Erasure => format!("connection#{connection}"),
+            Self::Setup | Self::Refresh | Self::Sync | Self::Erasure => format!("connection#{connection}"),
             Self::Revocation => format!("revocation#{connection}"),
         }
     }

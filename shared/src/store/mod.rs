@@ -12,12 +12,17 @@ mod deletions;
 mod deliveries;
 mod due;
 mod events;
+mod inbound;
 mod item;
 mod keys;
+mod messages;
 mod numbers;
+mod outbox;
 mod rate_limits;
 mod refresh;
 mod revocations;
+mod senders;
+mod sync;
 mod tenants;
 
 use std::sync::Arc;
@@ -35,10 +40,14 @@ pub use deletions::{Holding, Unfinished};
 pub use deliveries::{DueDelivery, Entered, Outcome};
 pub use due::{Due, Lane};
 pub use events::event_of_image;
+pub use inbound::{Proof, Proven};
 pub use keys::KeyChange;
+pub use messages::{MessageFilter, Record};
 pub use numbers::Inventory;
+pub use outbox::{Accepted, FirstAnswer, Idempotency, Place};
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
+pub use senders::{Lease, Taken};
 pub use tenants::{Changed, TenantChange};
 
 use crate::clock::Clock;
@@ -63,6 +72,8 @@ pub struct Tables {
     pub events: String,
     /// Events on their way to apps.
     pub deliveries: String,
+    /// Messages, and what waits to be sent.
+    pub messages: String,
 }
 
 /// A part of a list.
@@ -134,6 +145,7 @@ impl Store {
             probe(&tables.audit, &["tenant", "place"]),
             probe(&tables.events, &["tenant", "item"]),
             probe(&tables.deliveries, &["tenant", "item"]),
+            probe(&tables.messages, &["tenant", "item"]),
         )
         .map(|_| ())
         .map_err(failure)

@@ -42,6 +42,28 @@ impl Store {
         Ok(inventory)
     }
 
+    /// One number, if a connected extension can text with it.
+    pub async fn number(&self, tenant: &TenantId, number: &E164) -> Result<Option<Number>, StoreError> {
+        let row = self.connections_row(tenant, format!("number#{number}")).await?;
+        row.map(|row| read_number(&row)).transpose()
+    }
+
+    /// True if the account-wide list of an account has a number.
+    pub async fn is_account_number(
+        &self,
+        tenant: &TenantId,
+        account: &str,
+        number: &E164,
+    ) -> Result<bool, StoreError> {
+        Ok(self.connections_row(tenant, format!("account-number#{account}#{number}")).await?.is_some())
+    }
+
+    async fn connections_row(&self, tenant: &TenantId, name: String) -> Result<Option<Row>, StoreError> {
+        let key = Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]);
+        let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key.done()));
+        Ok(get.consistent_read(true).send().await.map_err(failure)?.item.map(Row))
+    }
+
     /// Makes a list the numbers of an extension; those that it had and that aren't in the list go.
     pub async fn replace_numbers(
         &self,

@@ -1,0 +1,25 @@
+//! `POST /v1/sms/preview`: how a text would be sent. Nothing is sent.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use serde::Deserialize;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::model::text;
+use shared::views::messages::Preview;
+use shared::{auth, sending};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    body: Option<String>,
+}
+
+/// 200 with `{encoding, segments, parts, ucs2Characters}`.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let asked: Asked = http::json(&request)?;
+    let body = sending::checked_body(asked.body)?;
+    Ok(http::reply(StatusCode::OK, &Preview::of(&body, &text::split(&body))))
+}

@@ -1,0 +1,36 @@
+//! `POST /v1/sms/{messageId}/resolve`: what is to become of a message whose fate is unknown.
+
+use lambda_http::Request;
+use lambda_http::http::StatusCode;
+use serde::Deserialize;
+use shared::error::Error;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::views::messages::MessageView;
+use shared::{auth, sending};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Decision {
+    action: Option<String>,
+}
+
+/// 200 with the message; 409 if its fate is known, or still being looked for.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
+    let resend = match http::json::<Decision>(&request)?.action.as_deref() {
+        Some("resend") => true,
+        Some("drop") => false,
+        Some(_) => {
+            return Err(Error::InvalidField {
+                text: "action must be resend or drop".into(),
+                field: "action",
+            });
+        }
+        None => return Err(Error::MissingField { text: "action is required", field: "action" }),
+    };
+    let message = sending::resolve(gateway, caller.tenant_id(), &id, resend).await?;
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
+}

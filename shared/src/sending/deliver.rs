@@ -1,0 +1,393 @@
+//! The worker of a sender's lane: sends what waits, in its order, as fast as RingCentral allows.
+//!
+//! It holds the lane's lease for longer than it can live, so nobody else sends for the extension meanwhile. A text is
+//! claimed and counted in one write, and only then read: what was taken back before that is not sent, what is claimed can't
+//! be taken back. A wait is handed to the queue as a delay, so that it wakes a worker, and costs nothing until then.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::{Ring, apply, ring, settle};
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::limits;
+use crate::model::failure;
+use crate::model::ids::{ExtensionId, MessageId, TenantId};
+use crate::model::lane::{self, Answer, Lane, Turn, Verdict};
+use crate::model::message::{Message, MessageStatus};
+use crate::model::rate::later;
+use crate::model::secret::Secret;
+use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
+use crate::store::{Lease, Place, Taken};
+use crate::tokens::{self, Usable};
+
+/// What queued messages fail with when nobody can send them.
+const NOT_CONNECTED: &str = "RingCentral not connected for this tenant";
+
+/// Works on the lane of a sender, unless somebody else does.
+///
+/// # Errors
+/// If the store does not answer; then the ring is repeated.
+pub async fn run(gateway: &Gateway, ring_: &Ring) -> Result<()> {
+    let unknown = || Error::Internal { what: "a ring for nobody", source: None };
+    let lease = Lease {
+        tenant: TenantId::from_record(&ring_.tenant_id).ok_or_else(unknown)?,
+        extension: ExtensionId::parse(&ring_.extension_id).ok_or_else(unknown)?,
+        owner: Secret::random().expose().to_owned(),
+    };
+    let Taken::Yes(mut lane) = gateway.store.take_lane(&lease).await? else { return Ok(()) };
+    let mut worker = Worker { gateway, lease: &lease, started: Instant::now(), usable: None };
+    let worked = worker.work(&mut lane).await;
+    let now = gateway.clock.now();
+    let rest = match &worked {
+        Ok(rest) => *rest,
+        Err(error) => {
+            tracing::warn!(tenant.id = %lease.tenant, error = error.chain(), "a lane came to a stop");
+            Rest::Until(later(now, SignedDuration::from_secs(limits::LANE_OBSTACLE_SECONDS)))
+        }
+    };
+    let alarm = if let Rest::Until(at) = rest { Some(at) } else { None };
+    if !gateway.store.write_lane(&lease, &lane, Some(alarm)).await? {
+        return Ok(());
+    }
+    match rest {
+        Rest::Until(at) => ring(gateway, &lease.tenant, &lease.extension, whole_seconds(now, at)).await,
+        Rest::None => ring(gateway, &lease.tenant, &lease.extension, 0).await,
+        Rest::Empty => {
+            // What was accepted while the lease was held has rung in vain.
+            let left = gateway.store.first_of_outbox(&lease.tenant, &lease.extension).await?;
+            if left.is_some() {
+                ring(gateway, &lease.tenant, &lease.extension, 0).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rounded down: the worker sleeps what is left.
+fn whole_seconds(now: Timestamp, at: Timestamp) -> i32 {
+    i32::try_from(at.duration_since(now).as_secs()).unwrap_or(0).max(0)
+}
+
+/// What comes after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Nothing waits.
+    Empty,
+    /// Something waits, and time is up.
+    None,
+    /// Something waits for this moment.
+    Until(Timestamp),
+}
+
+pub(super) struct Worker<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) lease: &'a Lease,
+    started: Instant,
+    usable: Option<Usable>,
+}
+
+impl Worker<'_> {
+    async fn work(&mut self, lane: &mut Lane) -> Result<Rest> {
+        if let Some(flight) = lane.flight.clone() {
+            self.take_over(lane, &flight).await?;
+        }
+        self.take_up_scheduled().await?;
+        let can_send = match self.obstacle(lane).await? {
+            Obstacle::None => true,
+            Obstacle::Wait(at) => return Ok(Rest::Until(at)),
+            Obstacle::NotConnected => false,
+        };
+        if let Some(at) = settle::look(self, can_send || self.usable.is_some()).await? {
+            return Ok(Rest::Until(at));
+        }
+        if !can_send {
+            self.fail_all().await?;
+            return Ok(Rest::Empty);
+        }
+        self.send_all(lane).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.gateway.clock.now()
+    }
+
+    fn is_late(&self) -> bool {
+        self.started.elapsed() >= Duration::from_millis(limits::DELIVERY_RUN_MS)
+    }
+
+    async fn first(&self) -> Result<Option<(String, MessageId)>> {
+        Ok(self.gateway.store.first_of_outbox(&self.lease.tenant, &self.lease.extension).await?)
+    }
+
+    async fn message(&self, id: &MessageId) -> Result<Option<Message>> {
+        Ok(self.gateway.store.message(&self.lease.tenant, id).await?)
+    }
+
+    /// What of the worker before this one was on its way.
+    async fn take_over(&self, lane: &mut Lane, flight: &lane::Flight) -> Result<()> {
+        let Some(mut message) = self.message(&flight.message).await? else {
+            lane.land(self.now());
+            return Ok(());
+        };
+        let was = message.status;
+        match lane::take_over(lane, &mut message, flight, self.now()) {
+            Verdict::Taken => self.follow_up(&message, true).await,
+            Verdict::Ended => self.follow_up(&message, true).await,
+            Verdict::Lost(at) => self.settle_later(&message, was, at).await,
+            Verdict::Stays => Ok(()),
+        }
+    }
+
+    /// Puts what was scheduled for now into the queue.
+    async fn take_up_scheduled(&self) -> Result<()> {
+        let due = self.gateway.store.due_scheduled(&self.lease.tenant, &self.lease.extension).await?;
+        for (at, id) in due {
+            let Some(mut message) = self.message(&id).await? else { continue };
+            if message.status == MessageStatus::Scheduled {
+                message.end(MessageStatus::Queued, None, None, self.now());
+                let (from, to) = (Some(Place::Scheduled(at)), Some(Place::Outbox));
+                // Lost only to somebody who takes it back.
+                self.gateway.store.move_message(&message, MessageStatus::Scheduled, from, to).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything can be sent: the tenant is active, and its extension connected.
+    async fn obstacle(&mut self, lane: &Lane) -> Result<Obstacle> {
+        let store = &self.gateway.store;
+        let idle = self.first().await?.is_none()
+            && store.settling(&self.lease.tenant, &self.lease.extension).await?.is_empty();
+        if idle {
+            return Ok(Obstacle::None);
+        }
+        let now = self.now();
+        if let Some(until) = lane.closed_until.filter(|until| *until > self.soon()) {
+            return Ok(Obstacle::Wait(until));
+        }
+        let active = store.tenant(&self.lease.tenant).await?.is_some_and(|tenant| tenant.is_active());
+        match self.connect().await {
+            Ok(usable) => self.usable = Some(usable),
+            Err(Error::NotConnected) => return Ok(Obstacle::NotConnected),
+            Err(Error::Unavailable { retry_after, what, .. }) => {
+                tracing::warn!(tenant.id = %self.lease.tenant, what, "no access token for a lane");
+                if !active {
+                    return Ok(Obstacle::NotConnected);
+                }
+                let least = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
+                let wait = SignedDuration::try_from(retry_after.max(least)).unwrap_or(SignedDuration::ZERO);
+                return Ok(Obstacle::Wait(later(now, wait)));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(if active { Obstacle::None } else { Obstacle::NotConnected })
+    }
+
+    fn soon(&self) -> Timestamp {
+        later(self.now(), SignedDuration::from_millis(limits::LANE_NAP_MS))
+    }
+
+    async fn connect(&self) -> Result<Usable> {
+        let issuer = &self.gateway.config.ringcentral_server;
+        let claim = self.gateway.store.claim_of_any_tenant(issuer, &self.lease.extension).await?;
+        let claim = claim.filter(|claim| claim.tenant == self.lease.tenant).ok_or(Error::NotConnected)?;
+        tokens::usable(self.gateway, &self.lease.tenant, &claim.connection).await
+    }
+
+    /// Calls of RingCentral in the extension's name.
+    pub(super) fn api(&self) -> Result<Option<Api>> {
+        let client = self.gateway.ringcentral()?;
+        Ok(self.usable.as_ref().map(|usable| client.api(&usable.access)))
+    }
+
+    async fn send_all(&mut self, lane: &mut Lane) -> Result<Rest> {
+        while let Some((entry, id)) = self.first().await? {
+            // Without a token, it was accepted after this run found nothing to do.
+            if self.is_late() || self.usable.is_none() {
+                return Ok(Rest::None);
+            }
+            let (now, opens) = (self.now(), lane.opens_at(self.now()));
+            if opens > self.soon() {
+                return Ok(Rest::Until(opens));
+            }
+            if opens > now {
+                let wait = Duration::try_from(opens.duration_since(now)).unwrap_or_default();
+                tokio::time::sleep(wait).await;
+                continue;
+            }
+            lane.depart(&id, now);
+            if !self.gateway.store.write_lane(self.lease, lane, None).await? {
+                // The lease is somebody else's; so is the message, and what is on its way.
+                return Err(Error::unavailable("a lane", "its lease has ended"));
+            }
+            let Some(mut message) = self.message(&id).await? else {
+                lane.stay();
+                self.gateway.store.drop_entry(&self.lease.tenant, &entry).await?;
+                continue;
+            };
+            self.take_turn(lane, &mut message).await?;
+        }
+        Ok(Rest::Empty)
+    }
+
+    async fn take_turn(&mut self, lane: &mut Lane, message: &mut Message) -> Result<()> {
+        let was = message.status;
+        match lane::turn(message, self.now()) {
+            Turn::Gone => {
+                lane.stay();
+                Ok(self.gateway.store.leave_outbox(message).await?)
+            }
+            Turn::Ended => {
+                lane.stay();
+                self.gateway.store.move_message(message, was, Some(Place::Outbox), None).await?;
+                Ok(())
+            }
+            Turn::Send(part) => {
+                let (answer, told) = self.post(message, part).await?;
+                let (now, jitter) = (self.now(), jitter());
+                let verdict = lane::judge(lane, message, part, &answer, jitter, now);
+                if let Some(told) = told {
+                    lane.learn(told.limit, told.remaining, told.window_seconds, now);
+                }
+                self.write_down(message, was, verdict).await
+            }
+        }
+    }
+
+    async fn write_down(&self, message: &Message, was: MessageStatus, verdict: Verdict) -> Result<()> {
+        match verdict {
+            Verdict::Taken => {
+                if !self.gateway.store.record_taken(message).await? {
+                    return Err(Error::unavailable("a message", "it changed while it was sent"));
+                }
+                self.follow_up(message, message.status != was).await
+            }
+            Verdict::Ended => {
+                self.gateway.store.move_message(message, was, Some(Place::Outbox), None).await?;
+                Ok(())
+            }
+            Verdict::Lost(at) => self.settle_later(message, was, at).await,
+            Verdict::Stays => Ok(()),
+        }
+    }
+
+    /// What follows from a part that was taken: the tie of its record, the event, the end of its place in the queue. Each
+    /// may be repeated.
+    async fn follow_up(&self, message: &Message, tell: bool) -> Result<()> {
+        let store = &self.gateway.store;
+        let part = message.parts.iter().rposition(|part| part.rc_id.is_some());
+        let tied = part.and_then(|at| Some((at, message.parts.get(at)?.rc_id.as_deref()?)));
+        let tie = async {
+            match tied {
+                Some((at, rc_id)) => store.tie_record(message, at, rc_id).await,
+                None => Ok(None),
+            }
+        };
+        let event =
+            async { if tell { store.append_event(&message.event()).await.map(|_| ()) } else { Ok(()) } };
+        let is_done = message.next_part().is_none() || message.status == MessageStatus::Failed;
+        let leave = async { if is_done { store.leave_outbox(message).await } else { Ok(()) } };
+        let (told, (), ()) = tokio::try_join!(tie, event, leave)?;
+        if let (Some(Some(told)), Some((at, _))) = (told, tied) {
+            apply(self.gateway, &message.tenant, &message.id, at, &told).await?;
+        }
+        Ok(())
+    }
+
+    async fn settle_later(&self, message: &Message, was: MessageStatus, at: Timestamp) -> Result<()> {
+        let places = (Some(Place::Outbox), Some(Place::Settling(at)));
+        self.gateway.store.move_message(message, was, places.0, places.1).await?;
+        let delay = whole_seconds(self.now(), at) + 1;
+        ring(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
+        Ok(())
+    }
+
+    /// Everything that waits fails: nobody can send it.
+    async fn fail_all(&self) -> Result<()> {
+        while let Some((entry, id)) = self.first().await? {
+            if self.is_late() {
+                return Ok(());
+            }
+            let Some(mut message) = self.message(&id).await? else {
+                self.gateway.store.drop_entry(&self.lease.tenant, &entry).await?;
+                continue;
+            };
+            let was = message.status;
+            if lane::turn(&mut message, self.now()) == Turn::Gone {
+                self.gateway.store.leave_outbox(&message).await?;
+                continue;
+            }
+            if message.status != MessageStatus::Expired {
+                message.end(MessageStatus::Failed, Some(NOT_CONNECTED.to_owned()), None, self.now());
+            }
+            self.gateway.store.move_message(&message, was, Some(Place::Outbox), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a part to RingCentral; once more with another access token, if RingCentral does not know this one.
+    async fn post(&mut self, message: &Message, part: usize) -> Result<(Answer, Option<RateLimit>)> {
+        let sms = Sms::new(&message.from, &message.to, message.part_text(part));
+        for attempt in 0..2 {
+            let Some(api) = self.api()? else { return Ok((Answer::NotSent, None)) };
+            let error = match api.send_sms_and_tell(&sms).await {
+                Ok((taken, told)) => return Ok((Answer::Taken(taken.id.to_string()), told)),
+                Err(error) => error,
+            };
+            if error.kind() != Kind::AccessToken || attempt == 1 {
+                tracing::warn!(tenant.id = %message.tenant, message.id = %message.id, error = %error, "not taken");
+                return Ok((answer_of(&error, message), error.rate_limit().cloned()));
+            }
+            let Some(used) = self.usable.take() else { break };
+            let (tenant, generation) = (&self.lease.tenant, used.connection.generation);
+            match tokens::after_refusal(self.gateway, tenant, &used.connection.id, generation).await {
+                Ok(usable) => self.usable = Some(usable),
+                Err(Error::NotConnected | Error::Unavailable { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((Answer::NotSent, None))
+    }
+}
+
+enum Obstacle {
+    None,
+    Wait(Timestamp),
+    NotConnected,
+}
+
+/// What a failure means.
+fn answer_of(error: &ringcentral::Error, message: &Message) -> Answer {
+    if error.is_ambiguous() {
+        return Answer::Lost;
+    }
+    if error.kind() == Kind::RateLimited {
+        let wait = if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO };
+        return Answer::TooMany(wait);
+    }
+    let final_answer = match error.kind() {
+        Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => true,
+        _ => error.sent() == Sent::Yes && error.status() == Some(501),
+    };
+    if !final_answer {
+        return Answer::NotSent;
+    }
+    let code = error.code().map(str::to_owned);
+    let foreign = error.codes().iter().any(|known| failure::is_foreign_number(&known.code));
+    let error = if foreign {
+        format!("Phone number {} is not registered in this RingCentral account", message.from)
+    } else {
+        failure::explain_refusal(code.as_deref()).to_owned()
+    };
+    Answer::Refused { code, error }
+}
+
+/// So that those who were silenced together don't come back together.
+fn jitter() -> u64 {
+    let random = Secret::random();
+    let sum: u64 = random.expose().bytes().take(8).fold(0, |sum, byte| sum * 31 + u64::from(byte));
+    1_000 + sum % limits::PENALTY_JITTER_MS
+}

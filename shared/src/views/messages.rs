@@ -1,0 +1,165 @@
+//! What the API shows of messages: the contract's field names.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{as_iso, iso};
+use crate::model::message::{Message, MessageFile};
+use crate::model::text::{self, Encoding};
+use crate::sending::Receipt;
+
+/// `POST /v1/sms/send`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReceiptView {
+    message_id: String,
+    status: &'static str,
+    segments: u32,
+}
+
+impl From<&Receipt> for ReceiptView {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            message_id: receipt.message.as_str().to_owned(),
+            status: receipt.status.as_str(),
+            segments: receipt.segments,
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageView<'a> {
+    message_id: &'a str,
+    direction: &'static str,
+    status: &'static str,
+    from: &'a str,
+    to: &'a str,
+    body: &'a str,
+    user_id: Option<&'a str>,
+    rc_message_id: Option<&'a str>,
+    error: Option<&'a str>,
+    error_code: Option<&'a str>,
+    segments: u32,
+    parts: usize,
+    attempts: u32,
+    priority: &'static str,
+    send_at: Option<String>,
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<FileView<'a>>,
+    #[serde(serialize_with = "as_iso")]
+    created_at: Timestamp,
+    #[serde(serialize_with = "as_iso")]
+    updated_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileView<'a> {
+    id: &'a str,
+    content_type: Option<&'a str>,
+    size: Option<i64>,
+}
+
+impl<'a> MessageView<'a> {
+    /// A message as it is shown.
+    pub fn of(message: &'a Message) -> Self {
+        let file = |file: &'a MessageFile| FileView {
+            id: &file.id,
+            content_type: file.content_type.as_deref(),
+            size: file.size,
+        };
+        Self {
+            message_id: message.id.as_str(),
+            direction: message.direction.as_str(),
+            status: message.status.as_str(),
+            from: &message.from,
+            to: &message.to,
+            body: &message.body,
+            user_id: message.user_id.as_deref(),
+            rc_message_id: message.rc_id(),
+            error: message.error.as_deref(),
+            error_code: message.error_code.as_deref(),
+            segments: message.segments,
+            parts: message.parts.len(),
+            attempts: message.attempts,
+            priority: message.priority.as_str(),
+            send_at: message.send_at.map(iso),
+            expires_at: message.expires_at.map(iso),
+            attachments: message.files.iter().map(file).collect(),
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+        }
+    }
+}
+
+/// `GET /v1/sms/messages`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageList<'a> {
+    messages: Vec<MessageView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<usize>,
+    limit: u32,
+    next_cursor: Option<String>,
+}
+
+impl<'a> MessageList<'a> {
+    /// A part of the list. `numbered` is the number of the page and how many messages there are, where they are counted.
+    pub fn of(
+        messages: &'a [Message],
+        numbered: Option<(usize, usize)>,
+        limit: u32,
+        next: Option<String>,
+    ) -> Self {
+        Self {
+            messages: messages.iter().map(MessageView::of).collect(),
+            total: numbered.map(|(_, total)| total),
+            page: numbered.map(|(page, _)| page),
+            limit,
+            next_cursor: next,
+        }
+    }
+}
+
+/// `POST /v1/sms/preview`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview<'a> {
+    encoding: &'static str,
+    segments: u32,
+    parts: Vec<PartView<'a>>,
+    /// What makes the text UCS-2.
+    ucs2_characters: Vec<char>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PartView<'a> {
+    text: &'a str,
+    encoding: &'static str,
+    units: usize,
+    segments: u32,
+}
+
+impl<'a> Preview<'a> {
+    /// How a text would be sent, cut where [`text::split`] says.
+    pub fn of(body: &'a str, ends: &'a [usize]) -> Self {
+        let part = |part: &'a str| PartView {
+            text: part,
+            encoding: Encoding::of(part).as_str(),
+            units: part.encode_utf16().count(),
+            segments: text::segments(part),
+        };
+        Self {
+            encoding: Encoding::of(body).as_str(),
+            segments: text::segments_of_parts(body, ends),
+            parts: text::parts(body, ends).map(part).collect(),
+            ucs2_characters: text::outside_gsm(body),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a text that comes in costs, how long it takes to the tenant's program, and what an address that hangs does to the
+//! others:
+//!
+//! ```sh
+//! cargo run --package tests --example receiving
+//! ```
+//!
+//! All of it goes through the local stack: the simulator posts, the real binaries answer, a program on loopback receives.
+//! Debug builds on the machine at hand: compare figures of one run with each other, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
+#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use receiver::{Manner, Receiver};
+use reqwest::Method;
+use serde_json::{Value, json};
+use world::World;
+
+#[path = "../it/receiver.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod receiver;
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod world;
+
+/// Texts of the first table.
+const TEXTS: usize = 60;
+/// Apps of the second table, and texts that go to all of them.
+const APPS: usize = 100;
+const ROUNDS: usize = 3;
+
+#[tokio::main]
+async fn main() {
+    one_app().await;
+    with_an_address_that_hangs().await;
+}
+
+/// One text after another to one app.
+async fn one_app() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    register(&world, &receiver, "/hook").await;
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    text(&world, "warm").await;
+    arrivals(&receiver, "/hook", 1).await;
+    world.idle().await;
+    let since = world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap();
+    let sent = world.count("webhook_sent").await;
+    let mut took = Vec::new();
+    for at in 0..TEXTS {
+        let began = Instant::now();
+        text(&world, "hello").await;
+        took.push(arrivals(&receiver, "/hook", at + 2).await - began);
+    }
+    world.idle().await;
+    let answers: Vec<Duration> = world.ledger("webhook_sent").await[sent..]
+        .iter()
+        .filter(|sent| sent["event"].as_str().unwrap().contains("instant"))
+        .map(|sent| Duration::from_millis(sent["ms"].as_u64().unwrap()))
+        .collect();
+    println!("\n| {TEXTS} texts, one after another | p50 ms | p99 ms |\n| --- | --- | --- |");
+    println!("| receive-event, as RingCentral sees it | {:.0} | {:.0} |", p(&answers, 50), p(&answers, 99));
+    println!(
+        "| from RingCentral's text to the tenant's program | {:.0} | {:.0} |",
+        p(&took, 50),
+        p(&took, 99)
+    );
+    println!(
+        "\none instance of receive-event takes {:.0} events a second",
+        1_000.0 / p(&answers, 50).max(1.0)
+    );
+    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
+    let mut calls: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for call in log["calls"].as_array().unwrap() {
+        let function = call["function"].as_str().unwrap_or_default();
+        if ["receive-event", "fan-out-events", "deliver-webhook"].iter().any(|name| function.ends_with(name))
+        {
+            let name = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
+            *calls.entry((name("function"), name("operation"))).or_default() += 1;
+        }
+    }
+    println!("\n| function | AWS call | for one text |\n| --- | --- | --- |");
+    for ((function, operation), count) in calls {
+        println!("| {function} | {operation} | {:.2} |", count as f64 / TEXTS as f64);
+    }
+}
+
+/// The same event to a hundred apps, without and with one that hangs.
+async fn with_an_address_that_hangs() {
+    let mut rows = Vec::new();
+    for hangs in [false, true] {
+        let (world, receiver) = (World::start().await, Receiver::start().await);
+        for at in 0..APPS {
+            register(&world, &receiver, &format!("/{at}")).await;
+        }
+        world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+        text(&world, "warm").await;
+        for at in 0..APPS {
+            arrivals(&receiver, &format!("/{at}"), 1).await;
+        }
+        if hangs {
+            receiver.behave("/0", Manner::Hang);
+        }
+        let mut took = Vec::new();
+        for round in 0..ROUNDS {
+            let began = Instant::now();
+            text(&world, "hello").await;
+            for at in 1..APPS {
+                took.push(arrivals(&receiver, &format!("/{at}"), round + 2).await - began);
+            }
+        }
+        rows.push((hangs, p(&took, 50), p(&took, 99)));
+        world.stack.stop().await.unwrap();
+    }
+    println!("\n| the first attempts at {} apps | p50 ms | p99 ms |\n| --- | --- | --- |", APPS - 1);
+    for (hangs, p50, p99) in &rows {
+        let what = if *hangs { "the hundredth hangs" } else { "all answer" };
+        println!("| {what} | {p50:.0} | {p99:.0} |");
+    }
+    println!("\nratio of p99: {:.2}", rows[1].2 / rows[0].2);
+}
+
+async fn register(world: &World, receiver: &Receiver, path: &str) {
+    let order = json!({
+        "name": "Receiver", "tenantId": world.tenant().id, "webhookUrl": receiver.at(path),
+        "eventTypes": ["sms_inbound"],
+    });
+    world.call(Method::POST, "/v1/apps/register", &world.operator_key(), Some(order)).await.expect(201);
+}
+
+async fn text(world: &World, text: &str) {
+    let order: Value = json!({ "from": "+16505550199", "to": "+14155550100", "text": text });
+    world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+}
+
+/// Waits for so many arrivals at a path: when the last of them came.
+async fn arrivals(receiver: &Receiver, path: &str, count: usize) -> Instant {
+    for _ in 0..60_000 {
+        if let Some(arrival) = receiver.arrivals(path).get(count - 1) {
+            return arrival.at;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{count} arrivals at {path}");
+}
+
+/// A percentile, in milliseconds.
+fn p(took: &[Duration], percent: usize) -> f64 {
+    let mut sorted = took.to_vec();
+    sorted.sort();
+    sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1e3
+}

@@ -1,0 +1,289 @@
+//! Texts that come in: each reaches the tenant's app once, whatever happens to RingCentral's events on the way.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::delivery::{App, app, log, until};
+use crate::receiver::{Arrival, Receiver};
+use crate::world::{Tenant, World};
+
+const US: &str = "+14155550100";
+const THEM: &str = "+16505550199";
+
+/// A stack with one connected extension, whose app is told of texts that come in.
+struct Line {
+    world: World,
+    receiver: Receiver,
+    tenant: Tenant,
+    app: App,
+}
+
+impl Line {
+    async fn open() -> Self {
+        let (world, receiver) = (World::start().await, Receiver::start().await);
+        let tenant = world.tenant();
+        let fields =
+            json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_inbound"], "numbers": [US] });
+        let app = app(&world, &tenant, fields).await;
+        world.connect(&tenant, &world.user(0)).await.expect(303);
+        Self { world, receiver, tenant, app }
+    }
+
+    async fn text(&self, text: &str, deliver: bool) {
+        let order = json!({ "from": THEM, "to": US, "text": text, "deliver": deliver });
+        self.world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    }
+
+    async fn hooks(&self, hooks: Value) {
+        self.world.sim(Method::PUT, "/_sim/settings", Some(json!({ "hooks": hooks }))).await;
+    }
+
+    /// Waits until so many texts have arrived at the app, and shows all that have by then.
+    async fn arrived(&self, count: usize) -> Vec<Arrival> {
+        until(&format!("{count} texts"), async || self.receiver.arrivals("/hook").len() >= count).await;
+        self.world.idle().await;
+        self.receiver.arrivals("/hook")
+    }
+
+    /// Waits until RingCentral has sent so many events of texts, and shows how they were answered.
+    async fn answered(&self, count: usize) -> Vec<u64> {
+        let mut answers = Vec::new();
+        for _ in 0..400 {
+            let sent = self.world.ledger("webhook_sent").await;
+            let instant = sent.iter().filter(|sent| sent["event"].as_str().unwrap().contains("instant"));
+            answers = instant.map(|sent| sent["status"].as_u64().unwrap_or_default()).collect();
+            if answers.len() >= count {
+                return answers;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("{count} events: {answers:?}");
+    }
+
+    /// Lets the next comparison with the message store come.
+    async fn compare(&self) {
+        self.world.advance(13 * 60).await;
+    }
+
+    async fn post(&self, query: &str, headers: &[(&str, &str)], body: String) -> u16 {
+        let url = format!("{}/v1/webhooks/ringcentral{query}", self.world.gateway());
+        let mut request = self.world.http.post(url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// The part of the webhook's address that names the connection.
+    async fn route(&self) -> String {
+        let rows = self.world.items("ConnectionsTable").await;
+        let row =
+            rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+        let digits = |name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap().to_owned();
+        format!("?c={}-{}", digits("tenant"), digits("connection"))
+    }
+}
+
+fn texts(arrivals: &[Arrival]) -> Vec<String> {
+    let mut texts: Vec<_> =
+        arrivals.iter().map(|arrival| arrival.json()["body"].as_str().unwrap().to_owned()).collect();
+    texts.sort();
+    texts
+}
+
+#[tokio::test]
+async fn a_text_reaches_the_app_with_the_documented_fields_and_stays_readable() {
+    let line = Line::open().await;
+    line.text("hello there", true).await;
+    let arrivals = line.arrived(1).await;
+    let [arrival] = &arrivals[..] else { panic!("{} arrivals", arrivals.len()) };
+    assert!(arrival.verifies(&line.app.secret));
+    let event = arrival.json();
+    for (name, value) in [
+        ("type", json!("sms_inbound")),
+        ("from", json!(THEM)),
+        ("to", json!(US)),
+        ("body", json!("hello there")),
+        ("tenantId", json!(line.tenant.id)),
+        ("attachments", json!([])),
+        ("late", json!(false)),
+    ] {
+        assert_eq!(event[name], value, "{name}: {event}");
+    }
+    assert!(event["messageId"].as_str().unwrap().starts_with("msg_"));
+    assert!(event["rcMessageId"].as_str().unwrap().parse::<u64>().is_ok());
+    assert!(event["timestamp"].as_str().unwrap().ends_with('Z'));
+    let stored = line.world.items("MessagesTable").await;
+    let stored: Vec<_> =
+        stored.iter().filter(|row| row["item"]["S"].as_str().unwrap().starts_with("message#")).collect();
+    assert_eq!((stored.len(), &stored[0]["status"]["S"]), (1, &json!("received")));
+    // A text to a number that the app has not named is not told to it.
+    let order = json!({ "from": THEM, "to": "+14155550101", "text": "other number" });
+    line.world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    line.answered(2).await;
+    line.world.idle().await;
+    assert_eq!(line.receiver.arrivals("/hook").len(), 1);
+}
+
+#[tokio::test]
+async fn pictures_are_announced_and_not_fetched() {
+    let line = Line::open().await;
+    let order = json!({ "from": THEM, "to": US, "text": "look", "media": [{ "contentType": "image/gif" }] });
+    line.world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    let event = line.arrived(1).await[0].json();
+    assert_eq!(
+        (event["attachments"].as_array().unwrap().len(), &event["attachments"][0]["contentType"]),
+        (1, &json!("image/gif"))
+    );
+}
+
+#[tokio::test]
+async fn events_that_are_repeated_reordered_and_overtaken_bring_each_text_once() {
+    let line = Line::open().await;
+    line.hooks(json!({ "duplicate": 2, "reorder": true })).await;
+    let sent: Vec<String> = (0..6).map(|at| format!("text {at}")).collect();
+    for text in &sent {
+        line.text(text, true).await;
+    }
+    assert_eq!(line.answered(18).await, [200; 18], "a repetition is as good as the first");
+    let arrivals = line.arrived(6).await;
+    assert_eq!(texts(&arrivals), sent);
+    line.compare().await;
+    line.world.advance(24 * 3_600).await;
+    let arrivals = line.arrived(6).await;
+    assert_eq!(texts(&arrivals), sent, "comparing finds nothing that was told, not even a day later");
+    let ids: std::collections::BTreeSet<_> =
+        arrivals.iter().map(|arrival| arrival.header("webhook-id").to_owned()).collect();
+    assert_eq!(ids.len(), 6, "each text is one event");
+}
+
+#[tokio::test]
+async fn what_no_event_has_brought_is_found_by_comparing() {
+    let line = Line::open().await;
+    line.hooks(json!({ "drop": 0.2 })).await;
+    let mut sent: Vec<String> = (10..30).map(|at| format!("text {at}")).collect();
+    for text in &sent {
+        line.text(text, true).await;
+    }
+    line.text("lost", false).await;
+    sent.insert(0, "lost".to_owned());
+    line.compare().await;
+    line.compare().await;
+    let arrivals = line.arrived(21).await;
+    assert_eq!(texts(&arrivals), sent);
+    let lost = arrivals.iter().find(|arrival| arrival.json()["body"] == "lost").unwrap().json();
+    assert_eq!(lost["late"], true);
+}
+
+#[tokio::test]
+async fn who_proves_nothing_is_refused_and_nothing_is_told() {
+    let line = Line::open().await;
+    let route = line.route().await;
+    let event = |subscription: &str, owner: &str| {
+        json!({
+            "uuid": "1", "event": "/restapi/v1.0/account/1/extension/2/message-store/instant?type=SMS",
+            "subscriptionId": subscription, "ownerId": owner, "timestamp": "2026-02-03T10:05:09.034Z",
+            "body": { "id": "7", "from": { "phoneNumber": THEM }, "to": [{ "phoneNumber": US, "target": true }],
+                "type": "SMS", "direction": "Inbound", "subject": "forged", "messageStatus": "Received" },
+        })
+        .to_string()
+    };
+    let good = event("a", line.world.user(0)["extensionId"].as_str().unwrap());
+    let token = ("verification-token", "a-guess");
+    assert_eq!(line.post(&route, &[], good.clone()).await, 401, "no token");
+    assert_eq!(line.post(&route, &[token], good.clone()).await, 401, "a wrong one");
+    assert_eq!(line.post("", &[token], good.clone()).await, 401, "no connection");
+    assert_eq!(line.post("?c=nonsense", &[token], good.clone()).await, 401);
+    assert_eq!(line.post("?c=0123456789abcdef-0123456789abcdef", &[token], good).await, 401, "nobody's");
+    assert_eq!(line.post(&route, &[token], event("a", "1")).await, 401, "a foreign owner");
+    assert_eq!(line.post(&route, &[token], format!("{{\"a\":{}", "[".repeat(100_000))).await, 401, "no end");
+    assert_eq!(line.post(&route, &[token], "a".repeat(5_000_000)).await, 413, "5 MB");
+    assert_eq!(
+        line.post(&route, &[token, ("validation-token", "x")], "{}".into()).await,
+        401,
+        "no handshake"
+    );
+    for bad in ["with space", &"a".repeat(300), "\u{e9}"] {
+        assert_eq!(line.post(&route, &[("validation-token", bad)], String::new()).await, 400, "{bad}");
+    }
+    // RingCentral's own events with a wrong token are refused as well, and what they were of is found by comparing.
+    line.hooks(json!({ "wrongToken": true })).await;
+    line.text("real", true).await;
+    assert_eq!(line.answered(1).await, [401]);
+    line.world.idle().await;
+    assert!(line.receiver.arrivals("/hook").is_empty());
+    line.compare().await;
+    assert_eq!(texts(&line.arrived(1).await), ["real"]);
+}
+
+#[tokio::test]
+async fn an_event_of_one_connection_is_none_of_another_one() {
+    let line = Line::open().await;
+    let other = line.world.new_tenant("Other").await;
+    line.world.connect(&other, &line.world.user(1)).await.expect(303);
+    let rows = line.world.items("ConnectionsTable").await;
+    let of = |tenant: &Tenant| {
+        let mut rows = rows.iter().filter(|row| row["tenant"]["S"] == tenant.id.as_str());
+        rows.rfind(|row| row["subscription"]["S"].is_string()).unwrap().clone()
+    };
+    let (ours, theirs) = (of(&line.tenant), of(&other));
+    assert_ne!(ours["subscription_token_digest"], theirs["subscription_token_digest"], "one token for each");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_on_arrival_costs_a_fast_refusal_and_no_text() {
+    let line = Line::open().await;
+    line.compare().await;
+    let matching = json!({ "operation": "TransactWriteItems", "function": "receive-event" });
+    let act = json!({ "error": "InternalServerError", "status": 500 });
+    line.world.aws_fault(matching, 0, None, act).await;
+    line.text("in trouble", true).await;
+    assert_eq!(line.answered(1).await, [503]);
+    line.world.no_faults().await;
+    let told = line.world.ledger("webhook_sent").await;
+    let slow =
+        told.iter().filter(|sent| sent["status"] == 503).all(|sent| sent["ms"].as_u64().unwrap() < 3_000);
+    assert!(slow, "within the time that RingCentral waits");
+    // It was noted for comparing: the next run finds it, long before the regular one.
+    line.world.advance(61).await;
+    let arrivals = line.arrived(1).await;
+    assert_eq!(
+        (texts(&arrivals), &arrivals[0].json()["late"]),
+        (vec!["in trouble".to_owned()], &json!(true))
+    );
+}
+
+#[tokio::test]
+async fn six_hours_without_events_cost_no_text() {
+    let line = Line::open().await;
+    line.text("before", true).await;
+    line.arrived(1).await;
+    let subscription =
+        line.world.ledger("subscription_created").await.last().unwrap()["subscriptionId"].clone();
+    let path = format!("/_sim/subscriptions/{}/blacklist", subscription.as_str().unwrap());
+    line.world.sim(Method::POST, &path, None).await;
+    for at in 0..6 {
+        line.text(&format!("during {at}"), true).await;
+        line.world.advance(3_600).await;
+    }
+    line.compare().await;
+    let arrivals = line.arrived(7).await;
+    let expected: Vec<_> =
+        std::iter::once("before".to_owned()).chain((0..6).map(|at| format!("during {at}"))).collect();
+    assert_eq!(texts(&arrivals), expected);
+}
+
+#[tokio::test]
+async fn a_token_that_is_too_old_costs_a_full_comparison_and_no_text() {
+    let line = Line::open().await;
+    line.compare().await;
+    line.text("one", false).await;
+    let stale = json!({ "status": 400, "body": { "errorCode": "InvalidParameter", "errors": [{ "errorCode": "MSG-333" }] } });
+    line.world.sim_fault("/message-sync", Some(1), stale).await;
+    line.compare().await;
+    assert_eq!(texts(&line.arrived(1).await), ["one"]);
+    assert_eq!(
+        log(&line.world, &line.tenant, &line.app, "").await["deliveries"].as_array().unwrap().len(),
+        1
+    );
+}

@@ -1,0 +1,347 @@
+//! Sending: accepted once, delivered once, in order; and everything that a caller can get wrong.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Reply, Tenant, World};
+
+pub const TO: &str = "+16505550111";
+const SETTLED: [&str; 6] = ["sent", "delivered", "failed", "unknown", "expired", "canceled"];
+
+/// A tenant that can send, and the number that it sends from.
+pub async fn connected() -> (World, Tenant, String) {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let from = connect(&world, &tenant, 0).await;
+    // Looking often is not what these tests are about.
+    without_limit(&world, &tenant).await;
+    (world, tenant, from)
+}
+
+/// Connects a user of the simulator: the first of its numbers.
+pub async fn connect(world: &World, tenant: &Tenant, user: usize) -> String {
+    let user = world.user(user);
+    world.connect(tenant, &user).await.expect(303);
+    user["numbers"][0].as_str().unwrap().to_owned()
+}
+
+/// Allows a tenant as many requests as there are.
+pub async fn without_limit(world: &World, tenant: &Tenant) {
+    let order = json!({ "limits": { "requestsPerMinute": 1_000_000 } });
+    let path = format!("/v1/tenants/{}", tenant.id);
+    world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
+}
+
+pub async fn send(world: &World, tenant: &Tenant, fields: Value) -> Reply {
+    world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(fields)).await
+}
+
+/// Sends with an idempotency key.
+pub async fn send_once(world: &World, tenant: &Tenant, key: &str, fields: &Value) -> Reply {
+    let request = world
+        .http
+        .post(format!("{}/v1/sms/send", world.gateway()))
+        .header("authorization", format!("Bearer {}", tenant.key))
+        .header("idempotency-key", key)
+        .body(fields.to_string());
+    Reply::of(request.send().await.unwrap()).await
+}
+
+pub async fn accept(world: &World, tenant: &Tenant, from: &str, body: &str) -> String {
+    let reply = send(world, tenant, json!({ "to": TO, "from": from, "body": body })).await.expect(202);
+    id(&reply)
+}
+
+pub fn id(reply: &Reply) -> String {
+    reply.json()["messageId"].as_str().unwrap().to_owned()
+}
+
+pub async fn message(world: &World, tenant: &Tenant, id: &str) -> Value {
+    world.get(&format!("/v1/sms/status/{id}"), &tenant.key).await.expect(200).json()
+}
+
+/// The message when it has come to one of these statuses; looks for half a minute.
+pub async fn until(world: &World, tenant: &Tenant, id: &str, statuses: &[&str]) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..600 {
+        last = message(world, tenant, id).await;
+        if statuses.contains(&last["status"].as_str().unwrap()) {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{id} is still {last}\n{}", world.log().join("\n"));
+}
+
+pub async fn until_settled(world: &World, tenant: &Tenant, id: &str) -> Value {
+    until(world, tenant, id, &SETTLED).await
+}
+
+/// The texts that RingCentral has accepted, in order.
+pub async fn texts(world: &World) -> Vec<String> {
+    let accepted = world.ledger("sms_accepted").await;
+    accepted.iter().map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The statuses that the tenant's programs are told of a message, in order.
+pub async fn told(world: &World, id: &str) -> Vec<String> {
+    let events = world.items("EventsTable").await;
+    let mut events: Vec<_> = events
+        .iter()
+        .filter(|event| event["kind"]["S"] == "sms_status")
+        .map(|event| {
+            let data: Value = serde_json::from_str(event["data"]["S"].as_str().unwrap()).unwrap();
+            (event["item"]["S"].as_str().unwrap().to_owned(), data)
+        })
+        .filter(|(_, data)| data["messageId"] == id)
+        .collect();
+    events.sort_by(|one, other| one.0.cmp(&other.0));
+    events.into_iter().map(|(_, data)| data["status"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Rows that wait for something.
+pub async fn waiting(world: &World) -> usize {
+    let rows = world.items("MessagesTable").await;
+    rows.iter().filter(|row| row.get("due_at").is_some()).count()
+}
+
+#[tokio::test]
+async fn a_text_is_accepted_sent_and_told() {
+    let (world, tenant, from) = connected().await;
+    let fields = json!({ "to": TO, "from": from, "body": "Hello 😀", "userId": "u-1" });
+    let reply = send(&world, &tenant, fields).await.expect(202);
+    assert_eq!(
+        (reply.json()["status"].as_str(), reply.json()["segments"].as_u64()),
+        (Some("queued"), Some(1))
+    );
+    let id = id(&reply);
+    let sent = until(&world, &tenant, &id, &["sent"]).await;
+    assert_eq!(sent["userId"], "u-1");
+    assert_eq!((sent["attempts"].as_u64(), sent["direction"].as_str()), (Some(1), Some("outbound")));
+    let accepted = world.ledger("sms_accepted").await;
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(accepted[0]["messageId"], sent["rcMessageId"]);
+    assert_eq!((accepted[0]["text"].as_str(), accepted[0]["to"].as_str()), (Some("Hello 😀"), Some(TO)));
+    assert_eq!(told(&world, &id).await, ["sent"]);
+    assert_eq!(waiting(&world).await, 0);
+    // Another tenant sees nothing of it.
+    let other = world.new_tenant("Other").await;
+    world.get(&format!("/v1/sms/status/{id}"), &other.key).await.expect(404);
+    let path = format!("/v1/sms/{id}/cancel");
+    world.post(&path, &other.key).await.expect(404);
+    assert_eq!(world.post(&path, &tenant.key).await.error(), (409, "message_state".into()));
+}
+
+#[tokio::test]
+async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone() {
+    let (world, tenant, from) = connected().await;
+    let fields = json!({ "to": TO, "from": from, "body": "Once" });
+    let replies = join_all((0..50).map(|_| send_once(&world, &tenant, "k", &fields))).await;
+    let mut ids = BTreeSet::new();
+    for reply in &replies {
+        match reply.status.as_u16() {
+            202 => drop(ids.insert(id(reply))),
+            409 => assert_eq!(reply.error(), (409, "idempotency_in_progress".into())),
+            _ => panic!("{} {}", reply.status, reply.text),
+        }
+    }
+    assert_eq!(ids.len(), 1);
+    let first = ids.into_iter().next().unwrap();
+    until(&world, &tenant, &first, &["sent"]).await;
+    assert_eq!(id(&send_once(&world, &tenant, "k", &fields).await.expect(202)), first);
+    let other = json!({ "to": TO, "from": from, "body": "Twice" });
+    assert_eq!(send_once(&world, &tenant, "k", &other).await.error(), (422, "idempotency_key_reused".into()));
+    // It belongs to the tenant, not to the API key.
+    let apps = world.get("/v1/apps", &tenant.key).await.expect(200).json();
+    let path = format!("/v1/apps/{}/rotate-key", apps["apps"][0]["appId"].as_str().unwrap());
+    let key = world.post(&path, &tenant.key).await.expect(200).json()["apiKey"].as_str().unwrap().to_owned();
+    let rotated = Tenant { id: tenant.id.clone(), key };
+    assert_eq!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
+    assert_eq!(texts(&world).await, ["Once"]);
+    let stranger = world.new_tenant("Other").await;
+    assert_eq!(
+        send_once(&world, &stranger, "k", &fields).await.error(),
+        (409, "sender_not_connected".into())
+    );
+    // It is kept for two days.
+    world.advance(49 * 3_600).await;
+    assert_ne!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
+}
+
+#[tokio::test]
+async fn every_wrong_request_is_told_what_is_wrong() {
+    let (world, tenant, from) = connected().await;
+    let good = || json!({ "to": TO, "from": from, "body": "x" });
+    let with = |name: &str, value: Value| {
+        let mut fields = good();
+        fields[name] = value;
+        fields
+    };
+    let without = |name: &str| {
+        let mut fields = good();
+        fields.as_object_mut().unwrap().remove(name);
+        fields
+    };
+    let late = "2999-01-01T00:00:00Z";
+    for (fields, code, field) in [
+        (without("to"), "missing_field", "to"),
+        (without("from"), "missing_field", "from"),
+        (without("body"), "missing_field", "body"),
+        (with("body", json!("")), "missing_field", "body"),
+        (with("to", Value::Null), "missing_field", "to"),
+        (with("to", json!(5)), "invalid_body", "to"),
+        (with("body", json!(["x"])), "invalid_body", "body"),
+        (with("body", json!("a".repeat(1_601))), "invalid_body", "body"),
+        (with("body", json!("😀".repeat(801))), "invalid_body", "body"),
+        (with("body", json!("a\u{0}b")), "invalid_body", "body"),
+        (with("body", json!("a\u{1b}b")), "invalid_body", "body"),
+        (with("to", json!("6505550111")), "invalid_phone_number", "to"),
+        (with("to", json!("+1 650 555 0111")), "invalid_phone_number", "to"),
+        (with("to", json!("+0505550111")), "invalid_phone_number", "to"),
+        (with("to", json!("+1650555011122334")), "invalid_phone_number", "to"),
+        (with("to", json!("+1650555011\u{660}")), "invalid_phone_number", "to"),
+        (with("from", json!("101")), "invalid_phone_number", "from"),
+        (with("mediaUrls", json!([])), "unknown_field", "mediaUrls"),
+        (with("userId", json!("u".repeat(201))), "invalid_field", "userId"),
+        (with("userId", json!("u\n")), "invalid_field", "userId"),
+        (with("priority", json!("urgent")), "invalid_field", "priority"),
+        (with("onAmbiguous", json!("guess")), "invalid_field", "onAmbiguous"),
+        (with("sendAt", json!("tomorrow")), "invalid_field", "sendAt"),
+        (with("sendAt", json!(late)), "invalid_field", "sendAt"),
+        (with("expiresAt", json!("2001-01-01T00:00:00Z")), "invalid_field", "expiresAt"),
+        (with("from", json!("+14155550199")), "sender_unknown", "from"),
+    ] {
+        let reply = send(&world, &tenant, fields.clone()).await;
+        assert_eq!(reply.error(), (400, code.to_owned()), "{fields}: {}", reply.text);
+        assert_eq!(reply.json()["field"], field, "{fields}");
+    }
+    for body in ["", "{", "[]", "null", r#"{"to":"\ud800"}"#, "\u{feff}{}"] {
+        let request = world.http.post(format!("{}/v1/sms/send", world.gateway()));
+        let request = request.header("x-api-key", &tenant.key).body(body.to_owned());
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!(reply.error(), (400, "invalid_body".into()), "{body}");
+    }
+    let reply = send(&world, &tenant, with("body", json!("a".repeat(110_000)))).await;
+    assert_eq!(reply.error(), (413, "body_too_large".into()));
+    for key in ["", &"k".repeat(256)] {
+        let reply = send_once(&world, &tenant, key, &good()).await;
+        assert_eq!(reply.error(), (400, "invalid_field".into()), "{key}");
+    }
+    assert_eq!(world.get("/v1/sms/status/msg_1", &tenant.key).await.error(), (400, "invalid_id".into()));
+    assert_eq!(world.count("sms_accepted").await, 0);
+}
+
+#[tokio::test]
+async fn a_sender_that_is_not_connected_is_refused_at_once() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let from = world.user(0)["numbers"][0].as_str().unwrap().to_owned();
+    let fields = json!({ "to": TO, "from": from, "body": "x" });
+    let reply = send(&world, &tenant, fields.clone()).await;
+    assert_eq!(reply.json()["error"], "RingCentral not connected for this sender");
+    assert_eq!(reply.error(), (409, "sender_not_connected".into()));
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    send(&world, &tenant, fields.clone()).await.expect(202);
+    let unknown = send(&world, &tenant, json!({ "to": TO, "from": "+14155550199", "body": "x" })).await;
+    let text = "Phone number +14155550199 is not registered in this RingCentral account";
+    assert_eq!(unknown.json()["error"], text);
+    // What was looked up is remembered for ten seconds, and not longer.
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    world.advance(11).await;
+    assert_eq!(send(&world, &tenant, fields).await.error(), (409, "sender_not_connected".into()));
+}
+
+#[tokio::test]
+async fn a_long_text_goes_out_in_ordered_parts_under_one_id() {
+    let (world, tenant, from) = connected().await;
+    let family = "👨‍👩‍👧‍👦";
+    let body = format!("{}{family}{}", "a".repeat(995), "b".repeat(500));
+    let preview = json!({ "body": body });
+    let shown =
+        world.call(Method::POST, "/v1/sms/preview", &tenant.key, Some(preview)).await.expect(200).json();
+    assert_eq!(shown["encoding"], "UCS-2");
+    assert_eq!(shown["parts"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["ucs2Characters"][0], "👨");
+    let reply = send(&world, &tenant, json!({ "to": TO, "from": from, "body": body })).await.expect(202);
+    assert_eq!(reply.json()["segments"], shown["segments"]);
+    let sent = until(&world, &tenant, &id(&reply), &["sent"]).await;
+    let texts = texts(&world).await;
+    assert_eq!(texts, ["a".repeat(995), format!("{family}{}", "b".repeat(500))]);
+    assert_eq!(sent["attempts"], 2);
+    assert_eq!(told(&world, &id(&reply)).await, ["sending", "sent"]);
+}
+
+#[tokio::test]
+async fn a_scheduled_text_waits_and_can_be_taken_back() {
+    let (world, tenant, from) = connected().await;
+    let at = |seconds: i64| {
+        let now: jiff::Timestamp = world.stack.clock().now();
+        now.saturating_add(jiff::SignedDuration::from_secs(seconds)).unwrap().to_string()
+    };
+    let order = |body: &str, seconds| json!({ "to": TO, "from": from, "body": body, "sendAt": at(seconds) });
+    let later = send(&world, &tenant, order("Later", 3_600)).await.expect(202);
+    let never = send(&world, &tenant, order("Never", 3_600)).await.expect(202);
+    assert_eq!(later.json()["status"], "scheduled");
+    let path = format!("/v1/sms/{}/cancel", id(&never));
+    assert_eq!(world.post(&path, &tenant.key).await.expect(200).json()["status"], "canceled");
+    assert_eq!(world.post(&path, &tenant.key).await.error(), (409, "message_state".into()));
+    world.advance(1_800).await;
+    assert_eq!(message(&world, &tenant, &id(&later)).await["status"], "scheduled");
+    world.advance(1_860).await;
+    until(&world, &tenant, &id(&later), &["sent"]).await;
+    assert_eq!(texts(&world).await, ["Later"]);
+    assert_eq!(told(&world, &id(&never)).await, ["canceled"]);
+    assert_eq!(waiting(&world).await, 0);
+}
+
+#[tokio::test]
+async fn messages_are_listed_filtered_and_paged() {
+    let (world, tenant, from) = connected().await;
+    let mut ids = Vec::new();
+    for body in ["one", "two", "three", "four", "five"] {
+        ids.insert(0, accept(&world, &tenant, &from, body).await);
+    }
+    for id in &ids {
+        until(&world, &tenant, id, &["sent"]).await;
+    }
+    let list = async |query: &str| {
+        world.get(&format!("/v1/sms/messages{query}"), &tenant.key).await.expect(200).json()
+    };
+    let names = |list: &Value| -> Vec<String> {
+        let messages = list["messages"].as_array().unwrap().iter();
+        messages.map(|message| message["messageId"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = list("").await;
+    assert_eq!((names(&all), all["total"].as_u64()), (ids.clone(), Some(5)));
+    assert_eq!((all["page"].as_u64(), all["limit"].as_u64()), (Some(1), Some(20)));
+    let second = list("?limit=2&page=2").await;
+    assert_eq!(names(&second), ids[2..4]);
+    // A cursor goes on where the page before it ended, whatever comes meanwhile.
+    let first = list("?limit=2").await;
+    accept(&world, &tenant, &from, "six").await;
+    let mut seen = names(&first);
+    let mut cursor = first["nextCursor"].as_str().map(str::to_owned);
+    while let Some(next) = cursor {
+        let page = list(&format!("?limit=2&cursor={next}")).await;
+        assert!(page.get("total").is_none());
+        seen.extend(names(&page));
+        cursor = page["nextCursor"].as_str().map(str::to_owned);
+    }
+    assert_eq!(seen, ids);
+    assert_eq!(list("?direction=inbound").await["total"], 0);
+    assert_eq!(list(&format!("?to=%2B{}&status=sent", &TO[1..])).await["messages"][4]["body"], "one");
+    assert_eq!(list("?startDate=2999-01-01").await["total"], 0);
+    assert_eq!(list("?endDate=2001-01-01").await["total"], 0);
+    let stolen = first["nextCursor"].as_str().unwrap();
+    let other = world.new_tenant("Other").await;
+    let path = format!("/v1/sms/messages?cursor={stolen}");
+    assert_eq!(world.get(&path, &other.key).await.error(), (400, "invalid_query".into()));
+    for wrong in ["limit=0", "limit=101", "status=lost", "direction=up", "page=0", "from=me", "sort=up"] {
+        let reply = world.get(&format!("/v1/sms/messages?{wrong}"), &tenant.key).await;
+        assert_eq!(reply.error(), (400, "invalid_query".into()), "{wrong}");
+    }
+}

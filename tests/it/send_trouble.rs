@@ -1,0 +1,205 @@
+//! Sending when things go wrong: lost answers, kills, penalties, disconnects. The ledger is the judge.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::send::{TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting};
+use crate::world::{Tenant, World};
+
+const SMS: &str = "/sms";
+
+/// Sends one text whose answer is lost in some way, and lets the time pass in which it is looked for.
+async fn after_a_lost_answer(act: Value, more: Value) -> (World, Tenant, Value) {
+    let (world, tenant, from) = connected().await;
+    world.sim_fault(SMS, Some(1), act).await;
+    let mut fields = json!({ "to": TO, "from": from, "body": "Lost?" });
+    fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let id = id(&send(&world, &tenant, fields).await.expect(202));
+    until(&world, &tenant, &id, &["sending"]).await;
+    assert_eq!(world.count("sms_accepted").await, texts(&world).await.len());
+    world.advance(130).await;
+    let settled = until_settled(&world, &tenant, &id).await;
+    (world, tenant, settled)
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_after_the_send_is_found() {
+    for act in [json!({ "applyThenDrop": true }), json!({ "truncateJson": true })] {
+        let (world, _, message) = after_a_lost_answer(act, json!({})).await;
+        assert_eq!(message["status"], "sent");
+        let accepted = world.ledger("sms_accepted").await;
+        assert_eq!(accepted.len(), 1);
+        assert_eq!(accepted[0]["messageId"], message["rcMessageId"]);
+        assert_eq!(told(&world, message["messageId"].as_str().unwrap()).await, ["sending", "sent"]);
+        assert_eq!(waiting(&world).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_ringcentral_never_got_is_unknown_until_the_tenant_decides() {
+    for (action, texts_then, status) in [("resend", 1, "sent"), ("drop", 0, "failed")] {
+        let (world, tenant, message) = after_a_lost_answer(json!({ "reset": "after_body" }), json!({})).await;
+        assert_eq!(message["status"], "unknown");
+        assert_eq!(world.count("sms_accepted").await, 0);
+        let id = message["messageId"].as_str().unwrap();
+        let path = format!("/v1/sms/{id}/resolve");
+        let wrong = world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": "hope" }))).await;
+        assert_eq!(wrong.error(), (400, "invalid_field".into()));
+        world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": action }))).await.expect(200);
+        until(&world, &tenant, id, &[status]).await;
+        assert_eq!(world.count("sms_accepted").await, texts_then);
+        let again = world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": action }))).await;
+        assert_eq!(again.error(), (409, "message_state".into()));
+        assert_eq!(told(&world, id).await.first().map(String::as_str), Some("sending"));
+    }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_it_gets_it_sent_again() {
+    let more = json!({ "onAmbiguous": "resend" });
+    let (world, _, message) = after_a_lost_answer(json!({ "status": 500 }), more).await;
+    assert_eq!((message["status"].as_str(), message["attempts"].as_u64()), (Some("sent"), Some(2)));
+    assert_eq!(world.count("sms_accepted").await, 1);
+}
+
+#[tokio::test]
+async fn the_same_text_sent_by_others_is_not_taken_for_the_lost_one() {
+    let (world, tenant, from) = connected().await;
+    let known = accept(&world, &tenant, &from, "Same").await;
+    let known = until(&world, &tenant, &known, &["sent"]).await;
+    world.sim_fault(SMS, Some(1), json!({ "reset": "after_body" })).await;
+    let lost = accept(&world, &tenant, &from, "Same").await;
+    until(&world, &tenant, &lost, &["sending"]).await;
+    world.advance(130).await;
+    let lost = until_settled(&world, &tenant, &lost).await;
+    assert_eq!(lost["status"], "unknown");
+    assert!(!known["rcMessageId"].is_null() && lost["rcMessageId"].is_null());
+    assert_eq!(texts(&world).await, ["Same"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_passed_on_with_its_code() {
+    let (world, tenant, from) = connected().await;
+    for (status, code, text) in [
+        (403, "MSG-304", format!("Phone number {from} is not registered in this RingCentral account")),
+        (403, "MSG-242", "SMS is not available for the sending number".to_owned()),
+        (400, "MSG-243", "The recipient is blocked or has opted out".to_owned()),
+        (404, "CMN-102", "RingCentral refused the message".to_owned()),
+    ] {
+        let body =
+            json!({ "errorCode": code, "message": "no", "errors": [{ "errorCode": code, "message": "no" }] });
+        world.sim_fault(SMS, Some(1), json!({ "status": status, "body": body })).await;
+        let id = accept(&world, &tenant, &from, "Refused").await;
+        let failed = until_settled(&world, &tenant, &id).await;
+        assert_eq!(failed["status"], "failed", "{failed}");
+        assert_eq!(
+            (failed["errorCode"].as_str(), failed["error"].as_str()),
+            (Some(code), Some(text.as_str()))
+        );
+        assert_eq!(told(&world, &id).await, ["failed"]);
+    }
+    assert_eq!(world.count("sms_accepted").await, 0);
+}
+
+#[tokio::test]
+async fn what_surely_did_not_go_out_is_sent_again_later() {
+    let (world, tenant, from) = connected().await;
+    let body = json!({ "errorCode": "MSG-290", "message": "later", "errors": [{ "errorCode": "MSG-290" }] });
+    world.sim_fault(SMS, Some(1), json!({ "status": 503, "body": body })).await;
+    let id = accept(&world, &tenant, &from, "Later").await;
+    world.stack.settle().await;
+    assert_eq!(message(&world, &tenant, &id).await["status"], "queued");
+    world.advance(10).await;
+    until(&world, &tenant, &id, &["sent"]).await;
+    assert_eq!(texts(&world).await, ["Later"]);
+}
+
+#[tokio::test]
+async fn a_message_that_never_reached_the_queue_is_sent_within_a_minute() {
+    let (world, tenant, from) = connected().await;
+    let fault = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });
+    world.aws_fault(fault, 0, None, json!({ "error": "ServiceUnavailable", "status": 503 })).await;
+    let id = accept(&world, &tenant, &from, "Not rung").await;
+    world.no_faults().await;
+    assert_eq!(message(&world, &tenant, &id).await["status"], "queued");
+    world.advance(60).await;
+    until(&world, &tenant, &id, &["sent"]).await;
+    assert_eq!(texts(&world).await, ["Not rung"]);
+}
+
+#[tokio::test]
+async fn a_penalty_is_waited_out_in_silence_and_the_order_is_kept() {
+    let (world, tenant, from) = connected().await;
+    let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
+    let mut bodies = Vec::new();
+    for at in 0..60 {
+        if at == 5 {
+            world.sim_fault(SMS, Some(1), limited.clone()).await;
+        }
+        let body = format!("No. {at:02}");
+        accept(&world, &tenant, &from, &body).await;
+        bodies.push(body);
+    }
+    for _ in 0..4 {
+        world.advance(65).await;
+    }
+    assert_eq!(texts(&world).await, bodies);
+    let refused = world.ledger("rate_limited").await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(waiting(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_high_message_overtakes_and_an_expired_one_is_never_sent() {
+    let (world, tenant, from) = connected().await;
+    let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
+    world.sim_fault(SMS, Some(1), limited).await;
+    let order = |body: &str, more: Value| {
+        let mut fields = json!({ "to": TO, "from": from, "body": body });
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        fields
+    };
+    send(&world, &tenant, order("bulk", json!({ "priority": "bulk" }))).await.expect(202);
+    send(&world, &tenant, order("normal", json!({}))).await.expect(202);
+    let now: jiff::Timestamp = world.stack.clock().now();
+    let soon = now.saturating_add(jiff::SignedDuration::from_secs(30)).unwrap().to_string();
+    let dead = send(&world, &tenant, order("dead", json!({ "expiresAt": soon }))).await.expect(202);
+    send(&world, &tenant, order("high", json!({ "priority": "high" }))).await.expect(202);
+    world.stack.settle().await;
+    world.advance(70).await;
+    let dead = until_settled(&world, &tenant, &id(&dead)).await;
+    assert_eq!(dead["status"], "expired");
+    assert_eq!(told(&world, dead["messageId"].as_str().unwrap()).await, ["expired"]);
+    world.stack.settle().await;
+    let texts = texts(&world).await;
+    // The first to be tried may have been the bulk one: only the order of the rest is sure.
+    let place = |text: &str| texts.iter().position(|one| one == text).unwrap();
+    assert!(place("high") < place("normal") && place("normal") < place("bulk"), "{texts:?}");
+    assert_eq!(texts.len(), 3);
+}
+
+#[tokio::test]
+async fn what_waits_fails_when_its_sender_is_disconnected_or_the_tenant_suspended() {
+    for suspend in [false, true] {
+        let (world, tenant, from) = connected().await;
+        let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
+        world.sim_fault(SMS, Some(1), limited).await;
+        let id = accept(&world, &tenant, &from, "Too late").await;
+        world.stack.settle().await;
+        if suspend {
+            world.set_status(&tenant, "suspended").await;
+        } else {
+            world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+        }
+        world.advance(70).await;
+        world.stack.settle().await;
+        if suspend {
+            world.set_status(&tenant, "active").await;
+        }
+        let failed = until_settled(&world, &tenant, &id).await;
+        assert_eq!(failed["status"], "failed");
+        assert_eq!(failed["error"], "RingCentral not connected for this tenant");
+        assert_eq!(world.count("sms_accepted").await, 0);
+        assert_eq!(waiting(&world).await, 0);
+    }
+}
