@@ -14,7 +14,9 @@
 //! | `TOKEN_CALLS_PER_MINUTE` | how many calls of RingCentral's token endpoint all functions make together |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | addresses of the queues of first tries and of later ones |
 //! | `DELIVER_SMS_QUEUE` | address of the queue that rings senders |
-//! | `REFRESH_FUNCTION` | name of the function that may open refresh tokens |
+//! | `REFRESH_FUNCTION` | ARN of the function that may open refresh tokens |
+//! | `SCHEDULE_GROUP`, `SCHEDULE_ROLE`, `SCHEDULE_DEAD_LETTERS` | where schedules of connections are made, who carries them out, and the queue of calls that failed |
+//! | `METRICS_NAMESPACE` | under which name CloudWatch keeps the metrics |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
 //! | `RINGBRIDGE_CLOCK_OFFSET_SECONDS` | moves the clock; refused unless `AWS_ENDPOINT_URL` is a loopback address |
@@ -38,6 +40,17 @@ pub enum Stage {
     Local,
 }
 
+/// Where schedules are made.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    /// Their group.
+    pub group: String,
+    /// ARN of the role that carries them out.
+    pub role: String,
+    /// ARN of the queue of calls that failed.
+    pub dead_letters: String,
+}
+
 /// What the environment says.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -59,8 +72,12 @@ pub struct Config {
     pub vault_key: String,
     /// Address of the queue that rings senders.
     pub deliver_sms_queue: String,
-    /// Name of the function that may open refresh tokens.
+    /// ARN of the function that may open refresh tokens.
     pub refresh_function: String,
+    /// Where schedules of connections are made.
+    pub schedules: Schedules,
+    /// Under which name CloudWatch keeps the metrics.
+    pub metrics_namespace: String,
     /// Address of the queue that the same function works.
     pub refresh_queue: String,
     /// How many calls of RingCentral's token endpoint all functions make together, in a minute.
@@ -122,6 +139,12 @@ impl Config {
             vault_key: need("VAULT_KEY"),
             deliver_sms_queue: need("DELIVER_SMS_QUEUE"),
             refresh_function: need("REFRESH_FUNCTION"),
+            schedules: Schedules {
+                group: need("SCHEDULE_GROUP"),
+                role: need("SCHEDULE_ROLE"),
+                dead_letters: need("SCHEDULE_DEAD_LETTERS"),
+            },
+            metrics_namespace: need("METRICS_NAMESPACE"),
             refresh_queue: need("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
             deliveries_queue: need("DELIVERIES_QUEUE"),
@@ -238,6 +261,10 @@ mod tests {
             "VAULT_KEY",
             "DELIVER_SMS_QUEUE",
             "REFRESH_FUNCTION",
+            "SCHEDULE_GROUP",
+            "SCHEDULE_ROLE",
+            "SCHEDULE_DEAD_LETTERS",
+            "METRICS_NAMESPACE",
             "REFRESH_QUEUE",
         ];
         let mut all: HashMap<_, _> =

@@ -20,6 +20,7 @@ use crate::model::secret::Secret;
 use crate::outbound::Outbound;
 use crate::queue::Queues;
 use crate::ringcentral::{self, AppCredentials, Client};
+use crate::schedule::Schedules;
 use crate::store::Store;
 use crate::vault::Vault;
 
@@ -39,6 +40,7 @@ pub struct Gateway {
     functions: OnceLock<Functions>,
     queues: OnceLock<Queues>,
     outbound: OnceLock<Outbound>,
+    schedules: OnceLock<Schedules>,
     browser_client: OnceLock<Client>,
     app_client: OnceCell<Client>,
     operator_key: OnceCell<Secret>,
@@ -75,6 +77,7 @@ impl Gateway {
             functions: OnceLock::new(),
             queues: OnceLock::new(),
             outbound: OnceLock::new(),
+            schedules: OnceLock::new(),
             browser_client: OnceLock::new(),
             app_client: OnceCell::new(),
             operator_key: OnceCell::new(),
@@ -111,6 +114,15 @@ impl Gateway {
     /// The way out to addresses that tenants choose.
     pub fn outbound(&self) -> &Outbound {
         self.outbound.get_or_init(|| Outbound::new(self.config.reach()))
+    }
+
+    /// The schedules of connections.
+    pub fn schedules(&self) -> &Schedules {
+        self.schedules.get_or_init(|| {
+            let config = &self.config.schedules;
+            let client = aws_sdk_scheduler::Client::new(&self.sdk);
+            Schedules::new(client, &config.group, &config.role, &config.dead_letters)
+        })
     }
 
     /// RingCentral without the app's secret: for the authorize page, and for calls with an access token.

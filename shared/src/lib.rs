@@ -47,7 +47,11 @@ pub mod receiving;
 #[cfg(feature = "gateway")]
 pub mod registration;
 #[cfg(feature = "gateway")]
+pub mod renewal;
+#[cfg(feature = "gateway")]
 pub mod revocation;
+#[cfg(feature = "gateway")]
+pub mod schedule;
 #[cfg(feature = "gateway")]
 pub mod sending;
 #[cfg(feature = "gateway")]
@@ -60,6 +64,8 @@ pub mod syncing;
 pub mod telemetry;
 #[cfg(feature = "gateway")]
 pub mod tokens;
+#[cfg(feature = "gateway")]
+pub mod upkeep;
 #[cfg(feature = "gateway")]
 pub mod vault;
 #[cfg(feature = "gateway")]

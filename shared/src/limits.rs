@@ -335,3 +335,27 @@ pub const RINGS_AT_ONCE: usize = 16;
 const _: () = assert!(DELIVERY_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
 const _: () = assert!(LANE_LEASE_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed() + 5_000);
 const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && LANE_NAP_MS < 5_000);
+
+/// A connection's schedule fires within so many minutes, which are over when it is due.
+pub const UPKEEP_WINDOW_MINUTES: i32 = 15;
+/// How many overdue refreshes one run of the sweep looks at, to begin with what expires first.
+pub const SWEEP_OVERDUE: usize = 2_000;
+/// After so many rounds in which no refresh succeeded, a run of the sweep ends.
+pub const SWEEP_FAILED_ROUNDS: u32 = 3;
+
+/// A subscription is renewed, and a connection's numbers are looked at, about once a day.
+pub const CHECK_SECONDS: i64 = 24 * 3_600;
+/// Between two attempts to look at a subscription or to make it again: doubles from here.
+pub const CHECK_RETRY_SECONDS: i64 = 60;
+/// … up to here.
+pub const CHECK_RETRY_MAX_SECONDS: i64 = 3_600;
+/// How many connections are looked at side by side.
+pub const CHECKS_AT_ONCE: usize = 16;
+/// What one run of the function that renews may spend before it leaves the rest to the next one (template.yaml: 300 s).
+pub const CHECKS_MS: i64 = 240_000;
+/// How long events may still come with the verification token of a subscription that was replaced.
+pub const PREVIOUS_TOKEN_SECONDS: i64 = 10 * 60;
+
+const _: () = assert!(2 * CHECK_SECONDS * 6 / 5 < SUBSCRIPTION_SECONDS);
+const _: () = assert!(CHECK_RETRY_MAX_SECONDS < CHECK_SECONDS);
+const _: () = assert!(CHECKS_MS + 2 * SETUP_IN_CALLBACK_MS.cast_signed() < 300_000);

@@ -16,6 +16,7 @@ use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::secret::Secret;
 use crate::ringcentral::oauth::Revocable;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
+use crate::upkeep;
 use crate::vault::{Binding, Owner, Purpose};
 
 /// What the function that may open refresh tokens is told.
@@ -98,8 +99,8 @@ pub async fn request(gateway: &Gateway, tenant: &TenantId, connection: &Connecti
     }
 }
 
-/// Carries out a stored revocation: deletes the subscription while the access token lives, ends the session, forgets
-/// the tokens.
+/// Carries out a stored revocation: removes the schedule, deletes the subscription while the access token lives, ends the
+/// session, forgets the tokens.
 pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeOutcome> {
     let invalid = || Error::Internal { what: "a revocation order", source: None };
     let tenant = TenantId::from_record(&order.tenant_id).ok_or_else(invalid)?;
@@ -107,7 +108,8 @@ pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeO
     let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
         return Ok(RevokeOutcome { revoked: true });
     };
-    let error = match try_once(gateway, &revocation).await {
+    let (ended, ()) = tokio::join!(try_once(gateway, &revocation), upkeep::ended(gateway, &connection));
+    let error = match ended {
         Ok(()) => {
             gateway.store.finish_revocation(&tenant, &connection).await?;
             tracing::info!(tenant.id = %tenant, connection.id = %connection, "session ended");

@@ -11,12 +11,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::{Connection, Part, Subscription};
+use crate::model::connection::{ACTIVE, Connection, Part, Subscription};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
+use crate::model::rate::later;
 use crate::model::secret::Secret;
-use crate::ringcentral::subscriptions::NewSubscription;
+use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
 use crate::store::{Due, Lane, StoreError};
 use crate::tokens;
@@ -41,13 +42,15 @@ pub async fn complete(
         connection.identity = found;
     }
     note(&mut setup.numbers, numbers);
+    let now = gateway.clock.now();
+    let mut renewal_due = None;
     if let Some(made) = note(&mut setup.subscription, subscription) {
         connection.subscription = Some(made);
+        renewal_due = Some(next_check(connection, now));
     }
     connection.setup = setup;
-    let due =
-        (!connection.setup.is_done()).then(|| next_attempt(gateway.clock.now(), connection.setup.attempts));
-    let recorded = gateway.store.record_setup(connection, due).await?;
+    let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
+    let recorded = gateway.store.record_setup(connection, due, renewal_due).await?;
     if let (false, Some(made)) = (recorded, &connection.subscription) {
         // Disconnected meanwhile: nobody else knows of this subscription.
         api.delete_subscription(&made.id).await.map_err(|error| Error::unavailable("RingCentral", error))?;
@@ -65,7 +68,7 @@ pub async fn postpone(gateway: &Gateway, connection: &mut Connection, why: &str)
         }
     }
     let due = next_attempt(gateway.clock.now(), connection.setup.attempts);
-    gateway.store.record_setup(connection, Some(due)).await?;
+    gateway.store.record_setup(connection, Some(due), None).await?;
     Ok(())
 }
 
@@ -86,7 +89,11 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
     }
 }
 
-async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
+/// Discovers the numbers of one connection again: they have changed, or it is time to look.
+///
+/// # Errors
+/// If there is no usable token at present, or RingCentral or the store does not answer.
+pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
     let usable = tokens::usable(gateway, &connection.tenant, &connection.id).await?;
     let api = gateway.ringcentral()?.api(&usable.access);
     let outcome = bounded(within, Some(discover(gateway, &api, connection))).await;
@@ -106,15 +113,26 @@ async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration
     }
 }
 
+/// When a connection's subscription and numbers are looked at next: about a day later, each connection at a pace of its
+/// own, so that they don't come all at once.
+pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
+    let pace = connection.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
+    later(now, SignedDuration::from_secs(limits::CHECK_SECONDS / 100 * (80 + pace % 41)))
+}
+
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
     let pause = limits::SETUP_RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
     now.saturating_add(SignedDuration::from_secs(pause.min(limits::SETUP_RETRY_MAX_SECONDS))).unwrap_or(now)
 }
 
 /// Why a part of the set-up failed.
-enum Failure {
+#[derive(Debug)]
+pub enum Failure {
+    /// RingCentral refuses, or does not answer.
     RingCentral(ringcentral::Error),
+    /// The store does not answer.
     Store(StoreError),
+    /// It took too long.
     Timeout,
 }
 
@@ -132,7 +150,7 @@ impl From<StoreError> for Failure {
 
 impl Failure {
     /// A sentence for the tenant. RingCentral's code, where there is one, is what support will ask for.
-    fn sentence(&self) -> String {
+    pub fn sentence(&self) -> String {
         match self {
             Self::RingCentral(error) => match (error.status(), error.code()) {
                 (Some(status), Some(code)) => format!("RingCentral answered {status} {code}"),
@@ -267,17 +285,19 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> Readiness {
 
 /// Makes the webhook subscription, after clearing away what an earlier attempt or an earlier consent of the same user
 /// left at our address: RingCentral allows a user 20 of them, and two would tell every message twice.
-async fn subscribe(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<Subscription, Failure> {
-    let ours = gateway.config.webhook_address();
+///
+/// # Errors
+/// What RingCentral answers; `SUB-505` if the user has too many, none of them ours.
+pub async fn subscribe(
+    gateway: &Gateway,
+    api: &Api,
+    connection: &Connection,
+) -> Result<Subscription, Failure> {
     let address = gateway.config.webhook_address_of(&connection.tenant, &connection.id);
     for old in api.subscriptions().await? {
-        if old.address().is_some_and(|address| address.split('?').next() == Some(ours.as_str())) {
-            match api.delete_subscription(&old.id).await {
-                Ok(()) => {}
-                // The revocation of the session that this one replaces clears away its own.
-                Err(error) if error.kind() == Kind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
+        if is_ours(gateway, &old) {
+            // The revocation of the session that this one replaces clears away its own.
+            unsubscribe(api, &old.id).await?;
         }
     }
     let token = Secret::random();
@@ -294,9 +314,28 @@ async fn subscribe(gateway: &Gateway, api: &Api, connection: &Connection) -> Res
     Ok(Subscription {
         id: made.id,
         token_digest: token.digest(),
-        status: made.status.map_or_else(|| "Active".to_owned(), |status| status.to_string()),
+        previous: None,
+        status: made.status.map_or_else(|| ACTIVE.to_owned(), |status| status.to_string()),
         expires_at: made.expiration_time.unwrap_or(week),
+        failures: 0,
     })
+}
+
+/// True if a subscription's events come to this stack, for whichever connection.
+pub fn is_ours(gateway: &Gateway, listed: &Listed) -> bool {
+    let ours = gateway.config.webhook_address();
+    listed.address().is_some_and(|address| address.split('?').next() == Some(ours.as_str()))
+}
+
+/// Deletes a subscription. One that is not there is deleted already.
+///
+/// # Errors
+/// What RingCentral answers.
+pub async fn unsubscribe(api: &Api, id: &str) -> Result<(), Failure> {
+    match api.delete_subscription(id).await {
+        Err(error) if error.kind() != Kind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Inbound texts with their content, changes of outbound ones, changes of the extension's numbers.

@@ -9,20 +9,19 @@ mod rescue;
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::memory::KnownToken;
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, ConnectionStatus, Gap};
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::rate::later;
-use crate::model::refresh::Outcome;
+use crate::model::refresh::{Outcome, Record};
 use crate::ringcentral::AccessToken;
-use crate::store::Lane;
+use crate::upkeep::{self, RefreshOrder};
 use crate::vault::{Binding, Owner, Purpose};
 
 use self::attempt::Worker;
@@ -144,24 +143,6 @@ fn sealed_for(connection: &Connection, purpose: Purpose) -> (Owner<'_>, Binding<
     )
 }
 
-/// What the function that may open refresh tokens is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RefreshOrder {
-    tenant_id: String,
-    connection_id: String,
-    /// The generation that the caller has and can't use; absent if the connection is simply due.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    generation: Option<u64>,
-}
-
-impl RefreshOrder {
-    /// An order for one connection.
-    pub fn of(tenant: &TenantId, connection: &ConnectionId, generation: Option<u64>) -> Self {
-        Self { tenant_id: tenant.to_string(), connection_id: connection.to_string(), generation }
-    }
-}
-
 /// What it answers: one of the three.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,6 +156,20 @@ pub struct RefreshOutcome {
     /// False: the connection is gone, or needs a new authorization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
+    /// What the metrics are told.
+    #[serde(skip)]
+    pub counted: Counted,
+}
+
+/// What is counted of refreshing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Pairs that were stored.
+    pub refreshed: u32,
+    /// Attempts that found the pair of another one stored, and took it.
+    pub adopted: u32,
+    /// Connections whose new pair was lost.
+    pub lost: u32,
 }
 
 /// When the process that works on an order is killed, at the latest: what Lambda says, if it can be.
@@ -195,9 +190,10 @@ pub async fn refresh(gateway: &Gateway, order: &RefreshOrder, deadline: Timestam
     let invalid = || Error::Internal { what: "a refresh order", source: None };
     let tenant = TenantId::from_record(&order.tenant_id).ok_or_else(invalid)?;
     let connection = ConnectionId::from_record(&order.connection_id).ok_or_else(invalid)?;
-    let outcome = Worker::new(gateway, tenant, connection, order.generation, deadline).run().await?;
+    let (outcome, counted) =
+        Worker::new(gateway, tenant, connection, order.generation, deadline).run().await?;
     let now = gateway.clock.now();
-    Ok(match outcome {
+    let told = match outcome {
         Outcome::Generation(generation) => {
             RefreshOutcome { generation: Some(generation), ..RefreshOutcome::default() }
         }
@@ -209,33 +205,28 @@ pub async fn refresh(gateway: &Gateway, order: &RefreshOrder, deadline: Timestam
             retry_after_seconds: u64::try_from(limits::MISCONFIGURED_RETRY_SECONDS).ok(),
             ..RefreshOutcome::default()
         },
-    })
+    };
+    Ok(RefreshOutcome { counted, ..told })
+}
+
+/// What follows a stored pair: the schedule moves, and if the connection was of no use for a while, its messages are
+/// compared with the message store. Neither may fail the refresh.
+async fn follow(gateway: &Gateway, found: &Connection, record: &Record) {
+    let stored = Connection {
+        generation: record.generation,
+        status: record.status,
+        upkeep: record.upkeep.clone(),
+        ..found.clone()
+    };
+    upkeep::refreshed(gateway, &stored).await;
+    if found.status != ConnectionStatus::Active
+        && let Err(error) = gateway.store.note_gap(&found.tenant, &found.id, Gap::Recovered).await
+    {
+        let error = Error::from(error);
+        tracing::warn!(connection.id = %found.id, error = error.chain(), "a gap is left for the next sync");
+    }
 }
 
 fn seconds_until(now: Timestamp, at: Timestamp) -> u64 {
     u64::try_from(at.duration_since(now).as_secs() + 1).unwrap_or(1)
-}
-
-/// Has every connection refreshed that is overdue: its schedule or its ring was lost, or its process died. The longest
-/// overdue first. Gives how many were tried.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let overdue = gateway.store.overdue_of_all_tenants(Lane::Refresh).await?;
-    let patience = Duration::from_millis(limits::REFRESH_SWEEP_MS);
-    let began = gateway.clock.now();
-    let tries = stream::iter(overdue).map(|due| async move {
-        let spent = gateway.clock.now().duration_since(began);
-        if Duration::try_from(spent).is_ok_and(|spent| spent >= patience) {
-            return 0;
-        }
-        let order = RefreshOrder::of(&due.tenant, &due.connection, None);
-        if let Err(error) = gateway.functions().call(&gateway.config.refresh_function, &order).await {
-            tracing::warn!(tenant.id = %due.tenant, error = %error, "an overdue refresh has no answer");
-        }
-        1
-    });
-    let tried: Vec<usize> = tries.buffered(limits::SWEEP_AT_ONCE).collect().await;
-    for due in gateway.store.overdue_of_all_tenants(Lane::Erasure).await? {
-        gateway.store.erase_refused_tokens(&due.tenant, &due.connection).await?;
-    }
-    Ok(tried.into_iter().sum())
 }

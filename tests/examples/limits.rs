@@ -85,6 +85,10 @@ async fn gateway(world: &World) -> Gateway {
         ("RETRIES_QUEUE", "none"),
         ("DELIVERIES_TABLE", "none"),
         ("TOKEN_CALLS_PER_MINUTE", "300"),
+        ("SCHEDULE_GROUP", "none"),
+        ("SCHEDULE_ROLE", "none"),
+        ("SCHEDULE_DEAD_LETTERS", "none"),
+        ("METRICS_NAMESPACE", "none"),
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }

@@ -17,7 +17,7 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 48] = [
+const FUNCTIONS: [(&str, Option<usize>); 49] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -65,6 +65,7 @@ const FUNCTIONS: [(&str, Option<usize>); 48] = [
     ("fan-out-events", None),
     ("deliver-webhook", Some(5)),
     ("sync-messages", None),
+    ("renew-subscriptions", None),
     ("sweep", None),
 ];
 
@@ -131,6 +132,7 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
             "deliver-webhook",
             "receive-event",
             "sync-messages",
+            "renew-subscriptions",
             "sweep",
         ]
         .contains(&function);
@@ -319,7 +321,7 @@ async fn run(world: &World, function: &str) -> Duration {
             world.advance(61).await;
             began.elapsed()
         }
-        "sweep" => {
+        "sweep" | "renew-subscriptions" => {
             let began = Instant::now();
             // Five minutes, and the minute within which it may fire.
             world.advance(361).await;

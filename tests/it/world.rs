@@ -291,20 +291,30 @@ impl World {
         names.into_iter().find(|name| name.contains(logical)).unwrap().to_owned()
     }
 
-    async fn dynamodb(&self, operation: &str, body: &Value) -> Value {
-        let credential = "Credential=operator/20300101/us-east-1/dynamodb/aws4_request";
+    /// A function's answer, invoked as the operator does it.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Value {
+        let url = format!("{}/2015-03-31/functions/{function}/invocations", self.stack.info().aws());
+        let request = self.http.post(url).header("authorization", signature("lambda"));
+        Reply::of(request.body(payload.to_string()).send().await.unwrap()).await.expect(200).json()
+    }
+
+    /// An operation of DynamoDB.
+    pub async fn dynamodb(&self, operation: &str, body: &Value) -> Value {
         let request = self
             .http
             .post(self.stack.info().aws())
             .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-            .header(
-                "authorization",
-                format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0"),
-            )
+            .header("authorization", signature("dynamodb"))
             .header("content-type", "application/x-amz-json-1.0")
             .body(body.to_string());
         Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
+}
+
+/// The operator's signature, which the local stack takes as it is.
+fn signature(service: &str) -> String {
+    let credential = format!("Credential=operator/20300101/us-east-1/{service}/aws4_request");
+    format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0")
 }
 
 /// A browser, as far as our pages need one: it keeps cookies and shows where it comes from.

@@ -10,7 +10,7 @@ use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
 use shared::model::audit::Actor;
 use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
-use shared::{limits, pages, revocation, setup};
+use shared::{limits, pages, revocation, setup, upkeep};
 
 /// 303 to the page after success, so that code and state leave the address bar; the page of what failed, at once.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
@@ -39,6 +39,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
 async fn follow_up(gateway: &Gateway, arrival: Arrival) {
     let Arrival { mut connection, access, replaced } = arrival;
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let stored = connection.clone();
     let set_up = async {
         if let Err(error) = setup::complete(gateway, &mut connection, &access, within).await {
             http::note(&error, "a set-up is left for the sweep");
@@ -49,7 +50,7 @@ async fn follow_up(gateway: &Gateway, arrival: Arrival) {
             revocation::request(gateway, &old.tenant, &old.connection).await;
         }
     };
-    tokio::join!(set_up, end_replaced);
+    tokio::join!(set_up, end_replaced, upkeep::connected(gateway, &stored));
 }
 
 fn welcome(flow: &Flow, as_json: bool) -> Answer {

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::gateway::Gateway;
 use shared::revocation::{self, RevokeOrder};
-use shared::tokens::{self, RefreshOrder};
+use shared::telemetry::{self, Metric, Unit};
+use shared::tokens::{self, Counted};
+use shared::upkeep::RefreshOrder;
 use shared::work::{self, Batch};
 
 /// What it can be told.
@@ -35,9 +37,27 @@ pub async fn handle(gateway: &Gateway, event: LambdaEvent<Order>) -> Result<Valu
     let deadline = tokens::deadline(gateway, event.context.deadline);
     match event.payload {
         Order::Revoke { revoke } => Ok(json!(revocation::carry_out(gateway, &revoke).await?)),
-        Order::Refresh(order) => Ok(json!(tokens::refresh(gateway, &order, deadline).await?)),
+        Order::Refresh(order) => {
+            let outcome = tokens::refresh(gateway, &order, deadline).await?;
+            count(gateway, outcome.counted);
+            Ok(json!(outcome))
+        }
         Order::Queue(batch) => {
-            Ok(json!(work::each(batch, async |work| tokens::work(gateway, &work, deadline).await).await))
+            let again = async |work| {
+                count(gateway, tokens::work(gateway, &work, deadline).await?);
+                Ok(())
+            };
+            Ok(json!(work::each(batch, again).await))
         }
     }
+}
+
+fn count(gateway: &Gateway, counted: Counted) {
+    let Counted { refreshed, adopted, lost } = counted;
+    let mut metrics: Vec<Metric> =
+        [("Refreshes", refreshed), ("AdoptedWrites", adopted), ("LostRotations", lost)]
+            .map(|(name, of)| (name, Unit::Count, f64::from(of)))
+            .into();
+    metrics.retain(|(_, _, of)| *of > 0.0);
+    telemetry::metrics(gateway, &metrics);
 }

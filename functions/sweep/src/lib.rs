@@ -1,11 +1,38 @@
-//! Every minute: finishes what a crash or an outage left undone. One piece of work that fails is logged and never
-//! stops the rest.
+//! Every minute: finishes what a crash or an outage left undone. One piece of work that fails is logged and never stops the
+//! rest.
+//!
+//! | order | answer |
+//! | --- | --- |
+//! | what the schedule says | what was done |
+//! | `{"measure":true}`, every five minutes | the same, and the metrics of all connections in the log |
+//! | `{"restored":"begin"}`, by the operator after a restore: every connection is refreshed | `{"due"}` |
+//! | `{"restored":"report"}` | `{"waiting","healthy","mustReconnect"}` |
 
 use lambda_runtime::Error;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use shared::gateway::Gateway;
-use shared::{deletion, delivery, disconnect, sending, setup, tokens};
+use shared::telemetry::{self, Unit};
+use shared::upkeep::{self, Health};
+use shared::{deletion, delivery, disconnect, sending, setup};
+
+/// What it can be told.
+#[derive(Debug, Deserialize)]
+pub struct Order {
+    restored: Option<Drill>,
+    #[serde(default)]
+    measure: bool,
+}
+
+/// The steps after a restore.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Drill {
+    /// Make every connection due.
+    Begin,
+    /// Tell who must reconnect.
+    Report,
+}
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -19,13 +46,27 @@ pub struct Swept {
     senders_rung: usize,
 }
 
+/// Carries out an order.
+pub async fn handle(gateway: &Gateway, order: Order) -> Result<Value, Error> {
+    match order.restored {
+        Some(Drill::Begin) => Ok(json!({ "due": upkeep::begin_drill(gateway).await? })),
+        Some(Drill::Report) => Ok(json!(upkeep::report_drill(gateway).await?)),
+        None => {
+            if order.measure {
+                measure(gateway, &upkeep::health(gateway).await?);
+            }
+            Ok(json!(sweep(gateway).await?))
+        }
+    }
+}
+
 /// Takes what is overdue in each lane.
-pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error> {
+async fn sweep(gateway: &Gateway) -> Result<Swept, Error> {
     let (set_ups, revocations, tenants, refreshes, deliveries, senders) = tokio::join!(
         setup::sweep(gateway),
         disconnect::sweep(gateway),
         deletion::sweep(gateway),
-        tokens::sweep(gateway),
+        upkeep::sweep(gateway),
         delivery::sweep(gateway),
         sending::ring_due(gateway)
     );
@@ -37,4 +78,18 @@ pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Swept, Error>
         deliveries_due: deliveries?,
         senders_rung: senders?,
     })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody has so many connections that it shows")]
+fn measure(gateway: &Gateway, health: &Health) {
+    let count = |name, of: u64| (name, Unit::Count, of as f64);
+    let mut metrics = vec![
+        count("Connections", health.connections),
+        count("ConnectionsFailing", health.failing),
+        count("RefreshesOverdue", health.overdue),
+        count("SubscriptionsNotActive", health.subscriptions_down),
+        ("OldestIntentAge", Unit::Seconds, health.oldest_intent.as_secs_f64()),
+    ];
+    metrics.extend(health.least_life.map(|life| ("LeastRefreshLife", Unit::Seconds, life.as_secs_f64())));
+    telemetry::metrics(gateway, &metrics);
 }

@@ -139,11 +139,31 @@ pub struct Identity {
     pub extension_number: Option<String>,
 }
 
+/// RingCentral's word for a subscription that delivers events.
+pub const ACTIVE: &str = "Active";
+
+/// A verification token that was replaced: events that were sent before still come with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousToken {
+    /// SHA-256 of it.
+    pub digest: String,
+    /// Until when it is good.
+    pub until: Timestamp,
+}
+
 /// Why events may have been missed, so that the message store has to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
     /// There was no subscription before.
     Connected,
+    /// The subscription was gone.
+    Expired,
+    /// RingCentral had stopped it, since our address failed.
+    Blacklisted,
+    /// RingCentral had stopped it for another reason.
+    Suspended,
+    /// The connection could not be used for a while.
+    Recovered,
     /// RingCentral says that messages have changed.
     Changed,
     /// An event could not be stored.
@@ -155,6 +175,10 @@ impl Gap {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",
+            Self::Expired => "expired",
+            Self::Blacklisted => "blacklisted",
+            Self::Suspended => "suspended",
+            Self::Recovered => "recovered",
             Self::Changed => "changed",
             Self::Trouble => "trouble",
         }
@@ -168,10 +192,14 @@ pub struct Subscription {
     pub id: String,
     /// SHA-256 of the verification token that comes with every event.
     pub token_digest: String,
+    /// The token before it, for a short while.
+    pub previous: Option<PreviousToken>,
     /// RingCentral's word for its state: `Active`, `Blacklisted`, …
     pub status: String,
     /// When it lapses.
     pub expires_at: Timestamp,
+    /// How often in a row it was looked at, or made again, without success.
+    pub failures: u32,
 }
 
 /// The consent of one RingCentral user that we hold for a tenant.

@@ -9,13 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
 use super::refresh::read_upkeep;
+use super::subscriptions::{read_subscription, write_gap, write_subscription};
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::connect_token::Flow;
-use crate::model::connection::{
-    Connection, ConnectionStatus, Gap, Identity, Part, Revocation, Setup, Subscription,
-};
+use crate::model::connection::{Connection, ConnectionStatus, Gap, Identity, Part, Revocation, Setup};
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 
@@ -144,11 +143,13 @@ impl Store {
         Ok(connections)
     }
 
-    /// Writes what a set-up has found out. False if the connection is gone.
+    /// Writes what a set-up has found out: when it is to go on, and when the subscription that it has made is looked at.
+    /// False if the connection is gone.
     pub async fn record_setup(
         &self,
         connection: &Connection,
         due: Option<Timestamp>,
+        renewal_due: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         let request = self
             .db
@@ -167,6 +168,11 @@ impl Store {
         }
         if let Some(subscription) = &connection.subscription {
             set = write_subscription(set, subscription);
+        }
+        if let Some(at) = renewal_due {
+            set = write_gap(set, Gap::Connected, self.clock.now())
+                .set("renewal_lane", item::text(Lane::Renewal.as_str()))
+                .set("renewal_due", item::time(at));
         }
         if let Some(due) = due {
             set = set.set("due_lane", item::text(Lane::Setup.as_str())).set("due_at", item::time(due));
@@ -301,13 +307,6 @@ fn connection_item(connection: &Connection, now: Timestamp) -> Item {
     item.done()
 }
 
-fn write_subscription(item: Writer, subscription: &Subscription) -> Writer {
-    item.set("subscription", item::text(&subscription.id))
-        .set("subscription_token_digest", item::text(&subscription.token_digest))
-        .set("subscription_status", item::text(&subscription.status))
-        .set("subscription_expires_at", item::time(subscription.expires_at))
-}
-
 /// A connection as its row has it.
 pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
     let part = |status: &'static str, error: &str| -> Result<Part, StoreError> {
@@ -316,15 +315,6 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
             "failed" => Part::Failed(row.maybe_text(error).unwrap_or_default()),
             _ => Part::Pending,
         })
-    };
-    let subscription = match row.maybe_text("subscription") {
-        None => None,
-        Some(id) => Some(Subscription {
-            id,
-            token_digest: row.text("subscription_token_digest")?.to_owned(),
-            status: row.text("subscription_status")?.to_owned(),
-            expires_at: row.time("subscription_expires_at")?,
-        }),
     };
     Ok(Connection {
         tenant: row.tenant()?,
@@ -349,7 +339,7 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
             subscription: part("setup_subscription", "setup_subscription_error")?,
             attempts: row.number("setup_attempts")?,
         },
-        subscription,
+        subscription: read_subscription(row)?,
         upkeep: read_upkeep(row)?,
     })
 }

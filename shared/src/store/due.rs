@@ -1,5 +1,5 @@
-//! What is left to do: the sparse indexes `due`, `refresh` and `sync` over the table `connections`, one lane for each kind of
-//! work.
+//! What is left to do: the sparse indexes `due`, `refresh`, `renewal` and `sync` over the table `connections`, one lane
+//! for each kind of work.
 //!
 //! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
 //! sweep don't do the same.
@@ -23,6 +23,8 @@ pub enum Lane {
     Sync,
     /// Erase the tokens of a connection that RingCentral has refused.
     Erasure,
+    /// Look at a connection's subscription and numbers.
+    Renewal,
 }
 
 impl Lane {
@@ -34,22 +36,26 @@ impl Lane {
             Self::Refresh => "refresh",
             Self::Sync => "sync",
             Self::Erasure => "erasure",
+            Self::Renewal => "renewal",
         }
     }
 
     /// The index that has it, and its attributes: the lane's word, and when.
-    fn index(self) -> (&'static str, &'static str, &'static str) {
+    pub(super) fn index(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Setup | Self::Revocation => ("due", "due_lane", "due_at"),
             Self::Sync => ("sync", "sync_lane", "sync_due"),
             Self::Refresh | Self::Erasure => ("refresh", "refresh_lane", "refresh_due"),
+            Self::Renewal => ("renewal", "renewal_lane", "renewal_due"),
         }
     }
 
     /// How the rows of this lane are called.
     pub(super) fn row(self, connection: &ConnectionId) -> String {
         match self {
-            Self::Setup | Self::Refresh | Self::Sync | Self::Erasure => format!("connection#{connection}"),
+            Self::Setup | Self::Refresh | Self::Sync | Self::Erasure | Self::Renewal => {
+                format!("connection#{connection}")
+            }
             Self::Revocation => format!("revocation#{connection}"),
         }
     }
@@ -120,7 +126,8 @@ impl Store {
     }
 }
 
-fn read(lane: Lane, row: &Row) -> Result<Due, StoreError> {
+/// A line of a lane's index.
+pub(super) fn read(lane: Lane, row: &Row) -> Result<Due, StoreError> {
     let (_, connection) = row.text("item")?.split_once('#').ok_or(StoreError::Damaged("item"))?;
     Ok(Due {
         lane,

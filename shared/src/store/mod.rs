@@ -22,8 +22,10 @@ mod rate_limits;
 mod refresh;
 mod revocations;
 mod senders;
+mod subscriptions;
 mod sync;
 mod tenants;
+mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +50,9 @@ pub use outbox::{Accepted, FirstAnswer, Idempotency, Place};
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
 pub use senders::{Lease, Taken};
+pub use subscriptions::Checked;
 pub use tenants::{Changed, TenantChange};
+pub use upkeep::Kept;
 
 use crate::clock::Clock;
 use crate::error::Error;

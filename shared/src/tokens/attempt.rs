@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::rescue::Rescue;
-use super::{RefreshOrder, sealed_for, seconds_until};
+use super::{Counted, RefreshOrder, follow, sealed_for, seconds_until};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -14,7 +14,7 @@ use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::rate::later;
 use crate::model::refresh::{
-    Answer, Attempt, Denial, Effect, Event, Outcome, Record, State, Write, half_life, step,
+    Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, step,
 };
 use crate::model::secret::Secret;
 use crate::queue::MAX_DELAY_SECONDS;
@@ -56,6 +56,7 @@ pub(super) struct Worker<'a> {
     found: Option<Connection>,
     hand: Option<Hand>,
     pair: Option<Received>,
+    counted: Counted,
 }
 
 impl<'a> Worker<'a> {
@@ -79,11 +80,12 @@ impl<'a> Worker<'a> {
             found: None,
             hand: None,
             pair: None,
+            counted: Counted::default(),
         }
     }
 
     /// Makes it.
-    pub(super) async fn run(mut self) -> Result<Outcome> {
+    pub(super) async fn run(mut self) -> Result<(Outcome, Counted)> {
         let (mut state, mut event) = (State::Begun, Event::Begin);
         loop {
             let (next, effect) = step(state, event, &self.attempt());
@@ -102,7 +104,7 @@ impl<'a> Worker<'a> {
                     Event::Written
                 }
                 Effect::Park => self.park().await,
-                Effect::Finish(outcome) => return Ok(outcome),
+                Effect::Finish(outcome) => return Ok((outcome, self.counted)),
             };
         }
     }
@@ -127,6 +129,11 @@ impl<'a> Worker<'a> {
         match self.gateway.store.connection(&self.tenant, &self.connection).await {
             Ok(row) => {
                 let record = row.as_ref().map(Record::from);
+                if matches!(state, State::Refused(_) | State::Denied(..)) {
+                    let known = self.found.as_ref().map(|found| found.generation);
+                    let has_moved = record.as_ref().is_some_and(|row| Some(row.generation) > known);
+                    self.counted.adopted += u32::from(has_moved);
+                }
                 if *state == State::Reading {
                     self.found = row;
                 }
@@ -197,6 +204,9 @@ impl<'a> Worker<'a> {
                 Ok(true) => {
                     self.tell(write, &record);
                     self.ring(write, &record).await;
+                    if write == Write::Pair {
+                        follow(self.gateway, &found, &record).await;
+                    }
                     return Event::Written;
                 }
                 Ok(false) => return Event::NotWritten,
@@ -214,10 +224,11 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn tell(&self, write: Write, record: &Record) {
+    fn tell(&mut self, write: Write, record: &Record) {
         match write {
             Write::Lease => {}
             Write::Pair => {
+                self.counted.refreshed += 1;
                 self.gateway.memory.tokens.forget(self.connection.as_str());
                 tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, generation = record.generation, "refreshed");
             }
@@ -225,6 +236,7 @@ impl<'a> Worker<'a> {
                 tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, failures = record.upkeep.failures, "not refreshed");
             }
             Write::Revoked => {
+                self.counted.lost += u32::from(record.upkeep.cause == Some(Cause::LostRotation));
                 let cause = record.upkeep.cause.map_or("", |cause| cause.as_str());
                 tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, cause, "a connection needs a new authorization");
             }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::jitter;
-use super::{RefreshOrder, refresh};
+use super::{Counted, RefreshOrder, follow, refresh};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::model::connection::{Connection, Revocation, Sealed, SealedToken};
@@ -60,7 +60,7 @@ struct ParkedToken {
 ///
 /// # Errors
 /// If the store fails: the queue offers it again.
-async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<()> {
+async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<Counted> {
     let invalid = || Error::Internal { what: "a parked pair", source: None };
     let tenant = TenantId::from_record(&rescue.tenant_id).ok_or_else(invalid)?;
     let id = ConnectionId::from_record(&rescue.connection_id).ok_or_else(invalid)?;
@@ -78,10 +78,11 @@ async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<()> {
     };
     let now = gateway.clock.now();
     let Some(found) = gateway.store.connection(&tenant, &id).await? else {
-        return given_up(gateway, &tenant, &id, rescue.generation + 1, &pair).await;
+        given_up(gateway, &tenant, &id, rescue.generation + 1, &pair).await?;
+        return Ok(Counted::default());
     };
     if found.generation != rescue.generation {
-        return Ok(());
+        return Ok(Counted::default());
     }
     let state = State::Calling(Record::from(&found));
     let attempt =
@@ -95,9 +96,11 @@ async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<()> {
             gateway.store.write_upkeep(&found, write, &record, &rescue.attempt, Some(&pair), event.as_ref());
         if made.await? {
             tracing::info!(tenant.id = %tenant, connection.id = %id, "a parked pair was stored");
+            follow(gateway, &found, &record).await;
+            return Ok(Counted { refreshed: 1, ..Counted::default() });
         }
     }
-    Ok(())
+    Ok(Counted::default())
 }
 
 /// What is left of a connection that was given up while its pair was parked: the pair's session, which is in the
@@ -129,10 +132,10 @@ pub enum Work {
 ///
 /// # Errors
 /// If the queue is to offer it again.
-pub async fn work(gateway: &Gateway, work: &Work, deadline: Timestamp) -> Result<()> {
+pub async fn work(gateway: &Gateway, work: &Work, deadline: Timestamp) -> Result<Counted> {
     match work {
         // How it ends is in the row, with when it is due again.
-        Work::Refresh(order) => refresh(gateway, order, deadline).await.map(|_| ()),
+        Work::Refresh(order) => Ok(refresh(gateway, order, deadline).await?.counted),
         Work::Rescue(parked) => rescue(gateway, parked).await,
     }
 }

@@ -1,0 +1,148 @@
+//! Keeping connections alive, across all tenants: the index `refresh`, which has a line for every connection that can be
+//! used, with what is to be known of it without reading it.
+
+use jiff::Timestamp;
+
+use super::due::{Due, Lane};
+use super::item::{self, Item, Row, Writer};
+use super::{Store, StoreError, failure, is_conditional};
+use crate::limits;
+use crate::model::connection::{ACTIVE, ConnectionStatus};
+use crate::model::ids::{ConnectionId, TenantId};
+
+/// A connection's line in the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub connection: ConnectionId,
+    /// When it is refreshed next.
+    pub due: Timestamp,
+    /// When its refresh token ends.
+    pub expires_at: Timestamp,
+    /// True if refreshing fails at present.
+    pub failing: bool,
+    /// Since when a call of the token endpoint has no known outcome.
+    pub intent_since: Option<Timestamp>,
+    /// True if it has no subscription that delivers events.
+    pub subscription_down: bool,
+}
+
+impl Store {
+    /// Connections across all tenants that are overdue to be refreshed: up to [`limits::SWEEP_OVERDUE`] of the longest
+    /// overdue, of these what expires first first.
+    pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<Kept>, StoreError> {
+        let mut overdue = self.lines(Some(self.clock.now()), limits::SWEEP_OVERDUE).await?;
+        overdue.sort_by(|one, other| one.expires_at.cmp(&other.expires_at));
+        Ok(overdue)
+    }
+
+    /// Every connection across all tenants that can be used.
+    pub async fn kept_of_all_tenants(&self) -> Result<Vec<Kept>, StoreError> {
+        self.lines(None, usize::MAX).await
+    }
+
+    async fn lines(&self, until: Option<Timestamp>, most: usize) -> Result<Vec<Kept>, StoreError> {
+        let (mut lines, mut from) = (Vec::new(), None);
+        loop {
+            let query = self.lane(Lane::Refresh, until).set_exclusive_start_key(from);
+            let answer = query.send().await.map_err(failure)?;
+            for row in answer.items.unwrap_or_default() {
+                lines.push(read(&Row(row))?);
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() || lines.len() >= most {
+                lines.truncate(most);
+                return Ok(lines);
+            }
+        }
+    }
+
+    /// Connections across all tenants that need a new authorization, while their tokens are kept.
+    pub async fn revoked_of_all_tenants(&self) -> Result<Vec<Due>, StoreError> {
+        let (mut revoked, mut from) = (Vec::new(), None);
+        loop {
+            let query = self.lane(Lane::Erasure, None).set_exclusive_start_key(from);
+            let answer = query.send().await.map_err(failure)?;
+            for row in answer.items.unwrap_or_default() {
+                revoked.push(super::due::read(Lane::Erasure, &Row(row))?);
+            }
+            from = answer.last_evaluated_key;
+            if from.is_none() {
+                return Ok(revoked);
+            }
+        }
+    }
+
+    /// Makes a connection due to be refreshed now. False if it is due already, or was refreshed or given up meanwhile.
+    pub async fn make_due(&self, kept: &Kept) -> Result<bool, StoreError> {
+        self.bring_forward(Lane::Refresh, &kept.tenant, &kept.connection).await
+    }
+
+    /// Makes a lane's work of a connection due now. False if it is due already, or there is none.
+    pub async fn bring_forward(
+        &self,
+        lane: Lane,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+    ) -> Result<bool, StoreError> {
+        let (_, of, at) = lane.index();
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key(lane, tenant, connection)))
+            .update_expression("SET #at = :now")
+            .condition_expression("#lane = :lane AND #at > :now")
+            .expression_attribute_names("#lane", of)
+            .expression_attribute_names("#at", at)
+            .expression_attribute_values(":lane", item::text(lane.as_str()))
+            .expression_attribute_values(":now", item::time(self.clock.now()));
+        match update.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if is_conditional(&error) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    fn lane(
+        &self,
+        lane: Lane,
+        until: Option<Timestamp>,
+    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
+        let (index, of, at) = lane.index();
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.connections)
+            .index_name(index)
+            .expression_attribute_names("#lane", of)
+            .expression_attribute_values(":lane", item::text(lane.as_str()));
+        match until {
+            None => query.key_condition_expression("#lane = :lane"),
+            Some(until) => query
+                .key_condition_expression("#lane = :lane AND #at <= :until")
+                .expression_attribute_names("#at", at)
+                .expression_attribute_values(":until", item::time(until)),
+        }
+    }
+}
+
+fn key(lane: Lane, tenant: &TenantId, connection: &ConnectionId) -> Item {
+    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(lane.row(connection)))])
+        .done()
+}
+
+fn read(row: &Row) -> Result<Kept, StoreError> {
+    let due = super::due::read(Lane::Refresh, row)?;
+    Ok(Kept {
+        tenant: due.tenant,
+        connection: due.connection,
+        due: due.at,
+        expires_at: row.time("refresh_expires_at")?,
+        failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str(),
+        intent_since: row.maybe_time("intent_since")?,
+        subscription_down: row.maybe_text("subscription_status").as_deref() != Some(ACTIVE),
+    })
+}

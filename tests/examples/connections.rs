@@ -1,0 +1,327 @@
+//! A million idle connections in virtual time, kept alive by the product's own code for when to refresh
+//! ([`half_life`], [`window_before`], [`next_check`](shared::setup::next_check)'s spread, [`Pace`]):
+//!
+//! ```sh
+//! cargo run --release --package tests --example connections
+//! ```
+//!
+//! Three weeks, with a one-hour outage of RingCentral's token endpoint in the third. The schedules fire somewhere in their
+//! window, attempts that fail are repeated by the queue, and every minute the sweep takes what is overdue, what expires
+//! first first, in rounds of a third of a second each. All of them share one budget of calls in a rolling minute.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark is no function on Lambda")]
+#![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
+#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use shared::limits;
+use shared::model::refresh::half_life;
+use shared::upkeep::{Pace, window_before};
+
+const CONNECTIONS: u32 = 1_000_000;
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+/// Life of a refresh token.
+const LIFE: i64 = limits::REFRESH_TOKEN_SECONDS * SECOND;
+/// The budget, in calls a minute: `TokenCallsPerMinute` of a stack of this size.
+const BUDGET: usize = 400;
+/// How long a round of the sweep takes.
+const ROUND: i64 = SECOND / 3;
+/// Pauses after attempts without an answer.
+const PAUSES: [i64; 6] = [10, 10, 30, 60, 120, 300];
+
+const MEASURED: (i64, i64) = (7 * DAY, 14 * DAY);
+const OUTAGE: (i64, i64) = (15 * DAY, 15 * DAY + HOUR);
+const END: i64 = 21 * DAY;
+
+fn main() {
+    let began = Instant::now();
+    let mut world = World::new(0x5eed);
+    world.run();
+    let took = began.elapsed();
+    let (from, until) = MEASURED;
+    let steady = &world.calls[minute(from)..minute(until)];
+    let mean = steady.iter().sum::<u32>() as f64 / steady.len() as f64;
+    let peak = f64::from(*steady.iter().max().unwrap());
+    let recovered = world.recovered.map(|at| (at - OUTAGE.1) / MINUTE);
+    println!("| what | measured |\n| --- | --- |");
+    println!("| connections, virtual time | {CONNECTIONS}, {} days |", END / DAY);
+    println!("| refreshes a minute, second week | {mean:.1} on average, {peak:.0} at most |");
+    println!("| peak to mean | {:.2} |", peak / mean);
+    println!("| budget | {BUDGET} calls in a rolling minute; {} at most |", world.most_in_a_minute);
+    println!("| calls during the one-hour outage | {} |", world.during_outage);
+    println!("| most connections overdue or failing | {} |", world.most_waiting);
+    match recovered {
+        Some(minutes) => println!("| all refreshed after the outage | {minutes} minutes |"),
+        None => println!("| all refreshed after the outage | not within the time simulated |"),
+    }
+    println!(
+        "| least life that a refresh token had left | {:.2} days |",
+        world.least_life as f64 / DAY as f64
+    );
+    println!(
+        "| refreshes of one connection in 30 days | {:.1} |",
+        mean * 30.0 * 1440.0 / f64::from(CONNECTIONS)
+    );
+    println!("| wall time | {:.1} s |", took.as_secs_f64());
+    println!("| memory | {} MB |", memory_mb());
+    assert!(world.most_in_a_minute <= BUDGET, "the budget is kept");
+    assert!(peak / mean <= 1.3, "the goal");
+    assert!(world.least_life > 0, "no grant is lost");
+    println!();
+    prices();
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Connection {
+    expires: i64,
+    due: i64,
+    failures: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A schedule fires for the generation that was due then.
+    Fires { connection: u32, due: i64 },
+    /// The queue offers an attempt again.
+    Rings { connection: u32, due: i64 },
+    /// The sweep runs.
+    Sweep,
+    /// A round of the sweep.
+    Round,
+}
+
+struct World {
+    random: Random,
+    now: i64,
+    events: BinaryHeap<Reverse<(i64, Event)>>,
+    connections: Vec<Connection>,
+    /// The index `refresh`.
+    index: BTreeSet<(i64, u32)>,
+    failing: usize,
+    /// Calls within the last minute.
+    window: VecDeque<i64>,
+    /// What the running sweep has left, and its pace.
+    left: Vec<u32>,
+    pace: Pace,
+    sweep_ends: i64,
+    calls: Vec<u32>,
+    most_in_a_minute: usize,
+    during_outage: u32,
+    most_waiting: usize,
+    least_life: i64,
+    recovered: Option<i64>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            random: Random(seed),
+            now: 0,
+            events: BinaryHeap::new(),
+            connections: Vec::with_capacity(CONNECTIONS as usize),
+            index: BTreeSet::new(),
+            failing: 0,
+            window: VecDeque::new(),
+            left: Vec::new(),
+            pace: Pace::default(),
+            sweep_ends: 0,
+            calls: vec![0; minute(END) + 1],
+            most_in_a_minute: 0,
+            during_outage: 0,
+            most_waiting: 0,
+            least_life: LIFE,
+            recovered: None,
+        };
+        for id in 0..CONNECTIONS {
+            // Refreshed at any moment before, so that it is due at any moment to come.
+            let jitter = world.random.jitter();
+            let refreshed = -world.random.below(LIFE / 200 * (100 + jitter));
+            world.connections.push(Connection { expires: refreshed + LIFE, due: 0, failures: 0 });
+            world.store(id, refreshed, jitter);
+        }
+        world.at(MINUTE, Event::Sweep);
+        world
+    }
+
+    fn run(&mut self) {
+        while let Some(Reverse((at, event))) = self.events.pop() {
+            if at > END {
+                return;
+            }
+            self.now = self.now.max(at);
+            match event {
+                Event::Fires { connection, due } | Event::Rings { connection, due } => {
+                    if self.connections[connection as usize].due == due {
+                        self.attempt(connection);
+                    }
+                }
+                Event::Sweep => self.sweep(),
+                Event::Round => self.round(),
+            }
+        }
+    }
+
+    fn at(&mut self, at: i64, event: Event) {
+        self.events.push(Reverse((at, event)));
+    }
+
+    /// A new pair: the due time of production, and the schedule somewhere in its window.
+    fn store(&mut self, id: u32, now: i64, jitter: i64) {
+        let due = half_life(stamp(now), stamp(now + LIFE), jitter);
+        let begins = virtual_ms(window_before(due, stamp(now)).unwrap());
+        let fires = begins + self.random.below(i64::from(limits::UPKEEP_WINDOW_MINUTES) * MINUTE);
+        let due = virtual_ms(due);
+        let connection = &mut self.connections[id as usize];
+        self.index.remove(&(connection.due, id));
+        *connection = Connection { expires: now + LIFE, due, failures: 0 };
+        self.index.insert((due, id));
+        self.at(fires.max(0), Event::Fires { connection: id, due });
+    }
+
+    /// True if the connection was refreshed.
+    fn attempt(&mut self, id: u32) -> bool {
+        while self.window.front().is_some_and(|first| *first <= self.now - MINUTE) {
+            self.window.pop_front();
+        }
+        if self.window.len() >= BUDGET {
+            return false;
+        }
+        self.window.push_back(self.now);
+        self.most_in_a_minute = self.most_in_a_minute.max(self.window.len());
+        self.calls[minute(self.now)] += 1;
+        let Connection { expires, due, failures } = self.connections[id as usize];
+        if (OUTAGE.0..OUTAGE.1).contains(&self.now) {
+            self.during_outage += 1;
+            let pause = PAUSES[usize::from(failures).min(PAUSES.len() - 1)] * SECOND;
+            let again = self.now + pause * (80 + self.random.below(41)) / 100;
+            self.failing += usize::from(failures == 0);
+            self.index.remove(&(due, id));
+            self.index.insert((again, id));
+            self.connections[id as usize] =
+                Connection { due: again, failures: failures.saturating_add(1), expires };
+            self.at(again, Event::Rings { connection: id, due: again });
+            return false;
+        }
+        self.failing -= usize::from(failures > 0);
+        self.least_life = self.least_life.min(expires - self.now);
+        let jitter = self.random.jitter();
+        self.store(id, self.now, jitter);
+        true
+    }
+
+    fn sweep(&mut self) {
+        let overdue = self.index.range(..(self.now, u32::MAX)).count();
+        let waiting = overdue + self.failing;
+        self.most_waiting = self.most_waiting.max(waiting);
+        if self.now > OUTAGE.1 && waiting == 0 && self.recovered.is_none() {
+            self.recovered = Some(self.now);
+        }
+        self.left =
+            self.index.range(..(self.now, u32::MAX)).take(limits::SWEEP_OVERDUE).map(|(_, id)| *id).collect();
+        // What expires first is taken first, from the end.
+        self.left.sort_by_key(|id| Reverse(self.connections[*id as usize].expires));
+        self.pace = Pace::default();
+        self.sweep_ends = self.now + limits::REFRESH_SWEEP_MS.cast_signed();
+        self.round();
+        self.at(self.now + MINUTE, Event::Sweep);
+    }
+
+    fn round(&mut self) {
+        let take = self.pace.next_round().min(self.left.len());
+        if take == 0 || self.now >= self.sweep_ends {
+            return;
+        }
+        let round = self.left.split_off(self.left.len() - take);
+        let mut refreshed = 0;
+        for id in round {
+            if self.connections[id as usize].due <= self.now {
+                refreshed += usize::from(self.attempt(id));
+            } else {
+                // Somebody else was faster.
+                refreshed += 1;
+            }
+        }
+        self.pace.after(take, refreshed);
+        self.at(self.now + ROUND, Event::Round);
+    }
+}
+
+fn stamp(ms: i64) -> Timestamp {
+    // Virtual time begins well after 1970, so that what is before it can be told too.
+    Timestamp::from_millisecond(1_767_225_600_000 + ms).unwrap()
+}
+
+fn virtual_ms(at: Timestamp) -> i64 {
+    at.as_millisecond() - stamp(0).as_millisecond()
+}
+
+fn minute(ms: i64) -> usize {
+    usize::try_from(ms / MINUTE).unwrap()
+}
+
+/// A small generator of one's own, so that every run is the same.
+struct Random(u64);
+
+impl Random {
+    /// From -20 to 20.
+    fn jitter(&mut self) -> i64 {
+        self.below(41) - 20
+    }
+
+    fn below(&mut self, bound: i64) -> i64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        i64::try_from((mixed ^ (mixed >> 31)) % u64::try_from(bound).unwrap()).unwrap()
+    }
+}
+
+/// What the process has used at most.
+fn memory_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    let kilobytes =
+        line.and_then(|line| line.split_whitespace().nth(1)).and_then(|text| text.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) / 1_024
+}
+
+/// What one thing costs in US dollars (us-east-1, on demand, arm64, without the free tier): AWS price list, 2026.
+const PRICES: [(&str, f64); 6] = [
+    ("schedule that fires", 1.00 / 1e6),
+    ("Lambda request", 0.20 / 1e6),
+    ("Lambda, 256 MB for a second", 0.25 * 0.000_013_333_4),
+    ("KMS request", 0.03 / 1e4),
+    ("DynamoDB write unit", 0.625 / 1e6),
+    ("DynamoDB read unit", 0.125 / 1e6),
+];
+
+/// A refresh that a schedule starts, as the local stack's call log shows it: how much of each of [`PRICES`].
+const REFRESH: [f64; 6] = [1.0, 1.0, 0.5, 2.0, 22.0, 1.0];
+/// The same, invoked by another function, which waits.
+const REFRESH_IN_USE: [f64; 6] = [0.0, 1.0, 0.5, 2.0, 22.0, 2.0];
+/// A look at a subscription and its numbers.
+const LOOK: [f64; 6] = [0.0, 0.05, 1.5, 1.0, 6.0, 3.0];
+
+fn prices() {
+    let price = |of: [f64; 6]| PRICES.iter().zip(of).map(|((_, each), times)| each * times).sum::<f64>();
+    println!("| connection, 30 days | refreshes | looks | US dollars |");
+    println!("| --- | --- | --- | --- |");
+    let rows = [
+        ("only its tokens", 30.0 / 3.5, 0.0, price(REFRESH)),
+        ("idle: a look a day, which refreshes", 30.0, 30.0, price(REFRESH_IN_USE)),
+        ("in use around the clock", 24.0 * 30.0, 30.0, price(REFRESH_IN_USE)),
+    ];
+    for (what, refreshes, looks, each) in rows {
+        let total = refreshes * each + looks * price(LOOK);
+        println!("| {what} | {refreshes:.1} | {looks:.0} | {total:.5} |");
+    }
+}

@@ -1,0 +1,169 @@
+//! Webhook subscriptions that never lapse, and what happens when one does all the same.
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Tenant, World};
+
+/// The slowest connection's turn comes within this.
+const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
+
+async fn connected() -> (World, Tenant) {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    (world, tenant)
+}
+
+async fn extension(world: &World, tenant: &Tenant) -> Value {
+    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
+}
+
+/// A text of the connection's row.
+async fn attribute(world: &World, name: &str) -> String {
+    let rows = world.items("ConnectionsTable").await;
+    let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+    row[name]["S"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn now(world: &World) -> Timestamp {
+    let clock = world.sim(Method::GET, "/_sim/clock", None).await;
+    clock["now"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_is_renewed_about_once_a_day_for_weeks() {
+    let (world, tenant) = connected().await;
+    assert_eq!(attribute(&world, "sync_reason").await, "connected", "the first sync is ordered");
+    for day in 1..=16 {
+        world.advance(A_DAY_AND_A_BIT).await;
+        let shown = extension(&world, &tenant).await;
+        assert_eq!(shown["subscription"]["status"], "Active", "day {day}");
+        let ends: Timestamp = shown["subscription"]["expiresAt"].as_str().unwrap().parse().unwrap();
+        assert!(ends > now(&world).await + SignedDuration::from_hours(5 * 24), "day {day}: {ends}");
+    }
+    assert_eq!(world.count("subscription_expired").await, 0);
+    assert_eq!(world.count("subscription_created").await, 1);
+    let renewed = world.count("subscription_renewed").await;
+    assert!((13..=20).contains(&renewed), "{renewed} renewals in 20 days");
+    assert_eq!(attribute(&world, "sync_reason").await, "connected", "nothing was missed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_gone_or_stopped_is_made_again_and_the_gap_is_noted() {
+    for (how, reason) in [("expire", "expired"), ("blacklist", "blacklisted"), ("suspend", "suspended")] {
+        let (world, tenant) = connected().await;
+        let id = attribute(&world, "subscription").await;
+        let digest = attribute(&world, "subscription_token_digest").await;
+        if how == "suspend" {
+            let listed = json!({"records": [{"id": id, "status": "Suspended"}]});
+            let fault = json!([{"match": {"method": "GET", "path": "/subscription"}, "times": 1, "do": {"status": 200, "body": listed}}]);
+            world.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
+        } else {
+            world.sim(Method::POST, &format!("/_sim/subscriptions/{id}/{how}"), None).await;
+        }
+        world.advance(A_DAY_AND_A_BIT).await;
+        assert_eq!(world.count("subscription_created").await, 2, "{how}");
+        assert_eq!(attribute(&world, "sync_reason").await, reason);
+        assert_ne!(attribute(&world, "subscription").await, id, "{how}");
+        assert_ne!(attribute(&world, "subscription_token_digest").await, digest, "{how}: a new token");
+        assert_eq!(
+            attribute(&world, "previous_token_digest").await,
+            digest,
+            "{how}: the old one for a while"
+        );
+        assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Active", "{how}");
+        // The old one, if it is there, is not left beside it.
+        let gone = world.count("subscription_deleted").await + world.count("subscription_expired").await;
+        assert_eq!(gone, 1, "{how}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_can_not_be_made_again_is_shown_and_tried_again() {
+    let (world, tenant) = connected().await;
+    let id = attribute(&world, "subscription").await;
+    world.sim(Method::POST, &format!("/_sim/subscriptions/{id}/blacklist"), None).await;
+    let fault =
+        json!([{"match": {"method": "POST", "path": "/subscription"}, "times": null, "do": {"status": 503}}]);
+    world.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
+    world.advance(A_DAY_AND_A_BIT).await;
+    assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Blacklisted");
+    assert_eq!(attribute(&world, "sync_reason").await, "blacklisted", "the gap is noted at once");
+    world.no_faults().await;
+    for _ in 0..4 {
+        world.advance(400).await;
+    }
+    assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_of_ours_is_deleted_and_others_are_left_alone() {
+    let (world, _) = connected().await;
+    let access = own_session(&world).await;
+    let ours = format!("{}/v1/webhooks/ringcentral", world.gateway());
+    // The same receiver under another name, as another stack's would be.
+    let elsewhere = ours.replace("127.0.0.1", "localhost");
+    for address in [&ours, &elsewhere] {
+        let body = json!({
+            "eventFilters": ["/restapi/v1.0/account/~/extension/~"],
+            "deliveryMode": {"transportType": "WebHook", "address": address},
+        });
+        let url = format!("{}/restapi/v1.0/subscription", world.stack.info().ringcentral());
+        let made = world.http.post(url).bearer_auth(&access).header("content-type", "application/json");
+        assert_eq!(made.body(body.to_string()).send().await.unwrap().status(), 200);
+    }
+    assert_eq!(world.count("subscription_created").await, 3);
+    world.advance(A_DAY_AND_A_BIT).await;
+    assert_eq!(world.count("subscription_deleted").await, 1, "the one at our address that nobody knows of");
+    assert_eq!(world.count("subscription_renewed").await, 1);
+}
+
+/// An access token of the first user, of a session that is not ours, for the same app.
+async fn own_session(world: &World) -> String {
+    let rc = &world.stack.info().rc;
+    let user = world.user(0);
+    let form = format!(
+        "grant_type={}&assertion={}",
+        "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer",
+        user["jwt"].as_str().unwrap()
+    );
+    let url = format!("{}/restapi/oauth/token", world.stack.info().ringcentral());
+    let request = world
+        .http
+        .post(url)
+        .basic_auth(rc["clientId"].as_str().unwrap(), rc["clientSecret"].as_str())
+        .header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.body(form).send().await.unwrap();
+    let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_have_changed_are_found_within_a_day() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let none = json!({"records": [], "paging": {"page": 1, "totalPages": 1}, "navigation": {}});
+    world.sim_fault("/phone-number", None, json!({"status": 200, "body": none})).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    assert_eq!(world.get("/v1/rc/numbers", &tenant.key).await.json(), json!({"numbers": []}));
+    assert_eq!(extension(&world, &tenant).await["setup"]["complete"], true);
+    world.no_faults().await;
+    world.advance(A_DAY_AND_A_BIT).await;
+    let numbers = world.get("/v1/rc/numbers", &tenant.key).await.json();
+    assert!(!numbers["numbers"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_connection_is_looked_at_no_more() {
+    let (world, tenant) = connected().await;
+    let revoke = format!("/_sim/users/{}/revoke", world.user(0)["extensionId"].as_str().unwrap());
+    world.sim(Method::POST, &revoke, None).await;
+    for _ in 0..4 {
+        world.advance(A_DAY_AND_A_BIT).await;
+    }
+    assert_eq!(extension(&world, &tenant).await["status"], "revoked");
+    assert_eq!(attribute(&world, "renewal_lane").await, "");
+    assert_eq!(world.count("subscription_renewed").await, 0);
+}

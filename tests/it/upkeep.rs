@@ -1,0 +1,239 @@
+//! Keeping connections alive while nobody uses them: schedules, what heals when one is lost, what the metrics say, and what
+//! the operator does after a restore.
+
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Tenant, World};
+
+const DAY: i64 = 24 * 3_600;
+/// Longer than an access token lives.
+const HOUR: i64 = 3_700;
+
+/// The schedules of connections.
+async fn schedules(world: &World) -> Vec<Value> {
+    let all = world.aws(Method::GET, "/_aws/scheduler", None).await;
+    let all = all["schedules"].as_array().unwrap().iter();
+    all.filter(|schedule| schedule["name"].as_str().unwrap().starts_with("connection-")).cloned().collect()
+}
+
+fn next(schedule: &Value) -> Timestamp {
+    schedule["next"].as_str().unwrap().parse().unwrap()
+}
+
+/// The stack's present moment.
+async fn now(world: &World) -> Timestamp {
+    let clock = world.sim(Method::GET, "/_sim/clock", None).await;
+    clock["now"].as_str().unwrap().parse().unwrap()
+}
+
+/// The rows of connections.
+async fn rows(world: &World) -> Vec<Value> {
+    let mut rows = world.items("ConnectionsTable").await;
+    rows.retain(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#"));
+    rows
+}
+
+async fn generation(world: &World) -> u64 {
+    rows(world).await[0]["generation"]["N"].as_str().unwrap().parse().unwrap()
+}
+
+async fn extension(world: &World, tenant: &Tenant) -> Value {
+    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
+}
+
+/// Asks for something that takes a usable token.
+async fn use_token(world: &World, tenant: &Tenant) -> u16 {
+    world.post("/v1/rc/numbers/refresh", &tenant.key).await.status.as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_refreshes_an_idle_connection_before_it_is_due_moves_and_goes() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let [first] = &schedules(&world).await[..] else { panic!("one schedule for one connection") };
+    let begins = now(&world).await;
+    let days = next(first).duration_since(begins).as_secs_f64() / f64::from(DAY as i32);
+    assert!((2.7..4.3).contains(&days), "half of seven days, give or take a fifth: {days}");
+    // The window is over before the sweep would look, so it was the schedule.
+    let due: i64 = rows(&world).await[0]["refresh_due"]["N"].as_str().unwrap().parse().unwrap();
+    assert!(next(first).as_millisecond() < due);
+    // The daily look at the subscription takes tokens too; here only the schedule is to be seen.
+    let before = generation(&world).await;
+    world
+        .aws_fault(
+            json!({"function": "renew-subscriptions"}),
+            0,
+            None,
+            json!({"error": "AccessDeniedException", "status": 400}),
+        )
+        .await;
+    world.advance(next(first).duration_since(begins).as_secs() + 2).await;
+    assert_eq!(generation(&world).await, before + 1);
+    assert_eq!(world.count("token_refreshed").await, 1);
+    let [second] = &schedules(&world).await[..] else { panic!("one schedule for one connection") };
+    assert_eq!(second["name"], first["name"]);
+    assert!(next(second) > next(first), "it has moved");
+    world.no_faults().await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert!(schedules(&world).await.is_empty());
+    assert_eq!(world.count("token_refreshed").await, 1, "once was enough");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_schedule_is_found_by_the_sweep() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let down = json!({"error": "InternalServerException", "status": 500});
+    world.aws_fault(json!({"service": "scheduler"}), 0, None, down).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    assert!(schedules(&world).await.is_empty(), "a schedule that can't be made does not fail the connect");
+    world.no_faults().await;
+    let seen = world.count("token_refreshed").await;
+    world.advance(5 * DAY).await;
+    assert!(world.count("token_refreshed").await > seen);
+    assert_eq!(schedules(&world).await.len(), 1, "and it has one again");
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
+    for mode in ["grace", "strict"] {
+        let world = World::start().await;
+        let tenant = world.tenant();
+        world.connect(&tenant, &world.user(0)).await.expect(303);
+        world.sim(Method::PUT, "/_sim/settings", Some(json!({"refreshTokens": mode}))).await;
+        world.advance(HOUR).await;
+        let before = world.count("token_refreshed").await;
+        // The tokens rotate at once, the answer is held.
+        world.sim_fault("/restapi/oauth/token", Some(1), json!({"delayMs": 3_000})).await;
+        let disconnect = async {
+            while world.count("token_refreshed").await == before {
+                tokio::task::yield_now().await;
+            }
+            world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+        };
+        let (used, ()) = tokio::join!(use_token(&world, &tenant), disconnect);
+        assert!(used >= 400, "{mode}: it was disconnected: {used}");
+        world.no_faults().await;
+        world.advance(400).await;
+        assert!(world.items("ConnectionsTable").await.is_empty(), "{mode}");
+        assert!(world.count("session_revoked").await >= 1, "{mode}");
+        assert!(schedules(&world).await.is_empty(), "{mode}");
+        assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json(), json!({"connected": false}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn authorizing_again_keeps_the_record_and_clears_the_flags() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let user = world.user(0);
+    world.connect(&tenant, &user).await.expect(303);
+    let first = extension(&world, &tenant).await;
+    let revoke = format!("/_sim/users/{}/revoke", user["extensionId"].as_str().unwrap());
+    world.sim(Method::POST, &revoke, None).await;
+    world.advance(HOUR).await;
+    use_token(&world, &tenant).await;
+    world.advance(65).await;
+    use_token(&world, &tenant).await;
+    let flagged = extension(&world, &tenant).await;
+    assert_eq!((&flagged["status"], &flagged["cause"]), (&json!("revoked"), &json!("revoked_by_user")));
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json(), json!({"connected": false}));
+    world.connect(&tenant, &user).await.expect(303);
+    let again = extension(&world, &tenant).await;
+    assert_eq!((&again["status"], &again["cause"]), (&json!("active"), &json!(null)));
+    assert_eq!(again["connectedAt"], first["connectedAt"], "the record is the same");
+    assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);
+    world.advance(400).await;
+    assert_eq!(rows(&world).await.len(), 1, "nothing is left of the session that was replaced");
+    assert_eq!(schedules(&world).await.len(), 1);
+}
+
+/// The metrics in the functions' logs, by name: the last value of each.
+fn metrics(world: &World) -> Value {
+    let mut last = json!({});
+    for line in world.log() {
+        let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+        let Some(directives) = line["_aws"]["CloudWatchMetrics"].as_array() else { continue };
+        assert!(line["_aws"]["Timestamp"].is_i64());
+        for directive in directives {
+            assert!(directive["Namespace"].is_string() && directive["Dimensions"][0].is_array());
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(line[name].is_number(), "{name} has a value: {line}");
+                last[name] = line[name].clone();
+            }
+        }
+    }
+    last
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_has_metrics_of_every_connection() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.advance(400).await;
+    let measured = metrics(&world);
+    assert_eq!((&measured["Connections"], &measured["ConnectionsFailing"]), (&json!(1.0), &json!(0.0)));
+    assert_eq!(
+        (&measured["SubscriptionsNotActive"], &measured["OldestIntentAge"]),
+        (&json!(0.0), &json!(0.0))
+    );
+    let life = measured["LeastRefreshLife"].as_f64().unwrap() / 86_400.0;
+    assert!((6.9..7.0).contains(&life), "{life} days");
+    assert!(measured["Refreshes"].is_null());
+    world.advance(HOUR).await;
+    assert_eq!(use_token(&world, &tenant).await, 200);
+    assert_eq!(metrics(&world)["Refreshes"], 1.0);
+    // A refresh without an answer leaves an intent, which grows old.
+    world.advance(HOUR).await;
+    world.sim_fault("/restapi/oauth/token", None, json!({"applyThenDrop": true})).await;
+    use_token(&world, &tenant).await;
+    world.advance(600).await;
+    let measured = metrics(&world);
+    assert_eq!(measured["ConnectionsFailing"], 1.0);
+    assert!(measured["OldestIntentAge"].as_f64().unwrap() > 500.0, "{measured}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_only_connections_that_rotated_since_must_reconnect_and_are_listed() {
+    let world = World::start().await;
+    let (tenant, other) = (world.tenant(), world.new_tenant("Untouched").await);
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.connect(&other, &world.user(1)).await.expect(303);
+    world.advance(HOUR).await;
+    let backup = rows(&world).await;
+    // After the moment of the backup one of them rotates, and its new tokens are used.
+    assert_eq!(use_token(&world, &tenant).await, 200);
+    world.advance(300).await;
+    let table = world.table("ConnectionsTable").await;
+    for row in backup {
+        world.dynamodb("PutItem", &json!({"TableName": table, "Item": row})).await;
+    }
+    let begun = world.invoke("sweep", &json!({"restored": "begin"})).await;
+    assert_eq!(begun, json!({"due": 2}));
+    let mut report = Value::Null;
+    for _ in 0..20 {
+        world.advance(61).await;
+        report = world.invoke("sweep", &json!({"restored": "report"})).await;
+        if report["waiting"] == 0 {
+            break;
+        }
+    }
+    assert_eq!((&report["waiting"], &report["healthy"]), (&json!(0), &json!(1)), "{report}");
+    let listed = report["mustReconnect"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "{report}");
+    assert_eq!(listed[0]["tenantId"], tenant.id.as_str());
+    assert_eq!(listed[0]["extensionId"], world.user(0)["extensionId"]);
+    assert!(listed[0]["since"].is_string());
+    assert_eq!(extension(&world, &tenant).await["status"], "revoked");
+    assert_eq!(extension(&world, &other).await["status"], "active");
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
+    let report = world.invoke("sweep", &json!({"restored": "report"})).await;
+    assert_eq!(report["mustReconnect"], json!([]));
+}
