@@ -21,7 +21,7 @@ pub struct Kept {
     pub due: Timestamp,
     /// When its refresh token ends.
     pub expires_at: Timestamp,
-    /// True if refreshing fails at present.
+    /// True if refreshing fails at present, or RingCentral has refused once.
     pub failing: bool,
     /// Since when a call of the token endpoint has no known outcome.
     pub intent_since: Option<Timestamp>,
@@ -141,7 +141,8 @@ fn read(row: &Row) -> Result<Kept, StoreError> {
         connection: due.connection,
         due: due.at,
         expires_at: row.time("refresh_expires_at")?,
-        failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str(),
+        failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str()
+            || row.maybe_time("denied_at")?.is_some(),
         intent_since: row.maybe_time("intent_since")?,
         subscription_down: row.maybe_text("subscription_status").as_deref() != Some(ACTIVE),
     })
