@@ -19,7 +19,7 @@ use crate::model::connect_token::{
 use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
-use crate::model::refresh::{Upkeep, half_life};
+use crate::model::refresh::{Upkeep, half_life, jitter};
 use crate::model::secret::Secret;
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
@@ -453,7 +453,7 @@ impl Pair<'_> {
     ) -> Connection {
         let generation = old.map_or(1, |old| old.generation + 1);
         let (access, refresh) = self.seal(now, generation);
-        let due = Some(half_life(now, refresh.expires_at, 0));
+        let due = Some(half_life(now, refresh.expires_at, jitter()));
         Connection {
             tenant: self.flow.tenant.clone(),
             id: self.flow.connection.clone(),

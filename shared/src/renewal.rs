@@ -178,6 +178,6 @@ fn stopped(gap: Gap) -> &'static str {
     match gap {
         Gap::Blacklisted => "Blacklisted",
         Gap::Suspended => "Suspended",
-        Gap::Connected | Gap::Expired | Gap::Recovered => "Expired",
+        Gap::Connected | Gap::Expired | Gap::Recovered | Gap::Changed | Gap::Trouble => "Expired",
     }
 }

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::connection::{Connection, ConnectionStatus};
 use super::rate::later;
+use super::secret::Secret;
 use crate::limits;
 
 /// Why a connection can't be used, or not at present.
@@ -422,6 +423,12 @@ pub fn half_life(now: Timestamp, refresh_until: Timestamp, jitter: i64) -> Times
     let life = refresh_until.duration_since(now).as_millis().clamp(0, i128::from(i64::MAX / 200));
     let life = i64::try_from(life).unwrap_or(0);
     later(now, SignedDuration::from_millis(life / 200 * (100 + jitter)))
+}
+
+/// A fifth more or less, by chance, in percent: so that connections that began together don't come together for ever.
+pub fn jitter() -> i64 {
+    let digest = Secret::random().digest();
+    i64::from_str_radix(&digest[..8], 16).map_or(0, |random| random % 41 - 20)
 }
 
 /// Lets go of the lease, with what is left to find out.

@@ -14,7 +14,7 @@ use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::rate::later;
 use crate::model::refresh::{
-    Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, step,
+    Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, jitter, step,
 };
 use crate::model::secret::Secret;
 use crate::queue::MAX_DELAY_SECONDS;
@@ -23,12 +23,6 @@ use crate::ringcentral::{self, Grant, Kind, RefreshToken, Retry, TokenSet};
 use crate::store::Pair;
 use crate::vault::{Binding, DataKey, Purpose};
 use crate::{rates, revocation};
-
-/// From -20 to 20.
-pub(super) fn jitter() -> i64 {
-    let digest = Secret::random().digest();
-    i64::from_str_radix(&digest[..8], 16).map_or(0, |random| random % 41 - 20)
-}
 
 /// What an attempt holds in memory, and nobody else.
 struct Hand {

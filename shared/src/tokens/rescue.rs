@@ -4,14 +4,13 @@ use data_encoding::BASE64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::attempt::jitter;
 use super::{Counted, RefreshOrder, follow, refresh};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::model::connection::{Connection, Revocation, Sealed, SealedToken};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::refresh::{Answer, Attempt, Effect, Event, Record, State, half_life, step};
+use crate::model::refresh::{Answer, Attempt, Effect, Event, Record, State, half_life, jitter, step};
 use crate::store::Pair;
 
 /// A pair that could not be stored, on its way through the queue. It is sealed; whoever works the queue stores it without
