@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::send::{TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting};
+use crate::send::{
+    SENT, TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting,
+};
 use crate::world::{Tenant, World};
 
 const SMS: &str = "/sms";
@@ -26,18 +28,18 @@ async fn after_a_lost_answer(act: Value, more: Value) -> (World, Tenant, Value) 
 async fn an_answer_that_was_lost_after_the_send_is_found() {
     for act in [json!({ "applyThenDrop": true }), json!({ "truncateJson": true })] {
         let (world, _, message) = after_a_lost_answer(act, json!({})).await;
-        assert_eq!(message["status"], "sent");
+        assert!(SENT.contains(&message["status"].as_str().unwrap()), "{message}");
         let accepted = world.ledger("sms_accepted").await;
         assert_eq!(accepted.len(), 1);
         assert_eq!(accepted[0]["messageId"], message["rcMessageId"]);
-        assert_eq!(told(&world, message["messageId"].as_str().unwrap()).await, ["sending", "sent"]);
+        assert_eq!(told(&world, message["messageId"].as_str().unwrap()).await[..2], ["sending", "sent"]);
         assert_eq!(waiting(&world).await, 0);
     }
 }
 
 #[tokio::test]
 async fn what_ringcentral_never_got_is_unknown_until_the_tenant_decides() {
-    for (action, texts_then, status) in [("resend", 1, "sent"), ("drop", 0, "failed")] {
+    for (action, texts_then, statuses) in [("resend", 1, &SENT[..]), ("drop", 0, &["failed"][..])] {
         let (world, tenant, message) = after_a_lost_answer(json!({ "reset": "after_body" }), json!({})).await;
         assert_eq!(message["status"], "unknown");
         assert_eq!(world.count("sms_accepted").await, 0);
@@ -46,7 +48,7 @@ async fn what_ringcentral_never_got_is_unknown_until_the_tenant_decides() {
         let wrong = world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": "hope" }))).await;
         assert_eq!(wrong.error(), (400, "invalid_field".into()));
         world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": action }))).await.expect(200);
-        until(&world, &tenant, id, &[status]).await;
+        until(&world, &tenant, id, statuses).await;
         assert_eq!(world.count("sms_accepted").await, texts_then);
         let again = world.call(Method::POST, &path, &tenant.key, Some(json!({ "action": action }))).await;
         assert_eq!(again.error(), (409, "message_state".into()));
@@ -58,7 +60,8 @@ async fn what_ringcentral_never_got_is_unknown_until_the_tenant_decides() {
 async fn whoever_asks_for_it_gets_it_sent_again() {
     let more = json!({ "onAmbiguous": "resend" });
     let (world, _, message) = after_a_lost_answer(json!({ "status": 500 }), more).await;
-    assert_eq!((message["status"].as_str(), message["attempts"].as_u64()), (Some("sent"), Some(2)));
+    assert!(SENT.contains(&message["status"].as_str().unwrap()), "{message}");
+    assert_eq!(message["attempts"], 2);
     assert_eq!(world.count("sms_accepted").await, 1);
 }
 
@@ -66,7 +69,7 @@ async fn whoever_asks_for_it_gets_it_sent_again() {
 async fn the_same_text_sent_by_others_is_not_taken_for_the_lost_one() {
     let (world, tenant, from) = connected().await;
     let known = accept(&world, &tenant, &from, "Same").await;
-    let known = until(&world, &tenant, &known, &["sent"]).await;
+    let known = until(&world, &tenant, &known, &SENT).await;
     world.sim_fault(SMS, Some(1), json!({ "reset": "after_body" })).await;
     let lost = accept(&world, &tenant, &from, "Same").await;
     until(&world, &tenant, &lost, &["sending"]).await;
@@ -110,7 +113,7 @@ async fn what_surely_did_not_go_out_is_sent_again_later() {
     world.stack.settle().await;
     assert_eq!(message(&world, &tenant, &id).await["status"], "queued");
     world.advance(10).await;
-    until(&world, &tenant, &id, &["sent"]).await;
+    until(&world, &tenant, &id, &SENT).await;
     assert_eq!(texts(&world).await, ["Later"]);
 }
 
@@ -123,7 +126,7 @@ async fn a_message_that_never_reached_the_queue_is_sent_within_a_minute() {
     world.no_faults().await;
     assert_eq!(message(&world, &tenant, &id).await["status"], "queued");
     world.advance(60).await;
-    until(&world, &tenant, &id, &["sent"]).await;
+    until(&world, &tenant, &id, &SENT).await;
     assert_eq!(texts(&world).await, ["Not rung"]);
 }
 

@@ -158,12 +158,13 @@ impl App {
     /// Asks again until the answer is as wished, for at most 30 seconds.
     async fn until(&self, path: &str, wished: impl Fn(&Value) -> bool) -> Result<Value> {
         let mut last = Value::Null;
-        for _ in 0..150 {
+        // Half a minute, at half of the requests that a key has in a minute.
+        for _ in 0..25 {
             last = self.call(Method::GET, path, None).await?;
             if wished(&last) {
                 return Ok(last);
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
         }
         bail!("{path} still says {last}")
     }

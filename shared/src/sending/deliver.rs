@@ -209,7 +209,8 @@ impl Worker<'_> {
             if self.is_late() || self.usable.is_none() {
                 return Ok(Rest::None);
             }
-            let (now, opens) = (self.now(), lane.opens_at(self.now()));
+            let now = self.now();
+            let opens = lane.opens_at(now);
             if opens > self.soon() {
                 return Ok(Rest::Until(opens));
             }

@@ -25,8 +25,8 @@ pub enum Service {
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda];
+    pub const ALL: [Self; 6] =
+        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda, Self::Sqs];
 
     /// The name in ARNs, policies, the call log and faults.
     #[must_use]
