@@ -289,6 +289,8 @@ pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
 pub const IDEMPOTENCY_KEPT_SECONDS: i64 = 48 * 3_600;
 /// How far ahead a message may be scheduled.
 pub const SEND_AHEAD_SECONDS: i64 = 366 * 24 * 3_600;
+/// A sender that was rung is rung once more after so many seconds for everything that was accepted meanwhile.
+pub const RING_SECONDS: i32 = 2;
 /// For so long a request may pass on what a process remembers of its key and its sender.
 pub const SEND_CACHE_SECONDS: i64 = 10;
 /// Calls that RingCentral allows an extension and app in a window, until its answers tell.

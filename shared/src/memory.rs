@@ -28,6 +28,8 @@ pub struct Memory {
     pub checked_keys: Remembered<Arc<(Tenant, KeyRecord)>>,
     /// Extensions by the numbers that they send from.
     pub senders: Remembered<ExtensionId>,
+    /// Senders that were rung a moment ago; true for those that are rung again when this is forgotten.
+    pub rung_senders: Remembered<bool>,
     /// Keys whose use is written down for the present.
     pub noted_uses: Remembered<()>,
     /// Counters that were full, with their limit then and when they are not any more.
@@ -82,6 +84,7 @@ impl Default for Memory {
             known_keys: Remembered::at_most(limits::REMEMBERED),
             checked_keys: Remembered::at_most(limits::REMEMBERED),
             senders: Remembered::at_most(limits::REMEMBERED),
+            rung_senders: Remembered::at_most(limits::REMEMBERED),
             noted_uses: Remembered::at_most(limits::REMEMBERED),
             full_counters: Remembered::at_most(limits::REMEMBERED),
             counted_alone: Remembered::at_most(limits::REMEMBERED),

@@ -72,9 +72,30 @@ pub async fn accept(gateway: &Gateway, tenant: &TenantId, order: Order) -> Resul
         (Accepted::InProgress, _) => return Err(Error::IdempotencyInProgress),
     };
     if place == Place::Outbox {
-        ring(gateway, tenant, &message.extension, 0).await;
+        ring_once(gateway, tenant, &message.extension).await;
     }
     Ok(receipt)
+}
+
+/// Wakes the worker of a sender for a message that was accepted just now. Of many in a row, the first wakes it at once, and
+/// the next one for all that come until then.
+async fn ring_once(gateway: &Gateway, tenant: &TenantId, extension: &ExtensionId) {
+    let (rung, now) = (&gateway.memory.rung_senders, gateway.clock.now());
+    let (name, wait) =
+        (format!("{tenant} {extension}"), SignedDuration::from_secs(limits::RING_SECONDS.into()));
+    match rung.get(&name, now) {
+        // Somebody is rung for after this moment.
+        Some(true) => {}
+        Some(false) => {
+            rung.put(&name, true, later(now, wait));
+            // A second more than the queue counts: what is accepted until then is there when it wakes.
+            ring(gateway, tenant, extension, limits::RING_SECONDS + 1).await;
+        }
+        None => {
+            rung.put(&name, false, later(now, wait));
+            ring(gateway, tenant, extension, 0).await;
+        }
+    }
 }
 
 fn place_of(message: &Message) -> Place {

@@ -15,6 +15,8 @@ async fn connected() -> (World, Tenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
+    // Both use tokens by themselves.
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     (world, tenant)
 }
 

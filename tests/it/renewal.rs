@@ -13,6 +13,8 @@ async fn connected() -> (World, Tenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
+    // It would do what is noted here to be done.
+    world.without_schedules_of(&["sync-messages"]).await;
     (world, tenant)
 }
 

@@ -174,6 +174,7 @@ fn metrics(world: &World) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_has_metrics_of_every_connection() {
     let world = World::start().await;
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     world.advance(400).await;
@@ -202,6 +203,7 @@ async fn the_log_has_metrics_of_every_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_restore_only_connections_that_rotated_since_must_reconnect_and_are_listed() {
     let world = World::start().await;
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Untouched").await);
     world.connect(&tenant, &world.user(0)).await.expect(303);
     world.connect(&other, &world.user(1)).await.expect(303);

@@ -291,11 +291,47 @@ impl World {
         names.into_iter().find(|name| name.contains(logical)).unwrap().to_owned()
     }
 
+    /// Deletes the schedules of these functions: a test that looks at one thing is not crossed by others.
+    pub async fn without_schedules_of(&self, functions: &[&str]) {
+        let schedules = self.aws(Method::GET, "/_aws/scheduler", None).await;
+        for schedule in schedules["schedules"].as_array().unwrap() {
+            let target = schedule["target"].as_str().unwrap();
+            if functions.iter().any(|function| target.ends_with(function)) {
+                let (name, group) = (schedule["name"].as_str().unwrap(), schedule["group"].as_str().unwrap());
+                let url = format!("{}/schedules/{name}?groupName={group}", self.stack.info().aws());
+                let request = self.http.delete(url).header("authorization", signature("scheduler"));
+                Reply::of(request.send().await.unwrap()).await.expect(200);
+            }
+        }
+    }
+
     /// A function's answer, invoked as the operator does it.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Value {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.stack.info().aws());
         let request = self.http.post(url).header("authorization", signature("lambda"));
         Reply::of(request.body(payload.to_string()).send().await.unwrap()).await.expect(200).json()
+    }
+
+    /// An operation of SQS on a queue of the template.
+    pub async fn sqs(&self, operation: &str, queue: &str, mut body: Value) -> Value {
+        let aws = self.stack.info().aws();
+        let queues = self.aws(Method::GET, "/_aws/sqs", None).await;
+        let name = queues["queues"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|one| one["name"].as_str().filter(|name| name.ends_with(queue)))
+            .unwrap_or_else(|| panic!("there is no queue {queue} in {queues}"))
+            .to_owned();
+        body["QueueUrl"] = json!(format!("{aws}/000000000000/{name}"));
+        let request = self
+            .http
+            .post(aws)
+            .header("x-amz-target", format!("AmazonSQS.{operation}"))
+            .header("authorization", signature("sqs"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .body(body.to_string());
+        Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
 
     /// An operation of DynamoDB.

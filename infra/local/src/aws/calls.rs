@@ -1,5 +1,6 @@
 //! The call log: one line for each request to the AWS endpoints, in the order in which they ended.
 
+use super::dynamodb::Units;
 use super::request::Request;
 use crate::server::{Answer, DropConnection};
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ impl CallLog {
             function: request.function.clone(),
             status: 0,
             error: None,
+            units: 0.0,
         }
     }
 
@@ -69,6 +71,7 @@ pub struct Entry {
     function: Option<String>,
     status: u16,
     error: Option<String>,
+    units: f64,
 }
 
 impl Entry {
@@ -79,6 +82,7 @@ impl Entry {
         }
         let header = answer.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok());
         self.error = header.map(str::to_owned);
+        self.units = answer.extensions().get::<Units>().map_or(0.0, |units| units.0);
     }
 }
 
@@ -98,6 +102,7 @@ impl Drop for Entry {
             "ms": milliseconds(self.began.elapsed()),
             "status": self.status,
             "error": self.error,
+            "units": self.units,
         }));
         if log.calls.len() > 2 * KEPT {
             log.calls.drain(..KEPT);

@@ -5,6 +5,7 @@ use super::request::Request;
 use crate::server::{self, Answer};
 use crate::template::Table;
 use anyhow::{Context, Result, anyhow, bail};
+use bytes::Bytes;
 use dynoxide::Database;
 use hyper::StatusCode;
 use jiff::Timestamp;
@@ -31,6 +32,56 @@ const WRITES: [&str; 8] = [
     "ExecuteTransaction",
     "BatchExecuteStatement",
 ];
+
+/// Operations that can tell what they consume.
+const MEASURED: [&str; 10] = [
+    "GetItem",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "Query",
+    "Scan",
+    "BatchGetItem",
+    "BatchWriteItem",
+    "TransactGetItems",
+    "TransactWriteItems",
+];
+
+/// Capacity units that a call consumed: of reading or of writing, as its operation is.
+#[derive(Clone, Copy, Debug)]
+pub struct Units(pub f64);
+
+/// The body of a request, which asks for what it consumes, too.
+fn measured(request: &Request) -> Bytes {
+    let body = &request.call.body;
+    let asks = MEASURED.contains(&request.operation.as_str())
+        && request.input.as_object().is_some_and(|input| !input.contains_key("ReturnConsumedCapacity"));
+    match body.iter().position(|byte| *byte == b'{') {
+        Some(at) if asks => {
+            let empty = request.input.as_object().is_some_and(serde_json::Map::is_empty);
+            let asked = if empty { "" } else { "," };
+            let asked = format!(r#"{{"ReturnConsumedCapacity":"TOTAL"{asked}"#);
+            [asked.as_bytes(), &body[at + 1..]].concat().into()
+        }
+        _ => body.clone(),
+    }
+}
+
+/// What an answer says that was consumed, of all tables and indexes together.
+fn units(body: &[u8]) -> f64 {
+    #[derive(serde::Deserialize)]
+    struct Consumed {
+        #[serde(rename = "ConsumedCapacity")]
+        consumed: Option<Value>,
+    }
+    let told = serde_json::from_slice::<Consumed>(body).ok().and_then(|answer| answer.consumed);
+    let of = |one: &Value| one["CapacityUnits"].as_f64().unwrap_or(0.0);
+    match told {
+        Some(Value::Array(tables)) => tables.iter().map(of).sum(),
+        Some(table) => of(&table),
+        None => 0.0,
+    }
+}
 
 /// The engine.
 pub struct DynamoDb {
@@ -103,10 +154,12 @@ impl DynamoDb {
                 || request.tables().iter().any(|table| self.streamed.contains(table)));
         let _writing = writes.then(|| Writing(self));
         let (status, body, code) = self
-            .send(target, request.call.body.clone())
+            .send(target, measured(request))
             .await
             .map_err(|error| Refusal::with_status(500, "InternalServerError", format!("{error:#}")))?;
+        let units = units(&body);
         let mut answer = server::body(status, "application/x-amz-json-1.0", body);
+        answer.extensions_mut().insert(Units(units));
         let code = code.and_then(|code| code.parse().ok());
         if let Some(code) = code {
             answer.headers_mut().insert("x-amzn-errortype", code);
@@ -243,11 +296,7 @@ impl DynamoDb {
         Ok(serde_json::from_slice(&body)?)
     }
 
-    async fn send(
-        &self,
-        target: &str,
-        body: bytes::Bytes,
-    ) -> Result<(StatusCode, bytes::Bytes, Option<String>)> {
+    async fn send(&self, target: &str, body: Bytes) -> Result<(StatusCode, Bytes, Option<String>)> {
         let response = self
             .client
             .post(&self.url)

@@ -1,0 +1,125 @@
+//! What accepting and sending a text costs, and how fast it is:
+//!
+//! ```sh
+//! cargo run --package tests --example sending
+//! ```
+//!
+//! All of it goes through the local stack: HTTP to the real binaries, the paced simulator. A bare GetItem is measured in the
+//! same run, one after each request. Debug builds on the machine at hand: compare figures of one run with each other, and
+//! nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
+#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use world::World;
+
+#[path = "../it/prices.rs"]
+mod prices;
+#[path = "../it/world.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod world;
+
+/// Texts that a sender may send at once; the next ones follow as they leave RingCentral's window.
+const BURST: usize = 39;
+/// Texts of the run, all from one sender.
+const TEXTS: usize = 6 * BURST;
+/// Seconds of RingCentral's window, while it is measured how much of it is used.
+const WINDOW: u32 = 6;
+const GOAL: f64 = 10.0;
+
+#[tokio::main]
+async fn main() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let order = json!({ "limits": { "requestsPerMinute": 1_000_000 } });
+    let path = format!("/v1/tenants/{}", tenant.id);
+    world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    // Nothing is sent before all is accepted, so that no worker takes the processor away.
+    world.sim_fault("/sms", Some(1), json!({ "rateLimit": { "retryAfter": 60 } })).await;
+    send(&world, "The first").await;
+    world.stack.settle().await;
+    let since = calls_so_far(&world).await;
+
+    let row = json!({ "TableName": world.table("TenantsTable").await, "ConsistentRead": true,
+        "Key": { "tenant": { "S": tenant.id }, "item": { "S": "tenant" } } });
+    let (mut accepting, mut reading) = (Vec::new(), Vec::new());
+    for at in 0..TEXTS {
+        let began = Instant::now();
+        send(&world, &format!("Text {at}")).await;
+        accepting.push(began.elapsed());
+        let began = Instant::now();
+        world.dynamodb("GetItem", &row).await;
+        reading.push(began.elapsed());
+    }
+    let total: Duration = accepting.iter().sum();
+    println!(
+        "| {TEXTS} times, one after another | p50 ms | p99 ms | times GetItem |\n| --- | --- | --- | --- |"
+    );
+    let bare = percentile(&mut reading, 50);
+    println!("| a bare GetItem | {} | {} | 1 |", ms(bare), ms(percentile(&mut reading, 99)));
+    let p50 = percentile(&mut accepting, 50);
+    println!(
+        "| POST /v1/sms/send, warm | {} | {} | {:.1} |",
+        ms(p50),
+        ms(percentile(&mut accepting, 99)),
+        p50.as_secs_f64() / bare.as_secs_f64()
+    );
+    println!("\nOne instance accepts {:.0} texts a second.", TEXTS as f64 / total.as_secs_f64());
+
+    // RingCentral's window shrinks to six seconds, so that six windows pass while one looks on.
+    let window = json!({ "rateLimits": { "windowSeconds": WINDOW } });
+    world.sim(Method::PUT, "/_sim/settings", Some(window)).await;
+    world.advance(61).await;
+    let began = Instant::now();
+    let already = world.count("sms_accepted").await;
+    while world.count("sms_accepted").await < TEXTS {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let allowed = 40.0 * began.elapsed().as_secs_f64() / f64::from(WINDOW);
+    let refused = world.count("rate_limited").await;
+    // The first window's share is out at once.
+    let sent = (TEXTS - already.max(BURST)) as f64;
+    println!("\n| one sender, paced | texts | of what RingCentral allows | refused by RingCentral |");
+    println!("| --- | --- | --- | --- |");
+    println!(
+        "| by real time, in windows of {WINDOW} s | {sent} | {:.0} % | {refused} |",
+        100.0 * sent / allowed
+    );
+
+    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
+    println!(
+        "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
+    );
+    let mut sum = prices::GATEWAY_REQUEST;
+    println!("| API Gateway | – | {sum:.2} |");
+    for (function, used) in prices::used(log["calls"].as_array().unwrap()) {
+        let price = used.price() / TEXTS as f64;
+        sum += price;
+        println!("| {function} | {} | {price:.2} |", used.named());
+    }
+    println!("| together (goal: {GOAL}) | | {sum:.2} |");
+}
+
+async fn send(world: &World, body: &str) {
+    let order: Value = json!({ "to": "+16505550111", "from": "+14155550100", "body": body });
+    world.call(Method::POST, "/v1/sms/send", &world.tenant().key, Some(order)).await.expect(202);
+}
+
+async fn calls_so_far(world: &World) -> u64 {
+    world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap()
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort();
+    times[(times.len() - 1) * percent / 100]
+}
+
+fn ms(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
+}

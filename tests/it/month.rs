@@ -1,0 +1,175 @@
+//! A month of many connections, used at random, while RingCentral, the AWS services and the processes fail now and then.
+//! RingCentral's ledger is the judge: no connection may be lost, no subscription may lapse, no user may see more than five
+//! token calls a minute.
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Tenant, World};
+
+/// Half a day in each step.
+const STEP: i64 = 12 * 3_600;
+const STEPS: usize = 60;
+
+/// What came of a month.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Steps with a fault that has fired.
+    pub faults: usize,
+    /// On-demand uses, and those of them that had to be told to come later.
+    pub uses: usize,
+    pub put_off: usize,
+    pub refreshes: usize,
+    pub renewals: usize,
+    /// Connections that are not usable at the end, with what is shown of them.
+    pub lost: Vec<Value>,
+    /// Refresh tokens that RingCentral did not take.
+    pub refused: usize,
+    pub lapsed: usize,
+    /// The most token calls of one user in a minute.
+    pub most_in_a_minute: usize,
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % 1_000_003).unwrap() % end
+    }
+}
+
+/// Lets a month pass for so many connections, each of a tenant of its own.
+pub async fn month(connections: usize, seed: u64) -> Report {
+    let world = World::start().await;
+    // They compare messages every ten minutes, which is another story.
+    world.without_schedules_of(&["sync-messages"]).await;
+    let tenants = connected(&world, connections).await;
+    let mut random = Random(seed | 1);
+    let mut report = Report::default();
+    for _ in 0..STEPS {
+        let set = fault(&world, &mut random).await;
+        for _ in 0..random.below(1 + connections / 8) {
+            let tenant = &tenants[random.below(connections)];
+            report.uses += 1;
+            let used = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
+            report.put_off += usize::from(!used.status.is_success());
+        }
+        world.advance(STEP).await;
+        report.faults += usize::from(set && fired(&world).await);
+        world.no_faults().await;
+    }
+    // What failed last is made up for.
+    for _ in 0..3 {
+        world.advance(3_700).await;
+    }
+    judge(&world, &tenants, &mut report).await;
+    world.stack.stop().await.unwrap();
+    report
+}
+
+/// Tenants with one connected extension each.
+async fn connected(world: &World, connections: usize) -> Vec<Tenant> {
+    let users: Vec<Value> = (0..connections)
+        .map(|at| {
+            let number = format!("+1{}555{:04}", 201 + at / 100, 100 + at % 100);
+            json!({ "extension": (101 + at).to_string(), "numbers": [{ "phoneNumber": number }] })
+        })
+        .collect();
+    let account = world.sim(Method::POST, "/_sim/accounts", Some(json!({ "users": users }))).await;
+    let users = account["users"].as_array().unwrap();
+    let connecting = users.iter().enumerate().map(|(at, user)| async move {
+        let tenant = world.new_tenant(&format!("No. {at}")).await;
+        world.connect(&tenant, user).await.expect(303);
+        (at, tenant)
+    });
+    let mut tenants: Vec<_> = stream::iter(connecting).buffer_unordered(4).collect().await;
+    tenants.sort_by_key(|(at, _)| *at);
+    tenants.into_iter().map(|(_, tenant)| tenant).collect()
+}
+
+/// Sets something that goes wrong in two of three steps.
+async fn fault(world: &World, random: &mut Random) -> bool {
+    let (times, skip) =
+        (1 + u32::try_from(random.below(3)).unwrap(), u32::try_from(random.below(12)).unwrap());
+    let refreshing = |operation: &str| json!({ "function": "refresh-tokens", "operation": operation });
+    match random.below(9) {
+        0 => world.sim_fault("/oauth/token", Some(times), json!({ "applyThenDrop": true })).await,
+        1 => world.sim_fault("/oauth/token", Some(times), json!({ "status": 503 })).await,
+        2 => world.sim_fault("/oauth/token", Some(times), json!({ "truncateJson": true })).await,
+        3 => {
+            world
+                .aws_fault(refreshing("UpdateItem"), skip, Some(times), json!({ "applyThenDrop": true }))
+                .await
+        }
+        4 => {
+            let throttled = json!({ "error": "ThrottlingException", "status": 400 });
+            world.aws_fault(refreshing("UpdateItem"), skip, Some(times), throttled).await;
+        }
+        5 => {
+            let any = json!({ "function": "refresh-tokens" });
+            world.aws_fault(any, skip, Some(1), json!({ "kill": "after" })).await;
+        }
+        _ => return false,
+    }
+    true
+}
+
+async fn fired(world: &World) -> bool {
+    let of = async |faults: Value| {
+        let faults = faults.as_array().cloned().unwrap_or_default();
+        faults.iter().any(|fault| fault["fired"].as_u64().unwrap_or_default() > 0)
+    };
+    of(world.sim(Method::GET, "/_sim/faults", None).await).await
+        || of(world.aws(Method::GET, "/_aws/faults", None).await).await
+}
+
+async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
+    for tenant in tenants {
+        let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
+        let extension = &shown["extensions"][0];
+        if extension["status"] != "active" || extension["subscription"]["status"] != "Active" {
+            report.lost.push(extension.clone());
+        }
+    }
+    let ledger = world.sim(Method::GET, "/_sim/ledger", None).await;
+    let mut calls: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+    for entry in ledger["entries"].as_array().unwrap() {
+        let kind = entry["kind"].as_str().unwrap();
+        match kind {
+            "token_refreshed" => report.refreshes += 1,
+            "token_refused" => report.refused += 1,
+            "subscription_renewed" => report.renewals += 1,
+            "subscription_expired" => report.lapsed += 1,
+            _ => {}
+        }
+        if ["token_issued", "token_refreshed", "token_refused"].contains(&kind) {
+            let user = entry["extensionId"].to_string();
+            calls.entry(user).or_default().push(entry["at"].as_str().unwrap().parse().unwrap());
+        }
+    }
+    for calls in calls.values() {
+        for (at, first) in calls.iter().enumerate() {
+            let minute = calls[at..].iter().take_while(|call| call.duration_since(*first).as_secs() < 60);
+            report.most_in_a_minute = report.most_in_a_minute.max(minute.count());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_with_faults_loses_no_connection_and_no_subscription() {
+    const SEED: u64 = 20_260_101;
+    let report = month(20, SEED).await;
+    println!("seed {SEED}: {report:?}");
+    assert!(report.lost.is_empty(), "seed {SEED}: {report:?}");
+    assert_eq!((report.refused, report.lapsed), (0, 0), "seed {SEED}: {report:?}");
+    assert!(report.most_in_a_minute <= 5, "seed {SEED}: {report:?}");
+    assert!(report.faults > 10 && report.uses > 20, "seed {SEED}: {report:?}");
+    assert!(report.refreshes >= 20 * 7 && report.renewals >= 20 * 20, "seed {SEED}: {report:?}");
+}
