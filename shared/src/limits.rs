@@ -270,6 +270,8 @@ pub const EVENT_BYTES: usize = 256 * 1024;
 pub const HANDSHAKE_CHARS: usize = 256;
 /// A connection's messages are compared with RingCentral's message store about this often.
 pub const SYNC_SECONDS: i64 = 600;
+/// So long after an event that says that messages have changed they are compared, with all that changes meanwhile.
+pub const CHANGES_WAIT_SECONDS: i64 = 20;
 /// A comparison without a token goes back so far.
 pub const SYNC_BACK_SECONDS: i64 = 7 * 24 * 3_600;
 /// How many connections are compared side by side.

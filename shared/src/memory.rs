@@ -30,6 +30,8 @@ pub struct Memory {
     pub senders: Remembered<ExtensionId>,
     /// Senders that were rung a moment ago; true for those that are rung again when this is forgotten.
     pub rung_senders: Remembered<bool>,
+    /// Events, by what proves them, that say no more than that messages have changed, while their comparison is due.
+    pub noted_changes: Remembered<()>,
     /// Keys whose use is written down for the present.
     pub noted_uses: Remembered<()>,
     /// Counters that were full, with their limit then and when they are not any more.
@@ -85,6 +87,7 @@ impl Default for Memory {
             checked_keys: Remembered::at_most(limits::REMEMBERED),
             senders: Remembered::at_most(limits::REMEMBERED),
             rung_senders: Remembered::at_most(limits::REMEMBERED),
+            noted_changes: Remembered::at_most(limits::REMEMBERED),
             noted_uses: Remembered::at_most(limits::REMEMBERED),
             full_counters: Remembered::at_most(limits::REMEMBERED),
             counted_alone: Remembered::at_most(limits::REMEMBERED),

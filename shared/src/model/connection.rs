@@ -164,10 +164,6 @@ pub enum Gap {
     Suspended,
     /// The connection could not be used for a while.
     Recovered,
-    /// RingCentral says that messages have changed.
-    Changed,
-    /// An event could not be stored.
-    Trouble,
 }
 
 impl Gap {
@@ -179,8 +175,6 @@ impl Gap {
             Self::Blacklisted => "blacklisted",
             Self::Suspended => "suspended",
             Self::Recovered => "recovered",
-            Self::Changed => "changed",
-            Self::Trouble => "trouble",
         }
     }
 }

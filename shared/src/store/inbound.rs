@@ -1,16 +1,17 @@
 //! What RingCentral's events bring. Each write carries the proof that the event is of the connection that it claims to be
 //! of: as a condition on the connection's row, in the same call.
 
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem};
-use jiff::SignedDuration;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
 use super::due::Lane;
-use super::item::{self, Writer};
+use super::item::{self, Row, Writer};
 use super::messages::item_key;
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
-use crate::model::connection::Gap;
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::Message;
@@ -48,7 +49,7 @@ const GENUINE: &str = "((subscription_token_digest = :digest AND subscription = 
      OR (previous_token_digest = :digest AND previous_token_until > :now)) AND (extension = :owner OR :owner = :none)";
 
 impl Proof<'_> {
-    fn values(&self, now: jiff::Timestamp) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 5] {
+    fn values(&self, now: Timestamp) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 5] {
         [
             (":digest", item::text(self.token_digest)),
             (":subscription", item::text(self.subscription)),
@@ -56,6 +57,18 @@ impl Proof<'_> {
             (":none", item::text(NONE)),
             (":now", item::time(now)),
         ]
+    }
+}
+
+impl Proof<'_> {
+    /// [`GENUINE`], for a row that a write has given back.
+    fn is_shown_by(&self, row: &Row, now: Timestamp) -> Result<bool, StoreError> {
+        let is = |name: &str, value: &str| row.maybe_text(name).as_deref() == Some(value);
+        let current =
+            is("subscription_token_digest", self.token_digest) && is("subscription", self.subscription);
+        let previous = is("previous_token_digest", self.token_digest)
+            && row.maybe_time("previous_token_until")?.is_some_and(|until| until > now);
+        Ok((current || previous) && self.owner.is_none_or(|owner| is("extension", owner.as_str())))
     }
 }
 
@@ -102,36 +115,70 @@ impl Store {
         })
     }
 
-    /// Notes that a connection's messages have changed: the message store is compared with the next run.
-    pub async fn note_changes(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
-        self.note(proof, Gap::Changed).await
-    }
-
-    /// Notes that an event of a connection could not be stored.
-    pub async fn note_trouble(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
-        self.note(proof, Gap::Trouble).await
-    }
-
-    /// Has the message store compared now.
-    async fn note(&self, proof: &Proof<'_>, gap: Gap) -> Result<Proven, StoreError> {
+    /// Notes that a connection's messages have changed: the message store is compared in a moment, with all that changes
+    /// until then. If the proof is one, gives from when on changes have to be noted again.
+    pub async fn note_changes(&self, proof: &Proof<'_>) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
+        let soon = later(now, SignedDuration::from_secs(limits::CHANGES_WAIT_SECONDS));
+        let update = self
+            .note(proof, now, Lane::Sync, soon)
+            // Never later than it is due already, or it would never be while there is traffic.
+            .condition_expression(format!(
+                "{GENUINE} AND (attribute_not_exists(sync_due) OR sync_due > :due)"
+            ))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match update.send().await {
+            Ok(_) => Ok(Some(soon)),
+            Err(error) if is_conditional(&error) => {
+                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_service_error()
+                else {
+                    return Ok(None);
+                };
+                let row = Row(refused.item.unwrap_or_default());
+                if !proof.is_shown_by(&row, now)? {
+                    return Ok(None);
+                }
+                row.maybe_time("sync_due")
+            }
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Notes that an event of a connection could not be stored: the message store is compared now.
+    pub async fn note_trouble(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
+        let now = self.clock.now();
+        self.noted(self.note(proof, now, Lane::Sync, now)).await
+    }
+
+    /// Notes that something about a connection's extension has changed: its subscription and numbers are looked at now.
+    pub async fn note_extension(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
+        let now = self.clock.now();
+        self.noted(self.note(proof, now, Lane::Renewal, now)).await
+    }
+
+    async fn noted(&self, update: UpdateItemFluentBuilder) -> Result<Proven, StoreError> {
+        match update.condition_expression(GENUINE).send().await {
+            Ok(_) => Ok(Proven::Yes),
+            Err(error) if is_conditional(&error) => Ok(Proven::No),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// Makes a connection's work of a lane due.
+    fn note(&self, proof: &Proof<'_>, now: Timestamp, lane: Lane, due: Timestamp) -> UpdateItemFluentBuilder {
+        let (_, of, at) = lane.index();
         let mut update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
             .set_key(Some(key(proof.tenant, proof.connection)))
-            .update_expression("SET sync_lane = :lane, sync_due = :now, sync_reason = :reason")
-            .condition_expression(GENUINE)
-            .expression_attribute_values(":lane", item::text(Lane::Sync.as_str()))
-            .expression_attribute_values(":reason", item::text(gap.as_str()));
+            .update_expression(format!("SET {of} = :lane, {at} = :due"))
+            .expression_attribute_values(":lane", item::text(lane.as_str()))
+            .expression_attribute_values(":due", item::time(due));
         for (name, value) in proof.values(now) {
             update = update.expression_attribute_values(name, value);
         }
-        match update.send().await {
-            Ok(_) => Ok(Proven::Yes),
-            Err(error) if is_conditional(&error) => Ok(Proven::No),
-            Err(error) => Err(failure(error)),
-        }
+        update
     }
 
     fn if_genuine(&self, proof: &Proof<'_>) -> TransactWriteItem {

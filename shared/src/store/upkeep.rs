@@ -34,7 +34,7 @@ impl Store {
     /// overdue, of these what expires first first.
     pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<Kept>, StoreError> {
         let mut overdue = self.lines(Some(self.clock.now()), limits::SWEEP_OVERDUE).await?;
-        overdue.sort_by(|one, other| one.expires_at.cmp(&other.expires_at));
+        overdue.sort_by_key(|kept| kept.expires_at);
         Ok(overdue)
     }
 
