@@ -38,12 +38,15 @@ fn every_function_of_a_schedule_queue_or_stream_has_its_event_for_cargo_lambda_i
     for function in &deployed().functions {
         let file = folder.join(format!("{}.json", function.binary));
         let event = || -> Value { serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap() };
-        for trigger in &function.schedules {
+        // One file for a function, also if several schedules start it: what one of them says.
+        if !function.schedules.is_empty() {
             expected.insert(format!("{}.json", function.binary));
-            match trigger.properties["Input"].as_str() {
-                Some(input) => assert_eq!(event(), serde_json::from_str::<Value>(input).unwrap(), "{file:?}"),
-                None => assert_eq!(event()["detail-type"], "Scheduled Event", "{file:?}"),
-            }
+            let is_said =
+                function.schedules.iter().any(|trigger| match trigger.properties["Input"].as_str() {
+                    Some(input) => event() == serde_json::from_str::<Value>(input).unwrap(),
+                    None => event()["detail-type"] == "Scheduled Event",
+                });
+            assert!(is_said, "{file:?}");
         }
         // One file for a function, also if it reads several queues: their records have one shape.
         if !function.queues.is_empty() {
