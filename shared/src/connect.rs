@@ -21,6 +21,7 @@ use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::refresh::{Upkeep, half_life, jitter};
 use crate::model::secret::Secret;
+use crate::penalties::{self, Member, Pass};
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
 use crate::ringcentral::{AccessToken, Kind, RefreshToken, Retry, TokenSet};
@@ -312,17 +313,28 @@ async fn exchange(
     let code = callback.code.ok_or(Refusal::CallbackIncomplete)?;
     let exchange = CodeExchange::new(code).redirect_uri(&flow.redirect_uri).verifier(verifier(key, flow)?);
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
+    let mut member = Member::new(&flow.issuer, &flow.tenant, "sign-in");
+    if let Pass::After(wait) = member.pass(gateway).await? {
+        return Err(Refusal::Busy(wait).into());
+    }
     let error = match client.exchange_code(&exchange, &TokenOptions::default()).await {
-        Ok(tokens) => return Ok(tokens),
+        Ok(tokens) => {
+            member.answered(gateway).await;
+            return Ok(tokens);
+        }
         Err(error) => error,
     };
     let refusal = match error.kind() {
         Kind::OurConfiguration => Refusal::Misconfigured,
         Kind::Grant(_) => Refusal::CodeRefused,
-        Kind::RateLimited => Refusal::Busy(match error.retry() {
-            Retry::After(wait) => wait,
-            _ => Duration::from_secs(60),
-        }),
+        Kind::RateLimited => {
+            let until = penalties::ends(gateway, error.retry(), 0);
+            member.limited(gateway, until).await;
+            Refusal::Busy(match error.retry() {
+                Retry::After(wait) => wait,
+                _ => Duration::from_secs(60),
+            })
+        }
         Kind::Connect => Refusal::Busy(Duration::from_secs(10)),
         _ => Refusal::ExchangeFailed,
     };

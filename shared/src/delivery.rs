@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -16,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::App;
+use crate::model::chance;
 use crate::model::delivery::{self, Admission, Delivery, DeliveryStatus, Ended, Health, Notice};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
@@ -106,7 +106,7 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
             conclude(gateway, delivery, ended, &seen, place, until).await
         }
         (Admission::NotBefore(at), _) => {
-            let spread = SignedDuration::from_millis(spread(limits::DELIVERY_SPREAD_MS));
+            let spread = SignedDuration::from_millis(chance::below(limits::DELIVERY_SPREAD_MS).cast_signed());
             delivery.next_attempt = Some(later(at, spread));
             gateway.store.put_off_delivery(&delivery, until).await?;
             again(gateway, &delivery).await
@@ -122,7 +122,7 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
 /// Takes a place among the attempts at the address; others that do the same at this moment are made way for.
 async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Result<(Admission, Health)> {
     let (tenant, app) = (&delivery.tenant, &delivery.app);
-    let start = usize::try_from(spread(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
+    let start = usize::try_from(chance::below(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
     // What is known of the address is told by the first try, which nearly always is the last.
     let mut admission = Admission::Go(start);
     let mut seen = Health::default();
@@ -374,14 +374,7 @@ async fn post(
     Ok(gateway.outbound().post(url, &headers, body).await)
 }
 
-/// A random number below `end`, as evenly as spreading work needs it.
-fn spread(end: u64) -> i64 {
-    let mut bytes = [0_u8; 8];
-    rand::fill(&mut bytes).expect("the system's random generator works");
-    (u64::from_be_bytes(bytes) % end.max(1)).cast_signed()
-}
-
 /// A random number from 0 to 1.
 fn jitter() -> f64 {
-    f64::from(u16::try_from(spread(1 << 16)).unwrap_or_default()) / 65_536.0
+    f64::from(u16::try_from(chance::below(1 << 16)).unwrap_or_default()) / 65_536.0
 }

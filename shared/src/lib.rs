@@ -37,6 +37,8 @@ pub mod outbound;
 #[cfg(feature = "gateway")]
 pub mod pages;
 #[cfg(feature = "gateway")]
+pub mod penalties;
+#[cfg(feature = "gateway")]
 pub mod polling;
 #[cfg(feature = "gateway")]
 pub mod queue;

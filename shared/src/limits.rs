@@ -177,6 +177,14 @@ pub const DENIALS_APART_SECONDS: i64 = 30;
 pub const MISCONFIGURED_RETRY_SECONDS: i64 = 300;
 /// The shortest silence after a 429 or 503 of the token endpoint (Developer Guide, "Rate limits").
 pub const TOKEN_PENALTY_SECONDS: i64 = 30;
+/// A second user in a penalty closes the token endpoint for all if the first one was told to wait less than this ago.
+pub const TOKEN_PENALTY_NEWS_SECONDS: i64 = 60;
+/// How long the one that goes ahead after a silence has, until another one may.
+pub const TOKEN_AHEAD_SECONDS: i64 = 15;
+/// How long the others wait before they look whether it was answered.
+pub const TOKEN_FOLLOW_SECONDS: u64 = 5;
+/// In each of the minutes after a silence, one part in so many of the usual token calls.
+pub const TOKEN_RAMP_SHARES: [u32; 2] = [10, 3];
 /// When AWS keeps a refresh from being made, it is tried again after this.
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).
@@ -188,6 +196,7 @@ pub const REFRESH_SWEEP_MS: u64 = 60_000;
 
 const _: () = assert!(TOKEN_CALL_MS.cast_signed() + LEASE_MARGIN_SECONDS * 1_000 > TOKEN_CALL_NEEDS_MS);
 const _: () = assert!(TOKEN_CALL_NEEDS_MS < INVOKE_MS.cast_signed());
+const _: () = assert!(TOKEN_CALL_MS.cast_signed() < TOKEN_AHEAD_SECONDS * 1_000);
 const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
 const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);
 // Events to tenants' programs.

@@ -2,7 +2,8 @@
 //!
 //! What is remembered saves the work of refusing again, or of asking twice. It lets a request pass in one place alone: a
 //! message is accepted by a key and a sender that were looked up at most ten seconds ago.
-//! Access tokens are remembered for a minute, so that a busy connection costs no read.
+//! Access tokens are remembered for a minute, so that a busy connection costs no read; rings and notes that an earlier one
+//! stands for are left out.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

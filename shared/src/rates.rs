@@ -88,7 +88,7 @@ pub async fn count_token_call(
 }
 
 /// Counts one more, unless as many as are allowed are in the window: exact over all processes.
-async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
+pub async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
     if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
         return count_part(gateway, counter, allowance).await;
     }

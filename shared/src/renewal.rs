@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 
 use crate::error::{Error, Result};
@@ -20,30 +19,18 @@ use crate::ringcentral::{self, Api, Kind};
 use crate::setup::{self, Failure};
 use crate::store::{Checked, Due, Lane};
 use crate::tokens;
+use crate::work;
 
 /// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let until = later(gateway.clock.now(), SignedDuration::from_millis(limits::CHECKS_MS));
-    let mut looked_at = 0;
-    while gateway.clock.now() < until {
-        let overdue = gateway.store.overdue_of_all_tenants(Lane::Renewal).await?;
-        let looks = stream::iter(overdue).map(|due| async move {
-            look(gateway, &due).await.unwrap_or_else(|error| {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a subscription was not looked at");
-                false
-            })
-        });
-        let looks: Vec<bool> = looks.buffer_unordered(limits::CHECKS_AT_ONCE).collect().await;
-        let some = looks.into_iter().filter(|looked_at| *looked_at).count();
-        looked_at += some;
-        if some == 0 {
-            break;
-        }
-    }
-    Ok(looked_at)
+    let within = SignedDuration::from_millis(limits::CHECKS_MS);
+    work::while_due(gateway, Lane::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
+        look(gateway, due).await
+    })
+    .await
 }
 
 async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {

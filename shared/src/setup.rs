@@ -113,11 +113,9 @@ pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Dura
     }
 }
 
-/// When a connection's subscription and numbers are looked at next: about a day later, each connection at a pace of its
-/// own, so that they don't come all at once.
+/// When a connection's subscription and numbers are looked at next: about a day later.
 pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
-    let pace = connection.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
-    later(now, SignedDuration::from_secs(limits::CHECK_SECONDS / 100 * (80 + pace % 41)))
+    later(now, connection.at_its_pace(limits::CHECK_SECONDS))
 }
 
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {

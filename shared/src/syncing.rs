@@ -4,7 +4,6 @@
 //! or so, and at once after trouble, from where the last comparison ended: a token of RingCentral's, which is kept only
 //! after everything before it is stored.
 
-use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
@@ -17,28 +16,14 @@ use crate::ringcentral::{self, Api, Direction, Kind, MessageKind, SyncRequest, S
 use crate::sending;
 use crate::store::{Due, Lane};
 use crate::tokens;
+use crate::work;
 
 /// Compares the messages of every connection whose turn has come; one that fails does not stop the others. Gives how many
 /// were compared.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let until = later(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_RUN_MS));
-    let mut compared = 0;
-    while gateway.clock.now() < until {
-        let overdue = gateway.store.overdue_of_all_tenants(Lane::Sync).await?;
-        let turns = stream::iter(overdue).map(|due| async move {
-            turn(gateway, &due).await.unwrap_or_else(|error| {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "messages were not compared");
-                false
-            })
-        });
-        let turns: Vec<bool> = turns.buffer_unordered(limits::SYNCS_AT_ONCE).collect().await;
-        let some = turns.into_iter().filter(|compared| *compared).count();
-        compared += some;
-        if some == 0 {
-            break;
-        }
-    }
-    Ok(compared)
+    let within = SignedDuration::from_millis(limits::SYNC_RUN_MS);
+    work::while_due(gateway, Lane::Sync, limits::SYNCS_AT_ONCE, within, async |due| turn(gateway, due).await)
+        .await
 }
 
 /// Compares the messages of one connection.
@@ -68,7 +53,7 @@ async fn turn(gateway: &Gateway, due: &Due) -> Result<bool> {
     for record in &synced.records {
         take_in(gateway, connection, record).await?;
     }
-    let next = later(gateway.clock.now(), next_pause(connection));
+    let next = later(gateway.clock.now(), connection.at_its_pace(limits::SYNC_SECONDS));
     gateway.store.commit_sync(due, taken, &synced.token, next).await?;
     Ok(true)
 }
@@ -109,10 +94,4 @@ async fn take_in(gateway: &Gateway, connection: &Connection, record: &ringcentra
         sending::note_record(gateway, tenant, extension, record).await?;
     }
     Ok(())
-}
-
-/// Ten minutes, a fifth more or less, each connection at a pace of its own.
-fn next_pause(connection: &Connection) -> SignedDuration {
-    let pace = connection.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
-    SignedDuration::from_secs(limits::SYNC_SECONDS * (80 + pace % 41) / 100)
 }

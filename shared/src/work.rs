@@ -1,10 +1,15 @@
 //! Batches of a queue: each piece of work by itself, so that one that fails is offered again and never stops the rest.
 
+use futures_util::{StreamExt, stream};
+use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Result;
+use crate::gateway::Gateway;
+use crate::model::rate::later;
+use crate::store::{Due, Lane};
 
 /// What a queue starts a function with.
 #[derive(Debug, Deserialize)]
@@ -50,6 +55,38 @@ pub async fn each<W: DeserializeOwned>(batch: Batch, mut work: impl AsyncFnMut(W
         }
     }
     answer
+}
+
+/// Does the work of a lane that is due, so many pieces side by side, until there is none or the time is over. One that fails
+/// is logged and does not stop the others. Gives how many were done.
+///
+/// # Errors
+/// If the index can't be read.
+pub async fn while_due(
+    gateway: &Gateway,
+    lane: Lane,
+    at_once: usize,
+    within: SignedDuration,
+    work: impl AsyncFn(&Due) -> Result<bool>,
+) -> Result<usize> {
+    let until = later(gateway.clock.now(), within);
+    let mut done = 0;
+    while gateway.clock.now() < until {
+        let overdue = gateway.store.overdue_of_all_tenants(lane).await?;
+        let pieces = stream::iter(&overdue).map(async |due| {
+            work(due).await.unwrap_or_else(|error| {
+                tracing::warn!(tenant.id = %due.tenant, lane = ?lane, error = error.chain(), "work is left for later");
+                false
+            })
+        });
+        let pieces: Vec<bool> = pieces.buffer_unordered(at_once).collect().await;
+        let some = pieces.into_iter().filter(|done| *done).count();
+        done += some;
+        if some == 0 {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 /// What a table's stream starts a function with.

@@ -66,6 +66,7 @@ const LAYERS: &[Layer] = &[
             "apps",
             "deletion",
             "rates",
+            "penalties",
             "delivery",
             "polling",
             "sending",
@@ -88,7 +89,10 @@ const LAYERS: &[Layer] = &[
 /// The arrows inside a layer. There are no others.
 const ARROWS: &[(&str, &str)] = &[
     ("gateway", "config"),
+    ("connect", "penalties"),
     ("connect", "revocation"),
+    ("penalties", "rates"),
+    ("tokens", "penalties"),
     ("tokens", "rates"),
     ("tokens", "revocation"),
     ("tokens", "upkeep"),
@@ -109,6 +113,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("syncing", "receiving"),
     ("syncing", "sending"),
     ("syncing", "tokens"),
+    ("syncing", "work"),
+    ("renewal", "work"),
     ("delivery", "registration"),
     ("pages", "http"),
 ];

@@ -16,6 +16,7 @@ mod house;
 mod lane_simulation;
 mod limits;
 mod month;
+mod penalties;
 mod receive;
 mod receiver;
 mod refresh;

@@ -1,9 +1,9 @@
 //! No secret anywhere but in ciphertext. The simulator's secrets carry a canary; the product's own are known here.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Reply, World};
 
 const CANARY: &str = "CANARY";
 
@@ -13,7 +13,17 @@ async fn hits(world: &World, needles: &[&str]) -> Vec<String> {
     for line in world.log() {
         places.push(("log", line));
     }
-    for table in ["TenantsTable", "ConnectTokens", "ConnectionsTable", "ExtensionsTable"] {
+    for table in [
+        "TenantsTable",
+        "ConnectTokens",
+        "ConnectionsTable",
+        "ExtensionsTable",
+        "RateLimitsTable",
+        "AuditTable",
+        "EventsTable",
+        "DeliveriesTable",
+        "MessagesTable",
+    ] {
         for item in world.items(table).await {
             places.push((table, item.to_string()));
         }
@@ -72,4 +82,68 @@ async fn tokens_lie_sealed_in_the_table() {
         assert!(bytes.len() > 40, "{name}");
         assert!(!String::from_utf8_lossy(&bytes).contains(CANARY), "{name}");
     }
+}
+
+/// A data key of the connection's row, opened with the role of a function.
+async fn open_key(world: &World, role: &str, row: &Value, key: &str, context: Value) -> Reply {
+    let sealed = row[format!("{key}_key")]["B"].as_str().unwrap();
+    world.kms(role, "Decrypt", &json!({"CiphertextBlob": sealed, "EncryptionContext": context})).await
+}
+
+#[tokio::test]
+async fn no_role_but_one_opens_refresh_tokens_and_none_without_saying_whose() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let items = world.items("ConnectionsTable").await;
+    let row =
+        items.iter().find(|item| item["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+    let connection = row["item"]["S"].as_str().unwrap().trim_start_matches("connection#");
+    let context = |purpose: &str| {
+        json!({
+            "app": "ringbridge", "tenant": tenant.id, "connection": connection, "purpose": purpose,
+        })
+    };
+    // Each key opens for the role and the context that it is for, so what follows is not refused for another reason.
+    for (role, purpose) in [("deliver-sms", "access"), ("refresh-tokens", "refresh")] {
+        let reply = open_key(&world, role, row, purpose, context(purpose)).await;
+        assert_eq!(reply.status, 200, "{role} {purpose}: {}", reply.text);
+    }
+    let mut refused = 0;
+    for role in ["deliver-sms", "send-sms", "sweep", "renew-subscriptions", "sync-messages", "receive-event"]
+    {
+        let reply = open_key(&world, role, row, "refresh", context("refresh")).await;
+        assert!(reply.text.contains("AccessDenied"), "{role}: {}", reply.text);
+        let reply = open_key(&world, role, row, "refresh", json!({})).await;
+        assert!(reply.text.contains("AccessDenied"), "{role}: {}", reply.text);
+        refused += 2;
+    }
+    assert_eq!(refused, 12);
+    let reply = open_key(&world, "refresh-tokens", row, "refresh", json!({})).await;
+    assert!(reply.text.contains("AccessDenied"), "{}", reply.text);
+    // A role that may say another purpose gets nothing for it.
+    let reply = open_key(&world, "deliver-sms", row, "refresh", context("access")).await;
+    assert!(reply.text.contains("InvalidCiphertext"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_disabled_key_stops_new_work_within_five_minutes_and_everything_goes_on_afterwards() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
+    let use_token = async || world.post("/v1/rc/numbers/refresh", &tenant.key).await;
+    use_token().await.expect(200);
+    let before = world.items("ConnectionsTable").await.len();
+    world.aws(Method::POST, "/_aws/kms/disable", Some(json!({}))).await;
+    // A process that has opened the data key may go on with it, but not for long.
+    world.advance(301).await;
+    let reply = use_token().await.expect(503);
+    assert!(!reply.header("retry-after").is_empty());
+    world.advance(300).await;
+    use_token().await.expect(503);
+    assert_eq!(world.items("ConnectionsTable").await.len(), before, "nothing is deleted");
+    assert_eq!(world.count("token_refreshed").await, 0);
+    world.aws(Method::POST, "/_aws/kms/enable", Some(json!({}))).await;
+    use_token().await.expect(200);
 }

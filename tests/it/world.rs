@@ -334,6 +334,18 @@ impl World {
         Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
 
+    /// An operation of KMS, with the role of a function.
+    pub async fn kms(&self, role: &str, operation: &str, body: &Value) -> Reply {
+        let request = self
+            .http
+            .post(self.stack.info().aws())
+            .header("x-amz-target", format!("TrentService.{operation}"))
+            .header("authorization", signature_of(&format!("ASIALOCAL.{role}"), "kms"))
+            .header("content-type", "application/x-amz-json-1.1")
+            .body(body.to_string());
+        Reply::of(request.send().await.unwrap()).await
+    }
+
     /// An operation of DynamoDB.
     pub async fn dynamodb(&self, operation: &str, body: &Value) -> Value {
         let request = self
@@ -349,7 +361,12 @@ impl World {
 
 /// The operator's signature, which the local stack takes as it is.
 fn signature(service: &str) -> String {
-    let credential = format!("Credential=operator/20300101/us-east-1/{service}/aws4_request");
+    signature_of("operator", service)
+}
+
+/// The signature of a key pair; the local stack looks at its id alone.
+fn signature_of(access_key_id: &str, service: &str) -> String {
+    let credential = format!("Credential={access_key_id}/20300101/us-east-1/{service}/aws4_request");
     format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0")
 }
 

@@ -1,6 +1,6 @@
 //! A connection: the consent of one RingCentral user that we hold for a tenant.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::event::{Event, EventKind};
@@ -164,6 +164,14 @@ pub enum Gap {
     Suspended,
     /// The connection could not be used for a while.
     Recovered,
+}
+
+impl Connection {
+    /// So many seconds, a fifth more or less: each connection at a pace of its own, so that they don't come all at once.
+    pub fn at_its_pace(&self, seconds: i64) -> SignedDuration {
+        let pace = self.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
+        SignedDuration::from_secs(seconds * (80 + pace % 41) / 100)
+    }
 }
 
 impl Gap {

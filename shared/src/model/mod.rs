@@ -7,6 +7,8 @@ pub mod app;
 #[cfg(feature = "gateway")]
 pub mod audit;
 #[cfg(feature = "gateway")]
+pub mod chance;
+#[cfg(feature = "gateway")]
 pub mod connect_token;
 #[cfg(feature = "gateway")]
 pub mod connection;
@@ -26,6 +28,8 @@ pub mod lane;
 pub mod message;
 #[cfg(feature = "gateway")]
 pub mod number;
+#[cfg(feature = "gateway")]
+pub mod penalty;
 #[cfg(feature = "gateway")]
 pub mod phone;
 #[cfg(feature = "gateway")]

@@ -9,9 +9,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::chance;
 use super::connection::{Connection, ConnectionStatus};
 use super::rate::later;
-use super::secret::Secret;
 use crate::limits;
 
 /// Why a connection can't be used, or not at present.
@@ -427,8 +427,7 @@ pub fn half_life(now: Timestamp, refresh_until: Timestamp, jitter: i64) -> Times
 
 /// A fifth more or less, by chance, in percent: so that connections that began together don't come together for ever.
 pub fn jitter() -> i64 {
-    let digest = Secret::random().digest();
-    i64::from_str_radix(&digest[..8], 16).map_or(0, |random| random % 41 - 20)
+    chance::below(41).cast_signed() - 20
 }
 
 /// Lets go of the lease, with what is left to find out.

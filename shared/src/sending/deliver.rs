@@ -13,6 +13,7 @@ use super::{Ring, apply, ring, settle};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::chance;
 use crate::model::failure;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::lane::{self, Answer, Lane, Turn, Verdict};
@@ -95,12 +96,13 @@ impl Worker<'_> {
             self.take_over(lane, &flight).await?;
         }
         self.take_up_scheduled().await?;
-        let can_send = match self.obstacle(lane).await? {
+        let settling = self.gateway.store.settling(&self.lease.tenant, &self.lease.extension).await?;
+        let can_send = match self.obstacle(lane, settling.is_empty()).await? {
             Obstacle::None => true,
             Obstacle::Wait(at) => return Ok(Rest::Until(at)),
             Obstacle::NotConnected => false,
         };
-        if let Some(at) = settle::look(self, can_send || self.usable.is_some()).await? {
+        if let Some(at) = settle::look(self, &settling, can_send || self.usable.is_some()).await? {
             return Ok(Rest::Until(at));
         }
         if !can_send {
@@ -157,11 +159,9 @@ impl Worker<'_> {
     }
 
     /// Whether anything can be sent: the tenant is active, and its extension connected.
-    async fn obstacle(&mut self, lane: &Lane) -> Result<Obstacle> {
+    async fn obstacle(&mut self, lane: &Lane, is_settled: bool) -> Result<Obstacle> {
         let store = &self.gateway.store;
-        let idle = self.first().await?.is_none()
-            && store.settling(&self.lease.tenant, &self.lease.extension).await?.is_empty();
-        if idle {
+        if is_settled && self.first().await?.is_none() {
             return Ok(Obstacle::None);
         }
         let now = self.now();
@@ -388,7 +388,5 @@ fn answer_of(error: &ringcentral::Error, message: &Message) -> Answer {
 
 /// So that those who were silenced together don't come back together.
 fn jitter() -> u64 {
-    let random = Secret::random();
-    let sum: u64 = random.expose().bytes().take(8).fold(0, |sum, byte| sum * 31 + u64::from(byte));
-    1_000 + sum % limits::PENALTY_JITTER_MS
+    1_000 + chance::below(limits::PENALTY_JITTER_MS)
 }

@@ -7,6 +7,7 @@ use super::apply;
 use super::deliver::Worker;
 use crate::error::Result;
 use crate::limits;
+use crate::model::ids::MessageId;
 use crate::model::lane::{self, Lost, Seen};
 use crate::model::message::{Message, Stage};
 use crate::model::rate::later;
@@ -15,13 +16,17 @@ use crate::store::Place;
 
 /// Looks for what is due to be looked for. Gives when to come again, if RingCentral can't be asked at present. Without a
 /// connection nobody can look, ever: then its fate is unknown.
-pub(super) async fn look(worker: &Worker<'_>, is_connected: bool) -> Result<Option<Timestamp>> {
+pub(super) async fn look(
+    worker: &Worker<'_>,
+    settling: &[MessageId],
+    is_connected: bool,
+) -> Result<Option<Timestamp>> {
     let (store, lease) = (&worker.gateway.store, worker.lease);
     let now = worker.gateway.clock.now();
     let settled = |at: Timestamp| later(at, SignedDuration::from_secs(limits::SETTLE_SECONDS)) <= now;
     let mut due = Vec::new();
-    for id in store.settling(&lease.tenant, &lease.extension).await? {
-        let Some(message) = store.message(&lease.tenant, &id).await? else { continue };
+    for id in settling {
+        let Some(message) = store.message(&lease.tenant, id).await? else { continue };
         let posted = lost_part(&message).and_then(|part| message.parts.get(part)?.posted_at);
         match posted {
             Some(at) if !settled(at) => {}

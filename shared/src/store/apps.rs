@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::Timestamp;
 
-use super::item::{self, Item, Row, Writer};
+use super::item::{self, Change, Item, Row, Writer};
 use super::tenants::{Changed, key};
 use super::{Page, Store, StoreError, complete, failed, failure};
 use crate::model::app::{App, KeyRecord};
@@ -136,27 +136,16 @@ impl Store {
             ("numbers", numbers.map(list)),
             ("role", change.role.as_ref().map(|role| role.as_ref().map(item::text))),
         ];
-        let mut update = self
+        let changed = [("changed_at", Some(Some(item::time(self.clock.now()))))];
+        let fields = fields.into_iter().chain(changed).filter_map(|(name, value)| Some((name, value?)));
+        let change = Change::of(fields);
+        let update = self
             .update_app(tenant, id)
-            .condition_expression("attribute_exists(tenant)")
-            .expression_attribute_names("#changed", "changed_at")
-            .expression_attribute_values(":changed", item::time(self.clock.now()));
-        let (mut set, mut remove) = ("SET #changed = :changed".to_owned(), Vec::new());
-        for (name, value) in fields {
-            let Some(value) = value else { continue };
-            update = update.expression_attribute_names(format!("#{name}"), name);
-            match value {
-                Some(value) => {
-                    set.push_str(&format!(", #{name} = :{name}"));
-                    update = update.expression_attribute_values(format!(":{name}"), value);
-                }
-                None => remove.push(format!("#{name}")),
-            }
-        }
-        if !remove.is_empty() {
-            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
-        }
-        self.update_with(update.update_expression(set), deed).await
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
+            .condition_expression("attribute_exists(tenant)");
+        self.update_with(update, deed).await
     }
 
     /// Replaces an app's webhook secret; the one that it had signs along until a moment.

@@ -2,12 +2,10 @@
 //! `endpoint#<app>` with what is known of its address. What is due lies in the sparse index `due`; the row's `due_at` is
 //! the truth about when.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{self, Item, Row, Writer};
+use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, is_conditional};
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, Health};
@@ -298,39 +296,41 @@ impl Store {
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
-        let fields = [
+        let change = Change::of([
+            ("status", Some(item::text(delivery.status.as_str()))),
             ("attempts", Some(item::number(delivery.attempts))),
             ("last_status", delivery.last_status.map(item::number)),
             ("last_error", delivery.last_error.as_ref().map(item::text)),
             ("last_ms", delivery.last_ms.map(item::number)),
             ("due_lane", delivery.next_attempt.map(|_| item::text(LANE))),
             ("due_at", delivery.next_attempt.map(item::time)),
-        ];
-        let update = Update::builder()
+        ]);
+        Update::builder()
             .table_name(&self.tables.deliveries)
             .set_key(Some(key(&delivery.tenant, &delivery.app, &delivery.id)))
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", item::text(delivery.status.as_str()));
-        set_or_remove(update, "SET #status = :status", fields)
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
     }
 
     /// What is known of an address changes only as it was seen, apart from the places, which belong to whoever took them.
     fn health_update(&self, tenant: &TenantId, app: &AppId, outcome: &Outcome<'_>) -> TransactWriteItem {
         let health = outcome.health;
-        let fields = [
+        let change = Change::of([
+            ("app", Some(item::text(app.as_str()))),
+            (place_name(outcome.place), None),
             ("failures", (health.failures > 0).then(|| item::number(health.failures))),
             ("failing_since", health.failing_since.map(item::time)),
             ("closed_until", health.closed_until.map(item::time)),
             ("notices", (health.notices > 0).then(|| item::number(health.notices))),
             ("disabled_at", health.disabled_at.map(item::time)),
-        ];
-        let place = place_name(outcome.place);
+        ]);
         let update = Update::builder()
             .table_name(&self.tables.deliveries)
             .set_key(Some(endpoint_key(tenant, app)))
-            .expression_attribute_names("#app", "app")
-            .expression_attribute_values(":app", item::text(app.as_str()));
-        let update = set_or_remove(update, "SET #app = :app", fields.into_iter().chain([(place, None)]));
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
         // A notice is given once: whoever gives one has seen how many there were.
         let update = match (outcome.event, outcome.seen.notices) {
             (None, _) => update,
@@ -342,29 +342,6 @@ impl Store {
         };
         TransactWriteItem::builder().update(complete(update.build())).build()
     }
-}
-
-/// Sets the fields that have a value and removes the others.
-fn set_or_remove(
-    mut update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-    begin: &str,
-    fields: impl IntoIterator<Item = (&'static str, Option<AttributeValue>)>,
-) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
-    let (mut set, mut remove) = (begin.to_owned(), Vec::new());
-    for (name, value) in fields {
-        update = update.expression_attribute_names(format!("#{name}"), name);
-        match value {
-            Some(value) => {
-                set.push_str(&format!(", #{name} = :{name}"));
-                update = update.expression_attribute_values(format!(":{name}"), value);
-            }
-            None => remove.push(format!("#{name}")),
-        }
-    }
-    if !remove.is_empty() {
-        set.push_str(&format!(" REMOVE {}", remove.join(", ")));
-    }
-    update.update_expression(set)
 }
 
 const PLACES: [&str; limits::DELIVERIES_AT_ONCE] = ["place_0", "place_1", "place_2", "place_3"];

@@ -81,6 +81,41 @@ impl Writer {
     }
 }
 
+/// A change of an item: the fields that have a value are set, the others are removed. A builder takes its names and values
+/// before any others, which it would replace.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The update expression.
+    pub expression: String,
+    /// Its names.
+    pub names: HashMap<String, String>,
+    /// Its values.
+    pub values: Item,
+}
+
+impl Change {
+    /// The change of these fields.
+    pub fn of<N: Into<String>>(fields: impl IntoIterator<Item = (N, Option<AttributeValue>)>) -> Self {
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let (mut names, mut values) = (HashMap::new(), Item::new());
+        for (name, value) in fields {
+            let name = name.into();
+            match value {
+                Some(value) => {
+                    set.push(format!("#{name} = :{name}"));
+                    values.insert(format!(":{name}"), value);
+                }
+                None => remove.push(format!("#{name}")),
+            }
+            names.insert(format!("#{name}"), name);
+        }
+        let part = |word: &str, parts: Vec<String>| {
+            if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) }
+        };
+        Self { expression: part("SET", set) + &part("REMOVE", remove), names, values }
+    }
+}
+
 /// Reads an item field by field.
 #[derive(Debug)]
 pub(super) struct Row(pub Item);

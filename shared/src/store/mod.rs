@@ -18,6 +18,7 @@ mod keys;
 mod messages;
 mod numbers;
 mod outbox;
+mod penalties;
 mod rate_limits;
 mod refresh;
 mod revocations;

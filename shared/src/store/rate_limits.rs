@@ -229,7 +229,7 @@ fn use_of(app: &AppId) -> String {
     format!("{USE}{app}")
 }
 
-fn key(counter: &str) -> Item {
+pub(super) fn key(counter: &str) -> Item {
     Writer::keyed([("counter", item::text(counter))]).done()
 }
 

@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{self, Item, Row};
+use super::item::{self, Change, Item, Row};
 use super::messages::item_key;
 use super::{Store, StoreError, failure, is_conditional};
 use crate::limits;
@@ -85,33 +85,20 @@ impl Store {
             ("wake_at", release.flatten().map(item::time)),
             ("ttl", Some(item::ttl(later(now, SignedDuration::from_secs(limits::LANE_KEPT_SECONDS))))),
         ];
-        let (mut set, mut remove) = (Vec::new(), Vec::new());
-        let mut update = self
+        let released = release.is_some().then_some(["lease_owner", "lease_until"]).into_iter().flatten();
+        let change = Change::of(fields.into_iter().chain(released.map(|name| (name, None))));
+        let update = self
             .db
             .update_item()
             .table_name(&self.tables.messages)
             .set_key(Some(sender_key(&lease.tenant, &lease.extension)))
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
             .condition_expression("lease_owner = :owner AND lease_until > :now")
             .expression_attribute_values(":owner", item::text(&lease.owner))
             .expression_attribute_values(":now", item::time(now));
-        for (name, value) in fields {
-            update = update.expression_attribute_names(format!("#{name}"), name);
-            match value {
-                Some(value) => {
-                    set.push(format!("#{name} = :{name}"));
-                    update = update.expression_attribute_values(format!(":{name}"), value);
-                }
-                None => remove.push(format!("#{name}")),
-            }
-        }
-        if release.is_some() {
-            remove.extend(["lease_owner".to_owned(), "lease_until".to_owned()]);
-        }
-        let mut expression = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            expression.push_str(&format!(" REMOVE {}", remove.join(", ")));
-        }
-        match update.update_expression(expression).send().await {
+        match update.send().await {
             Ok(_) => Ok(true),
             Err(error) if is_conditional(&error) => Ok(false),
             Err(error) => Err(failure(error)),

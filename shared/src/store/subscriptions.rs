@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::connections::key;
 use super::due::{Due, Lane};
-use super::item::{self, Row, Writer};
+use super::item::{self, Change, Row, Writer};
 use super::{Store, StoreError, failure, is_conditional};
 use crate::model::connection::{Connection, Gap, PreviousToken, Subscription};
 use crate::model::ids::{ConnectionId, TenantId};
@@ -33,29 +33,23 @@ impl Store {
         if let Some(gap) = checked.gap {
             set = write_gap(set, gap, now);
         }
-        let mut request = self
+        let change = Change::of(set.done().into_iter().map(|(name, value)| (name, Some(value))));
+        let request = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(&connection.tenant, &connection.id)));
-        request = match &connection.subscription {
+            .set_key(Some(key(&connection.tenant, &connection.id)))
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values));
+        let request = match &connection.subscription {
             None => request
                 .condition_expression("attribute_exists(tenant) AND attribute_not_exists(subscription)"),
             Some(seen) => request
                 .condition_expression("subscription = :seen")
                 .expression_attribute_values(":seen", item::text(&seen.id)),
         };
-        let mut update = String::from("SET ");
-        for (at, (name, value)) in set.done().into_iter().enumerate() {
-            if at > 0 {
-                update.push_str(", ");
-            }
-            update.push_str(&format!("#s{at} = :s{at}"));
-            request = request
-                .expression_attribute_names(format!("#s{at}"), name)
-                .expression_attribute_values(format!(":s{at}"), value);
-        }
-        match request.update_expression(update).send().await {
+        match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if is_conditional(&error) => Ok(false),
             Err(error) => Err(failure(error)),

@@ -77,22 +77,13 @@ impl Store {
 
     /// Makes a connection due to be refreshed now. False if it is due already, or was refreshed or given up meanwhile.
     pub async fn make_due(&self, kept: &Kept) -> Result<bool, StoreError> {
-        self.bring_forward(Lane::Refresh, &kept.tenant, &kept.connection).await
-    }
-
-    /// Makes a lane's work of a connection due now. False if it is due already, or there is none.
-    pub async fn bring_forward(
-        &self,
-        lane: Lane,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-    ) -> Result<bool, StoreError> {
+        let lane = Lane::Refresh;
         let (_, of, at) = lane.index();
         let update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(lane, tenant, connection)))
+            .set_key(Some(key(lane, &kept.tenant, &kept.connection)))
             .update_expression("SET #at = :now")
             .condition_expression("#lane = :lane AND #at > :now")
             .expression_attribute_names("#lane", of)

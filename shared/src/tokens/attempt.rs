@@ -17,9 +17,10 @@ use crate::model::refresh::{
     Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, jitter, step,
 };
 use crate::model::secret::Secret;
+use crate::penalties::{self, Member, Pass};
 use crate::queue::MAX_DELAY_SECONDS;
 use crate::ringcentral::oauth::TokenOptions;
-use crate::ringcentral::{self, Grant, Kind, RefreshToken, Retry, TokenSet};
+use crate::ringcentral::{self, Grant, Kind, RefreshToken, TokenSet};
 use crate::store::Pair;
 use crate::vault::{Binding, DataKey, Purpose};
 use crate::{rates, revocation};
@@ -48,6 +49,7 @@ pub(super) struct Worker<'a> {
     patience: Timestamp,
     jitter: i64,
     found: Option<Connection>,
+    member: Option<Member>,
     hand: Option<Hand>,
     pair: Option<Received>,
     counted: Counted,
@@ -72,6 +74,7 @@ impl<'a> Worker<'a> {
             patience: later(gateway.clock.now(), SignedDuration::from_secs(limits::LEASE_PATIENCE_SECONDS)),
             jitter: jitter(),
             found: None,
+            member: None,
             hand: None,
             pair: None,
             counted: Counted::default(),
@@ -162,6 +165,18 @@ impl<'a> Worker<'a> {
         };
         let token = token.ok_or(Error::Internal { what: "a refresh token does not open", source: None })?;
         self.hand = Some(Hand { access, refresh, token: RefreshToken::new(token) });
+        let member = self.member.insert(Member::new(&found.issuer, &self.tenant, found.extension.as_str()));
+        match member.pass(self.gateway).await {
+            Ok(Pass::Yes) => {}
+            Ok(Pass::After(wait)) => {
+                tracing::info!(tenant.id = %self.tenant, "a refresh waits for a penalty of the token endpoint");
+                return Ok(Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4)));
+            }
+            Err(error) => {
+                self.warn(&error, "a refresh can't learn of penalties");
+                return Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)));
+            }
+        }
         match rates::count_token_call(self.gateway, &found.issuer, &found.extension).await {
             Ok(None) => Ok(Event::Ready),
             Ok(Some(wait)) => {
@@ -255,7 +270,7 @@ impl<'a> Worker<'a> {
             Ok(client) => client.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS)),
             Err(_) => return Answer::NotSent,
         };
-        match client.refresh(&hand.token, &TokenOptions::default()).await {
+        let answer = match client.refresh(&hand.token, &TokenOptions::default()).await {
             Ok(tokens) => {
                 self.receive(&tokens);
                 Answer::Pair
@@ -264,7 +279,17 @@ impl<'a> Worker<'a> {
                 tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = %error, "no new tokens");
                 self.judge(&error)
             }
+        };
+        if let Some(member) = &self.member {
+            match answer {
+                Answer::Limited(until) => member.limited(self.gateway, until).await,
+                Answer::Pair | Answer::Denied(_) | Answer::Misconfigured => {
+                    member.answered(self.gateway).await;
+                }
+                Answer::NotSent | Answer::Unclear => {}
+            }
         }
+        answer
     }
 
     /// Seals what was received to the next generation. An answer without refresh token leaves the old one good.
@@ -309,14 +334,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Every call in a penalty restarts it: a little longer than asked for, never shorter than half a minute.
     fn penalty(&self, error: &ringcentral::Error) -> Timestamp {
-        let asked = match error.retry() {
-            Retry::After(wait) => i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            _ => 0,
-        };
-        let seconds = asked.max(limits::TOKEN_PENALTY_SECONDS);
-        self.after(seconds.saturating_add(1 + self.jitter.abs() / 4))
+        penalties::ends(self.gateway, error.retry(), self.jitter)
     }
 
     /// The connection was given up while its tokens were on their way: nobody else knows of them, so they are ended.
@@ -350,6 +369,10 @@ impl<'a> Worker<'a> {
     fn warn(&self, error: &Error, what: &'static str) {
         tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), what);
     }
+}
+
+fn wait_seconds(wait: Duration) -> i64 {
+    i64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
 }
 
 fn late_revocation(found: &Connection, pair: &Pair) -> Revocation {
