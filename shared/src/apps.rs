@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
+use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope, ip_range};
 use crate::model::audit::{Action, By, Deed};
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::rate::later;
@@ -23,6 +23,11 @@ const ATTEMPTS: u32 = 5;
 /// An app's id as a program writes it.
 pub fn app_id(text: &str) -> Result<AppId> {
     AppId::parse(text).ok_or(Error::InvalidId { kind: "appId" })
+}
+
+/// A flow's id as a program writes it.
+pub fn trigger_id(text: &str) -> Result<AppId> {
+    AppId::parse(text).ok_or(Error::InvalidId { kind: "id" })
 }
 
 /// A key's id as a program writes it.
@@ -61,9 +66,28 @@ pub async fn change(
 
 /// Deletes an app with all its keys.
 pub async fn delete(gateway: &Gateway, by: &By, tenant: &TenantId, id: &AppId) -> Result<()> {
-    let deed = Deed { by, action: Action::AppDeleted, tenant, subject: id.as_str(), fields: &[] };
+    end(gateway, by, tenant, id, Action::AppDeleted, None).await
+}
+
+/// Ends a flow's subscription. An app that is none is not found.
+pub async fn delete_trigger(gateway: &Gateway, by: &By, tenant: &TenantId, id: &AppId) -> Result<()> {
+    end(gateway, by, tenant, id, Action::TriggerDeleted, Some(AppKind::Trigger)).await
+}
+
+async fn end(
+    gateway: &Gateway,
+    by: &By,
+    tenant: &TenantId,
+    id: &AppId,
+    action: Action,
+    kind: Option<AppKind>,
+) -> Result<()> {
+    let deed = Deed { by, action, tenant, subject: id.as_str(), fields: &[] };
     for _ in 0..ATTEMPTS {
         let app = find(gateway, tenant, id).await?;
+        if kind.is_some_and(|kind| kind != app.kind) {
+            return Err(Error::NotFound);
+        }
         match gateway.store.delete_app(&app, &deed).await? {
             Changed::Yes => return Ok(()),
             Changed::Absent => return Err(Error::NotFound),

@@ -81,7 +81,7 @@ async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
         id,
         event: event.id.clone(),
         kind: event.kind,
-        body: event.json().to_string(),
+        body: app.body_of(event),
         status: DeliveryStatus::Pending,
         attempts: 0,
         last_status: None,

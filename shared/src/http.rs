@@ -128,6 +128,14 @@ pub fn reply(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
+/// 201, with the address of what was made.
+pub fn created(location: &str, body: &impl Serialize) -> Answer {
+    let mut response = reply(StatusCode::CREATED, body);
+    let value = HeaderValue::from_str(location).map_err(|error| Error::internal("an address", error))?;
+    response.headers_mut().insert("location", value);
+    Ok(response)
+}
+
 /// `{"ok":true}`.
 pub fn ok() -> Response<Body> {
     reply(StatusCode::OK, &serde_json::json!({ "ok": true }))

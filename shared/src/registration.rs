@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::app::{ApiKey, App, KeyRecord, Scope};
+use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope};
 use crate::model::audit::{Action, By, Deed};
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, TenantId};
@@ -109,6 +109,7 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
     let app = App {
         tenant: order.tenant,
         id: AppId::generate(),
+        kind: AppKind::Program,
         name: order.name,
         webhook_url: order.webhook_url,
         event_types: order.event_types,
@@ -125,11 +126,51 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
         seal_webhook_secret(gateway, &app.tenant, &app.id, app.webhook_generation, &webhook_secret).await?;
     let action = Action::AppRegistered;
     let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
-    if !gateway.store.register_app(&app, &record, &sealed, &deed).await? {
+    if !gateway.store.register_app(&app, Some(&record), &sealed, &deed).await? {
         return Err(Error::TenantUnavailable);
     }
     tracing::info!(tenant.id = %app.tenant, app.id = %app.id, "app registered");
     Ok(Registered { app, key, webhook_secret })
+}
+
+/// A flow of Power Automate that wants to be told of texts that come in.
+#[derive(Debug)]
+pub struct TriggerOrder {
+    /// Where the flow is called.
+    pub callback_url: String,
+    /// The number whose texts it is told of; of all if there is none.
+    pub number: Option<E164>,
+}
+
+/// Subscribes a flow: an app without keys, which a flow makes and takes away by itself.
+pub async fn create_trigger(
+    gateway: &Gateway,
+    by: &By,
+    tenant: &TenantId,
+    order: TriggerOrder,
+) -> Result<App> {
+    let app = App {
+        tenant: tenant.clone(),
+        id: AppId::generate(),
+        kind: AppKind::Trigger,
+        name: "Power Automate".to_owned(),
+        webhook_url: Some(order.callback_url),
+        event_types: vec![EventKind::SmsInbound],
+        numbers: order.number.into_iter().collect(),
+        role: None,
+        main_key: None,
+        keys: Vec::new(),
+        webhook_generation: 1,
+        created_at: gateway.clock.now(),
+    };
+    let secret = new_webhook_secret();
+    let sealed = seal_webhook_secret(gateway, tenant, &app.id, app.webhook_generation, &secret).await?;
+    let deed = Deed { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
+    if !gateway.store.register_app(&app, None, &sealed, &deed).await? {
+        return Err(Error::TenantSuspended);
+    }
+    tracing::info!(tenant.id = %tenant, app.id = %app.id, "trigger created");
+    Ok(app)
 }
 
 /// Seals an app's webhook secret with a data key of its own. One KMS call.
@@ -230,6 +271,29 @@ pub fn webhook_url(config: &Config, text: Option<String>) -> Result<Option<Strin
         Some(text) if !is_webhook_url(config, &text) => Err(Error::InvalidWebhookUrl),
         other => Ok(other),
     }
+}
+
+/// An address where a flow is called, as a program writes it.
+pub fn callback_url(config: &Config, text: Option<String>) -> Result<String> {
+    let text = text
+        .filter(|text| !text.is_empty())
+        .ok_or(Error::MissingField { text: "callbackUrl is required", field: "callbackUrl" })?;
+    if !is_webhook_url(config, &text) {
+        return Err(Error::InvalidField {
+            text: "Invalid callbackUrl: must be https:// in production, max 2000 chars".to_owned(),
+            field: "callbackUrl",
+        });
+    }
+    Ok(text)
+}
+
+/// The number whose texts a flow is told of, as a program writes it.
+pub fn trigger_number(text: Option<&str>) -> Result<Option<E164>> {
+    let wrong = || Error::InvalidField {
+        text: "phoneNumber must be a valid E.164 phone number".to_owned(),
+        field: "phoneNumber",
+    };
+    text.map(|text| E164::parse(text).ok_or_else(wrong)).transpose()
 }
 
 /// An address that the page after success may link to.

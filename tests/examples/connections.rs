@@ -8,6 +8,8 @@
 //! Three weeks, with a one-hour outage of RingCentral's token endpoint in the third. The schedules fire somewhere in their
 //! window, attempts that fail are repeated by the queue, and every minute the sweep takes what is overdue, what expires
 //! first first, in rounds of a third of a second each. All of them share one budget of calls in a rolling minute.
+//!
+//! What keeping one connection costs is told by the example `upkeep`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
@@ -74,8 +76,6 @@ fn main() {
     assert!(world.most_in_a_minute <= BUDGET, "the budget is kept");
     assert!(peak / mean <= 1.3, "the goal");
     assert!(world.least_life > 0, "no grant is lost");
-    println!();
-    prices();
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -291,36 +291,4 @@ fn memory_mb() -> u64 {
     let kilobytes =
         line.and_then(|line| line.split_whitespace().nth(1)).and_then(|text| text.parse::<u64>().ok());
     kilobytes.unwrap_or(0) / 1_024
-}
-
-/// What one thing costs in US dollars (us-east-1, on demand, arm64, without the free tier): AWS price list, 2026.
-const PRICES: [(&str, f64); 6] = [
-    ("schedule that fires", 1.00 / 1e6),
-    ("Lambda request", 0.20 / 1e6),
-    ("Lambda, 256 MB for a second", 0.25 * 0.000_013_333_4),
-    ("KMS request", 0.03 / 1e4),
-    ("DynamoDB write unit", 0.625 / 1e6),
-    ("DynamoDB read unit", 0.125 / 1e6),
-];
-
-/// A refresh that a schedule starts, as the local stack's call log shows it: how much of each of [`PRICES`].
-const REFRESH: [f64; 6] = [1.0, 1.0, 0.5, 2.0, 22.0, 1.0];
-/// The same, invoked by another function, which waits.
-const REFRESH_IN_USE: [f64; 6] = [0.0, 1.0, 0.5, 2.0, 22.0, 2.0];
-/// A look at a subscription and its numbers.
-const LOOK: [f64; 6] = [0.0, 0.05, 1.5, 1.0, 6.0, 3.0];
-
-fn prices() {
-    let price = |of: [f64; 6]| PRICES.iter().zip(of).map(|((_, each), times)| each * times).sum::<f64>();
-    println!("| connection, 30 days | refreshes | looks | US dollars |");
-    println!("| --- | --- | --- | --- |");
-    let rows = [
-        ("only its tokens", 30.0 / 3.5, 0.0, price(REFRESH)),
-        ("idle: a look a day, which refreshes", 30.0, 30.0, price(REFRESH_IN_USE)),
-        ("in use around the clock", 24.0 * 30.0, 30.0, price(REFRESH_IN_USE)),
-    ];
-    for (what, refreshes, looks, each) in rows {
-        let total = refreshes * each + looks * price(LOOK);
-        println!("| {what} | {refreshes:.1} | {looks:.0} | {total:.5} |");
-    }
 }

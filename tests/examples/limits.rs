@@ -122,17 +122,17 @@ async fn in_one_process(world: &World) {
         let (mut without, mut with) = (Vec::new(), Vec::new());
         let mut calls = [0, 0];
         for _ in 0..ROUNDS {
-            let since = calls_so_far(world).await;
+            let since = world.calls_so_far().await;
             let began = Instant::now();
             gateway.store.connections(&id).await.unwrap();
             without.push(began.elapsed());
-            let between = calls_so_far(world).await;
+            let between = world.calls_so_far().await;
             let began = Instant::now();
             auth::caller(&gateway, &request(), &[Scope::SmsRead]).await.unwrap();
             gateway.store.connections(&id).await.unwrap();
             with.push(began.elapsed());
             calls[0] += between - since;
-            calls[1] += calls_so_far(world).await - between;
+            calls[1] += world.calls_so_far().await - between;
         }
         if limit == 500 {
             row("without key and limit", calls[0], &mut without);
@@ -145,10 +145,6 @@ async fn in_one_process(world: &World) {
 fn row(name: &str, calls: u64, times: &mut [Duration]) {
     let calls = calls as f64 / ROUNDS as f64;
     println!("| {name} | {calls:.2} | {} | {} |", ms(percentile(times, 50)), ms(percentile(times, 95)));
-}
-
-async fn calls_so_far(world: &World) -> u64 {
-    world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap()
 }
 
 async fn over_http(world: &World) {
@@ -250,7 +246,7 @@ async fn with_bad_keys(world: &Arc<World>) {
     world.get("/v1/rc/status", &tenant.key).await.expect(200);
     let (body, last) = tenant.key.split_at(tenant.key.len() - 1);
     let mistyped = format!("{body}{}", if last == "a" { 'b' } else { 'a' });
-    let (since, began) = (calls_so_far(world).await, Instant::now());
+    let (since, began) = (world.calls_so_far().await, Instant::now());
     let mut sending = tokio::task::JoinSet::new();
     for part in 0..AT_A_TIME {
         let (world, key) = (Arc::clone(world), mistyped.clone());
@@ -263,7 +259,7 @@ async fn with_bad_keys(world: &Arc<World>) {
     }
     sending.join_all().await;
     let seconds = began.elapsed().as_secs_f64();
-    let calls = calls_so_far(world).await - since;
+    let calls = world.calls_so_far().await - since;
     println!(
         "\n{keys} keys with a wrong checksum: all refused, {calls} AWS calls, {:.0} a second.",
         keys as f64 / seconds

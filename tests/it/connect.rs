@@ -59,7 +59,7 @@ async fn a_link_a_button_and_a_sign_in_connect_an_extension() {
 async fn tokens_are_stored_before_one_of_them_is_used() {
     let world = World::start().await;
     let tenant = world.tenant();
-    let before = world.aws(Method::GET, "/_aws/calls", None).await["next"].as_u64().unwrap();
+    let before = world.calls_so_far().await;
     // The transaction that stores the connection fails: the access token must never have been used.
     world
         .aws_fault(
@@ -73,10 +73,7 @@ async fn tokens_are_stored_before_one_of_them_is_used() {
     assert_eq!(world.count("token_issued").await, 1);
     assert_eq!(world.count("token_first_used").await, 0);
     assert_eq!(world.count("session_revoked").await, 1);
-    assert!(
-        world.aws(Method::GET, &format!("/_aws/calls?since={before}"), None).await["next"].as_u64().unwrap()
-            > before
-    );
+    assert!(!world.calls_since(before).await.is_empty());
     world.no_faults().await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
     assert_eq!(world.count("token_first_used").await, 1);
@@ -451,7 +448,7 @@ async fn keys_that_cannot_open_anything_are_told_apart_from_those_that_may_not()
     let mut mistyped = tenant.key.clone().into_bytes();
     mistyped[50] = if mistyped[50] == b'a' { b'b' } else { b'a' };
     let mistyped = String::from_utf8(mistyped).unwrap();
-    let before = world.aws(Method::GET, "/_aws/calls", None).await["next"].as_u64().unwrap();
+    let before = world.calls_so_far().await;
     for key in ["", "nonsense", "sgw_short", mistyped.as_str()] {
         let reply = world.get("/v1/rc/status", key).await;
         assert_eq!(
@@ -459,9 +456,8 @@ async fn keys_that_cannot_open_anything_are_told_apart_from_those_that_may_not()
             ((401, "unauthorized".into()), &json!("Missing or invalid API key"))
         );
     }
-    let calls = world.aws(Method::GET, &format!("/_aws/calls?since={before}"), None).await;
-    let reads =
-        calls["calls"].as_array().unwrap().iter().filter(|call| call["service"] == "dynamodb").count();
+    let calls = world.calls_since(before).await;
+    let reads = calls.iter().filter(|call| call["service"] == "dynamodb").count();
     assert_eq!(reads, 0, "a key with a wrong checksum costs no look-up");
     let stranger = shared::model::app::ApiKey::generate(&shared::model::ids::TenantId::generate());
     let reply = world.get("/v1/rc/status", stranger.expose()).await;

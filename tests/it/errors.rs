@@ -55,6 +55,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("POST /v1/apps/{appId}/test-webhook", "no_webhook_url", ""),
     ("POST /v1/apps/{appId}/replay", "missing_field", "{}"),
     ("POST /v1/apps/{appId}/replay", "invalid_field", r#"{"from":"yesterday"}"#),
+    ("POST /v1/triggers/sms-received/subscribe", "missing_field", "{}"),
+    ("POST /v1/triggers/sms-received/subscribe", "invalid_field", r#"{"callbackUrl":"https://10.0.0.1/"}"#),
     ("POST /v1/apps/{appId}/keys", "missing_field", "{}"),
     ("POST /v1/apps/{appId}/keys", "invalid_field", r#"{"scopes":[]}"#),
     ("POST /v1/apps/{appId}/keys", "too_many_keys", r#"{"scopes":["sms:read"]}"#),
@@ -312,6 +314,7 @@ impl Cast {
         for (name, value) in [
             ("{tenantId}", choose(tenant, "tenant_00000000000000aa")),
             ("{appId}", choose(app, "app_00000000000000aa")),
+            ("{id}", choose("app_00000000000000aa", "app_00000000000000aa")),
             ("{keyId}", choose("key_00000000000000aa", "key_00000000000000aa")),
             ("{extensionId}", choose("1234567890", "1234567890")),
             ("{deliveryId}", choose("dlv_00000000000000000000000000aa", "dlv_00000000000000000000000000aa")),

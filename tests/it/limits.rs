@@ -46,17 +46,13 @@ async fn limit(world: &World, tenant: &Tenant, limits: Value) {
 
 /// Calls of AWS that a function has made since a place in the log, as `operation table`.
 async fn calls(world: &World, function: &str, since: u64) -> Vec<String> {
-    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
-    let calls = log["calls"].as_array().unwrap().iter().filter(|call| call["function"] == function);
+    let calls = world.calls_since(since).await;
+    let calls = calls.iter().filter(|call| call["function"] == function);
     calls
         .map(|call| {
             format!("{} {}", call["operation"].as_str().unwrap(), call["table"].as_str().unwrap_or(""))
         })
         .collect()
-}
-
-async fn place_in_log(world: &World) -> u64 {
-    world.aws(Method::GET, "/_aws/calls?since=0", None).await["next"].as_u64().unwrap()
 }
 
 /// A key with the public part of another one and a wrong secret, its checksum right.
@@ -90,7 +86,7 @@ async fn of_a_burst_exactly_the_limit_passes() {
         // Another tenant never notices.
         world.get("/v1/rc/status", &world.tenant().key).await.expect(200);
         // What is refused again costs no write.
-        let since = place_in_log(&world).await;
+        let since = world.calls_so_far().await;
         for _ in 0..5 {
             assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 429);
         }
@@ -170,7 +166,7 @@ async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.get("/v1/rc/status", &tenant.key).await.expect(200);
-    let since = place_in_log(&world).await;
+    let since = world.calls_so_far().await;
     // The good key mistyped, and keys that nobody has, mistyped as well; as many at a time as there are processes.
     let keys = (0..BAD_KEYS).map(|at| match at % 2 {
         0 => mistyped(&tenant.key),

@@ -10,12 +10,11 @@ const READ_UNIT: f64 = 0.125;
 const QUEUE_REQUEST: f64 = 0.40;
 const KMS_REQUEST: f64 = 3.00;
 const SECRET_REQUEST: f64 = 5.00;
-const SCHEDULE_CALL: f64 = 1.00;
+/// A call of EventBridge Scheduler, and an invocation by it.
+pub const SCHEDULE_CALL: f64 = 1.00;
 const LAMBDA_REQUEST: f64 = 0.20;
 /// A million seconds of 256 MB.
 const LAMBDA_SECOND: f64 = 0.25 * 13.3334;
-/// A request through an HTTP API.
-pub const GATEWAY_REQUEST: f64 = 1.00;
 
 /// Calls of one function that begin so soon after the one before belong to one invocation.
 const ONE_INVOCATION_MS: f64 = 50.0;

@@ -222,19 +222,8 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
     let line = Line::open().await;
     let other = line.world.new_tenant("Other").await;
     line.world.connect(&other, &line.world.user(1)).await.expect(303);
-    // Only digests are stored: these two connections get tokens that the test knows.
-    let of = async |tenant: &Tenant, token: &str| {
-        let mut rows = line.world.items("ConnectionsTable").await;
-        rows.retain(|row| row["tenant"]["S"] == tenant.id.as_str() && row["subscription"]["S"].is_string());
-        let mut row = rows.remove(0);
-        row["subscription_token_digest"] = json!({ "S": Secret::new(token).digest() });
-        line.world.put_item("ConnectionsTable", row.clone()).await;
-        row
-    };
-    let (mut ours, theirs) = (of(&line.tenant, "ours").await, of(&other, "theirs").await);
-    let digits =
-        |row: &Value, name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap().to_owned();
-    let route = format!("?c={}-{}", digits(&ours, "tenant"), digits(&ours, "connection"));
+    let (mut ours, theirs) = (known(&line, &line.tenant, "ours").await, known(&line, &other, "theirs").await);
+    let route = route_to(&ours);
     let subscription = ours["subscription"]["S"].as_str().unwrap().to_owned();
     let owner = ours["extension"]["S"].as_str().unwrap().to_owned();
     let event = |subscription: &str, owner: &str, id: &str| {
@@ -272,6 +261,55 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
     line.world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     line.world.advance(61).await;
     assert_eq!(post("before", event("the one before", &owner, "9")).await, 401);
+}
+
+/// Only digests of tokens are stored: the connection of a tenant gets one that the test knows. Its row.
+async fn known(line: &Line, tenant: &Tenant, token: &str) -> Value {
+    let mut rows = line.world.items("ConnectionsTable").await;
+    rows.retain(|row| row["tenant"]["S"] == tenant.id.as_str() && row["subscription"]["S"].is_string());
+    let mut row = rows.remove(0);
+    row["subscription_token_digest"] = json!({ "S": Secret::new(token).digest() });
+    line.world.put_item("ConnectionsTable", row.clone()).await;
+    row
+}
+
+/// The query of the address where a connection's events are taken.
+fn route_to(row: &Value) -> String {
+    let digits = |name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap();
+    format!("?c={}-{}", digits("tenant"), digits("connection"))
+}
+
+#[tokio::test]
+async fn an_event_of_a_changed_extension_brings_its_numbers_within_minutes() {
+    let line = Line::open().await;
+    let row = known(&line, &line.tenant, "ours").await;
+    let numbers = async || {
+        line.world.get("/v1/rc/numbers", &line.tenant.key).await.json()["numbers"].as_array().unwrap().len()
+    };
+    let before = numbers().await;
+    assert!(before > 0);
+    let none = json!({ "records": [], "paging": { "page": 1, "totalPages": 1 }, "navigation": {} });
+    line.world.sim_fault("/phone-number", None, json!({ "status": 200, "body": none })).await;
+    line.world.advance(361).await;
+    assert_eq!(numbers().await, before, "nobody has looked");
+    let event = |owner: &str| {
+        json!({
+            "uuid": "1", "event": "/restapi/v1.0/account/1/extension/2", "ownerId": owner,
+            "subscriptionId": row["subscription"]["S"], "timestamp": "2026-02-03T10:05:09.034Z",
+            "body": { "extensionId": owner, "eventType": "Update", "hints": ["PhoneNumbers"] },
+        })
+        .to_string()
+    };
+    let post = async |token: &str, body: String| {
+        line.post(&route_to(&row), &[("verification-token", token)], body).await
+    };
+    let owner = row["extension"]["S"].as_str().unwrap();
+    assert_eq!(post("another", event(owner)).await, 401);
+    line.world.advance(361).await;
+    assert_eq!(numbers().await, before, "whoever has no token changes nothing");
+    assert_eq!(post("ours", event(owner)).await, 200);
+    line.world.advance(361).await;
+    assert_eq!(numbers().await, 0);
 }
 
 #[tokio::test]

@@ -422,3 +422,57 @@ async fn another_tenants_attempts_leave_a_grant_alone() {
     use_token(&world, &tenant).await.expect(200);
     assert_eq!(generation(&world).await, 2);
 }
+
+#[tokio::test]
+async fn a_token_that_nobody_could_refresh_for_a_week_is_told_as_expired() {
+    let (world, tenant) = connected().await;
+    // An answer that tells that nothing was done: what came of others would be unknown.
+    world.sim_fault("/restapi/oauth/token", None, json!({"status": 503, "body": ""})).await;
+    for _ in 0..16 {
+        world.advance(12 * HOUR).await;
+    }
+    let shown = extension(&world, &tenant).await;
+    assert_eq!(
+        (&shown["status"], &shown["cause"]),
+        (&json!("refresh_failed"), &json!("ringcentral_unavailable"))
+    );
+    world.no_faults().await;
+    // A refusal is believed when it comes twice, half a minute apart.
+    for _ in 0..3 {
+        world.advance(310).await;
+    }
+    let shown = extension(&world, &tenant).await;
+    assert_eq!((&shown["status"], &shown["cause"]), (&json!("revoked"), &json!("expired")), "{shown}");
+    let told: Vec<_> = events(&world, "extension_status").await;
+    let told: Vec<_> = told.iter().map(|event| (&event["status"], &event["cause"])).collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("refresh_failed"), &json!("ringcentral_unavailable")),
+            (&json!("revoked"), &json!("expired"))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_token_at_hand_costs_no_call_of_aws_and_a_cold_one_a_read_and_a_key() {
+    let (world, tenant) = connected().await;
+    // What it takes to have a token: reads of the connection, and calls of KMS.
+    let cost = async || {
+        let place = world.calls_so_far().await;
+        use_token(&world, &tenant).await.expect(200);
+        let calls = world.calls_since(place).await;
+        let of = |operation: &str| {
+            let ours = calls.iter().filter(|call| call["function"] == "refresh-numbers");
+            ours.filter(|call| call["operation"] == operation).count()
+        };
+        (of("GetItem"), of("Decrypt"))
+    };
+    assert_eq!(cost().await, (1, 1), "cold");
+    for _ in 0..3 {
+        assert_eq!(cost().await, (0, 0), "at hand");
+    }
+    // Moving the clock ends all processes.
+    world.advance(1).await;
+    assert_eq!(cost().await, (1, 1), "cold again");
+}

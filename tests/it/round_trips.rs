@@ -17,7 +17,7 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 49] = [
+const FUNCTIONS: [(&str, Option<usize>); 51] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("create-tenant", None),
@@ -36,6 +36,8 @@ const FUNCTIONS: [(&str, Option<usize>); 49] = [
     ("list-deliveries", None),
     ("replay-delivery", None),
     ("replay-deliveries", None),
+    ("create-trigger", None),
+    ("delete-trigger", None),
     ("list-events", None),
     ("create-key", None),
     ("list-keys", None),
@@ -154,7 +156,7 @@ async fn round_trips_stay_within_their_bounds_and_as_the_readme_shows_them() {
 /// One request that runs a function, and what the function did.
 async fn trip(world: &World, function: &str) -> Trip {
     let listening = if TELLING.contains(&function) { Some(listen(world).await) } else { None };
-    let since = world.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap();
+    let since = world.calls_so_far().await;
     let took = run(world, function).await;
     if let Some((app, receiver)) = listening {
         // Nobody is told of what happens in the runs of other functions.
@@ -162,10 +164,8 @@ async fn trip(world: &World, function: &str) -> Trip {
         world.call(Method::PUT, &app, &world.tenant().key, Some(nowhere)).await.expect(200);
         drop(receiver);
     }
-    let log = world.aws(Method::GET, &format!("/_aws/calls?since={since}"), None).await;
-    let calls: Vec<&Value> = log["calls"]
-        .as_array()
-        .unwrap()
+    let log = world.calls_since(since).await;
+    let calls: Vec<&Value> = log
         .iter()
         .filter(|call| {
             call["function"]
@@ -235,6 +235,16 @@ async fn run(world: &World, function: &str) -> Duration {
         "register-app" => {
             let order = json!({ "name": "Further", "tenantId": tenant.id });
             timed(world.call(Method::POST, "/v1/apps/register", &operator, Some(order))).await
+        }
+        "create-trigger" | "delete-trigger" => {
+            let path = "/v1/triggers/sms-received/subscribe";
+            let order = json!({ "callbackUrl": "https://flows.example.com/run" });
+            let began = Instant::now();
+            let made = world.call(Method::POST, path, key, Some(order)).await.expect(201).json();
+            let creating = began.elapsed();
+            let path = format!("{path}/{}", made["id"].as_str().unwrap());
+            let deleting = timed(world.call(Method::DELETE, &path, key, None)).await;
+            if function == "create-trigger" { creating } else { deleting }
         }
         "list-apps"
         | "get-app"

@@ -334,6 +334,17 @@ impl World {
         Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
 
+    /// Where the call log stands.
+    pub async fn calls_so_far(&self) -> u64 {
+        self.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap()
+    }
+
+    /// The calls of AWS since a place in the log.
+    pub async fn calls_since(&self, place: u64) -> Vec<Value> {
+        let log = self.aws(Method::GET, &format!("/_aws/calls?since={place}"), None).await;
+        log["calls"].as_array().unwrap().clone()
+    }
+
     /// An operation of KMS, with the role of a function.
     pub async fn kms(&self, role: &str, operation: &str, body: &Value) -> Reply {
         let request = self

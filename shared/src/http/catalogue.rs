@@ -352,6 +352,12 @@ pub fn routes() -> Vec<(&'static str, Access, Vec<&'static str>)> {
             Access::Key,
             with_body(&["missing_field", "invalid_id", "invalid_field", "not_found"]),
         ),
+        (
+            "POST /v1/triggers/sms-received/subscribe",
+            Access::Key,
+            with_body(&["missing_field", "invalid_field"]),
+        ),
+        ("DELETE /v1/triggers/sms-received/subscribe/{id}", Access::Key, vec!["invalid_id", "not_found"]),
         ("GET /v1/events", Access::Key, vec!["invalid_query"]),
         (
             "POST /v1/apps/{appId}/keys",

@@ -6,6 +6,7 @@ use aws_lc_rs::{constant_time, digest, rand};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ipnet::IpNet;
 use jiff::Timestamp;
+use serde_json::json;
 
 use super::event::{Event, EventKind};
 use super::ids::{AppId, KeyId, TenantId};
@@ -45,6 +46,25 @@ impl Scope {
     }
 }
 
+/// What an app is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppKind {
+    /// A program with keys, which is told of events as they are.
+    Program,
+    /// A flow of Power Automate: it has no keys, and is told of texts that come in, in the form of its connector.
+    Trigger,
+}
+
+impl AppKind {
+    /// The word of the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Trigger => "trigger",
+        }
+    }
+}
+
 /// A program of a tenant.
 #[derive(Debug, Clone)]
 pub struct App {
@@ -52,6 +72,8 @@ pub struct App {
     pub tenant: TenantId,
     /// Its id.
     pub id: AppId,
+    /// What it is.
+    pub kind: AppKind,
     /// Its name.
     pub name: String,
     /// Where its events go.
@@ -82,7 +104,22 @@ impl App {
             }
             _ => true,
         };
-        kind && number
+        kind && number && (self.kind == AppKind::Program || event.kind == EventKind::SmsInbound)
+    }
+
+    /// What the app is sent of an event.
+    pub fn body_of(&self, event: &Event) -> String {
+        match self.kind {
+            AppKind::Program => event.json().to_string(),
+            AppKind::Trigger => {
+                let field = |name: &str| event.data.get(name);
+                json!({
+                    "messageId": field("messageId"), "from": field("from"), "to": field("to"),
+                    "text": field("body"), "receivedAt": format!("{:.3}", event.at),
+                })
+                .to_string()
+            }
+        }
     }
 }
 

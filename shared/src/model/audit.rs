@@ -105,6 +105,10 @@ actions! {
     AppChanged = "app.changed",
     /// An app was deleted with its keys.
     AppDeleted = "app.deleted",
+    /// A flow subscribed to texts that come in.
+    TriggerCreated = "trigger.created",
+    /// A flow ended its subscription.
+    TriggerDeleted = "trigger.deleted",
     /// An app's first key was replaced.
     KeyRotated = "key.rotated",
     /// A further key was made.

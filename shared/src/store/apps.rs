@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::item::{self, Change, Item, Row, Writer};
 use super::tenants::{Changed, key};
 use super::{Page, Store, StoreError, complete, failed, failure};
-use crate::model::app::{App, KeyRecord};
+use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::Deed;
 use crate::model::connection::Sealed;
 use crate::model::event::EventKind;
@@ -38,11 +38,11 @@ pub struct AppChange {
 }
 
 impl Store {
-    /// Writes an app with its first key. False if the tenant is absent or not active.
+    /// Writes an app, with its first key if it has one. False if the tenant is absent or not active.
     pub(crate) async fn register_app(
         &self,
         app: &App,
-        first_key: &KeyRecord,
+        first_key: Option<&KeyRecord>,
         webhook: &SealedSecret,
         deed: &Deed<'_>,
     ) -> Result<bool, StoreError> {
@@ -50,12 +50,9 @@ impl Store {
             let put = Put::builder().table_name(&self.tables.tenants).set_item(Some(item));
             TransactWriteItem::builder().put(complete(put.build())).build()
         };
-        let items = vec![
-            self.if_tenant_is_active(&app.tenant),
-            put(app_item(app, webhook)),
-            put(super::keys::key_item(first_key)),
-            self.write_down(deed),
-        ];
+        let mut items = vec![self.if_tenant_is_active(&app.tenant), put(app_item(app, webhook))];
+        items.extend(first_key.map(|key| put(super::keys::key_item(key))));
+        items.push(self.write_down(deed));
         match self.transact(items).await? {
             Ok(()) => Ok(true),
             Err(reasons) if failed(&reasons, 0) => Ok(false),
@@ -224,6 +221,7 @@ pub(super) fn key_list(keys: &[KeyId]) -> aws_sdk_dynamodb::types::AttributeValu
 
 fn app_item(app: &App, webhook: &SealedSecret) -> Item {
     Writer(app_key(&app.tenant, &app.id))
+        .maybe("kind", (app.kind != AppKind::Program).then(|| item::text(app.kind.as_str())))
         .set("name", item::text(&app.name))
         .maybe("webhook_url", app.webhook_url.as_ref().map(item::text))
         .set(
@@ -246,6 +244,11 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
     Ok(App {
         tenant: row.tenant()?,
         id: id.ok_or(StoreError::Damaged("item"))?,
+        kind: match row.maybe_text("kind").as_deref() {
+            None => AppKind::Program,
+            Some("trigger") => AppKind::Trigger,
+            Some(_) => return Err(StoreError::Damaged("kind")),
+        },
         name: row.text("name")?.to_owned(),
         webhook_url: row.maybe_text("webhook_url"),
         event_types: row.texts("event_types").iter().filter_map(|word| EventKind::parse(word)).collect(),

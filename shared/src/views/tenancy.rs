@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::app::{ApiKey, App, KeyRecord};
+use crate::model::app::{ApiKey, App, AppKind, KeyRecord};
 use crate::model::audit::Entry;
 use crate::model::ids::KeyId;
 use crate::model::phone::E164;
@@ -143,9 +143,12 @@ pub type Uses = HashMap<KeyId, Timestamp>;
 #[serde(rename_all = "camelCase")]
 pub struct AppView<'a> {
     app_id: &'a str,
+    /// `program`, or `trigger` for a flow of Power Automate.
+    kind: &'static str,
     name: &'a str,
     tenant_id: &'a str,
     role: Option<&'a str>,
+    /// Not shown of a flow: whoever has its address can start it.
     webhook_url: Option<&'a str>,
     /// Which events it is told of; of all if there is nothing here.
     event_types: Vec<&'static str>,
@@ -162,10 +165,11 @@ impl<'a> AppView<'a> {
     pub fn of(app: &'a App, uses: Option<&Uses>) -> Self {
         Self {
             app_id: app.id.as_str(),
+            kind: app.kind.as_str(),
             name: &app.name,
             tenant_id: app.tenant.as_str(),
             role: app.role.as_deref(),
-            webhook_url: app.webhook_url.as_deref(),
+            webhook_url: app.webhook_url.as_deref().filter(|_| app.kind == AppKind::Program),
             event_types: app.event_types.iter().map(|kind| kind.as_str()).collect(),
             numbers: app.numbers.iter().map(E164::as_str).collect(),
             api_key_prefix: app.main_key.as_ref().map(|id| id.key_prefix(&app.tenant)),

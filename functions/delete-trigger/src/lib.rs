@@ -1,0 +1,15 @@
+//! `DELETE /v1/triggers/sms-received/subscribe/{id}`: a flow of Power Automate is switched off.
+
+use lambda_http::Request;
+use shared::gateway::Gateway;
+use shared::http::{self, Answer};
+use shared::model::app::Scope;
+use shared::{apps, auth};
+
+/// 200 with `{"ok":true}`; 404 if the tenant has no such flow.
+pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::trigger_id(&http::path_parameter(&request, "id"))?;
+    apps::delete_trigger(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    Ok(http::ok())
+}
