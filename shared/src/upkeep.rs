@@ -238,7 +238,7 @@ pub struct Reconnect {
 pub async fn begin_drill(gateway: &Gateway) -> Result<usize> {
     let mut made_due = 0;
     for kept in gateway.store.kept_of_all_tenants().await? {
-        made_due += usize::from(gateway.store.make_due(&kept).await?);
+        made_due += usize::from(gateway.store.make_due(Lane::Refresh, &kept.tenant, &kept.connection).await?);
     }
     Ok(made_due)
 }

@@ -162,7 +162,8 @@ async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
             "subscription_expired" => report.lapsed += 1,
             _ => {}
         }
-        if ["token_issued", "token_refreshed", "token_refused"].contains(&kind) {
+        let limited = kind == "rate_limited" && entry["path"] == "/restapi/oauth/token";
+        if limited || ["token_issued", "token_refreshed", "token_refused"].contains(&kind) {
             let user = entry["extensionId"].to_string();
             calls.entry(user).or_default().push(entry["at"].as_str().unwrap().parse().unwrap());
         }

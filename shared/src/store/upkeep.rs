@@ -75,15 +75,19 @@ impl Store {
         }
     }
 
-    /// Makes a connection due to be refreshed now. False if it is due already, or was refreshed or given up meanwhile.
-    pub async fn make_due(&self, kept: &Kept) -> Result<bool, StoreError> {
-        let lane = Lane::Refresh;
+    /// Makes a connection's work of a lane due now. False if it is due already, or was done or given up meanwhile.
+    pub async fn make_due(
+        &self,
+        lane: Lane,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+    ) -> Result<bool, StoreError> {
         let (_, of, at) = lane.index();
         let update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(lane, &kept.tenant, &kept.connection)))
+            .set_key(Some(key(lane, tenant, connection)))
             .update_expression("SET #at = :now")
             .condition_expression("#lane = :lane AND #at > :now")
             .expression_attribute_names("#lane", of)
