@@ -195,6 +195,11 @@ fn inbound(
     (message, event)
 }
 
+/// True if a body has at least the envelope of an event.
+pub fn has_envelope(body: &[u8]) -> bool {
+    read(body).is_some()
+}
+
 /// The event in a body; `None` if there is not even an envelope.
 fn read(body: &[u8]) -> Option<Envelope> {
     let event: ringcentral::events::Event<Value> = serde_json::from_slice(body).ok()?;

@@ -12,7 +12,6 @@
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
 #![expect(clippy::print_stdout, reason = "the tables are what it is for")]
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use receiver::{Manner, Receiver};
@@ -20,6 +19,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use world::World;
 
+#[path = "../it/prices.rs"]
+mod prices;
 #[path = "../it/receiver.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod receiver;
@@ -32,6 +33,8 @@ const TEXTS: usize = 60;
 /// Apps of the second table, and texts that go to all of them.
 const APPS: usize = 100;
 const ROUNDS: usize = 3;
+/// A million requests through an HTTP API: us-east-1, 2026.
+const GATEWAY_REQUEST: f64 = 1.00;
 
 #[tokio::main]
 async fn main() {
@@ -61,31 +64,48 @@ async fn one_app() {
         .filter(|sent| sent["event"].as_str().unwrap().contains("instant"))
         .map(|sent| Duration::from_millis(sent["ms"].as_u64().unwrap()))
         .collect();
+    let log = world.calls_since(since).await;
+    let storing: Vec<Duration> = log
+        .iter()
+        .filter(|call| call["function"] == "receive-event" && call["operation"] == "TransactWriteItems")
+        .map(|call| Duration::from_secs_f64(call["ms"].as_f64().unwrap() / 1e3))
+        .collect();
     println!("\n| {TEXTS} texts, one after another | p50 ms | p99 ms |\n| --- | --- | --- |");
+    println!("| the write of a text | {:.0} | {:.0} |", p(&storing, 50), p(&storing, 99));
     println!("| receive-event, as RingCentral sees it | {:.0} | {:.0} |", p(&answers, 50), p(&answers, 99));
     println!(
         "| from RingCentral's text to the tenant's program | {:.0} | {:.0} |",
         p(&took, 50),
         p(&took, 99)
     );
+    // Moving the clock ends all processes.
+    world.advance(1).await;
+    let sent = world.ledger("webhook_sent").await.len();
+    text(&world, "cold").await;
+    arrivals(&receiver, "/hook", TEXTS + 2).await;
+    world.idle().await;
+    let cold = world.ledger("webhook_sent").await[sent..]
+        .iter()
+        .find(|sent| sent["event"].as_str().unwrap().contains("instant"))
+        .map(|sent| sent["ms"].as_u64().unwrap());
+    println!("| receive-event, cold, once | {} | |", cold.unwrap());
     println!(
         "\none instance of receive-event takes {:.0} events a second",
         1_000.0 / p(&answers, 50).max(1.0)
     );
-    let log = world.calls_since(since).await;
-    let mut calls: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for call in &log {
-        let function = call["function"].as_str().unwrap_or_default();
-        if ["receive-event", "fan-out-events", "deliver-webhook"].iter().any(|name| function.ends_with(name))
-        {
-            let name = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
-            *calls.entry((name("function"), name("operation"))).or_default() += 1;
+    println!(
+        "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
+    );
+    let mut sum = GATEWAY_REQUEST;
+    println!("| API Gateway | – | {sum:.2} |");
+    for (function, used) in prices::used(&log) {
+        if ["receive-event", "fan-out-events", "deliver-webhook"].contains(&function.as_str()) {
+            let price = used.price() / TEXTS as f64;
+            sum += price;
+            println!("| {function} | {} | {price:.2} |", used.named());
         }
     }
-    println!("\n| function | AWS call | for one text |\n| --- | --- | --- |");
-    for ((function, operation), count) in calls {
-        println!("| {function} | {operation} | {:.2} |", count as f64 / TEXTS as f64);
-    }
+    println!("| together | | {sum:.2} |");
 }
 
 /// The same event to a hundred apps, without and with one that hangs.

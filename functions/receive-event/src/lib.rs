@@ -51,7 +51,8 @@ fn verification_token(headers: &HeaderMap) -> Option<Secret> {
     token.to_str().ok().map(Secret::from)
 }
 
-fn is_well_formed(token: &HeaderValue) -> bool {
+/// True if a token may be echoed: one word of printable ASCII, so that no second header can come of it.
+pub fn is_well_formed(token: &HeaderValue) -> bool {
     let bytes = token.as_bytes();
     (1..=limits::HANDSHAKE_CHARS).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
 }

@@ -1,0 +1,9 @@
+//! No body of an event makes the receiver panic.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    let _ = shared::receiving::has_envelope(body);
+});
