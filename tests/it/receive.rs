@@ -472,3 +472,53 @@ async fn a_token_that_is_too_old_costs_a_full_comparison_and_no_text() {
         1
     );
 }
+
+#[tokio::test]
+async fn an_event_that_nobody_understands_is_kept_and_disturbs_nobody() {
+    let line = Line::open().await;
+    let row = known(&line, &line.tenant, "ours").await;
+    let owner = row["extension"]["S"].as_str().unwrap();
+    let event = json!({
+        "uuid": "strange", "event": "/restapi/v1.0/account/1/extension/2/message-store/instant?type=SMS",
+        "subscriptionId": row["subscription"]["S"], "ownerId": owner, "timestamp": "2026-02-03T10:05:09.034Z",
+        "body": { "novelty": ["of", "a", "later", "version"] },
+    })
+    .to_string();
+    for _ in 0..2 {
+        let answer = line.post(&route_to(&row), &[("verification-token", "ours")], event.clone()).await;
+        assert_eq!(answer, 200, "RingCentral need not come again");
+    }
+    let items = line.world.items("MessagesTable").await;
+    let kept: Vec<_> =
+        items.iter().filter(|item| item["item"]["S"].as_str().unwrap().starts_with("quarantine#")).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0]["body"]["S"], event.as_str(), "whole");
+    // The operator is told, without what was in it.
+    let told: Vec<_> =
+        line.world.log().into_iter().filter(|entry| entry.contains("an event was not understood")).collect();
+    assert!(!told.is_empty());
+    assert!(told.iter().all(|entry| !entry.contains("novelty")), "{told:?}");
+    // What comes by comparing goes on; RingCentral's own events have another token than the test's.
+    line.text("goes on", false).await;
+    line.compare().await;
+    assert_eq!(texts(&line.arrived(1).await), ["goes on"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_is_down_on_arrival_delays_a_text_and_loses_none() {
+    let line = Line::open().await;
+    let matching = json!({ "operation": "SendMessage", "function": "fan-out-events" });
+    let act = json!({ "error": "InternalError", "status": 500 });
+    line.world.aws_fault(matching, 0, None, act).await;
+    line.text("in trouble", true).await;
+    assert_eq!(line.answered(1).await, [200], "it is stored, which is all that RingCentral waits for");
+    line.world.idle().await;
+    assert!(line.receiver.arrivals("/hook").is_empty());
+    line.world.no_faults().await;
+    // The stream offers the event again, and the sweep finds deliveries that no queue has.
+    line.world.advance(61).await;
+    line.world.advance(61).await;
+    assert_eq!(texts(&line.arrived(1).await), ["in trouble"]);
+    let log = log(&line.world, &line.tenant, &line.app, "").await;
+    assert_eq!(log["deliveries"].as_array().unwrap().len(), 1);
+}
