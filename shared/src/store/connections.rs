@@ -10,7 +10,7 @@ use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
 use super::refresh::read_upkeep;
 use super::subscriptions::{read_subscription, write_gap, write_subscription};
-use super::{Store, StoreError, complete, failed, failure, is_conditional};
+use super::{Store, StoreError, complete, failed, failure, made};
 use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::connect_token::Flow;
@@ -196,11 +196,7 @@ impl Store {
             update.push_str(&format!("#r{at}"));
             request = request.expression_attribute_names(format!("#r{at}"), name);
         }
-        match request.update_expression(update).send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(request.update_expression(update).send().await)
     }
 
     /// Gives up a connection: the row and the claim go, and the revocation of its session comes, in one transaction.

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
-use super::{Store, StoreError, complete, failure, is_conditional};
+use super::{Store, StoreError, complete, failure, is_conditional, made};
 use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::ids::{ConnectionId, TenantId};
@@ -134,11 +134,7 @@ impl Store {
             .expression_attribute_values(":until", item::time(until))
             .send()
             .await;
-        match taken {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(taken)
     }
 
     /// The sessions of a tenant that are still to be ended.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, 
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional};
+use super::{Page, Store, StoreError, complete, failure, is_conditional, made};
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, Health};
 use crate::model::event::{Event, EventKind};
@@ -74,11 +74,7 @@ impl Store {
             .table_name(&self.tables.deliveries)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(tenant)");
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(put.send().await)
     }
 
     /// Takes a delivery: nobody else finds it before `until`. None if it was moved on since, or is done.

@@ -5,7 +5,7 @@
 //! sweep don't do the same.
 
 use super::item::{self, Row, Writer};
-use super::{Store, StoreError, failure, is_conditional};
+use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
 use jiff::{SignedDuration, Timestamp};
@@ -118,11 +118,7 @@ impl Store {
             .expression_attribute_values(":until", item::time(until))
             .send()
             .await;
-        match taken {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(taken)
     }
 }
 

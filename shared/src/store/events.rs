@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional};
+use super::{Page, Store, StoreError, complete, failure, made};
 use crate::limits;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{EventId, TenantId};
@@ -30,11 +30,7 @@ impl Store {
             .table_name(&self.tables.events)
             .set_item(Some(event_item(event)))
             .condition_expression("attribute_not_exists(tenant)");
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(put.send().await)
     }
 
     /// A tenant's events after a place, the oldest first, and where the next page begins if there may be more.

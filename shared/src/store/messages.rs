@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValu
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failed, failure, is_conditional};
+use super::{Page, Store, StoreError, complete, failed, failure, is_conditional, made};
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -144,11 +144,7 @@ impl Store {
                 .expression_attribute_values(":code", item::text(code)),
             None => update.update_expression("SET told_stage = :stage, #ttl = :ttl"),
         };
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(update.send().await)
     }
 
     /// Writes a message that was changed, and the event if its status was another one. False if it changed meanwhile:

@@ -231,6 +231,15 @@ fn is_conditional<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
+/// True if a single write was made, false if its condition did not hold.
+fn made<T, E: ProvideErrorMetadata>(answer: Result<T, SdkError<E>>) -> Result<bool, StoreError> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if is_conditional(&error) => Ok(false),
+        Err(error) => Err(failure(error)),
+    }
+}
+
 /// A builder of the SDK that lacks nothing.
 fn complete<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> T {
     built.expect("every required member was set")

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::item::{self, Item, Row, Writer};
 use super::messages::item_key;
 use super::senders::sender_key;
-use super::{Store, StoreError, complete, failed, failure};
+use super::{Store, StoreError, complete, failed, failure, made};
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
@@ -177,11 +177,7 @@ impl Store {
             .set_item(Some(super::messages::message_item(message, message.version + 1)))
             .condition_expression("version = :seen")
             .expression_attribute_values(":seen", item::number(message.version));
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if super::is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(put.send().await)
     }
 
     /// Takes a message out of its queue, if it is there.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
 use super::rate_limits::key;
-use super::{Store, StoreError, complete, failure, is_conditional};
+use super::{Store, StoreError, complete, failure, made};
 use crate::limits;
 use crate::model::penalty::Penalty;
 use crate::model::rate::later;
@@ -32,10 +32,7 @@ impl Store {
     pub async fn note_penalty(&self, circle: &str, member: &str) -> Result<Penalty, StoreError> {
         let now = self.clock.now();
         let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(circle)))
+            .update_counter(circle)
             .update_expression("SET told_by = :member, told_at = :now, #ttl = :ttl")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":member", item::text(member))
@@ -48,16 +45,13 @@ impl Store {
     /// Closes a circle until a moment, unless it is closed for longer.
     pub async fn close_circle(&self, circle: &str, until: Timestamp) -> Result<(), StoreError> {
         let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(circle)))
+            .update_counter(circle)
             .update_expression("SET closed_until = :until, #ttl = :ttl REMOVE ahead_until, opened_at")
             .condition_expression("attribute_not_exists(closed_until) OR closed_until < :until")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":ttl", item::ttl(kept(until)));
-        done(update.send().await).map(|_| ())
+        made(update.send().await).map(|_| ())
     }
 
     /// Goes ahead for a circle whose silence is over. False if somebody else does.
@@ -65,27 +59,21 @@ impl Store {
         let now = self.clock.now();
         let until = later(now, SignedDuration::from_secs(limits::TOKEN_AHEAD_SECONDS));
         let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(circle)))
+            .update_counter(circle)
             .update_expression("SET ahead_until = :until")
             .condition_expression(
                 "closed_until <= :now AND (attribute_not_exists(ahead_until) OR ahead_until <= :now)",
             )
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":now", item::time(now));
-        done(update.send().await)
+        made(update.send().await)
     }
 
     /// Opens a circle, since the one that went ahead has had an answer.
     pub async fn open_circle(&self, circle: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(circle)))
+            .update_counter(circle)
             .update_expression(
                 "SET opened_at = :now, #ttl = :ttl REMOVE closed_until, ahead_until, told_by, told_at",
             )
@@ -93,25 +81,13 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", item::time(now))
             .expression_attribute_values(":ttl", item::ttl(kept(now)));
-        done(update.send().await).map(|_| ())
+        made(update.send().await).map(|_| ())
     }
 }
 
 /// What a circle knows has no meaning when the news is old, the silence over for long, and all follow at full speed.
 fn kept(from: Timestamp) -> Timestamp {
     later(from, SignedDuration::from_hours(1))
-}
-
-/// True if a write was made, false if its condition did not hold.
-fn done<T, E>(answer: Result<T, aws_sdk_dynamodb::error::SdkError<E>>) -> Result<bool, StoreError>
-where
-    E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
-{
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if is_conditional(&error) => Ok(false),
-        Err(error) => Err(failure(error)),
-    }
 }
 
 fn read(row: &Row) -> Result<Penalty, StoreError> {

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failure, is_conditional};
+use super::{Store, StoreError, complete, failure, is_conditional, made};
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
 use crate::model::rate::{Allowance, SLOTS_KEPT, Slots, later};
@@ -39,6 +40,11 @@ pub enum Slotted {
 }
 
 impl Store {
+    /// An update of a counter's item, to be filled in.
+    pub(super) fn update_counter(&self, counter: &str) -> UpdateItemFluentBuilder {
+        self.db.update_item().table_name(&self.tables.rate_limits).set_key(Some(key(counter)))
+    }
+
     /// Adds `now` to a log that has less than `allowance` entries.
     pub async fn append_to_log(
         &self,
@@ -47,10 +53,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Logged, StoreError> {
         let appended = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(counter)))
+            .update_counter(counter)
             .update_expression("SET times = list_append(if_not_exists(times, :none), :one), #ttl = :ttl")
             .condition_expression("attribute_not_exists(times) OR size(times) < :limit")
             .expression_attribute_names("#ttl", "ttl")
@@ -81,10 +84,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let list = |times: &[Timestamp]| AttributeValue::L(times.iter().copied().map(item::time).collect());
         let replaced = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(counter)))
+            .update_counter(counter)
             .update_expression("SET times = :new, #ttl = :ttl")
             .condition_expression("times = :seen")
             .expression_attribute_names("#ttl", "ttl")
@@ -93,11 +93,7 @@ impl Store {
             .expression_attribute_values(":ttl", kept(allowance, self.clock.now()))
             .send()
             .await;
-        match replaced {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(replaced)
     }
 
     /// Counts one more in a slot, if it is the counter's newest and less than `allowance` are counted.
@@ -109,10 +105,7 @@ impl Store {
     ) -> Result<Slotted, StoreError> {
         let place = Slots::place(slot);
         let counted = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(counter)))
+            .update_counter(counter)
             .update_expression(format!(
                 "SET counts[{place}] = counts[{place}] + :one, #total = #total + :one"
             ))
@@ -144,10 +137,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let counts = AttributeValue::L(new.counts.iter().map(item::number).collect());
         let request = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(counter)))
+            .update_counter(counter)
             .update_expression("SET #slot = :slot, #total = :total, counts = :counts, #ttl = :ttl")
             .expression_attribute_names("#slot", "slot")
             .expression_attribute_names("#total", "total")
@@ -164,11 +154,7 @@ impl Store {
                 .expression_attribute_values(":seen_slot", item::number(seen.slot))
                 .expression_attribute_values(":seen_total", item::number(seen.total)),
         };
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(request.send().await)
     }
 
     /// Writes down that a key was used, unless that was done within the last minute.
@@ -176,10 +162,7 @@ impl Store {
         let now = self.clock.now();
         let after = |seconds| later(now, SignedDuration::from_secs(seconds));
         let noted = self
-            .db
-            .update_item()
-            .table_name(&self.tables.rate_limits)
-            .set_key(Some(key(&use_of(app))))
+            .update_counter(&use_of(app))
             .update_expression("SET #key = :now, #ttl = :ttl")
             .condition_expression("attribute_not_exists(#key) OR #key <= :before")
             .expression_attribute_names("#key", key_id.as_str())

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Change, Item, Row};
 use super::messages::item_key;
-use super::{Store, StoreError, failure, is_conditional};
+use super::{Store, StoreError, failure, is_conditional, made};
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::lane::{Flight, Lane};
@@ -98,11 +98,7 @@ impl Store {
             .condition_expression("lease_owner = :owner AND lease_until > :now")
             .expression_attribute_values(":owner", item::text(&lease.owner))
             .expression_attribute_values(":now", item::time(now));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(update.send().await)
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::connections::key;
 use super::due::{Due, Lane};
 use super::item::{self, Change, Row, Writer};
-use super::{Store, StoreError, failure, is_conditional};
+use super::{Store, StoreError, failure, is_conditional, made};
 use crate::model::connection::{Connection, Gap, PreviousToken, Subscription};
 use crate::model::ids::{ConnectionId, TenantId};
 
@@ -49,11 +49,7 @@ impl Store {
                 .condition_expression("subscription = :seen")
                 .expression_attribute_values(":seen", item::text(&seen.id)),
         };
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(request.send().await)
     }
 
     /// Says when a connection's subscription is looked at next.
@@ -107,11 +103,7 @@ impl Store {
             .expression_attribute_values(":lane", item::text(Lane::Sync.as_str()))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .expression_attribute_values(":reason", item::text(gap.as_str()));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(update.send().await)
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::due::{Due, Lane};
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, failure, is_conditional};
+use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::connection::{ACTIVE, ConnectionStatus};
 use crate::model::ids::{ConnectionId, TenantId};
@@ -94,11 +94,7 @@ impl Store {
             .expression_attribute_names("#at", at)
             .expression_attribute_values(":lane", item::text(lane.as_str()))
             .expression_attribute_values(":now", item::time(self.clock.now()));
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if is_conditional(&error) => Ok(false),
-            Err(error) => Err(failure(error)),
-        }
+        made(update.send().await)
     }
 
     fn lane(
