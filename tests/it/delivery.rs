@@ -250,6 +250,64 @@ async fn nobody_waits_for_an_address_that_hangs() {
 }
 
 #[tokio::test]
+async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost() {
+    const FLOOD: usize = 60;
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    let more = json!({ "limits": { "requestsPerMinute": 10_000 } });
+    let path = format!("/v1/tenants/{}", tenant.id);
+    world.call(Method::PATCH, &path, &world.operator_key(), Some(more)).await.expect(200);
+    receiver.behave("/flooded", Manner::Hang);
+    let wanted = |path: &str, number: &str| {
+        json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"], "numbers": [number] })
+    };
+    let flooded = app(&world, &tenant, wanted("/flooded", "+14155550100")).await;
+    let mut others = Vec::new();
+    for at in 1..100 {
+        others.push(app(&world, &tenant, wanted(&format!("/{at}"), "+14155550101")).await);
+    }
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let text = async |to: &str, text: String| {
+        let order = json!({ "from": "+16505550199", "to": to, "text": text });
+        world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    };
+    for at in 0..FLOOD {
+        text("+14155550100", format!("flood {at}")).await;
+    }
+    text("+14155550101", "to the others".to_owned()).await;
+    for at in 1..100 {
+        arrived(&receiver, &format!("/{at}"), 1).await;
+    }
+    for other in &others {
+        let log = log(&world, &tenant, other, "").await;
+        let [delivery] = &log["deliveries"].as_array().unwrap()[..] else { panic!("one: {log}") };
+        assert!(delivery["attempts"].as_u64() <= Some(1), "tried again for another one's flood: {delivery}");
+    }
+    let answered = async |status: &str| {
+        let log = log(&world, &tenant, &flooded, &format!("?limit=100&status={status}")).await;
+        log["deliveries"].as_array().unwrap().len()
+    };
+    assert_eq!(answered("delivered").await, 0, "the others did not wait for the flood's end");
+    until("the flood has arrived", async || answered("pending").await == FLOOD).await;
+
+    receiver.behave("/flooded", Manner::Status(200));
+    // Each step is longer than what an address is left alone for, and than the pauses between the first tries.
+    for _ in 0..20 {
+        if answered("delivered").await == FLOOD {
+            break;
+        }
+        world.advance(600).await;
+        world.idle().await;
+    }
+    assert_eq!(answered("delivered").await, FLOOD);
+    let texts: std::collections::BTreeSet<_> =
+        receiver.arrivals("/flooded").iter().map(|arrival| arrival.json()["body"].to_string()).collect();
+    assert_eq!(texts.len(), FLOOD);
+    let most = receiver.most_at_once("/flooded");
+    assert!((1..=shared::limits::DELIVERIES_AT_ONCE).contains(&most), "{most} at once");
+}
+
+#[tokio::test]
 async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
     let world = World::start().await;
     let tenant = world.tenant();

@@ -58,6 +58,38 @@ pub enum Manner {
 struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
     manners: Mutex<BTreeMap<String, Manner>>,
+    crowds: Mutex<BTreeMap<String, Crowd>>,
+}
+
+/// How many requests a path has at once, and has had.
+#[derive(Default, Clone, Copy)]
+struct Crowd {
+    now: usize,
+    most: usize,
+}
+
+/// A request that is being answered; it ends with its answer, or with whoever asked.
+struct Guest {
+    shared: Arc<Shared>,
+    path: String,
+}
+
+impl Guest {
+    fn enter(shared: &Arc<Shared>, path: &str) -> Self {
+        let mut crowds = shared.crowds.lock().unwrap();
+        let crowd = crowds.entry(path.to_owned()).or_default();
+        crowd.now += 1;
+        crowd.most = crowd.most.max(crowd.now);
+        Self { shared: Arc::clone(shared), path: path.to_owned() }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(crowd) = self.shared.crowds.lock().unwrap().get_mut(&self.path) {
+            crowd.now -= 1;
+        }
+    }
 }
 
 /// The program. It stops when it is dropped.
@@ -94,6 +126,11 @@ impl Receiver {
         let all = self.shared.arrivals.lock().unwrap();
         all.iter().filter(|arrival| arrival.path == path).cloned().collect()
     }
+
+    /// How many requests a path has had at once at most.
+    pub fn most_at_once(&self, path: &str) -> usize {
+        self.shared.crowds.lock().unwrap().get(path).map_or(0, |crowd| crowd.most)
+    }
 }
 
 impl Drop for Receiver {
@@ -109,6 +146,7 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path().to_owned();
+    let _guest = Guest::enter(&shared, &path);
     let manner = shared.manners.lock().unwrap().get(&path).copied().unwrap_or(Manner::Status(200));
     let body = String::from_utf8(body.to_vec()).unwrap();
     shared.arrivals.lock().unwrap().push(Arrival { path, headers, body });
