@@ -258,9 +258,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
     let path = format!("/v1/tenants/{}", tenant.id);
     world.call(Method::PATCH, &path, &world.operator_key(), Some(more)).await.expect(200);
     receiver.behave("/flooded", Manner::Hang);
-    let wanted = |path: &str, number: &str| {
-        json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"], "numbers": [number] })
-    };
+    let wanted = |path: &str, number: &str| json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"], "numbers": [number] });
     let flooded = app(&world, &tenant, wanted("/flooded", "+14155550100")).await;
     let mut others = Vec::new();
     for at in 1..100 {

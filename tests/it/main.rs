@@ -11,11 +11,14 @@ mod connect_faults;
 mod deletion;
 mod delivery;
 mod disconnect;
+mod documents;
 mod errors;
 mod house;
 mod lane_simulation;
 mod limits;
 mod month;
+#[path = "../../infra/simulator/tests/it/packages.rs"]
+mod packages;
 mod penalties;
 mod receive;
 mod receiver;

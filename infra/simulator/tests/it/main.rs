@@ -12,6 +12,7 @@ mod faults;
 mod hook;
 mod kit;
 mod limits;
+mod packages;
 mod page;
 mod refresh;
 mod resources;
