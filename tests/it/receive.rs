@@ -261,6 +261,11 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
     line.world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     line.world.advance(61).await;
     assert_eq!(post("before", event("the one before", &owner, "9")).await, 401);
+    // What is repeated on another day, letter for letter, is taken and told to nobody again.
+    line.world.advance(24 * 3_600).await;
+    assert_eq!(post("ours", event(&subscription, &owner, "6")).await, 200);
+    line.world.idle().await;
+    assert_eq!(texts(&line.arrived(2).await), ["No. 6", "No. 7"]);
 }
 
 /// Only digests of tokens are stored: the connection of a tenant gets one that the test knows. Its row.

@@ -46,6 +46,8 @@ pub enum Manner {
     Later(u16, u64),
     /// Never.
     Hang,
+    /// Byte by byte, one in a second.
+    Drip,
     /// With a redirect to this machine's inside.
     Redirect,
     /// With a body that does not end.
@@ -159,6 +161,13 @@ async fn answer(
         Manner::Hang => {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
             plain.body(Body::empty())
+        }
+        Manner::Drip => {
+            let bytes = futures_util::stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b"a")), ()))
+            });
+            plain.body(Body::from_stream(bytes))
         }
         Manner::Redirect => plain.status(307).header("location", "/inside").body(Body::empty()),
         Manner::Endless => {

@@ -82,6 +82,7 @@ async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed(
     let tenant = world.tenant();
     for (path, manner, expected) in [
         ("/hang", Manner::Hang, json!("timeout")),
+        ("/drip", Manner::Drip, json!("timeout")),
         ("/redirect", Manner::Redirect, Value::Null),
         ("/endless", Manner::Endless, Value::Null),
         ("/headers", Manner::HugeHeaders, json!("invalid_answer")),
