@@ -206,3 +206,36 @@ async fn what_waits_fails_when_its_sender_is_disconnected_or_the_tenant_suspende
         assert_eq!(waiting(&world).await, 0);
     }
 }
+
+#[tokio::test]
+async fn what_waits_fails_when_its_user_ends_the_access_at_ringcentral() {
+    let (world, tenant, from) = connected().await;
+    let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
+    world.sim_fault(SMS, Some(1), limited).await;
+    let waits =
+        [accept(&world, &tenant, &from, "Too late").await, accept(&world, &tenant, &from, "Too").await];
+    world.stack.settle().await;
+    let revoke = format!("/_sim/users/{}/revoke", world.user(0)["extensionId"].as_str().unwrap());
+    world.sim(Method::POST, &revoke, Some(json!({}))).await;
+    // The penalty ends; RingCentral knows the tokens no more, and says so twice before it is believed.
+    for _ in 0..4 {
+        world.advance(61).await;
+        world.stack.settle().await;
+    }
+    for id in &waits {
+        let failed = until_settled(&world, &tenant, id).await;
+        assert_eq!(
+            (&failed["status"], &failed["error"]),
+            (&json!("failed"), &json!("RingCentral not connected for this tenant"))
+        );
+        assert_eq!(told(&world, id).await, ["failed"]);
+    }
+    assert_eq!((world.count("sms_accepted").await, waiting(&world).await), (0, 0));
+    let order = json!({ "to": "+16505550111", "from": from, "body": "Refused at once" });
+    assert_eq!(send(&world, &tenant, order).await.error(), (409, "sender_not_connected".to_owned()));
+    // The user comes back, and what is sent from then on goes out.
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let id = accept(&world, &tenant, &from, "Back").await;
+    until(&world, &tenant, &id, &SENT).await;
+    assert_eq!(texts(&world).await, ["Back"]);
+}
