@@ -3,6 +3,7 @@
 //! This module alone chooses statuses and the contract's texts and codes; all of them are in its [`catalogue`].
 
 pub mod catalogue;
+pub mod routes;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,6 +19,7 @@ use lambda_http::http::header::{
 use lambda_http::http::{HeaderMap, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -28,6 +30,7 @@ use crate::limits;
 use crate::model::cursor::CursorKey;
 use crate::model::rate::Count;
 use crate::store::Page;
+use crate::views::Done;
 
 /// What every handler ends with.
 pub type Answer = Result<Response<Body>>;
@@ -122,8 +125,14 @@ pub fn milliseconds(started: Instant) -> u64 {
 /// An answer with a JSON body.
 pub fn reply(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let text = serde_json::to_string(body).expect("answers are plain data");
-    let mut response = Response::new(Body::Text(text));
+    let mut response = reply_written(text);
     *response.status_mut() = status;
+    response
+}
+
+/// 200 with JSON that is written already.
+pub fn reply_written(text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::Text(text.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -138,7 +147,7 @@ pub fn created(location: &str, body: &impl Serialize) -> Answer {
 
 /// `{"ok":true}`.
 pub fn ok() -> Response<Body> {
-    reply(StatusCode::OK, &serde_json::json!({ "ok": true }))
+    reply(StatusCode::OK, &Done { ok: true })
 }
 
 /// An answer that sends the browser elsewhere with GET.
@@ -209,7 +218,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 }
 
 /// What must be a JSON object: by itself, serde would take a list of the fields' values in their order, too.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(inline)]
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -363,13 +373,19 @@ pub fn report(error: &Error, request: &RequestId) {
     }
 }
 
-#[derive(Serialize)]
+/// An error as programs read it.
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ErrorBody<'a> {
+#[schemars(rename = "Error")]
+pub struct ErrorBody<'a> {
+    /// For people.
     error: &'a str,
+    /// For programs; stable.
     code: &'a str,
+    /// JSON path, or name of the parameter, that is to blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// What the operator finds in the log.
     request_id: &'a str,
 }
 

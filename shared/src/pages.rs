@@ -24,8 +24,11 @@ use crate::model::connect_token::{ConnectToken, Link};
 /// The style of all pages, without a build step.
 const STYLE: &str = include_str!("../templates/style.css");
 
-static STYLE_HASH: LazyLock<String> =
-    LazyLock::new(|| BASE64.encode(digest::digest(&digest::SHA256, STYLE.as_bytes()).as_ref()));
+static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+
+fn hash(style: &str) -> String {
+    BASE64.encode(digest::digest(&digest::SHA256, style.as_bytes()).as_ref())
+}
 
 #[derive(Template)]
 #[template(path = "connect.html")]
@@ -144,11 +147,21 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
     Ok(response)
 }
 
+/// A page that was written when this was built, with its style in it.
+pub fn written(page: &'static str) -> Answer {
+    let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
+    let hash = hash(style.map_or("", |(style, _)| style));
+    with_policy(StatusCode::OK, page.to_owned(), &hash, "'none'")
+}
+
 fn html(status: StatusCode, page: &impl Template, form_action: &str) -> Answer {
     let text = page.render().map_err(|error| Error::internal("a page", error))?;
+    with_policy(status, text, &STYLE_HASH, form_action)
+}
+
+fn with_policy(status: StatusCode, text: String, style_hash: &str, form_action: &str) -> Answer {
     let policy = format!(
-        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'",
-        *STYLE_HASH
+        "default-src 'none'; style-src 'sha256-{style_hash}'; img-src data:; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );
     let mut response = Response::new(Body::Text(text));
     *response.status_mut() = status;

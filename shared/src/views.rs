@@ -7,6 +7,7 @@ pub mod tenancy;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::model::connection::{Connection, ConnectionStatus, Setup};
@@ -24,12 +25,35 @@ fn as_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&iso(*time))
 }
 
+/// `{"ok":true}`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Done {
+    /// Always true.
+    pub ok: bool,
+}
+
+/// Nothing but a status.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct StatusOnly {
+    /// The one word.
+    pub status: &'static str,
+}
+
+/// A link that was just made.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewLink {
+    /// Path and query, relative to the API's address.
+    pub connect_url: String,
+}
+
 /// `GET /v1/rc/status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     connected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rc_account_id: Option<Option<String>>,
@@ -48,13 +72,14 @@ impl Status {
 }
 
 /// `GET /v1/rc/extensions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Extensions<'a> {
     extensions: Vec<ExtensionView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Extension")]
 struct ExtensionView<'a> {
     extension_id: &'a str,
     rc_account_id: Option<&'a str>,
@@ -65,9 +90,11 @@ struct ExtensionView<'a> {
     cause: Option<&'static str>,
     /// Since when the status is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     status_since: Option<String>,
     /// When refreshing is tried again, while it fails.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
     name: Option<&'a str>,
     extension_number: Option<&'a str>,
@@ -77,16 +104,18 @@ struct ExtensionView<'a> {
     setup: SetupView<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Subscription")]
 struct SubscriptionView<'a> {
     status: &'a str,
     #[serde(serialize_with = "as_iso")]
     expires_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Setup")]
 struct SetupView<'a> {
     complete: bool,
     identity: &'a str,
@@ -139,13 +168,14 @@ fn last_error(setup: &Setup) -> Option<&str> {
 }
 
 /// `GET /v1/rc/numbers`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Numbers<'a> {
     numbers: Vec<NumberView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Number")]
 struct NumberView<'a> {
     phone_number: &'a str,
     extension_id: Option<&'a str>,
@@ -158,7 +188,8 @@ struct NumberView<'a> {
     ten_dlc: TenDlcView<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Features")]
 struct FeaturesView {
     sms: bool,
     mms: bool,
@@ -166,7 +197,8 @@ struct FeaturesView {
     international: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TenDlc")]
 struct TenDlcView<'a> {
     readiness: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -30,6 +30,7 @@ fn every_route_of_the_template_is_in_the_catalogue() {
             deployed.insert(format!("{} {}", text("Method"), text("Path")));
         }
     }
-    let listed: BTreeSet<_> = catalogue::routes().into_iter().map(|(route, ..)| route.to_owned()).collect();
+    let listed: BTreeSet<_> =
+        shared::http::routes::all().into_iter().map(|(route, ..)| route.to_owned()).collect();
     assert_eq!(listed, deployed);
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::http::catalogue::{self, Access};
+use shared::http::catalogue;
+use shared::http::routes::{self, Access};
 
 use crate::house::{read, root};
 use crate::tenancy::{app_of, further_key, send};
@@ -160,6 +161,8 @@ const OF_BROWSERS: &[(&str, &[&str])] = &[
 /// What no request brings about, and why it is in the catalogue nevertheless.
 const NEVER: &[(&str, &str, &str)] = &[
     ("GET /health", "internal", "it looks at nothing that could be wrong"),
+    ("GET /openapi.json", "internal", "it shows what was written when it was built"),
+    ("GET /docs", "internal", "it shows what was written when it was built"),
     ("GET /health/ready", "internal", "whatever is wrong with a store, it is not ready"),
     ("POST /v1/webhooks/ringcentral", "internal", "without a handshake it looks at nothing"),
     ("GET /v1/rc/connected", "internal", "whatever is lost, the person is told that it worked"),
@@ -175,7 +178,7 @@ fn pair(route: &str, code: &str) -> (String, String) {
 
 /// All that the catalogue allows.
 fn allowed() -> Pairs {
-    let routes = catalogue::routes().into_iter();
+    let routes = routes::all().into_iter();
     let pairs = routes.flat_map(|(route, access, own)| {
         let codes: Vec<_> = access.codes().iter().copied().chain(own).collect();
         codes.into_iter().map(move |code| pair(route, code))
@@ -186,7 +189,7 @@ fn allowed() -> Pairs {
 /// What the rule for all routes asks for: a route with a key, and what follows from its shape.
 fn by_rule() -> Vec<(&'static str, &'static str, Access)> {
     let mut rows = Vec::new();
-    for (route, access, own) in catalogue::routes() {
+    for (route, access, own) in routes::all() {
         if access == Access::Key || access == Access::Operator {
             let codes = access.codes().iter().copied().chain(own);
             let codes = codes.filter(|code| OF_KEYS.contains(code) || OF_ALL.contains(code));
@@ -445,7 +448,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
         .into_iter()
         .map(|(route, code, access)| (route, code, access, body_for(route, code)))
         .chain(BY_HAND.iter().map(|(route, code, body)| {
-            let access = catalogue::routes().into_iter().find(|known| known.0 == *route).unwrap().1;
+            let access = routes::all().into_iter().find(|known| known.0 == *route).unwrap().1;
             (*route, *code, access, (*body).to_owned())
         }));
     // Some at a time, each of another function: this is about answers, not about load.

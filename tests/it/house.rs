@@ -143,7 +143,7 @@ const OWNERS: &[(&str, &[&str])] = &[
 
 /// What a function may depend on.
 const FUNCTION_DEPENDENCIES: &[&str] =
-    &["shared", "lambda_http", "lambda_runtime", "serde", "serde_json", "tokio"];
+    &["shared", "lambda_http", "lambda_runtime", "schemars", "serde", "serde_json", "tokio"];
 
 /// Longest file, in lines.
 const FILE_LINES: usize = 600;

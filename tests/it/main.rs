@@ -3,17 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
+mod answers;
 mod audit;
 mod browser;
 mod catalogue;
 mod connect;
 mod connect_faults;
+mod contract;
 mod deletion;
 mod delivery;
 mod disconnect;
 mod documents;
 mod errors;
 mod house;
+mod isolation;
 mod lane_simulation;
 mod limits;
 mod month;
@@ -25,6 +28,8 @@ mod receiver;
 mod refresh;
 mod renewal;
 mod round_trips;
+mod routes;
+mod scopes;
 mod secrets;
 mod send;
 mod send_crash;

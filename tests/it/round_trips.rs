@@ -17,9 +17,11 @@ use crate::world::{Reply, World};
 
 /// The functions in the order of the README's table of endpoints, with the most calls that some may take, cold or warm,
 /// apart from counting. The count of a tenant's links comes on top of the two of a link.
-const FUNCTIONS: [(&str, Option<usize>); 51] = [
+const FUNCTIONS: [(&str, Option<usize>); 53] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
+    ("show-openapi", Some(0)),
+    ("show-docs", Some(0)),
     ("create-tenant", None),
     ("list-tenants", None),
     ("get-tenant", None),
@@ -218,6 +220,8 @@ async fn run(world: &World, function: &str) -> Duration {
     match function {
         "get-health" => timed(world.get("/health", "")).await,
         "check-readiness" => timed(world.get("/health/ready", "")).await,
+        "show-openapi" => timed(world.get("/openapi.json", "")).await,
+        "show-docs" => timed(world.get("/docs", "")).await,
         "create-tenant" => {
             timed(world.call(Method::POST, "/v1/tenants", &operator, Some(json!({ "name": "Further" }))))
                 .await

@@ -359,6 +359,17 @@ fn routes_of(function: &Value) -> Vec<String> {
     properties.map(|event| format!("{} {}", text(event, "Method"), text(event, "Path"))).collect()
 }
 
+/// Every route with the function behind it.
+pub fn routes_with_functions() -> BTreeMap<String, String> {
+    let template = template();
+    let mut behind = BTreeMap::new();
+    for (_, function) in resources(&template, "AWS::Serverless::Function") {
+        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
+        behind.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
+    }
+    behind
+}
+
 fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
     let all = mapping(&template["Resources"]).into_iter();
     all.filter(|(_, resource)| resource["Type"] == kind)

@@ -2,27 +2,30 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use shared::auth;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use shared::{auth, limits};
 
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::links::{self, LinkOrder};
 use shared::model::app::Scope;
 use shared::registration;
+use shared::views::NewLink;
 
-#[derive(Default, Deserialize)]
+/// The request's body.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// Seconds that the link lives; half an hour, unless it says so.
+    #[schemars(range(min = limits::INVITE_TOKEN_MIN_SECONDS, max = limits::INVITE_TOKEN_MAX_SECONDS))]
     expires_in: Option<i64>,
+    /// Shown to whoever opens the link.
+    #[schemars(length(max = limits::LABEL_CHARS))]
     label: Option<String>,
+    /// An https address that the page after success links to.
+    #[schemars(length(max = limits::URL_CHARS))]
     return_url: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Minted {
-    connect_url: String,
 }
 
 /// 200 with the link, relative to this address.
@@ -35,5 +38,5 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         return_url: registration::return_url(&gateway.config, order.return_url)?,
     };
     let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
-    Ok(http::reply(StatusCode::OK, &Minted { connect_url: token.link() }))
+    Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

@@ -2,6 +2,7 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::apps::{self, KeyOrder};
 use shared::auth;
@@ -10,11 +11,21 @@ use shared::http::{self, Answer};
 use shared::model::app::Scope;
 use shared::views::tenancy::NewKey;
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// What it may do; at least one.
+    #[schemars(
+        required,
+        length(min = 1),
+        inner(regex(pattern = "^(sms:send|sms:read|rc:manage|apps:manage)$"))
+    )]
     scopes: Option<Vec<String>>,
+    /// When it ends, in the future; never, unless it says so.
+    #[schemars(extend("format" = "date-time"))]
     expires_at: Option<String>,
+    /// Addresses and CIDR ranges that it may be used from; any, unless it says so.
     allowed_ips: Option<Vec<String>>,
 }
 

@@ -2,18 +2,25 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::auth;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::registration;
 use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::{auth, limits};
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// 1 to 100 characters.
+    #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
     name: Option<String>,
+    /// Other limits than the product's own.
     limits: Option<http::Object<LimitsOrder>>,
+    /// An https address that the page after success links to.
+    #[schemars(length(max = limits::URL_CHARS))]
     return_url: Option<String>,
 }
 

@@ -1,18 +1,25 @@
 //! `POST /v1/triggers/sms-received/subscribe`: a flow of Power Automate wants to be told of texts that come in.
 
 use lambda_http::Request;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
 use shared::auth;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::limits;
 use shared::model::app::Scope;
 use shared::registration::{self, TriggerOrder};
+use shared::views::tenancy::NewTrigger;
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// Where the flow is called: an https address with a host name.
+    #[schemars(required, length(min = 1, max = limits::URL_CHARS))]
     callback_url: Option<String>,
+    /// Only of texts to this number, E.164; of all, unless it says so.
+    #[schemars(regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
     phone_number: Option<String>,
 }
 
@@ -26,5 +33,5 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     };
     let trigger = registration::create_trigger(gateway, caller.by(), caller.tenant_id(), order).await?;
     let at = format!("{}/v1/triggers/sms-received/subscribe/{}", gateway.config.public_url, trigger.id);
-    http::created(&at, &json!({ "id": trigger.id.as_str() }))
+    http::created(&at, &NewTrigger::from(&trigger))
 }

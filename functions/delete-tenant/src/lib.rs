@@ -3,9 +3,9 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use serde_json::json;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::views::StatusOnly;
 use shared::{auth, deletion, registration};
 
 /// 202 with `{"status":"deleting"}`.
@@ -13,5 +13,5 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let operator = auth::operator(gateway, &request).await?;
     let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
     deletion::order(gateway, operator.by(), &id).await?;
-    Ok(http::reply(StatusCode::ACCEPTED, &json!({ "status": "deleting" })))
+    Ok(http::reply(StatusCode::ACCEPTED, &StatusOnly { status: "deleting" }))
 }

@@ -2,12 +2,12 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use serde_json::json;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::views::StatusOnly;
 
 /// Answers `{"status":"ok"}`.
 #[expect(clippy::unused_async, reason = "every handler is async")]
 pub async fn handle(_gateway: &Gateway, _request: Request) -> Answer {
-    Ok(http::reply(StatusCode::OK, &json!({ "status": "ok" })))
+    Ok(http::reply(StatusCode::OK, &StatusOnly { status: "ok" }))
 }

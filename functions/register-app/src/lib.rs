@@ -2,23 +2,36 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::auth::{self, Principal};
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
+use shared::limits;
 use shared::model::app::Scope;
 use shared::registration::{self, AppOrder};
 use shared::views::tenancy::Registered;
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// 1 to 100 characters.
+    #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
     name: Option<String>,
+    /// The key's own tenant; the operator may name any.
+    #[schemars(required)]
     tenant_id: Option<String>,
+    /// Where its events go: an https address with a host name.
+    #[schemars(length(max = limits::URL_CHARS))]
     webhook_url: Option<String>,
+    /// Only events of these types are told; all, unless it says so.
     event_types: Option<Vec<String>>,
+    /// Only events of these numbers of ours are told; of all, unless it says so.
     numbers: Option<Vec<String>>,
+    /// A word of the tenant's own.
+    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     role: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
@@ -10,11 +11,17 @@ use shared::views::deliveries::Replayed;
 use shared::views::iso;
 use shared::{apps, auth, delivery};
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// Of events since then.
+    #[schemars(required, extend("format" = "date-time"))]
     from: Option<String>,
+    /// Of events until then; until now, unless it says so.
+    #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
+    /// Of deliveries that have this status.
     status: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::error::Error;
 use shared::gateway::Gateway;
@@ -10,9 +11,12 @@ use shared::model::app::Scope;
 use shared::views::messages::MessageView;
 use shared::{auth, sending};
 
-#[derive(Debug, Default, Deserialize)]
+/// The request's body.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Decision {
+pub struct Order {
+    /// `resend` sends it again, `drop` gives it up.
+    #[schemars(required, extend("enum" = ["resend", "drop"]))]
     action: Option<String>,
 }
 
@@ -20,7 +24,7 @@ struct Decision {
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
     let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
-    let resend = match http::json::<Decision>(&request)?.action.as_deref() {
+    let resend = match http::json::<Order>(&request)?.action.as_deref() {
         Some("resend") => true,
         Some("drop") => false,
         Some(_) => {

@@ -3,16 +3,20 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::model::app::Scope;
 use shared::views::tenancy::RotatedKey;
-use shared::{apps, auth};
+use shared::{apps, auth, limits};
 
-#[derive(Default, Deserialize)]
+/// The request's body.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// How long the old key lives on; not at all, unless it says so.
+    #[schemars(range(min = 0, max = limits::OVERLAP_SECONDS_MAX))]
     overlap_seconds: Option<i64>,
 }
 

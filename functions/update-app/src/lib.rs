@@ -3,6 +3,7 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
@@ -10,17 +11,26 @@ use shared::model::app::Scope;
 use shared::store::AppChange;
 use shared::views::deliveries::ChangedApp;
 use shared::views::tenancy::AppView;
-use shared::{apps, auth, delivery, registration};
+use shared::{apps, auth, delivery, limits, registration};
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// 1 to 100 characters.
+    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     name: Option<String>,
+    /// Where its events go: an https address with a host name; `null` takes it away.
     #[serde(default, deserialize_with = "http::present")]
+    #[schemars(length(max = limits::URL_CHARS))]
     webhook_url: Option<Option<String>>,
+    /// Only events of these types are told; all, unless it says so.
     event_types: Option<Vec<String>>,
+    /// Only events of these numbers of ours are told; of all, unless it says so.
     numbers: Option<Vec<String>>,
+    /// A word of the tenant's own; `null` takes it away.
     #[serde(default, deserialize_with = "http::present")]
+    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     role: Option<Option<String>>,
 }
 

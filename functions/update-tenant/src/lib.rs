@@ -2,21 +2,30 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::auth;
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::registration;
 use shared::store::TenantChange;
 use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::{auth, limits};
 
-#[derive(Deserialize)]
+/// The request's body.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Order {
+pub struct Order {
+    /// 1 to 100 characters.
+    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     name: Option<String>,
+    /// `active` or `suspended`.
+    #[schemars(extend("enum" = ["active", "suspended", null]))]
     status: Option<String>,
+    /// Other limits; what is absent stays.
     limits: Option<http::Object<LimitsOrder>>,
+    /// An https address that the page after success links to; `null` takes it away.
     #[serde(default, deserialize_with = "http::present")]
+    #[schemars(length(max = limits::URL_CHARS))]
     return_url: Option<Option<String>>,
 }
 

@@ -1,6 +1,7 @@
 //! What a caller asks for, checked.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,16 +15,31 @@ use crate::model::secret::Secret;
 use crate::store::Idempotency;
 
 /// The body of `POST /v1/sms/send`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SendRequest {
+    /// Whom it goes to, E.164.
+    #[schemars(required, regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
     to: Option<String>,
+    /// A number of the tenant's that can text and whose extension is connected, E.164.
+    #[schemars(required, regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
     from: Option<String>,
+    /// The text, in UTF-16 code units as long as the limit says.
+    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
     body: Option<String>,
+    /// The caller's own word for who sends it; it comes back in status and events.
     user_id: Option<String>,
+    /// Who goes first; `normal`, unless it says so.
+    #[schemars(extend("enum" = ["high", "normal", "bulk", null]))]
     priority: Option<String>,
+    /// What becomes of it if RingCentral's answer is lost and can't be found; `hold`, unless it says so.
+    #[schemars(extend("enum" = ["hold", "resend", null]))]
     on_ambiguous: Option<String>,
+    /// Not before this moment, up to a year ahead; ISO 8601.
+    #[schemars(extend("format" = "date-time"))]
     send_at: Option<String>,
+    /// Not from this moment on; ISO 8601.
+    #[schemars(extend("format" = "date-time"))]
     expires_at: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! What the API shows of events on their way.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,8 +14,9 @@ use crate::model::event::Event;
 use crate::outbound::Exchange;
 
 /// A delivery.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Delivery")]
 pub struct DeliveryView<'a> {
     id: &'a str,
     event_id: &'a str,
@@ -26,7 +28,9 @@ pub struct DeliveryView<'a> {
     last_status_code: Option<u16>,
     last_error: Option<&'a str>,
     last_duration_ms: Option<u64>,
+    #[schemars(with = "Timestamp")]
     created_at: String,
+    #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
 }
 
@@ -48,7 +52,7 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
 }
 
 /// `GET /v1/apps/{appId}/deliveries`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Deliveries<'a> {
     deliveries: Vec<DeliveryView<'a>>,
@@ -66,12 +70,15 @@ impl<'a> Deliveries<'a> {
 }
 
 /// What is known of an app's address over all deliveries.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Endpoint")]
 struct EndpointView {
     /// `ok`, `failing` or `disabled`.
     status: &'static str,
+    #[schemars(with = "Option<Timestamp>")]
     failing_since: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     disabled_at: Option<String>,
 }
 
@@ -91,7 +98,7 @@ impl From<&Health> for EndpointView {
 }
 
 /// An app that was changed; with what can be replayed, if its address was switched off until now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangedApp<'a> {
     #[serde(flatten)]
@@ -101,8 +108,9 @@ pub struct ChangedApp<'a> {
 }
 
 /// What to send to `POST /v1/apps/{appId}/replay` to get what was held.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ReplayOffer {
+    #[schemars(with = "Timestamp")]
     from: String,
     status: &'static str,
 }
@@ -121,18 +129,20 @@ impl<'a> ChangedApp<'a> {
 }
 
 /// `POST /v1/apps/{appId}/replay`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Replayed {
     /// How many deliveries are tried again.
     pub replayed: usize,
     /// There may be more up to this moment: ask again with it as `to`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
     pub to: Option<String>,
 }
 
 /// `POST /v1/apps/{appId}/test-webhook`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Tested")]
 pub struct TestedView {
     /// True if the address answered with a status that counts as received.
     delivered: bool,
@@ -162,7 +172,7 @@ impl From<&Exchange> for TestedView {
 }
 
 /// `GET /v1/events`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Events {
     events: Vec<Value>,

@@ -1,6 +1,7 @@
 //! What the API shows of messages: the contract's field names.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{as_iso, iso};
@@ -9,8 +10,9 @@ use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
 
 /// `POST /v1/sms/send`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Receipt")]
 pub struct ReceiptView {
     message_id: String,
     status: &'static str,
@@ -28,8 +30,9 @@ impl From<&Receipt> for ReceiptView {
 }
 
 /// One message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Message")]
 pub struct MessageView<'a> {
     message_id: &'a str,
     direction: &'static str,
@@ -37,15 +40,23 @@ pub struct MessageView<'a> {
     from: &'a str,
     to: &'a str,
     body: &'a str,
+    /// The caller's own word.
     user_id: Option<&'a str>,
+    /// RingCentral's id of the message, or of its first part.
     rc_message_id: Option<&'a str>,
+    /// Why it failed, for people.
     error: Option<&'a str>,
+    /// RingCentral's code for why.
     error_code: Option<&'a str>,
     segments: u32,
+    /// How many messages of RingCentral's it goes out as.
     parts: usize,
+    /// How often it was handed to RingCentral.
     attempts: u32,
     priority: &'static str,
+    #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<FileView<'a>>,
@@ -55,8 +66,9 @@ pub struct MessageView<'a> {
     updated_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Attachment")]
 struct FileView<'a> {
     id: &'a str,
     content_type: Option<&'a str>,
@@ -96,10 +108,11 @@ impl<'a> MessageView<'a> {
 }
 
 /// `GET /v1/sms/messages`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageList<'a> {
     messages: Vec<MessageView<'a>>,
+    /// How many fit, of the newest 10,000; not counted with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,7 +140,7 @@ impl<'a> MessageList<'a> {
 }
 
 /// `POST /v1/sms/preview`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview<'a> {
     encoding: &'static str,
@@ -137,8 +150,9 @@ pub struct Preview<'a> {
     ucs2_characters: Vec<char>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Part")]
 struct PartView<'a> {
     text: &'a str,
     encoding: &'static str,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -16,12 +17,14 @@ use crate::registration;
 use crate::views::iso;
 
 /// Limits as the operator writes them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LimitsOrder {
     /// Requests of one app key in a minute.
+    #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
     pub requests_per_minute: Option<u32>,
     /// Connect and invite tokens together in a rolling hour.
+    #[schemars(range(min = 1, max = limits::CONNECT_TOKENS_PER_HOUR_MAX))]
     pub connect_tokens_per_hour: Option<u32>,
 }
 
@@ -54,8 +57,9 @@ impl LimitsOrder {
 }
 
 /// A tenant.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Tenant")]
 pub struct TenantView<'a> {
     tenant_id: &'a str,
     name: &'a str,
@@ -63,24 +67,29 @@ pub struct TenantView<'a> {
     limits: LimitsView,
     #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<&'a str>,
+    #[schemars(with = "Timestamp")]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion: Option<DeletionView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Limits")]
 struct LimitsView {
     requests_per_minute: u32,
     connect_tokens_per_hour: u32,
 }
 
 /// How far the deletion of a tenant has come.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Deletion")]
 struct DeletionView {
+    #[schemars(with = "Timestamp")]
     ordered_at: String,
     /// From when on nothing could open what was sealed for the tenant.
+    #[schemars(with = "Option<Timestamp>")]
     data_keys_erased_at: Option<String>,
     /// Records that are still to be erased, by their kind.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +130,7 @@ impl TenantView<'_> {
 }
 
 /// `GET /v1/tenants`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Tenants<'a> {
     tenants: Vec<TenantView<'a>>,
@@ -139,8 +148,9 @@ impl<'a> Tenants<'a> {
 pub type Uses = HashMap<KeyId, Timestamp>;
 
 /// An app.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "App")]
 pub struct AppView<'a> {
     app_id: &'a str,
     /// `program`, or `trigger` for a flow of Power Automate.
@@ -156,7 +166,9 @@ pub struct AppView<'a> {
     numbers: Vec<&'a str>,
     /// The beginning of its main key.
     api_key_prefix: Option<String>,
+    #[schemars(with = "Timestamp")]
     created_at: String,
+    #[schemars(with = "Option<Timestamp>")]
     last_used_at: Option<String>,
 }
 
@@ -180,7 +192,7 @@ impl<'a> AppView<'a> {
 }
 
 /// `GET /v1/apps`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Apps<'a> {
     apps: Vec<AppView<'a>>,
@@ -194,17 +206,33 @@ impl<'a> Apps<'a> {
     }
 }
 
+/// A flow that was just subscribed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct NewTrigger {
+    id: String,
+}
+
+impl From<&App> for NewTrigger {
+    fn from(app: &App) -> Self {
+        Self { id: app.id.as_str().to_owned() }
+    }
+}
+
 /// A key, without what opens.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Key")]
 pub struct KeyView {
     key_id: String,
     api_key_prefix: String,
     scopes: Vec<&'static str>,
     allowed_ips: Vec<String>,
     is_main: bool,
+    #[schemars(with = "Timestamp")]
     created_at: String,
+    #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
+    #[schemars(with = "Option<Timestamp>")]
     last_used_at: Option<String>,
 }
 
@@ -225,14 +253,14 @@ impl KeyView {
 }
 
 /// `GET /v1/apps/{appId}/keys`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Keys {
     /// The oldest first.
     pub keys: Vec<KeyView>,
 }
 
 /// A further key that was just made, with what is shown once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewKey<'a> {
     key_id: &'a str,
@@ -240,7 +268,9 @@ pub struct NewKey<'a> {
     api_key_prefix: String,
     scopes: Vec<&'static str>,
     allowed_ips: Vec<String>,
+    #[schemars(with = "Timestamp")]
     created_at: String,
+    #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
 }
 
@@ -260,7 +290,7 @@ impl<'a> NewKey<'a> {
 }
 
 /// A main key that was just replaced.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedKey<'a> {
     api_key: &'a str,
@@ -274,27 +304,30 @@ impl<'a> From<&'a ApiKey> for RotatedKey<'a> {
 }
 
 /// A webhook secret that was just replaced.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedSecret<'a> {
     /// The new one.
     pub webhook_secret: &'a str,
     /// Until then the one before it signs along.
+    #[schemars(with = "Timestamp")]
     pub previous_expires_at: String,
 }
 
 /// `GET /v1/audit`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditLog<'a> {
     entries: Vec<EntryView<'a>>,
     next_cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Entry")]
 struct EntryView<'a> {
     id: &'a str,
+    #[schemars(with = "Timestamp")]
     at: String,
     actor: ActorView<'a>,
     action: &'a str,
@@ -306,8 +339,9 @@ struct EntryView<'a> {
     request_id: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Actor")]
 struct ActorView<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -334,7 +368,7 @@ impl<'a> AuditLog<'a> {
 }
 
 /// An app that was just registered, with what is shown once.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Registered<'a> {
     app_id: &'a str,

@@ -1,0 +1,229 @@
+//! The document: OpenAPI 3.1.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaGenerator;
+use serde_json::{Map, Value, json};
+use shared::http::ErrorBody;
+use shared::http::catalogue;
+use shared::http::routes::{self, Access};
+
+use crate::operation::{Answer, Body, Operation, Parameter, of_answers, of_requests};
+use crate::operations;
+
+/// The whole contract.
+pub fn document() -> Value {
+    let (mut requests, mut answers) = (of_requests(), of_answers());
+    let _ = answers.subschema_for::<ErrorBody<'_>>();
+    let catalogued: BTreeMap<_, _> =
+        routes::all().into_iter().map(|(route, access, codes)| (route, (access, codes))).collect();
+    let (mut paths, mut subjects) = (Map::new(), Vec::new());
+    for (subject, operation) in operations() {
+        let Some((access, codes)) = catalogued.get(operation.route) else { continue };
+        if subjects.last() != Some(&subject) {
+            subjects.push(subject);
+        }
+        let mut described = describe(&operation, *access, &mut requests, &mut answers);
+        described["tags"] = json!([subject]);
+        for (status, response) in errors(*access, codes) {
+            let known = described["responses"].get(&status).is_some();
+            if !known {
+                described["responses"][status] = response;
+            }
+        }
+        let path = paths.entry(operation.path()).or_insert_with(|| json!({}));
+        path[operation.method().to_lowercase()] = described;
+    }
+    let mut schemas = requests.take_definitions(false);
+    schemas.extend(answers.take_definitions(false));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ringbridge",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": INTRODUCTION,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/", "description": "Where this document was fetched from." }],
+        "tags": subjects.iter().map(|subject| json!({ "name": subject })).collect::<Vec<_>>(),
+        "paths": paths,
+        "components": { "schemas": schemas, "headers": headers(), "securitySchemes": schemes() },
+    })
+}
+
+const INTRODUCTION: &str = "JSON in and out, camelCase. Times are ISO 8601 in UTC with milliseconds. Phone numbers are \
+E.164. Unknown fields and query parameters of lists are refused, and nothing is clamped. What belongs to another tenant \
+is answered like what does not exist. Every answer has `X-Request-Id`, every answer to a key its rate limit.";
+
+fn describe(
+    operation: &Operation,
+    access: Access,
+    requests: &mut SchemaGenerator,
+    answers: &mut SchemaGenerator,
+) -> Value {
+    let mut parameters: Vec<Value> = operation.ids().map(id_parameter).collect();
+    parameters.extend(operation.query.iter().map(|parameter| described_parameter(parameter, "query")));
+    parameters.extend(operation.headers.iter().map(|parameter| described_parameter(parameter, "header")));
+    let mut described = json!({
+        "operationId": operation_id(operation),
+        "summary": operation.summary,
+        "security": security(operation, access),
+        "responses": {},
+        "x-function": operation.function,
+    });
+    if !operation.description.is_empty() {
+        described["description"] = json!(operation.description);
+    }
+    if !parameters.is_empty() {
+        described["parameters"] = json!(parameters);
+    }
+    if let Some(request) = &operation.request {
+        let schema = (request.schema)(requests);
+        described["requestBody"] = json!({
+            "required": request.required,
+            "content": { request.media: { "schema": schema, "example": request.example } },
+        });
+    }
+    for answer in &operation.answers {
+        described["responses"][answer.status.to_string()] = success(answer, access, answers);
+    }
+    described
+}
+
+/// The function's name in camelCase; `HEAD` says so, since it shares its function.
+fn operation_id(operation: &Operation) -> String {
+    let mut id = String::new();
+    for (at, word) in operation.function.split('-').enumerate() {
+        let mut letters = word.chars();
+        match letters.next() {
+            Some(first) if at > 0 => id.extend(first.to_uppercase()),
+            Some(first) => id.push(first),
+            None => {}
+        }
+        id.push_str(letters.as_str());
+    }
+    if operation.method() == "HEAD" { format!("{id}Head") } else { id }
+}
+
+fn id_parameter(name: &str) -> Value {
+    let (pattern, description) = match name {
+        "tenantId" => ("^tenant_[0-9a-f]{16}$", "A tenant."),
+        "appId" => ("^app_[0-9a-f]{16}$", "An app of the tenant."),
+        "keyId" => ("^key_[0-9a-f]{16}$", "A key of the app."),
+        "extensionId" => ("^[1-9][0-9]{0,18}$", "A connected extension, by RingCentral's id."),
+        "deliveryId" => ("^dlv_[0-9a-f]{28}$", "A delivery to the app."),
+        "id" => ("^app_[0-9a-f]{16}$", "The subscription."),
+        "messageId" => ("^msg_[0-9a-f]{28}$", "A message of the tenant."),
+        _ => ("^.+$", ""),
+    };
+    let schema = json!({ "type": "string", "pattern": pattern });
+    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
+}
+
+fn described_parameter(parameter: &Parameter, place: &str) -> Value {
+    json!({
+        "name": parameter.name, "in": place, "required": parameter.required, "description": parameter.description,
+        "schema": parameter.schema,
+    })
+}
+
+/// Each entry is one way in; a key needs one of its route's scopes.
+fn security(operation: &Operation, access: Access) -> Value {
+    let mut ways = Vec::new();
+    if access == Access::Key {
+        for scheme in ["key", "keyInHeader"] {
+            if operation.scopes.is_empty() {
+                ways.push(json!({ scheme: [] }));
+            }
+            ways.extend(operation.scopes.iter().map(|scope| json!({ scheme: [scope.as_str()] })));
+        }
+    }
+    if operation.operator {
+        ways.push(json!({ "operator": [] }));
+    }
+    json!(ways)
+}
+
+fn success(answer: &Answer, access: Access, answers: &mut SchemaGenerator) -> Value {
+    let mut headers = json!({ "X-Request-Id": header("RequestId") });
+    if matches!(access, Access::Key | Access::Operator) {
+        limits(&mut headers);
+    }
+    let mut described = json!({ "description": answer.description, "headers": headers });
+    match &answer.body {
+        Body::Json { schema, example } => {
+            described["content"] =
+                json!({ "application/json": { "schema": schema(answers), "example": example } });
+        }
+        Body::Page => described["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
+        Body::Elsewhere => {
+            described["headers"]["Location"] =
+                json!({ "description": "Where the browser goes.", "schema": { "type": "string" } });
+        }
+        Body::Empty => {}
+    }
+    described
+}
+
+fn header(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{name}") })
+}
+
+fn limits(headers: &mut Value) {
+    for (header_name, name) in [
+        ("RateLimit-Limit", "RateLimitLimit"),
+        ("RateLimit-Remaining", "RateLimitRemaining"),
+        ("RateLimit-Reset", "RateLimitReset"),
+    ] {
+        headers[header_name] = header(name);
+    }
+}
+
+/// What may be answered instead of success, by status.
+fn errors(access: Access, own: &[&'static str]) -> BTreeMap<String, Value> {
+    let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
+    for ((status, code), advice) in catalogue::told_by(access, own) {
+        by_status.entry(status).or_default().push((code, advice));
+    }
+    let described = |(status, codes): (u16, Vec<(&str, &str)>)| {
+        let lines: Vec<_> = codes.iter().map(|(code, advice)| format!("`{code}`: {advice}")).collect();
+        let codes: Vec<_> = codes.iter().map(|(code, _)| *code).collect();
+        let schema =
+            json!({ "$ref": "#/components/schemas/Error", "properties": { "code": { "enum": codes } } });
+        let mut headers = json!({ "X-Request-Id": header("RequestId") });
+        if [429, 503].contains(&status) {
+            headers["Retry-After"] = header("RetryAfter");
+        }
+        if status == 429 {
+            limits(&mut headers);
+        }
+        let mut content = json!({ "application/json": { "schema": schema } });
+        if access == Access::Browser {
+            content["text/html"] = json!({ "schema": { "type": "string" } });
+        }
+        (
+            status.to_string(),
+            json!({ "description": lines.join("\n\n"), "headers": headers, "content": content }),
+        )
+    };
+    by_status.into_iter().map(described).collect()
+}
+
+fn headers() -> Value {
+    let whole = || json!({ "type": "integer", "minimum": 0 });
+    json!({
+        "RequestId": { "description": "Names the request in the operator's log.", "schema": { "type": "string" } },
+        "RateLimitLimit": { "description": "How many requests the key may make in a rolling minute.", "schema": whole() },
+        "RateLimitRemaining": { "description": "How many are left.", "schema": whole() },
+        "RateLimitReset": { "description": "Seconds until the oldest one that counts leaves the window.", "schema": whole() },
+        "RetryAfter": { "description": "Seconds to wait.", "schema": whole() },
+    })
+}
+
+fn schemes() -> Value {
+    json!({
+        "key": { "type": "http", "scheme": "bearer", "description": "An app's key: `Authorization: Bearer KEY`." },
+        "keyInHeader": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in a header of its own." },
+        "operator": { "type": "http", "scheme": "bearer", "description": "The operator's key." },
+    })
+}

@@ -1,0 +1,185 @@
+//! The contract: it is what the code says, it is OpenAPI, and the stack keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::{Body, Operation};
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use shared::http::routes;
+
+use crate::template;
+use crate::world::{World, root};
+
+fn written(name: &str, now: &str) {
+    let file = root().join("docs").join(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, now).unwrap();
+    }
+    let written = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(written == now, "docs/{name} is not what the code says: run with UPDATE_DOCS=1");
+}
+
+#[test]
+fn the_documents_are_what_the_code_says() {
+    let document = contract::document();
+    written("openapi.json", &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
+    written("api.html", &contract::page(&document).unwrap());
+}
+
+/// Template, functions, catalogue and contract know the same routes, and the same function behind each.
+#[test]
+fn routes_functions_and_contract_say_the_same() {
+    let described: Vec<Operation> =
+        contract::operations().into_iter().map(|(_, operation)| operation).collect();
+    let catalogued: BTreeSet<_> = routes::all().into_iter().map(|(route, ..)| route).collect();
+    let rows: BTreeSet<_> = described.iter().map(|operation| operation.route).collect();
+    assert_eq!(rows.len(), described.len(), "a route is described twice");
+    assert_eq!(rows, catalogued, "every route of the catalogue has a row in infra/contract/src/operations");
+    let behind: BTreeMap<_, _> = described
+        .iter()
+        .map(|operation| (operation.route.to_owned(), operation.function.to_owned()))
+        .collect();
+    assert_eq!(behind, template::routes_with_functions());
+    let ids: BTreeSet<_> = fields(&contract::document()["paths"])
+        .flat_map(|(_, methods)| {
+            fields(methods).map(|(_, one)| one["operationId"].to_string()).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(ids.len(), described.len(), "every operation has an id of its own");
+}
+
+/// The description of OpenAPI 3.1 itself is checked in CI with a validator that its authors keep; this is what can be
+/// said without: every schema is one, and every reference leads somewhere.
+#[test]
+fn every_schema_is_one_and_every_reference_leads_somewhere() {
+    let document = contract::document();
+    let mut schemas = 0;
+    walk(&document, &mut |value| {
+        if let Some(path) = value["$ref"].as_str() {
+            assert!(document.pointer(path.trim_start_matches('#')).is_some(), "{path}");
+        }
+        if let Some(schema) = value.get("schema") {
+            assert!(jsonschema::meta::is_valid(schema), "{schema}");
+            schemas += 1;
+        }
+    });
+    assert!(schemas > 100, "{schemas}");
+    for (name, schema) in fields(&document["components"]["schemas"]) {
+        assert!(jsonschema::meta::is_valid(schema), "{name}");
+    }
+}
+
+#[test]
+fn every_example_parses_by_its_type_and_its_schema() {
+    let document = contract::document();
+    for (_, operation) in contract::operations() {
+        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
+        if let Some(request) = &operation.request {
+            (request.parse)(request.example.clone())
+                .unwrap_or_else(|error| panic!("{}: {error}", operation.route));
+            let schema = &described["requestBody"]["content"][request.media]["schema"];
+            hold(&document, schema, &request.example, operation.route);
+            let mut more = request.example.clone();
+            more["somethingElse"] = json!(1);
+            let strict = request.media == "application/json";
+            assert_eq!(
+                validator(&document, schema).is_valid(&more),
+                !strict,
+                "{}: unknown fields",
+                operation.route
+            );
+        }
+        for answer in &operation.answers {
+            if let Body::Json { example, .. } = &answer.body {
+                hold(&document, answer_schema(described, answer.status), example, operation.route);
+            }
+        }
+    }
+}
+
+fn answer_schema(described: &Value, status: u16) -> &Value {
+    &described["responses"][status.to_string()]["content"]["application/json"]["schema"]
+}
+
+#[track_caller]
+fn hold(document: &Value, schema: &Value, value: &Value, what: &str) {
+    let validator = validator(document, schema);
+    let wrong: Vec<_> =
+        validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{what}: {wrong:?}\n{value}");
+}
+
+/// A schema of the document, with the components that it refers to.
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let schema = json!({ "allOf": [schema], "components": document["components"] });
+    jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn fields(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+fn walk(value: &Value, look: &mut impl FnMut(&Value)) {
+    look(value);
+    match value {
+        Value::Object(fields) => fields.values().for_each(|value| walk(value, look)),
+        Value::Array(items) => items.iter().for_each(|value| walk(value, look)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_contract_is_served_as_it_is_written() {
+    let world = World::start().await;
+    let served = world.get("/openapi.json", "").await.expect(200);
+    assert_eq!(served.header("content-type"), "application/json");
+    assert_eq!(served.json(), contract::document());
+    let page = world.get("/docs", "").await.expect(200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"),
+        "{policy}"
+    );
+    for never in ["<script", "http://", "https://app.example\"", "src=", "@import"] {
+        assert!(!page.text.contains(never), "the page has {never}");
+    }
+    for (_, operation) in contract::operations() {
+        assert!(page.text.contains(operation.path()), "{} is not on the page", operation.route);
+    }
+}
+
+/// Every route is asked for real, and what it answers is of its documented statuses and schemas.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stack_answers_is_what_the_contract_says() {
+    let world = World::start().await;
+    let document = contract::document();
+    crate::scopes::lift_limits(&world, &world.tenant()).await;
+    let mut asked = BTreeSet::new();
+    for (route, reply) in crate::answers::of_every_route(&world).await {
+        let (method, path) = route.split_once(' ').unwrap();
+        let described = &document["paths"][path][method.to_lowercase()];
+        let status = reply.status.as_u16();
+        let response = &described["responses"][status.to_string()];
+        assert!(response.is_object(), "{route} answers {status}, which is not documented: {}", reply.text);
+        let media = reply.header("content-type").split(';').next().unwrap_or_default().to_owned();
+        let body = response["content"].get(&media);
+        if let Some(schema) = body.map(|body| &body["schema"]).filter(|_| media == "application/json") {
+            hold(&document, schema, &reply.json(), &format!("{route} {status}"));
+        }
+        assert!(body.is_some() || reply.text.is_empty(), "{route} {status} answers {media}");
+        for (name, _) in fields(&response["headers"]) {
+            // RingCentral's own addresses bear nothing that it does not need.
+            let bare = path == "/v1/webhooks/ringcentral";
+            assert!(reply.headers.contains_key(name) || bare, "{route} {status} has no {name}");
+        }
+        asked.insert((route, status));
+    }
+    // Every documented success was seen.
+    for (_, operation) in contract::operations() {
+        for answer in &operation.answers {
+            let seen = asked.contains(&(operation.route, answer.status));
+            assert!(seen, "{} {} was not asked for", operation.route, answer.status);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Every route with every key: none, one that can't be one, the operator's, and one for each scope alone.
+
+use serde_json::{Value, json};
+use shared::http::routes::Access;
+use shared::model::app::Scope;
+
+use crate::routes::{self, Route};
+use crate::tenancy::{app_of, further_key, send};
+use crate::world::{Reply, Tenant, World};
+
+/// Ids of the right form that nobody has: what a route says of the key, it says before it looks for anything.
+const RANDOM_IDS: [(&str, &str); 7] = [
+    ("appId", "app_00000000000000aa"),
+    ("deliveryId", "dlv_00000000000000000000000000aa"),
+    ("id", "app_00000000000000aa"),
+    ("messageId", "msg_00000000000000000000000000aa"),
+    ("keyId", "key_00000000000000aa"),
+    ("tenantId", "tenant_00000000000000aa"),
+    ("extensionId", "999999999"),
+];
+
+/// What a route says of a key.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It looked no further than the key.
+    Refused(u16, &'static str),
+    /// The key opens it, whatever comes then.
+    Opens,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_opens_for_its_scopes_and_for_no_others() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    lift_limits(&world, &tenant).await;
+    let mut keys = Vec::new();
+    for scope in Scope::ALL {
+        keys.push((scope, further_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await));
+    }
+    let own = format!("/v1/apps/{}", app_of(&world, &tenant.key).await);
+    let operator = world.operator_key();
+    for route in routes::all() {
+        let (operation, path) = (&route.operation, filled(&route));
+        let (name, method) = (operation.route, operation.method());
+        if !route.takes_keys() {
+            for key in ["", "sgw_nonsense", &operator] {
+                let reply = send(&world, method, &path, key, Value::Null).await;
+                assert_eq!(reply.header("www-authenticate"), "", "{name} asks for a key");
+            }
+            continue;
+        }
+        for bad in ["", "sgw_nonsense"] {
+            let reply = send(&world, method, &path, bad, route.body()).await;
+            assert_eq!(verdict(&reply), Verdict::Refused(401, "unauthorized"), "{name}: {}", reply.text);
+            assert_eq!(reply.json()["error"], "Missing or invalid API key");
+            assert_eq!(reply.header("www-authenticate"), "Bearer");
+        }
+        let reply = send(&world, method, &path, &operator, route.body()).await;
+        let expected =
+            if operation.operator { Verdict::Opens } else { Verdict::Refused(401, "unauthorized") };
+        assert_eq!(verdict(&reply), expected, "{name} with the operator's key: {}", reply.text);
+        for (scope, key) in &keys {
+            let reply = send(&world, method, &path, key, route.body()).await;
+            let opens = route.access == Access::Key && operation.scopes.contains(scope);
+            let expected = if opens { Verdict::Opens } else { Verdict::Refused(403, "insufficient_scope") };
+            assert_eq!(verdict(&reply), expected, "{name} with {scope:?}: {}", reply.text);
+        }
+    }
+    // The one exception: a key may look at its own app, whatever else it may do.
+    for (_, key) in &keys {
+        world.get(&own, key).await.expect(200);
+    }
+}
+
+/// The operator gives a tenant room for a test that asks a lot.
+pub async fn lift_limits(world: &World, tenant: &Tenant) {
+    let (path, most) = (format!("/v1/tenants/{}", tenant.id), json!({ "requestsPerMinute": 100_000 }));
+    send(world, "PATCH", &path, &world.operator_key(), json!({ "limits": most })).await.expect(200);
+}
+
+fn filled(route: &Route) -> String {
+    let mut path = route.operation.path().to_owned();
+    for name in route.operation.ids() {
+        let id = RANDOM_IDS.iter().find(|(known, _)| *known == name);
+        let (_, id) = id.unwrap_or_else(|| panic!("{name} has no random id"));
+        path = path.replace(&format!("{{{name}}}"), id);
+    }
+    path
+}
+
+fn verdict(reply: &Reply) -> Verdict {
+    match reply.status.as_u16() {
+        401 => Verdict::Refused(401, "unauthorized"),
+        403 if reply.error().1 == "insufficient_scope" => Verdict::Refused(403, "insufficient_scope"),
+        _ => Verdict::Opens,
+    }
+}
