@@ -108,6 +108,45 @@ async fn the_operators_first_five_minutes_can_be_typed_as_they_stand() {
 }
 
 #[tokio::test]
+async fn the_page_on_connecting_can_be_typed_as_it_stands() {
+    let world = World::start().await;
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    let first = format!("GATEWAY={}\nKEY={}", world.gateway(), world.tenant().key);
+    let Some(shown) = type_out(&world, "docs/connecting.md", &first).await else { return };
+    for expected in
+        ["\"connectUrl\":", "\"connected\":true", "\"extensions\":[{", "\"numbers\":[{", "{\"ok\":true}"]
+    {
+        assert!(shown.contains(expected), "{expected} in\n{shown}");
+    }
+}
+
+/// What the documents show as JSON is JSON; and whoever follows a link from one page to another arrives.
+#[test]
+fn pages_lead_to_pages_that_are_there_and_show_json_that_is_json() {
+    let pages = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let pages =
+        pages.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|name| name.ends_with(".md"));
+    let mut links = 0;
+    for page in pages.chain(
+        ["README.md", "infra/README.md", "infra/local/README.md", "CONTRIBUTING.md"].map(str::to_owned),
+    ) {
+        let text = document(&page);
+        for json in blocks(&text, "json") {
+            serde_json::from_str::<Value>(&json).unwrap_or_else(|error| panic!("{page}: {error}: {json}"));
+        }
+        let folder = root().join(&page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !link.contains("://") && !link.starts_with("mailto:") {
+                assert!(folder.join(file).exists(), "{page} leads to {link}");
+                links += 1;
+            }
+        }
+    }
+    assert!(links > 30, "{links}");
+}
+
+#[tokio::test]
 async fn a_flow_can_be_subscribed_as_the_document_says() {
     let world = World::start().await;
     let first = format!("GATEWAY={}\nKEY={}", world.gateway(), world.tenant().key);
