@@ -324,6 +324,10 @@ async fn exchange(
         }
         Err(error) => error,
     };
+    if matches!(error.kind(), Kind::OurConfiguration | Kind::Grant(_)) {
+        // No penalty: others who wait may go on.
+        member.answered(gateway).await;
+    }
     let refusal = match error.kind() {
         Kind::OurConfiguration => Refusal::Misconfigured,
         Kind::Grant(_) => Refusal::CodeRefused,

@@ -174,6 +174,8 @@ pub enum State {
     Waiting,
     /// It makes the data keys ready and asks for its share of the token endpoint.
     Preparing(Record),
+    /// It can't call before this moment; has somebody else?
+    Unready(Timestamp),
     /// It takes the lease.
     Leasing(Record),
     /// It calls the token endpoint.
@@ -281,7 +283,13 @@ pub fn step(state: State, event: Event, attempt: &Attempt<'_>) -> (State, Effect
         (State::Begun, Event::Begin) | (State::Waiting, Event::Waited) => (State::Reading, Effect::Read),
         (State::Reading, Event::Found(row)) => decide(row, attempt),
         (State::Preparing(row), Event::Ready) => lease(row, attempt),
-        (State::Preparing(_), Event::NotReady(at)) => over(Outcome::Busy(at)),
+        // It may be another attempt, at this moment, that has taken the share: then its pair is this one's, too.
+        (State::Preparing(_), Event::NotReady(at)) => (State::Unready(at), Effect::Wait),
+        (State::Unready(at), Event::Waited) => (State::Unready(at), Effect::Read),
+        (State::Unready(at), Event::Found(row)) => match decide(row, attempt) {
+            (State::Preparing(_), _) => over(Outcome::Busy(at)),
+            decided => decided,
+        },
         (State::Leasing(row), Event::Written) => call(row, attempt),
         // Somebody else has the lease, or the row has moved: look again.
         (State::Leasing(_), Event::NotWritten) => (State::Waiting, Effect::Wait),
