@@ -172,12 +172,12 @@ pub enum State {
     Reading,
     /// It waits for another attempt.
     Waiting,
-    /// It makes the data keys ready and asks for its share of the token endpoint.
+    /// It makes the data keys ready.
     Preparing(Record),
-    /// It can't call before this moment; has somebody else?
-    Unready(Timestamp),
     /// It takes the lease.
     Leasing(Record),
+    /// It asks for its share of the token endpoint.
+    Counting(Record),
     /// It calls the token endpoint.
     Calling(Record),
     /// It stores the pair that it has got.
@@ -228,7 +228,7 @@ pub enum Event {
     Found(Option<Record>),
     /// It has waited.
     Waited,
-    /// Keys and share are ready.
+    /// Keys, or a share of the token endpoint, are there.
     Ready,
     /// A key or a share of the token endpoint is not to be had before this moment. Nothing was spent.
     NotReady(Timestamp),
@@ -250,8 +250,10 @@ pub enum Effect {
     Read,
     /// Wait a moment.
     Wait,
-    /// Make the data keys ready; count the call.
+    /// Make the data keys ready, and see whether there is a penalty.
     Prepare,
+    /// Count the call.
+    Count,
     /// Write this to the row, if it is as the write expects.
     Write(Write, Record),
     /// Call the token endpoint with the refresh token of this generation.
@@ -283,14 +285,15 @@ pub fn step(state: State, event: Event, attempt: &Attempt<'_>) -> (State, Effect
         (State::Begun, Event::Begin) | (State::Waiting, Event::Waited) => (State::Reading, Effect::Read),
         (State::Reading, Event::Found(row)) => decide(row, attempt),
         (State::Preparing(row), Event::Ready) => lease(row, attempt),
-        // It may be another attempt, at this moment, that has taken the share: then its pair is this one's, too.
-        (State::Preparing(_), Event::NotReady(at)) => (State::Unready(at), Effect::Wait),
-        (State::Unready(at), Event::Waited) => (State::Unready(at), Effect::Read),
-        (State::Unready(at), Event::Found(row)) => match decide(row, attempt) {
-            (State::Preparing(_), _) => over(Outcome::Busy(at)),
-            decided => decided,
-        },
-        (State::Leasing(row), Event::Written) => call(row, attempt),
+        (State::Preparing(_), Event::NotReady(at)) => over(Outcome::Busy(at)),
+        // Only who has the lease counts: others would use up the share of the call that they wait for.
+        (State::Leasing(row), Event::Written) => (State::Counting(row), Effect::Count),
+        (State::Counting(row), Event::Ready) => call(row, attempt),
+        (State::Counting(mut row), Event::NotReady(at)) => {
+            row.upkeep.blocked_until = Some(at);
+            let intent = row.upkeep.intent.clone();
+            end(row, intent, at, Outcome::Busy(at))
+        }
         // Somebody else has the lease, or the row has moved: look again.
         (State::Leasing(_), Event::NotWritten) => (State::Waiting, Effect::Wait),
         (State::Calling(row), Event::Answered(answer)) => answered(row, answer, attempt),
@@ -485,5 +488,54 @@ fn denied(row: &Record, found: Option<Record>, denial: Denial, attempt: &Attempt
             let at = at.max(attempt.now);
             end(found, intent, at, Outcome::Busy(at))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn attempt() -> Attempt<'static> {
+        Attempt { id: "a", stale: Some(1), now: at(0), deadline: at(30), patience: at(5), jitter: 0 }
+    }
+
+    fn is_over(step: (State, Effect), until: Timestamp) -> bool {
+        let busy = Outcome::Busy(until);
+        step == (State::Over(busy), Effect::Finish(busy))
+    }
+
+    #[test]
+    fn an_attempt_that_is_told_nothing_useful_ends() {
+        let later = attempt().after(RETRY_SECONDS[0]);
+        for state in [State::Begun, State::Reading, State::Waiting] {
+            assert!(is_over(step(state, Event::StoreFailed, &attempt()), later));
+        }
+    }
+
+    /// Nothing was spent: the lease goes, what was to be found out stays, and nobody asks again before there is a share.
+    #[test]
+    fn an_attempt_without_a_share_lets_go_and_holds_the_others_back() {
+        let row = Record {
+            generation: 1,
+            status: ConnectionStatus::Active,
+            access_until: at(0),
+            refresh_until: at(1_000),
+            upkeep: Upkeep {
+                intent: Some(Intent { id: "older".to_owned(), since: at(-60) }),
+                ..Upkeep::default()
+            },
+        };
+        let (state, effect) = step(State::Leasing(row.clone()), Event::Written, &attempt());
+        assert_eq!(effect, Effect::Count);
+        let (state, effect) = step(state, Event::NotReady(at(20)), &attempt());
+        let Effect::Write(Write::End, ended) = effect else { panic!("{effect:?}") };
+        let kept = Upkeep { due: Some(at(20)), blocked_until: Some(at(20)), ..row.upkeep.clone() };
+        assert_eq!(ended, Record { upkeep: kept, ..row });
+        assert!(is_over(step(state, Event::Written, &attempt()), at(20)));
+        assert!(is_over(step(State::Reading, Event::Found(Some(ended)), &attempt()), at(20)));
     }
 }

@@ -94,6 +94,7 @@ impl<'a> Worker<'a> {
                     Event::Waited
                 }
                 Effect::Prepare => self.prepare().await?,
+                Effect::Count => self.count().await,
                 Effect::Write(write, record) => self.write(write, record).await,
                 Effect::Call => Event::Answered(self.call().await),
                 Effect::Discard => {
@@ -143,7 +144,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// All that AWS has to do comes before the call: the keys that will seal the pair, the app's secret, the count.
+    /// All that AWS has to do comes before the call: the keys that will seal the pair, and the app's secret.
     async fn prepare(&mut self) -> Result<Event> {
         let found = self.found.as_ref().ok_or(Error::NotConnected)?;
         let ready = async {
@@ -167,26 +168,31 @@ impl<'a> Worker<'a> {
         self.hand = Some(Hand { access, refresh, token: RefreshToken::new(token) });
         let member = self.member.insert(Member::new(&found.issuer, &self.tenant, found.extension.as_str()));
         match member.pass(self.gateway).await {
-            Ok(Pass::Yes) => {}
+            Ok(Pass::Yes) => Ok(Event::Ready),
             Ok(Pass::After(wait)) => {
                 tracing::info!(tenant.id = %self.tenant, "a refresh waits for a penalty of the token endpoint");
-                return Ok(Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4)));
+                Ok(Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4)))
             }
             Err(error) => {
                 self.warn(&error, "a refresh can't learn of penalties");
-                return Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)));
+                Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)))
             }
         }
+    }
+
+    /// Its share of the token endpoint.
+    async fn count(&self) -> Event {
+        let Some(found) = self.found.as_ref() else { return Event::StoreFailed };
         match rates::count_token_call(self.gateway, &found.issuer, &found.extension).await {
-            Ok(None) => Ok(Event::Ready),
+            Ok(None) => Event::Ready,
             Ok(Some(wait)) => {
                 tracing::info!(tenant.id = %self.tenant, "a refresh waits for its share of the token endpoint");
                 let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
-                Ok(Event::NotReady(later(self.gateway.clock.now(), wait)))
+                Event::NotReady(later(self.gateway.clock.now(), wait))
             }
             Err(error) => {
                 self.warn(&error, "a refresh can't be counted");
-                Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)))
+                Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS))
             }
         }
     }
