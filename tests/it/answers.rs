@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::isolation::first_delivery;
-use crate::send::until;
+use crate::send::{accept, until};
 use crate::tenancy::{app_of, send};
 use crate::world::{Reply, Tenant, World};
 
@@ -197,7 +197,7 @@ async fn messages(answers: &mut Answers<'_>) {
     }
     answers.ask(resolve, &[&sent], false, json!({ "action": "drop" })).await;
     answers.ask(resolve, &[&sent], false, json!({ "action": "forget" })).await;
-    let lost = lost(answers.world, &answers.world.tenant(), order(json!({ "body": "Lost" }))).await;
+    let lost = lost(answers.world, &answers.world.tenant()).await;
     answers.ask(resolve, &[&lost], false, json!({ "action": "drop" })).await;
 
     let (subscribe, end) =
@@ -211,11 +211,10 @@ async fn messages(answers: &mut Answers<'_>) {
 }
 
 /// A message whose fate is unknown.
-async fn lost(world: &World, tenant: &Tenant, order: Value) -> String {
+async fn lost(world: &World, tenant: &Tenant) -> String {
     world.stack.settle().await;
     world.sim_fault("/sms", Some(1), json!({ "reset": "after_body" })).await;
-    let sent = send(world, "POST", "/v1/sms/send", &tenant.key, order).await.expect(202).json();
-    let id = sent["messageId"].as_str().unwrap().to_owned();
+    let id = accept(world, tenant, "+14155550100", "Lost").await;
     until(world, tenant, &id, &["sending"]).await;
     world.advance(130).await;
     until(world, tenant, &id, &["unknown"]).await;

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use contract::{Body, Operation};
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use shared::http::routes;
+use shared::http::{catalogue, routes};
+use shared::model::app::Scope;
+use shared::model::message::{OnAmbiguous, Priority};
 
+use crate::send::without_limit;
 use crate::template;
 use crate::world::{World, root};
 
@@ -24,6 +27,7 @@ fn the_documents_are_what_the_code_says() {
     let document = contract::document();
     written("openapi.json", &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
     written("api.html", &contract::page(&document).unwrap());
+    written("errors.md", &catalogue::as_markdown());
 }
 
 /// Template, functions, catalogue and contract know the same routes, and the same function behind each.
@@ -97,6 +101,30 @@ fn every_example_parses_by_its_type_and_its_schema() {
     }
 }
 
+/// Where a schema lists words, they are the model's.
+#[test]
+fn words_in_the_contract_are_those_of_the_model() {
+    let document = contract::document();
+    let field = |path: &str, method: &str, name: &str| {
+        let schema = &document["paths"][path][method]["requestBody"]["content"]["application/json"]["schema"];
+        let schema = match schema["$ref"].as_str() {
+            Some(path) => document.pointer(path.trim_start_matches('#')).unwrap(),
+            None => schema,
+        };
+        schema["properties"][name].clone()
+    };
+    let words = |field: Value| -> Vec<String> {
+        let words = field["enum"].as_array().unwrap().iter();
+        words.filter_map(|word| word.as_str().map(str::to_owned)).collect()
+    };
+    let send = |name| words(field("/v1/sms/send", "post", name));
+    assert!(send("priority").iter().eq(Priority::ALL.iter().map(|word| word.as_str())));
+    assert!(send("onAmbiguous").iter().eq(OnAmbiguous::ALL.iter().map(|word| word.as_str())));
+    let scopes: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
+    let pattern = &field("/v1/apps/{appId}/keys", "post", "scopes")["items"]["pattern"];
+    assert_eq!(*pattern, format!("^({})$", scopes.join("|")));
+}
+
 fn answer_schema(described: &Value, status: u16) -> &Value {
     &described["responses"][status.to_string()]["content"]["application/json"]["schema"]
 }
@@ -154,7 +182,7 @@ async fn the_contract_is_served_as_it_is_written() {
 async fn what_the_stack_answers_is_what_the_contract_says() {
     let world = World::start().await;
     let document = contract::document();
-    crate::scopes::lift_limits(&world, &world.tenant()).await;
+    without_limit(&world, &world.tenant()).await;
     let mut asked = BTreeSet::new();
     for (route, reply) in crate::answers::of_every_route(&world).await {
         let (method, path) = route.split_once(' ').unwrap();

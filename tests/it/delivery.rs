@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::receiver::{Manner, Receiver};
+use crate::send::without_limit;
 use crate::world::{Tenant, World};
 
 /// An app of a tenant.
@@ -254,9 +255,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
     const FLOOD: usize = 60;
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    let more = json!({ "limits": { "requestsPerMinute": 10_000 } });
-    let path = format!("/v1/tenants/{}", tenant.id);
-    world.call(Method::PATCH, &path, &world.operator_key(), Some(more)).await.expect(200);
+    without_limit(&world, &tenant).await;
     receiver.behave("/flooded", Manner::Hang);
     let wanted = |path: &str, number: &str| json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"], "numbers": [number] });
     let flooded = app(&world, &tenant, wanted("/flooded", "+14155550100")).await;

@@ -2,14 +2,12 @@
 //! language that is shown.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::packages::{npm, pip, run, skipped};
+use crate::packages::{feed, has, npm, pip, run, skipped};
 use crate::receiver::Receiver;
 use crate::world::{World, root};
 
@@ -57,7 +55,7 @@ fn at(world: &World, code: &str) -> String {
 /// Types the shell lines of a document, all in one shell, but for those that start a stack or need AWS. A line that fails,
 /// and an answer that is an error, fail the test.
 async fn type_out(world: &World, name: &str, first: &str) -> Option<String> {
-    if run(Command::new("curl").arg("--version")).await.is_err() {
+    if !has("curl") {
         skipped(name, "curl is missing");
         return None;
     }
@@ -80,10 +78,7 @@ async fn type_out(world: &World, name: &str, first: &str) -> Option<String> {
     std::fs::write(&file, script).unwrap();
     let mut bash = Command::new("bash");
     bash.arg("-x").arg(&file).current_dir(here.path());
-    match run(&mut bash).await {
-        Ok(text) => Some(text),
-        Err(text) => panic!("{name}:\n{text}"),
-    }
+    Some(run(&mut bash).await.unwrap_or_else(|text| panic!("{name}:\n{text}")))
 }
 
 #[tokio::test]
@@ -163,21 +158,13 @@ fn folder(language: &str) -> PathBuf {
 
 /// Runs a program with this input: what it writes. Nothing if its language is not on this machine.
 async fn program(command: &mut Command, input: &str) -> Option<String> {
-    let language = format!("{:?}", command.as_std().get_program());
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("GO111MODULE", "off").kill_on_drop(true);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => {
-            skipped(&format!("a program of the documents in {language}"), &error.to_string());
-            return None;
-        }
-    };
-    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
-    let output = child.wait_with_output().await.unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{language}: {}{}", text(&output.stdout), text(&output.stderr));
-    Some(text(&output.stdout))
+    let language = command.as_std().get_program().to_str().unwrap().to_owned();
+    if !has(&language) {
+        skipped("a program of the documents", &format!("{language} is missing"));
+        return None;
+    }
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("GO111MODULE", "off");
+    Some(feed(command, input).await.unwrap_or_else(|text| panic!("{language}: {text}")))
 }
 
 #[tokio::test]

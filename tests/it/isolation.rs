@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::delivery::until;
 use crate::routes::{self, Route};
-use crate::scopes::lift_limits;
+use crate::send::{accept, without_limit};
 use crate::tenancy::{app_of, comparable, send};
 use crate::world::{Tenant, World};
 
@@ -25,7 +25,7 @@ struct Ids {
 async fn every_id_that_is_not_the_callers_is_not_found() {
     let world = World::start().await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
-    lift_limits(&world, &tenant).await;
+    without_limit(&world, &tenant).await;
     let ids = ids(&world, &tenant, &other).await;
     let before = seen_by(&world, &other).await;
     let mut asked = 0;
@@ -35,31 +35,23 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
         for name in operation.ids() {
             let kind = ids.get(name).unwrap_or_else(|| panic!("{name_of_route} has an id of a new kind"));
             let mut answers = Vec::new();
+            let ask = async |id: &str| {
+                let path = path(&route, &ids, name, id);
+                send(&world, operation.method(), &path, &key, route.body()).await
+            };
             for (what, id) in &kind.absent {
-                let reply =
-                    send(&world, operation.method(), &path(&route, &ids, name, id), &key, route.body()).await;
-                assert_eq!(
-                    reply.error(),
-                    (404, "not_found".to_owned()),
-                    "{}: {what} {name}: {}",
-                    name_of_route,
-                    reply.text
-                );
-                assert_eq!(reply.json()["error"], "Not found");
+                let reply = ask(id).await;
+                let told = (reply.error(), reply.json()["error"].clone());
+                let expected = ((404, "not_found".to_owned()), json!("Not found"));
+                assert_eq!(told, expected, "{name_of_route}: {what} {name}");
                 answers.push(comparable(&reply));
             }
             assert!(answers.iter().all(|one| *one == answers[0]), "{name_of_route}: {answers:?}");
             for id in kind.malformed {
-                let reply =
-                    send(&world, operation.method(), &path(&route, &ids, name, id), &key, route.body()).await;
-                assert_eq!(
-                    reply.error(),
-                    (400, "invalid_id".to_owned()),
-                    "{}: {id}: {}",
-                    name_of_route,
-                    reply.text
-                );
-                assert_eq!(reply.json()["error"], format!("Invalid {name} format"), "{}", name_of_route);
+                let reply = ask(id).await;
+                let told = (reply.error(), reply.json()["error"].clone());
+                let expected = ((400, "invalid_id".to_owned()), json!(format!("Invalid {name} format")));
+                assert_eq!(told, expected, "{name_of_route}: {id}");
             }
             asked += answers.len();
         }
@@ -214,9 +206,7 @@ async fn message_of(world: &World, tenant: &Tenant) -> String {
     let numbers = world.get("/v1/rc/numbers", &tenant.key).await.expect(200).json();
     let mut numbers = numbers["numbers"].as_array().unwrap().iter();
     let from = &numbers.find(|number| number["features"]["sms"] == true).unwrap()["phoneNumber"];
-    let order = json!({ "from": from, "to": "+16505550111", "body": "Whose?" });
-    let sent = send(world, "POST", "/v1/sms/send", &tenant.key, order).await.expect(202).json();
-    sent["messageId"].as_str().unwrap().to_owned()
+    accept(world, tenant, from.as_str().unwrap(), "Whose?").await
 }
 
 /// A flow that a tenant has subscribed.
@@ -287,7 +277,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
     // More than one of everything, so that every list has a second part.
     let mut keys = BTreeMap::from([(app_of(&world, &tenant.key).await, tenant.key.clone())]);
     for whose in [&tenant, &other] {
-        lift_limits(&world, whose).await;
+        without_limit(&world, whose).await;
         for name in ["Second", "Third"] {
             let order = json!({ "name": name, "tenantId": whose.id });
             let made = send(&world, "POST", "/v1/apps/register", &whose.key, order).await.expect(201).json();

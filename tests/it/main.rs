@@ -6,7 +6,6 @@
 mod answers;
 mod audit;
 mod browser;
-mod catalogue;
 mod connect;
 mod connect_faults;
 mod contract;

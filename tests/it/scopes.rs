@@ -5,8 +5,9 @@ use shared::http::routes::Access;
 use shared::model::app::Scope;
 
 use crate::routes::{self, Route};
+use crate::send::without_limit;
 use crate::tenancy::{app_of, further_key, send};
-use crate::world::{Reply, Tenant, World};
+use crate::world::{Reply, World};
 
 /// Ids of the right form that nobody has: what a route says of the key, it says before it looks for anything.
 const RANDOM_IDS: [(&str, &str); 7] = [
@@ -32,7 +33,7 @@ enum Verdict {
 async fn every_route_opens_for_its_scopes_and_for_no_others() {
     let world = World::start().await;
     let tenant = world.tenant();
-    lift_limits(&world, &tenant).await;
+    without_limit(&world, &tenant).await;
     let mut keys = Vec::new();
     for scope in Scope::ALL {
         keys.push((scope, further_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await));
@@ -70,12 +71,6 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
     for (_, key) in &keys {
         world.get(&own, key).await.expect(200);
     }
-}
-
-/// The operator gives a tenant room for a test that asks a lot.
-pub async fn lift_limits(world: &World, tenant: &Tenant) {
-    let (path, most) = (format!("/v1/tenants/{}", tenant.id), json!({ "requestsPerMinute": 100_000 }));
-    send(world, "PATCH", &path, &world.operator_key(), json!({ "limits": most })).await.expect(200);
 }
 
 fn filled(route: &Route) -> String {

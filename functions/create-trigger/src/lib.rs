@@ -8,6 +8,7 @@ use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::limits;
 use shared::model::app::Scope;
+use shared::model::phone::E164;
 use shared::registration::{self, TriggerOrder};
 use shared::views::tenancy::NewTrigger;
 
@@ -19,7 +20,7 @@ pub struct Order {
     #[schemars(required, length(min = 1, max = limits::URL_CHARS))]
     callback_url: Option<String>,
     /// Only of texts to this number, E.164; of all, unless it says so.
-    #[schemars(regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
+    #[schemars(regex(pattern = E164::PATTERN))]
     phone_number: Option<String>,
 }
 

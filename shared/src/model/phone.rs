@@ -8,6 +8,9 @@ use std::fmt;
 pub struct E164(String);
 
 impl E164 {
+    /// What [`E164::parse`] takes, as a regular expression.
+    pub const PATTERN: &str = r"^\+[1-9][0-9]{6,14}$";
+
     /// `None` unless a text is a number in E.164 form.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('+')?;

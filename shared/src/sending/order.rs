@@ -19,10 +19,10 @@ use crate::store::Idempotency;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SendRequest {
     /// Whom it goes to, E.164.
-    #[schemars(required, regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
+    #[schemars(required, regex(pattern = E164::PATTERN))]
     to: Option<String>,
     /// A number of the tenant's that can text and whose extension is connected, E.164.
-    #[schemars(required, regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
+    #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
     /// The text, in UTF-16 code units as long as the limit says.
     #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]

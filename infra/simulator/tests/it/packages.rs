@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// Says past the test harness, which hides the output of tests that pass, that something was not tested.
@@ -12,18 +13,32 @@ pub fn skipped(what: &str, why: &str) {
     std::io::stderr().lock().write_all(line.as_bytes()).unwrap();
 }
 
-/// What a program writes, whether it ends well or not.
+/// Is there such a program on this machine?
+pub fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// What a program writes; if it ends badly, with its complaints.
 pub async fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await.map_err(|e| e.to_string())?;
-    let text =
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(text) } else { Err(text) }
+    feed(command, "").await
+}
+
+/// The same for a program that reads.
+pub async fn feed(command: &mut Command, input: &str) -> Result<String, String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.map_err(|error| error.to_string())?;
+    let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (told, complained) = (text(&output.stdout), text(&output.stderr));
+    if output.status.success() { Ok(told) } else { Err(told + &complained) }
 }
 
 /// Installs the packages of a `package.json` into a folder that is kept between runs; if that can't be, says why.
 pub async fn npm(folder: &Path, wanted: &str) -> Result<(), String> {
-    for tool in ["npm", "node"] {
-        run(Command::new(tool).arg("--version")).await.map_err(|_| format!("{tool} is missing"))?;
+    if let Some(tool) = ["npm", "node"].into_iter().find(|tool| !has(tool)) {
+        return Err(format!("{tool} is missing"));
     }
     if is_current(folder, wanted) {
         return Ok(());
