@@ -172,6 +172,11 @@ impl Error {
         Self::Internal { what, source: Some(source.into()) }
     }
 
+    /// True for a refusal of a send that could have been accepted at another time.
+    pub fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::InvalidField { .. } | Self::SenderUnknown { .. } | Self::SenderNotConnected)
+    }
+
     /// The whole chain of causes in one line, for the log. Never contains secrets: no adapter puts one in an error.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();

@@ -340,6 +340,10 @@ pub const LANE_OBSTACLE_SECONDS: i64 = 30;
 pub const SCHEDULED_AT_ONCE: i32 = 100;
 /// Messages of one sender that are looked for at once.
 pub const SETTLING_AT_ONCE: i32 = 100;
+/// A process that has marked a sender as having something in its queue does not mark it again for so long.
+pub const MARK_TRUSTED_SECONDS: i64 = 30 * 60;
+/// The mark of a sender whose queue is empty is taken away after so long.
+pub const MARK_KEPT_SECONDS: i64 = 40 * 60;
 /// Pages of the index of what is due that one run reads; a page has some thousand entries.
 pub const DUE_PAGES: usize = 40;
 /// Senders that are rung side by side.
@@ -347,6 +351,8 @@ pub const RINGS_AT_ONCE: usize = 16;
 
 const _: () = assert!(DELIVERY_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
 const _: () = assert!(LANE_LEASE_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed() + 5_000);
+// A function that relies on a mark ends, and clocks differ, before the mark goes.
+const _: () = assert!(MARK_TRUSTED_SECONDS + 5 * 60 < MARK_KEPT_SECONDS);
 const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && LANE_NAP_MS < 5_000);
 
 /// A connection's schedule fires within so many minutes, which are over when it is due.

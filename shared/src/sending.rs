@@ -21,7 +21,7 @@ use crate::model::number::Features;
 use crate::model::phone::E164;
 use crate::model::rate::later;
 use crate::ringcentral;
-use crate::store::{Accepted, Place, Record};
+use crate::store::{Accepted, DueSender, FirstAnswer, Idempotency, Place, Record};
 
 pub use filter::filter;
 pub use order::{Order, SendRequest, checked_body};
@@ -56,25 +56,47 @@ pub struct Receipt {
 /// [`Error::SenderUnknown`] or [`Error::SenderNotConnected`] for a number that can't send;
 /// [`Error::IdempotencyReused`] and [`Error::IdempotencyInProgress`].
 pub async fn accept(gateway: &Gateway, tenant: &TenantId, order: Order) -> Result<Receipt> {
-    let extension = sender(gateway, tenant, &order.from).await?;
     let key = order.idempotency();
+    match (accept_now(gateway, tenant, order, key.as_ref()).await, &key) {
+        // What has changed since the first request does not change its answer.
+        (Err(error), Some(key)) if error.is_of_the_moment() => {
+            let first = gateway.store.first_answer(tenant, key).await?;
+            first.map_or(Err(error), |first| repeated(first, key))
+        }
+        (accepted, _) => accepted,
+    }
+}
+
+async fn accept_now(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    order: Order,
+    key: Option<&Idempotency>,
+) -> Result<Receipt> {
+    order.is_in_time(gateway.clock.now())?;
+    let extension = sender(gateway, tenant, &order.from).await?;
     let message = order.into_message(tenant.clone(), extension, gateway.clock.now());
     let place = place_of(&message);
-    let accepted = gateway.store.accept_message(&message, place, key.as_ref()).await?;
-    let receipt = match (accepted, &key) {
+    let receipt = match (gateway.store.accept_message(&message, place, key).await?, key) {
         (Accepted::Yes, _) => {
             Receipt { message: message.id.clone(), status: message.status, segments: message.segments }
         }
-        (Accepted::Before(first), Some(key)) if first.fingerprint == key.fingerprint => {
-            Receipt { message: first.message, status: first.status, segments: first.segments }
-        }
-        (Accepted::Before(_), _) => return Err(Error::IdempotencyReused),
+        (Accepted::Before(first), Some(key)) => repeated(first, key)?,
+        (Accepted::Before(_), None) => return Err(Error::IdempotencyReused),
         (Accepted::InProgress, _) => return Err(Error::IdempotencyInProgress),
     };
     if place == Place::Outbox {
         ring_once(gateway, tenant, &message.extension).await;
     }
     Ok(receipt)
+}
+
+/// The first answer, to the same request.
+fn repeated(first: FirstAnswer, key: &Idempotency) -> Result<Receipt> {
+    if first.fingerprint != key.fingerprint {
+        return Err(Error::IdempotencyReused);
+    }
+    Ok(Receipt { message: first.message, status: first.status, segments: first.segments })
 }
 
 /// Wakes the worker of a sender for a message that was accepted just now. Of many in a row, the first wakes it at once, and
@@ -152,12 +174,25 @@ pub(crate) async fn ring(gateway: &Gateway, tenant: &TenantId, extension: &Exten
 pub async fn ring_due(gateway: &Gateway) -> Result<usize> {
     use futures_util::StreamExt;
     let senders = gateway.store.due_senders_of_all_tenants().await?;
-    let count = senders.len();
-    let rings = senders
-        .into_iter()
-        .map(|(tenant, extension)| async move { ring(gateway, &tenant, &extension, 0).await });
-    futures_util::stream::iter(rings).buffer_unordered(limits::RINGS_AT_ONCE).collect::<Vec<()>>().await;
-    Ok(count)
+    let rings = senders.into_iter().map(|sender| ring_if_due(gateway, sender));
+    let rung = futures_util::stream::iter(rings).buffer_unordered(limits::RINGS_AT_ONCE);
+    Ok(rung.filter(|rung| std::future::ready(*rung)).count().await)
+}
+
+/// Rings a sender, unless its mark is all that there is. One whose queue can't be read is rung: the worker will see.
+async fn ring_if_due(gateway: &Gateway, sender: DueSender) -> bool {
+    let DueSender { tenant, extension, marked } = sender;
+    if let (Some(marked), Ok(None)) = (marked, gateway.store.first_of_outbox(&tenant, &extension).await) {
+        let end = later(marked, SignedDuration::from_secs(limits::MARK_KEPT_SECONDS));
+        if end <= gateway.clock.now() {
+            if let Err(error) = gateway.store.unmark(&tenant, &extension, marked).await {
+                tracing::warn!(tenant.id = %tenant, error = %error, "a mark was not taken away");
+            }
+        }
+        return false;
+    }
+    ring(gateway, &tenant, &extension, 0).await;
+    true
 }
 
 /// The id of a message in a path.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use shared::model::connection::ConnectionStatus;
 use shared::model::refresh::{
-    Answer, Attempt, Denial, Effect, Event, Outcome, Record, State, Upkeep, Write, permits, step,
+    Answer, Attempt, Denial, Effect, Event, Record, State, Upkeep, Write, permits, step,
 };
 use stateright::{Checker, Model, Property};
 

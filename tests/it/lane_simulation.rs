@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::model::ids::{ExtensionId, TenantId};
-use shared::model::lane::{self, Answer, Lane, Lost, Seen, Turn, Verdict};
+use shared::model::lane::{self, Answer, Flight, Lane, Lost, Seen, Turn, Verdict};
 use shared::model::message::{Message, MessageStatus, Stage};
 
 const FROM: &str = "+14155550100";
@@ -172,17 +172,17 @@ impl Run {
             self.platform.call(self.now);
         }
         let mut message = self.outbox.pop_front().unwrap();
-        self.lane.depart(&message.id, self.now);
-        match lane::turn(&mut message, self.now) {
-            Turn::Send(part) => self.send(message, part),
+        let flight = self.lane.depart(&message.id, self.now);
+        match lane::turn(&mut message, flight.at) {
+            Turn::Send(part) => self.send(message, part, &flight),
             Turn::Ended | Turn::Gone => panic!("nothing expires or is taken back here"),
         }
     }
 
-    fn send(&mut self, mut message: Message, part: usize) {
+    fn send(&mut self, mut message: Message, part: usize, flight: &Flight) {
         let crash = self.random.chance(self.trouble.crash).then(|| self.random.next() % 3);
         if crash == Some(0) {
-            return self.crash(message);
+            return self.crash(message, flight);
         }
         let latency = 20 + i64::try_from(self.random.next() % 280).unwrap();
         self.now = after(self.now, latency / 2);
@@ -190,18 +190,20 @@ impl Run {
         let answer = self.answer(&message, part);
         self.now = after(self.now, latency / 2);
         if crash == Some(1) {
-            return self.crash(message);
+            return self.crash(message, flight);
         }
-        let verdict = lane::judge(&mut self.lane, &mut message, part, &answer, 1_000, self.now);
+        self.lane.heed(&answer, 1_000, self.now);
+        let verdict = lane::note(&mut message, flight, &answer, self.now);
         let remaining = LIMIT.saturating_sub(self.platform.counts(arrived));
         self.lane.learn(LIMIT.try_into().unwrap(), remaining.try_into().unwrap(), 60, self.now);
         if let Answer::Taken(id) = &answer {
             // The message is written; the tie follows, from this worker or from the next.
             if crash == Some(2) {
-                return self.crash(message);
+                return self.crash(message, flight);
             }
             self.platform.tie(id);
         }
+        self.lane.land(false);
         self.file(message, verdict);
     }
 
@@ -220,31 +222,29 @@ impl Run {
         }
         if self.random.chance(self.trouble.refused) {
             let refused = Answer::Refused { code: Some("MSG-242".into()), error: "no".into() };
-            return if self.random.chance(500) { refused } else { Answer::NotSent };
+            return if self.random.chance(500) { refused } else { Answer::NotSent(Duration::ZERO) };
         }
         Answer::Taken(self.platform.store(text, self.now))
     }
 
-    /// The worker dies with the lane and the message as they were written last; the next one takes over.
-    fn crash(&mut self, mut message: Message) {
+    /// The worker dies, or can't write any more, with the flight in the lane; the next one takes over.
+    fn crash(&mut self, mut message: Message, flight: &Flight) {
         self.report.crashes += 1;
-        if message.rc_id().is_some() {
-            // The message was written, and the lane was not: the flight is still in it.
-            let posted = message.parts[0].posted_at.unwrap();
-            self.lane.flight = Some(lane::Flight { message: message.id.clone(), at: posted });
-        }
         self.now = after(self.now, LEASE_MS);
-        let flight = self.lane.flight.clone().expect("the claim was written");
-        let verdict = lane::take_over(&mut self.lane, &mut message, &flight, self.now);
-        if verdict == Verdict::Taken {
+        self.lane.heed(&Answer::Lost, 0, self.now);
+        let verdict = lane::note(&mut message, flight, &Answer::Lost, self.now);
+        if verdict == Verdict::Written {
             self.platform.tie(message.rc_id().unwrap());
+        } else {
+            self.lane.heed_silence(flight);
         }
+        self.lane.land(false);
         self.file(message, verdict);
     }
 
     fn file(&mut self, message: Message, verdict: Verdict) {
         match verdict {
-            Verdict::Taken | Verdict::Ended => self.done.push(message),
+            Verdict::Taken | Verdict::Ended | Verdict::Written => self.done.push(message),
             Verdict::Stays => self.outbox.push_front(message),
             Verdict::Lost(at) => {
                 self.report.lost_answers += 1;

@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::send::{SENT, TO, accept, connected, id, message, send, texts, until, until_settled, waiting};
+use crate::send::{
+    SENT, TO, accept, connected, id, message, send, texts, told, until, until_settled, waiting,
+};
 use crate::world::World;
 
 /// A dead worker's lease ends, and the next run of the sweep rings for what it has left.
@@ -35,22 +37,40 @@ async fn a_text_that_is_stored_when_the_api_is_killed_is_sent_once_within_a_minu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_killed_at_any_step_sends_each_text_once() {
+    let steps = at_any_step(Some(1), json!({ "kill": "after" })).await;
+    assert!(steps > 8, "the kill was tried at {steps} steps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_can_write_no_more_at_any_step_sends_each_text_once() {
+    let steps = at_any_step(None, json!({ "error": "InternalServerError", "status": 500 })).await;
+    assert!(steps > 8, "the failure was tried at {steps} steps");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_hears_of_no_write_at_any_step_sends_each_text_once() {
+    let steps = at_any_step(None, json!({ "applyThenDrop": true })).await;
+    assert!(steps > 8, "the silence was tried at {steps} steps");
+}
+
+/// Sends texts, each with a fault that comes one AWS call of the worker later. Gives how many there were.
+async fn at_any_step(times: Option<u32>, act: Value) -> usize {
     let (world, tenant, from) = connected().await;
     let mut bodies = Vec::new();
     for skip in 0.. {
-        let kill = json!({ "kill": "after" });
-        world.aws_fault(json!({ "function": "deliver-sms" }), skip, Some(1), kill).await;
-        let body = format!("Killed at step {skip}");
+        let matching = json!({ "function": "deliver-sms", "service": "dynamodb" });
+        world.aws_fault(matching, skip, times, act.clone()).await;
+        let body = format!("Trouble at step {skip}");
         let id = accept(&world, &tenant, &from, &body).await;
         world.stack.settle().await;
-        let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] == 1;
+        let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] != 0;
         world.no_faults().await;
         after_a_crash(&world).await;
         // What may have gone out is looked for two minutes later.
         world.advance(130).await;
         let settled = until_settled(&world, &tenant, &id).await;
         if settled["status"] == "unknown" {
-            // Killed between the claim and the call: nobody can know, and RingCentral has nothing.
+            // Between the claim and the call: nobody can know, and RingCentral has nothing.
             assert_eq!(texts(&world).await, bodies, "step {skip}");
             let path = format!("/v1/sms/{id}/resolve");
             let resend = json!({ "action": "resend" });
@@ -64,11 +84,97 @@ async fn a_worker_that_is_killed_at_any_step_sends_each_text_once() {
         bodies.push(body);
         assert_eq!(texts(&world).await, bodies, "step {skip}");
         assert_eq!(waiting(&world).await, 0, "step {skip}");
+        // What is overtaken need not be told; what is true now is, and nothing twice.
+        let (told, now) = (told(&world, &id).await, message(&world, &tenant, &id).await);
+        let different: BTreeSet<_> = told.iter().collect();
+        assert_eq!(told.len(), different.len(), "step {skip}: {told:?}");
+        assert_eq!(told.last().map(String::as_str), now["status"].as_str(), "step {skip}: {told:?}");
         if !fired {
             break;
         }
     }
-    assert!(bodies.len() > 8, "the kill was tried at {} steps", bodies.len() - 1);
+    bodies.len() - 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_is_killed_at_any_step_finds_its_text_all_the_same() {
+    let (world, tenant, from) = connected().await;
+    let mut bodies = Vec::new();
+    for skip in 0.. {
+        world.sim_fault("/sms", Some(1), json!({ "applyThenDrop": true })).await;
+        let body = format!("Looked for at step {skip}");
+        let id = accept(&world, &tenant, &from, &body).await;
+        until(&world, &tenant, &id, &["sending"]).await;
+        world.stack.settle().await;
+        let matching = json!({ "function": "deliver-sms", "service": "dynamodb" });
+        world.aws_fault(matching, skip, Some(1), json!({ "kill": "after" })).await;
+        world.advance(130).await;
+        world.stack.settle().await;
+        let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] != 0;
+        world.no_faults().await;
+        after_a_crash(&world).await;
+        let settled = until_settled(&world, &tenant, &id).await;
+        assert!(SENT.contains(&settled["status"].as_str().unwrap()), "step {skip}: {settled}");
+        bodies.push(body);
+        assert_eq!(texts(&world).await, bodies, "step {skip}");
+        world.stack.settle().await;
+        assert_eq!(waiting(&world).await, 0, "step {skip}");
+        if !fired {
+            break;
+        }
+    }
+    assert!(bodies.len() > 5, "the kill was tried at {} steps", bodies.len() - 1);
+}
+
+/// The status of its first part may be told at any moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_changes_while_a_part_of_it_is_on_its_way_goes_once() {
+    let (world, tenant, from) = connected().await;
+    world.sim_fault("/sms", Some(2), json!({ "delayMs": 1_500 })).await;
+    let id = accept(&world, &tenant, &from, &"long ".repeat(250)).await;
+    let mut begun = message(&world, &tenant, &id).await;
+    while begun["attempts"] == 0 {
+        begun = message(&world, &tenant, &id).await;
+    }
+    assert_eq!(begun["status"], "sending", "its second part is on its way");
+    let change = json!({
+        "TableName": world.table("MessagesTable").await,
+        "Key": { "tenant": { "S": tenant.id }, "item": { "S": format!("message#{id}") } },
+        "UpdateExpression": "ADD version :one", "ExpressionAttributeValues": { ":one": { "N": "1" } },
+    });
+    world.dynamodb("UpdateItem", &change).await;
+    until(&world, &tenant, &id, &SENT).await;
+    world.stack.settle().await;
+    assert_eq!(texts(&world).await.len(), 2);
+    assert_eq!(told(&world, &id).await[..2], ["sending", "sent"]);
+    assert_eq!(waiting(&world).await, 0);
+}
+
+/// One line for a sender, however many texts it has; it goes when it has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_is_marked_for_as_long_as_it_may_have_something() {
+    let (world, tenant, from) = connected().await;
+    let marks = async || {
+        let rows = world.items("MessagesTable").await;
+        rows.iter().filter(|row| row["item"]["S"].as_str().unwrap().starts_with("waiting#")).count()
+    };
+    for round in 0..2 {
+        let fault = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });
+        world.aws_fault(fault, 0, None, json!({ "error": "ServiceUnavailable", "status": 503 })).await;
+        let mut last = String::new();
+        for at in 0..3 {
+            last = accept(&world, &tenant, &from, &format!("{round}.{at}")).await;
+        }
+        world.no_faults().await;
+        assert_eq!((marks().await, waiting(&world).await), (1, 3));
+        world.advance(60).await;
+        until(&world, &tenant, &last, &SENT).await;
+        assert_eq!(marks().await, 1, "a process may still rely on it");
+        world.advance(45 * 60).await;
+        world.stack.settle().await;
+        assert_eq!(marks().await, 0);
+    }
+    assert_eq!(texts(&world).await.len(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

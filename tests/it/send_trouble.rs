@@ -32,7 +32,9 @@ async fn an_answer_that_was_lost_after_the_send_is_found() {
         let accepted = world.ledger("sms_accepted").await;
         assert_eq!(accepted.len(), 1);
         assert_eq!(accepted[0]["messageId"], message["rcMessageId"]);
-        assert_eq!(told(&world, message["messageId"].as_str().unwrap()).await[..2], ["sending", "sent"]);
+        let told = told(&world, message["messageId"].as_str().unwrap()).await;
+        assert_eq!(told[0], "sending");
+        assert!(SENT.contains(&told[1].as_str()), "{told:?}");
         assert_eq!(waiting(&world).await, 0);
     }
 }
@@ -63,6 +65,61 @@ async fn whoever_asks_for_it_gets_it_sent_again() {
     assert!(SENT.contains(&message["status"].as_str().unwrap()), "{message}");
     assert_eq!(message["attempts"], 2);
     assert_eq!(world.count("sms_accepted").await, 1);
+}
+
+/// The message store is of another group of RingCentral's limits than sending.
+#[tokio::test]
+async fn a_message_store_that_wants_silence_gets_it_and_texts_go_out_meanwhile() {
+    let (world, tenant, from) = connected().await;
+    world.sim_fault(SMS, Some(1), json!({ "applyThenDrop": true })).await;
+    let lost = accept(&world, &tenant, &from, "Lost?").await;
+    until(&world, &tenant, &lost, &["sending"]).await;
+    let limited = json!({ "rateLimit": { "retryAfter": 90, "penaltyRestarts": true } });
+    world.sim_fault("/message-store", Some(1), limited).await;
+    world.advance(130).await;
+    let other = accept(&world, &tenant, &from, "Other").await;
+    until(&world, &tenant, &other, &SENT).await;
+    assert_eq!(message(&world, &tenant, &lost).await["status"], "sending");
+    for _ in 0..3 {
+        world.advance(20).await;
+    }
+    assert_eq!(world.count("rate_limited").await, 1, "no look into the silence");
+    world.advance(40).await;
+    let found = until_settled(&world, &tenant, &lost).await;
+    assert!(SENT.contains(&found["status"].as_str().unwrap()), "{found}");
+    assert_eq!(world.count("rate_limited").await, 1);
+    assert_eq!(texts(&world).await, ["Lost?", "Other"]);
+}
+
+#[tokio::test]
+async fn a_message_store_that_is_closed_to_us_leaves_the_fate_to_the_tenant() {
+    let (world, tenant, from) = connected().await;
+    world.sim_fault(SMS, Some(1), json!({ "applyThenDrop": true })).await;
+    let lost = accept(&world, &tenant, &from, "Lost?").await;
+    until(&world, &tenant, &lost, &["sending"]).await;
+    let body = json!({ "errorCode": "CMN-408", "message": "no", "errors": [{ "errorCode": "CMN-408" }] });
+    world.sim_fault("/message-store", None, json!({ "status": 403, "body": body })).await;
+    world.advance(130).await;
+    assert_eq!(until_settled(&world, &tenant, &lost).await["status"], "unknown");
+    let other = accept(&world, &tenant, &from, "Other").await;
+    until(&world, &tenant, &other, &SENT).await;
+}
+
+/// It may have gone out before: to say that it was taken back or not sent would not be true.
+#[tokio::test]
+async fn what_may_have_gone_out_is_not_taken_back() {
+    let (world, tenant, from) = connected().await;
+    world.sim_fault(SMS, Some(1), json!({ "reset": "after_body" })).await;
+    let id = accept(&world, &tenant, &from, "Perhaps").await;
+    until(&world, &tenant, &id, &["sending"]).await;
+    world.advance(130).await;
+    assert_eq!(until_settled(&world, &tenant, &id).await["status"], "unknown");
+    world.sim_fault(SMS, None, json!({ "rateLimit": { "retryAfter": 300 } })).await;
+    let resend = Some(json!({ "action": "resend" }));
+    world.call(Method::POST, &format!("/v1/sms/{id}/resolve"), &tenant.key, resend).await.expect(200);
+    world.stack.settle().await;
+    let cancel = world.post(&format!("/v1/sms/{id}/cancel"), &tenant.key).await;
+    assert_eq!(cancel.error(), (409, "message_state".into()));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::MessageId;
-use super::message::{Message, MessageStatus, OnAmbiguous, Stage};
+use super::message::{Message, MessageStatus, OnAmbiguous, Part, Stage};
 use super::rate::later;
 use crate::limits;
 
@@ -18,6 +18,13 @@ pub struct Flight {
     pub message: MessageId,
     /// Since when. No other part of any message of the lane has the same moment, to the millisecond.
     pub at: Timestamp,
+}
+
+impl Flight {
+    /// True if this is the part, and what became of it is written down in it.
+    pub fn is_of(&self, part: &Part) -> bool {
+        part.posted_at.is_some_and(|at| at.as_millisecond() == self.at.as_millisecond())
+    }
 }
 
 /// The lane of one sender: of an extension, whatever number it sends from.
@@ -33,8 +40,12 @@ pub struct Lane {
     pub closed_until: Option<Timestamp>,
     /// How often in a row nothing could be sent.
     pub failures: u32,
-    /// What is on its way.
+    /// What is on its way, until what became of it is written down.
     pub flight: Option<Flight>,
+    /// A text of which a part has gone out: the rest of it goes before all others.
+    pub begun: Option<MessageId>,
+    /// RingCentral's message store is not asked before this moment.
+    pub look_after: Option<Timestamp>,
 }
 
 impl Default for Lane {
@@ -46,6 +57,8 @@ impl Default for Lane {
             closed_until: None,
             failures: 0,
             flight: None,
+            begun: None,
+            look_after: None,
         }
     }
 }
@@ -64,27 +77,24 @@ impl Lane {
     }
 
     /// A part goes: it is counted from here on, whatever becomes of it.
-    pub fn depart(&mut self, message: &MessageId, now: Timestamp) {
+    pub fn depart(&mut self, message: &MessageId, now: Timestamp) -> Flight {
         self.forget_old(now);
         let last = self.sends.last().map_or(now, |last| later(*last, SignedDuration::from_millis(1)));
-        let at = last.max(now);
-        self.sends.push(at);
-        self.flight = Some(Flight { message: message.clone(), at });
+        let flight = Flight { message: message.clone(), at: last.max(now) };
+        self.sends.push(flight.at);
+        self.flight = Some(flight.clone());
+        flight
     }
 
-    /// Nothing went after all: the message is not there any more.
+    /// Nothing went after all.
     pub fn stay(&mut self) {
         self.flight = None;
         self.sends.pop();
     }
 
-    /// An answer came, or will not come. RingCentral has counted the call before now, so it leaves RingCentral's window
-    /// before it leaves ours.
-    pub fn land(&mut self, now: Timestamp) {
-        self.flight = None;
-        if let Some(last) = self.sends.last_mut() {
-            *last = now.max(*last);
-        }
+    /// What became of the flight is written down. If parts of its message are left, they are next.
+    pub fn land(&mut self, goes_on: bool) {
+        self.begun = self.flight.take().map(|flight| flight.message).filter(|_| goes_on);
     }
 
     /// Follows what an answer tells of the limit. Calls that others made with the same extension count as made just now.
@@ -104,11 +114,33 @@ impl Lane {
         self.closed_until = Some(self.closed_until.unwrap_or(until).max(until));
     }
 
-    /// Nothing could be sent: the next attempt comes after a pause that doubles.
-    pub fn back_off(&mut self, now: Timestamp) {
+    /// Nothing could be sent: the next attempt comes after a pause that doubles, and not before RingCentral wants it.
+    fn back_off(&mut self, wanted: Duration, now: Timestamp) {
         let pause = limits::SEND_RETRY_SECONDS.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        self.close(Duration::from_secs(pause.min(limits::SEND_RETRY_MAX_SECONDS)), now);
+        self.close(Duration::from_secs(pause.min(limits::SEND_RETRY_MAX_SECONDS)).max(wanted), now);
+    }
+
+    /// What an answer means for the lane. `jitter` is a random number of milliseconds.
+    pub fn heed(&mut self, answer: &Answer, jitter: u64, now: Timestamp) {
+        // RingCentral has counted the call before now, so it leaves RingCentral's window before it leaves ours.
+        if let Some(last) = self.sends.last_mut() {
+            *last = now.max(*last);
+        }
+        match answer {
+            Answer::Taken(_) | Answer::Refused { .. } => self.failures = 0,
+            Answer::Lost => {}
+            Answer::NotSent(wanted) => self.back_off(*wanted, now),
+            Answer::TooMany(wait) => {
+                let silence = (*wait).max(Duration::from_secs(limits::PENALTY_SECONDS));
+                self.close(silence + Duration::from_millis(jitter), now);
+            }
+        }
+    }
+
+    /// The answer to a flight is not known, so it may have been a call too many.
+    pub fn heed_silence(&mut self, flight: &Flight) {
+        self.close(Duration::from_secs(limits::PENALTY_SECONDS), flight.at);
     }
 
     fn forget_old(&mut self, now: Timestamp) {
@@ -135,7 +167,7 @@ pub fn turn(message: &mut Message, now: Timestamp) -> Turn {
     match message.next_part().filter(|_| waits) {
         None => Turn::Gone,
         Some(_) if message.is_expired(now) => {
-            let begun = message.parts.iter().any(|part| part.stage != Stage::Waiting);
+            let begun = !message.is_unposted();
             let status = if begun { MessageStatus::Failed } else { MessageStatus::Expired };
             let error = begun.then(|| "The rest of the message was not sent before expiresAt".to_owned());
             message.end(status, error, None, now);
@@ -159,8 +191,8 @@ pub enum Answer {
         /// Why, in a sentence.
         error: String,
     },
-    /// It surely did not go out, and may be sent again later.
-    NotSent,
+    /// It surely did not go out, and may be sent again after so long.
+    NotSent(Duration),
     /// It was one call too many: silence for so long.
     TooMany(Duration),
 }
@@ -176,83 +208,55 @@ pub enum Verdict {
     Lost(Timestamp),
     /// Nothing: it stays where it is.
     Stays,
+    /// Nothing: it was written down before, and only what follows from it may be missing.
+    Written,
 }
 
-/// What an answer means for the message and for the lane. `jitter` is a random number of milliseconds.
-pub fn judge(
-    lane: &mut Lane,
-    message: &mut Message,
-    part: usize,
-    answer: &Answer,
-    jitter: u64,
-    now: Timestamp,
-) -> Verdict {
-    let posted_at = lane.flight.as_ref().map_or(now, |flight| flight.at);
-    lane.land(now);
-    let note = |message: &mut Message, stage, rc_id: Option<&String>| {
+/// Notes in the message what became of a flight. It may be asked again with the message as somebody else has changed it
+/// meanwhile, and with [`Answer::Lost`] by a worker that takes over from one that died.
+pub fn note(message: &mut Message, flight: &Flight, answer: &Answer, now: Timestamp) -> Verdict {
+    if message.parts.iter().any(|part| flight.is_of(part)) {
+        return Verdict::Written;
+    }
+    // What was taken back or had expired at that moment was never handed over.
+    let ended = matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
+    let Some(part) = message.next_part().filter(|_| !ended && !message.is_expired(flight.at)) else {
+        return Verdict::Stays;
+    };
+    let put = |message: &mut Message, stage, rc_id: Option<&String>| {
         if let Some(part) = message.parts.get_mut(part) {
             part.stage = stage;
             part.rc_id = rc_id.cloned();
-            part.posted_at = Some(posted_at);
+            part.posted_at = Some(flight.at);
         }
         message.attempts = message.attempts.saturating_add(1);
         message.settle_status(now);
     };
     match answer {
         Answer::Taken(rc_id) => {
-            lane.failures = 0;
-            note(message, Stage::Sent, Some(rc_id));
+            put(message, Stage::Sent, Some(rc_id));
             Verdict::Taken
         }
         Answer::Lost => {
-            note(message, Stage::Posted, None);
-            Verdict::Lost(later(posted_at, SignedDuration::from_secs(limits::SETTLE_SECONDS)))
+            put(message, Stage::Posted, None);
+            Verdict::Lost(later(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS)))
         }
         Answer::Refused { code, error } => {
-            lane.failures = 0;
-            note(message, Stage::Failed, None);
+            put(message, Stage::Failed, None);
             message.end(MessageStatus::Failed, Some(error.clone()), code.clone(), now);
             Verdict::Ended
         }
-        Answer::NotSent => {
+        Answer::NotSent(_) => {
             let begin = message.send_at.unwrap_or(message.created_at).max(message.created_at);
-            if now > later(begin, SignedDuration::from_secs(limits::SENDING_GIVEN_UP_SECONDS)) {
-                note(message, Stage::Failed, None);
-                message.end(
-                    MessageStatus::Failed,
-                    Some("RingCentral could not be reached".into()),
-                    None,
-                    now,
-                );
-                return Verdict::Ended;
+            if now <= later(begin, SignedDuration::from_secs(limits::SENDING_GIVEN_UP_SECONDS)) {
+                return Verdict::Stays;
             }
-            lane.back_off(now);
-            Verdict::Stays
+            put(message, Stage::Failed, None);
+            let error = "RingCentral could not be reached".to_owned();
+            message.end(MessageStatus::Failed, Some(error), None, now);
+            Verdict::Ended
         }
-        Answer::TooMany(wait) => {
-            let silence = (*wait).max(Duration::from_secs(limits::PENALTY_SECONDS));
-            lane.close(silence + Duration::from_millis(jitter), now);
-            Verdict::Stays
-        }
-    }
-}
-
-/// What is on its way when a worker takes over a lane: the one before it died, or could not write down an answer.
-/// [`Verdict::Taken`] if the answer was written down, and only what follows from it may be missing; [`Verdict::Stays`] if
-/// it was never sent.
-pub fn take_over(lane: &mut Lane, message: &mut Message, flight: &Flight, now: Timestamp) -> Verdict {
-    let at = flight.at.as_millisecond();
-    let is_written = |posted: Option<Timestamp>| posted.is_some_and(|posted| posted.as_millisecond() == at);
-    if message.parts.iter().any(|part| is_written(part.posted_at)) {
-        lane.land(now);
-        return if message.status == MessageStatus::Failed { Verdict::Ended } else { Verdict::Taken };
-    }
-    match turn(&mut message.clone(), flight.at) {
-        Turn::Send(part) => judge(lane, message, part, &Answer::Lost, 0, now),
-        Turn::Ended | Turn::Gone => {
-            lane.land(now);
-            Verdict::Stays
-        }
+        Answer::TooMany(_) => Verdict::Stays,
     }
 }
 

@@ -277,15 +277,24 @@ impl Message {
         self.parts.iter().position(|part| part.stage == Stage::Waiting)
     }
 
+    /// True if a part of it has gone out, and the next one may go.
+    pub fn is_begun(&self) -> bool {
+        self.status == MessageStatus::Sending && !self.is_unposted() && self.next_part().is_some()
+    }
+
     /// RingCentral's id of its first part that has one.
     pub fn rc_id(&self) -> Option<&str> {
         self.parts.iter().find_map(|part| part.rc_id.as_deref())
     }
 
-    /// True if nothing of it was sent, and it may still be taken back.
+    /// True if nothing of it was ever handed to RingCentral.
+    pub fn is_unposted(&self) -> bool {
+        self.parts.iter().all(|part| part.stage == Stage::Waiting && part.posted_at.is_none())
+    }
+
+    /// True if nothing of it can have been sent, and it may still be taken back.
     pub fn is_untouched(&self) -> bool {
-        matches!(self.status, MessageStatus::Queued | MessageStatus::Scheduled)
-            && self.parts.iter().all(|part| part.stage == Stage::Waiting)
+        matches!(self.status, MessageStatus::Queued | MessageStatus::Scheduled) && self.is_unposted()
     }
 
     /// True if it must not be sent any more.

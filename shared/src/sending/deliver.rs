@@ -9,15 +9,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{Ring, apply, ring, settle};
+use super::{ATTEMPTS, Ring, apply, ring, settle};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::chance;
 use crate::model::failure;
-use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::lane::{self, Answer, Lane, Turn, Verdict};
-use crate::model::message::{Message, MessageStatus};
+use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
+use crate::model::lane::{self, Answer, Flight, Lane, Turn, Verdict};
+use crate::model::message::{Message, MessageStatus, Stage};
 use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
@@ -102,11 +102,9 @@ impl Worker<'_> {
             Obstacle::Wait(at) => return Ok(Rest::Until(at)),
             Obstacle::NotConnected => false,
         };
-        if let Some(at) = settle::look(self, &settling, can_send || self.usable.is_some()).await? {
-            return Ok(Rest::Until(at));
-        }
+        settle::look(self, lane, &settling).await?;
         if !can_send {
-            self.fail_all().await?;
+            self.fail_all(lane).await?;
             return Ok(Rest::Empty);
         }
         self.send_all(lane).await
@@ -120,27 +118,25 @@ impl Worker<'_> {
         self.started.elapsed() >= Duration::from_millis(limits::DELIVERY_RUN_MS)
     }
 
-    async fn first(&self) -> Result<Option<(String, MessageId)>> {
-        Ok(self.gateway.store.first_of_outbox(&self.lease.tenant, &self.lease.extension).await?)
-    }
-
     async fn message(&self, id: &MessageId) -> Result<Option<Message>> {
         Ok(self.gateway.store.message(&self.lease.tenant, id).await?)
     }
 
     /// What of the worker before this one was on its way.
-    async fn take_over(&self, lane: &mut Lane, flight: &lane::Flight) -> Result<()> {
-        let Some(mut message) = self.message(&flight.message).await? else {
-            lane.land(self.now());
-            return Ok(());
+    async fn take_over(&self, lane: &mut Lane, flight: &Flight) -> Result<()> {
+        lane.heed(&Answer::Lost, 0, self.now());
+        let goes_on = match self.message(&flight.message).await? {
+            Some(message) if message.parts.iter().any(|part| flight.is_of(part)) => {
+                self.follow_up(&message, flight, Told::Late).await?
+            }
+            Some(message) => {
+                lane.heed_silence(flight);
+                self.write_down(message, flight, &Answer::Lost).await?
+            }
+            None => false,
         };
-        let was = message.status;
-        match lane::take_over(lane, &mut message, flight, self.now()) {
-            Verdict::Taken => self.follow_up(&message, true).await,
-            Verdict::Ended => self.follow_up(&message, true).await,
-            Verdict::Lost(at) => self.settle_later(&message, was, at).await,
-            Verdict::Stays => Ok(()),
-        }
+        lane.land(goes_on);
+        Ok(())
     }
 
     /// Puts what was scheduled for now into the queue.
@@ -161,7 +157,7 @@ impl Worker<'_> {
     /// Whether anything can be sent: the tenant is active, and its extension connected.
     async fn obstacle(&mut self, lane: &Lane, is_settled: bool) -> Result<Obstacle> {
         let store = &self.gateway.store;
-        if is_settled && self.first().await?.is_none() {
+        if is_settled && self.next(lane).await?.is_none() {
             return Ok(Obstacle::None);
         }
         let now = self.now();
@@ -191,10 +187,35 @@ impl Worker<'_> {
     }
 
     async fn connect(&self) -> Result<Usable> {
+        let connection = self.connection().await?;
+        match tokens::usable(self.gateway, &self.lease.tenant, &connection).await {
+            // Whoever authorizes again meanwhile has another one: what waits goes out by that.
+            Err(Error::NotConnected) => match self.connection().await? {
+                again if again == connection => Err(Error::NotConnected),
+                other => tokens::usable(self.gateway, &self.lease.tenant, &other).await,
+            },
+            usable => usable,
+        }
+    }
+
+    /// Gets another access token, for RingCentral does not know this one. False if there is none.
+    pub(super) async fn connect_again(&mut self) -> Result<bool> {
+        let Some(used) = self.usable.take() else { return Ok(false) };
+        let (tenant, generation) = (&self.lease.tenant, used.connection.generation);
+        match tokens::after_refusal(self.gateway, tenant, &used.connection.id, generation).await {
+            Ok(usable) => self.usable = Some(usable),
+            Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// The connection of the sender's extension.
+    async fn connection(&self) -> Result<ConnectionId> {
         let issuer = &self.gateway.config.ringcentral_server;
         let claim = self.gateway.store.claim_of_any_tenant(issuer, &self.lease.extension).await?;
-        let claim = claim.filter(|claim| claim.tenant == self.lease.tenant).ok_or(Error::NotConnected)?;
-        tokens::usable(self.gateway, &self.lease.tenant, &claim.connection).await
+        let claim = claim.filter(|claim| claim.tenant == self.lease.tenant);
+        claim.map(|claim| claim.connection).ok_or(Error::NotConnected)
     }
 
     /// Calls of RingCentral in the extension's name.
@@ -204,7 +225,7 @@ impl Worker<'_> {
     }
 
     async fn send_all(&mut self, lane: &mut Lane) -> Result<Rest> {
-        while let Some((entry, id)) = self.first().await? {
+        while let Some(id) = self.next(lane).await? {
             // Without a token, it was accepted after this run found nothing to do.
             if self.is_late() || self.usable.is_none() {
                 return Ok(Rest::None);
@@ -219,101 +240,144 @@ impl Worker<'_> {
                 tokio::time::sleep(wait).await;
                 continue;
             }
-            lane.depart(&id, now);
-            if !self.gateway.store.write_lane(self.lease, lane, None).await? {
-                // The lease is somebody else's; so is the message, and what is on its way.
-                return Err(Error::unavailable("a lane", "its lease has ended"));
-            }
-            let Some(mut message) = self.message(&id).await? else {
+            let flight = lane.depart(&id, now);
+            let claimed = self.claim(lane, &id).await.inspect_err(|_| lane.stay())?;
+            if !claimed.is_active {
                 lane.stay();
-                self.gateway.store.drop_entry(&self.lease.tenant, &entry).await?;
-                continue;
-            };
-            self.take_turn(lane, &mut message).await?;
+                self.fail_all(lane).await?;
+                return Ok(Rest::Empty);
+            }
+            match claimed.message {
+                Some(message) => self.take_turn(lane, message, &flight).await?,
+                None => {
+                    lane.stay();
+                    lane.begun = None;
+                    self.gateway
+                        .store
+                        .drop_from_outbox(&self.lease.tenant, &self.lease.extension, &id)
+                        .await?;
+                }
+            }
         }
         Ok(Rest::Empty)
     }
 
-    async fn take_turn(&mut self, lane: &mut Lane, message: &mut Message) -> Result<()> {
+    /// The text whose turn it is.
+    async fn next(&self, lane: &Lane) -> Result<Option<MessageId>> {
+        if lane.begun.is_some() {
+            return Ok(lane.begun.clone());
+        }
+        Ok(self.gateway.store.first_of_outbox(&self.lease.tenant, &self.lease.extension).await?)
+    }
+
+    /// Claims a text by writing down that it is on its way, and only then reads it.
+    async fn claim(&self, lane: &Lane, id: &MessageId) -> Result<Claimed> {
+        if !self.gateway.store.write_lane(self.lease, lane, None).await? {
+            // The lease is somebody else's; so is the message, and what is on its way.
+            return Err(Error::unavailable("a lane", "its lease has ended"));
+        }
+        let store = &self.gateway.store;
+        let (message, tenant) =
+            tokio::try_join!(store.message(&self.lease.tenant, id), store.tenant(&self.lease.tenant))?;
+        Ok(Claimed { message, is_active: tenant.is_some_and(|tenant| tenant.is_active()) })
+    }
+
+    async fn take_turn(&mut self, lane: &mut Lane, mut message: Message, flight: &Flight) -> Result<()> {
         let was = message.status;
-        match lane::turn(message, self.now()) {
+        match lane::turn(&mut message, flight.at) {
             Turn::Gone => {
                 lane.stay();
-                Ok(self.gateway.store.leave_outbox(message).await?)
+                lane.begun = None;
+                Ok(self.gateway.store.leave_outbox(&message).await?)
             }
             Turn::Ended => {
                 lane.stay();
-                self.gateway.store.move_message(message, was, Some(Place::Outbox), None).await?;
+                lane.begun = None;
+                self.gateway.store.move_message(&message, was, Some(Place::Outbox), None).await?;
                 Ok(())
             }
             Turn::Send(part) => {
-                let (answer, told) = self.post(message, part).await?;
-                let (now, jitter) = (self.now(), jitter());
-                let verdict = lane::judge(lane, message, part, &answer, jitter, now);
+                // An error here is one of ours: RingCentral has not taken it.
+                let (answer, told) = self.post(&message, part).await.inspect_err(|_| lane.flight = None)?;
+                let now = self.now();
+                lane.heed(&answer, jitter(), now);
                 if let Some(told) = told {
                     lane.learn(told.limit, told.remaining, told.window_seconds, now);
                 }
-                self.write_down(message, was, verdict).await
-            }
-        }
-    }
-
-    async fn write_down(&self, message: &Message, was: MessageStatus, verdict: Verdict) -> Result<()> {
-        match verdict {
-            Verdict::Taken => {
-                if !self.gateway.store.record_taken(message).await? {
-                    return Err(Error::unavailable("a message", "it changed while it was sent"));
-                }
-                self.follow_up(message, message.status != was).await
-            }
-            Verdict::Ended => {
-                self.gateway.store.move_message(message, was, Some(Place::Outbox), None).await?;
+                // From here on an error leaves the flight in the lane: the next worker finds out what became of it.
+                let goes_on = self.write_down(message, flight, &answer).await?;
+                lane.land(goes_on);
                 Ok(())
             }
-            Verdict::Lost(at) => self.settle_later(message, was, at).await,
-            Verdict::Stays => Ok(()),
         }
     }
 
-    /// What follows from a part that was taken: the tie of its record, the event, the end of its place in the queue. Each
-    /// may be repeated.
-    async fn follow_up(&self, message: &Message, tell: bool) -> Result<()> {
+    /// Writes down what became of a flight, with all that follows from it. True if the rest of its text is next.
+    async fn write_down(&self, mut message: Message, flight: &Flight, answer: &Answer) -> Result<bool> {
         let store = &self.gateway.store;
-        let part = message.parts.iter().rposition(|part| part.rc_id.is_some());
-        let tied = part.and_then(|at| Some((at, message.parts.get(at)?.rc_id.as_deref()?)));
-        let tie = async {
-            match tied {
-                Some((at, rc_id)) => store.tie_record(message, at, rc_id).await,
-                None => Ok(None),
+        for _ in 0..ATTEMPTS {
+            let (was, now) = (message.status, self.now());
+            let verdict = lane::note(&mut message, flight, answer, now);
+            let outbox = Some(Place::Outbox);
+            let is_written = match verdict {
+                Verdict::Taken => store.record_taken(&message).await?,
+                Verdict::Ended => store.move_message(&message, was, outbox, None).await?,
+                Verdict::Lost(at) => {
+                    store.move_message(&message, was, outbox, Some(Place::Settling(at))).await?
+                }
+                Verdict::Stays => return Ok(message.is_begun()),
+                Verdict::Written => return self.follow_up(&message, flight, Told::Late).await,
+            };
+            if is_written {
+                let told = if message.status == was { Told::Before } else { Told::Now };
+                return self.follow_up(&message, flight, told).await;
+            }
+            // Somebody else has changed it, or this very write was made, and its answer lost.
+            let Some(changed) = self.message(&message.id).await? else { return Ok(false) };
+            message = changed;
+        }
+        Err(Error::unavailable("a message", "it keeps changing"))
+    }
+
+    /// What follows from what was written down: the tie of the record, the event, the end of its place in the queue, a ring
+    /// for when it is looked for. Each may be repeated. True if the rest of the text is next.
+    async fn follow_up(&self, message: &Message, flight: &Flight, told: Told) -> Result<bool> {
+        let Some(at) = message.parts.iter().position(|part| flight.is_of(part)) else { return Ok(false) };
+        let Some(part) = message.parts.get(at) else { return Ok(false) };
+        let Some(rc_id) = part.rc_id.as_deref() else {
+            if part.stage == Stage::Posted {
+                let settled = later(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS));
+                let delay = whole_seconds(self.now(), settled) + 1;
+                ring(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
+            }
+            return Ok(false);
+        };
+        let store = &self.gateway.store;
+        let goes_on = message.is_begun();
+        let event = async {
+            match told {
+                Told::Before => Ok(()),
+                Told::Now => store.append_event(&message.event()).await.map(|_| ()),
+                Told::Late => store.append_late(&message.event()).await,
             }
         };
-        let event =
-            async { if tell { store.append_event(&message.event()).await.map(|_| ()) } else { Ok(()) } };
-        let is_done = message.next_part().is_none() || message.status == MessageStatus::Failed;
-        let leave = async { if is_done { store.leave_outbox(message).await } else { Ok(()) } };
-        let (told, (), ()) = tokio::try_join!(tie, event, leave)?;
-        if let (Some(Some(told)), Some((at, _))) = (told, tied) {
-            apply(self.gateway, &message.tenant, &message.id, at, &told).await?;
+        let leave = async { if goes_on { Ok(()) } else { store.leave_outbox(message).await } };
+        let (known, (), ()) = tokio::try_join!(store.tie_record(message, at, rc_id), event, leave)?;
+        if let Some(known) = known.flatten() {
+            apply(self.gateway, &message.tenant, &message.id, at, &known).await?;
         }
-        Ok(())
-    }
-
-    async fn settle_later(&self, message: &Message, was: MessageStatus, at: Timestamp) -> Result<()> {
-        let places = (Some(Place::Outbox), Some(Place::Settling(at)));
-        self.gateway.store.move_message(message, was, places.0, places.1).await?;
-        let delay = whole_seconds(self.now(), at) + 1;
-        ring(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
-        Ok(())
+        Ok(goes_on)
     }
 
     /// Everything that waits fails: nobody can send it.
-    async fn fail_all(&self) -> Result<()> {
-        while let Some((entry, id)) = self.first().await? {
+    async fn fail_all(&self, lane: &mut Lane) -> Result<()> {
+        lane.begun = None;
+        while let Some(id) = self.next(lane).await? {
             if self.is_late() {
                 return Ok(());
             }
             let Some(mut message) = self.message(&id).await? else {
-                self.gateway.store.drop_entry(&self.lease.tenant, &entry).await?;
+                self.gateway.store.drop_from_outbox(&self.lease.tenant, &self.lease.extension, &id).await?;
                 continue;
             };
             let was = message.status;
@@ -333,7 +397,7 @@ impl Worker<'_> {
     async fn post(&mut self, message: &Message, part: usize) -> Result<(Answer, Option<RateLimit>)> {
         let sms = Sms::new(&message.from, &message.to, message.part_text(part));
         for attempt in 0..2 {
-            let Some(api) = self.api()? else { return Ok((Answer::NotSent, None)) };
+            let Some(api) = self.api()? else { break };
             let error = match api.send_sms_and_tell(&sms).await {
                 Ok((taken, told)) => return Ok((Answer::Taken(taken.id.to_string()), told)),
                 Err(error) => error,
@@ -342,16 +406,29 @@ impl Worker<'_> {
                 tracing::warn!(tenant.id = %message.tenant, message.id = %message.id, error = %error, "not taken");
                 return Ok((answer_of(&error, message), error.rate_limit().cloned()));
             }
-            let Some(used) = self.usable.take() else { break };
-            let (tenant, generation) = (&self.lease.tenant, used.connection.generation);
-            match tokens::after_refusal(self.gateway, tenant, &used.connection.id, generation).await {
-                Ok(usable) => self.usable = Some(usable),
-                Err(Error::NotConnected | Error::Unavailable { .. }) => break,
-                Err(error) => return Err(error),
+            if !self.connect_again().await? {
+                break;
             }
         }
-        Ok((Answer::NotSent, None))
+        Ok((Answer::NotSent(Duration::ZERO), None))
     }
+}
+
+/// A text that was claimed, as it was read then.
+struct Claimed {
+    message: Option<Message>,
+    is_active: bool,
+}
+
+/// Whether the tenant's programs are told of a message's status.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// They know it.
+    Before,
+    /// They are.
+    Now,
+    /// They may have been.
+    Late,
 }
 
 enum Obstacle {
@@ -365,16 +442,16 @@ fn answer_of(error: &ringcentral::Error, message: &Message) -> Answer {
     if error.is_ambiguous() {
         return Answer::Lost;
     }
+    let wanted = wanted_pause(error);
     if error.kind() == Kind::RateLimited {
-        let wait = if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO };
-        return Answer::TooMany(wait);
+        return Answer::TooMany(wanted);
     }
     let final_answer = match error.kind() {
         Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => true,
         _ => error.sent() == Sent::Yes && error.status() == Some(501),
     };
     if !final_answer {
-        return Answer::NotSent;
+        return Answer::NotSent(wanted);
     }
     let code = error.code().map(str::to_owned);
     let foreign = error.codes().iter().any(|known| failure::is_foreign_number(&known.code));
@@ -386,7 +463,12 @@ fn answer_of(error: &ringcentral::Error, message: &Message) -> Answer {
     Answer::Refused { code, error }
 }
 
+/// How long RingCentral wants to be left alone.
+pub(super) fn wanted_pause(error: &ringcentral::Error) -> Duration {
+    if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO }
+}
+
 /// So that those who were silenced together don't come back together.
-fn jitter() -> u64 {
+pub(super) fn jitter() -> u64 {
     1_000 + chance::below(limits::PENALTY_JITTER_MS)
 }

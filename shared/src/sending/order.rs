@@ -60,7 +60,7 @@ pub struct Order {
 
 impl SendRequest {
     /// Checks everything that was asked for. `key` is the caller's idempotency key.
-    pub fn check(self, key: Option<&str>, now: Timestamp) -> Result<Order> {
+    pub fn check(self, key: Option<&str>) -> Result<Order> {
         let given = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
         let required = [("to", given(&self.to)), ("from", given(&self.from)), ("body", given(&self.body))];
         if let Some((field, _)) = required.into_iter().find(|(_, given)| !given) {
@@ -83,20 +83,25 @@ impl SendRequest {
                 .ok_or_else(|| invalid("onAmbiguous", "onAmbiguous must be hold or resend"))?,
         };
         let send_at = moment("sendAt", self.send_at)?;
-        let furthest = later(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
-        if send_at.is_some_and(|at| at > furthest) {
-            return Err(invalid("sendAt", "sendAt must be within a year"));
-        }
         let expires_at = moment("expiresAt", self.expires_at)?;
-        if expires_at.is_some_and(|at| at <= send_at.unwrap_or(now).max(now)) {
-            return Err(invalid("expiresAt", "expiresAt must be later than now and than sendAt"));
-        }
         let key = key.map(idempotency_key).transpose()?;
         Ok(Order { from, to, body, user_id, priority, on_ambiguous, send_at, expires_at, key })
     }
 }
 
 impl Order {
+    /// Checks what depends on when it is asked for.
+    pub fn is_in_time(&self, now: Timestamp) -> Result<()> {
+        let furthest = later(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
+        if self.send_at.is_some_and(|at| at > furthest) {
+            return Err(invalid("sendAt", "sendAt must be within a year"));
+        }
+        if self.expires_at.is_some_and(|at| at <= self.send_at.unwrap_or(now).max(now)) {
+            return Err(invalid("expiresAt", "expiresAt must be later than now and than sendAt"));
+        }
+        Ok(())
+    }
+
     /// Under which key it is asked for, and what it asks for.
     pub fn idempotency(&self) -> Option<Idempotency> {
         let ms = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
@@ -181,7 +186,9 @@ mod tests {
 
     fn check(fields: serde_json::Value) -> Result<Order> {
         let request: SendRequest = serde_json::from_value(fields).unwrap();
-        request.check(Some("key"), Timestamp::from_second(1_800_000_000).unwrap())
+        let order = request.check(Some("key"))?;
+        order.is_in_time(Timestamp::from_second(1_800_000_000).unwrap())?;
+        Ok(order)
     }
 
     #[test]

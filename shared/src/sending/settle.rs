@@ -1,91 +1,135 @@
 //! Looking in RingCentral's message store for what was handed over without an answer.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::apply;
-use super::deliver::Worker;
+use super::deliver::{Worker, jitter, wanted_pause};
+use super::ring;
 use crate::error::Result;
 use crate::limits;
 use crate::model::ids::MessageId;
-use crate::model::lane::{self, Lost, Seen};
+use crate::model::lane::{self, Lane, Lost, Seen};
 use crate::model::message::{Message, Stage};
 use crate::model::rate::later;
-use crate::ringcentral::{self, Direction, MessageQuery};
+use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
 use crate::store::Place;
 
-/// Looks for what is due to be looked for. Gives when to come again, if RingCentral can't be asked at present. Without a
-/// connection nobody can look, ever: then its fate is unknown.
-pub(super) async fn look(
-    worker: &Worker<'_>,
-    settling: &[MessageId],
-    is_connected: bool,
-) -> Result<Option<Timestamp>> {
-    let (store, lease) = (&worker.gateway.store, worker.lease);
+/// Looks for what is due to be looked for. If RingCentral can't be asked at present, the lane says when it can, and texts go
+/// out all the same. Without a connection nobody can look, ever: then its fate is unknown.
+pub(super) async fn look(worker: &mut Worker<'_>, lane: &mut Lane, settling: &[MessageId]) -> Result<()> {
+    let store = &worker.gateway.store;
+    let tenant = &worker.lease.tenant;
     let now = worker.gateway.clock.now();
+    if lane.look_after.is_some_and(|at| at > now) {
+        return Ok(());
+    }
     let settled = |at: Timestamp| later(at, SignedDuration::from_secs(limits::SETTLE_SECONDS)) <= now;
     let mut due = Vec::new();
     for id in settling {
-        let Some(message) = store.message(&lease.tenant, id).await? else { continue };
-        let posted = lost_part(&message).and_then(|part| message.parts.get(part)?.posted_at);
-        match posted {
+        let Some(message) = store.message(tenant, id).await? else { continue };
+        match lost_part(&message).and_then(|part| message.parts.get(part)?.posted_at) {
             Some(at) if !settled(at) => {}
-            _ => due.push(message),
+            Some(_) => due.push(message),
+            // It was only not cleared away.
+            None => {
+                store.move_message(&message, message.status, Some(Place::Settling(now)), None).await?;
+            }
         }
     }
     if due.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
-    let lost: Vec<(usize, usize, Lost)> = due.iter().enumerate().filter_map(lost_of).collect();
-    let records = match (worker.api()?, is_connected) {
-        (Some(api), true) => match shown(&api, &lost).await {
-            Ok(records) => records,
-            Err(error) => {
-                tracing::warn!(tenant.id = %lease.tenant, error = %error, "the message store was not shown");
-                return Ok(Some(later(now, SignedDuration::from_secs(limits::LANE_OBSTACLE_SECONDS))));
-            }
-        },
-        _ => Vec::new(),
+    let lost: Vec<(usize, Lost)> = due.iter().filter_map(lost_of).collect();
+    let records = match shown(worker, &lost).await? {
+        Shown::Records(records) => records,
+        Shown::NotBefore(wait) => {
+            let at = later(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+            lane.look_after = Some(at);
+            let delay = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX).saturating_add(1);
+            ring(worker.gateway, tenant, &worker.lease.extension, delay).await;
+            return Ok(());
+        }
     };
-    let mut free = Vec::new();
+    // A record that is tied to a lost part was found by a worker that came no further.
+    let (mut own, mut free) = (HashMap::new(), Vec::new());
     for (rc_id, seen) in records {
-        let known = store.record(&lease.tenant, &lease.extension, &rc_id).await?;
-        if known.is_none_or(|record| record.tied.is_none()) {
-            free.push((rc_id, seen));
+        match store.record(tenant, &worker.lease.extension, &rc_id).await?.and_then(|record| record.tied) {
+            Some(tied) => {
+                own.insert(tied, rc_id);
+            }
+            None => free.push((rc_id, seen)),
         }
     }
+    let pairs = || due.iter().zip(&lost);
+    let found_before = |message: &Message, part: usize| own.get(&(message.id.clone(), part));
+    let wanted: Vec<_> =
+        pairs().filter(|(message, (part, _))| found_before(message, *part).is_none()).collect();
+    let asked: Vec<Lost> = wanted.iter().map(|(_, (_, lost))| lost.clone()).collect();
     let seen: Vec<Seen> = free.iter().map(|(_, seen)| seen.clone()).collect();
-    let wanted: Vec<Lost> = lost.iter().map(|(_, _, lost)| lost.clone()).collect();
-    for ((at, part, _), found) in lost.iter().zip(lane::find(&wanted, &seen)) {
-        if let Some(message) = due.get(*at) {
-            let rc_id = found.and_then(|found| free.get(found)).map(|(rc_id, _)| rc_id.as_str());
-            settle(worker, message.clone(), *part, rc_id).await?;
+    for ((message, (part, _)), found) in wanted.into_iter().zip(lane::find(&asked, &seen)) {
+        let rc_id = found.and_then(|found| free.get(found)).map(|(rc_id, _)| rc_id.as_str());
+        settle(worker, message.clone(), *part, rc_id).await?;
+    }
+    for (message, (part, _)) in pairs() {
+        if let Some(rc_id) = found_before(message, *part) {
+            settle(worker, message.clone(), *part, Some(rc_id)).await?;
         }
     }
-    // What is settled already was only not cleared away.
-    for message in due.iter().filter(|message| lost_part(message).is_none()) {
-        store.move_message(message, message.status, Some(Place::Settling(now)), None).await?;
-    }
-    Ok(None)
+    Ok(())
 }
 
 fn lost_part(message: &Message) -> Option<usize> {
     message.parts.iter().position(|part| part.stage == Stage::Posted)
 }
 
-fn lost_of((at, message): (usize, &Message)) -> Option<(usize, usize, Lost)> {
+fn lost_of(message: &Message) -> Option<(usize, Lost)> {
     let part = lost_part(message)?;
     let text = message.part_text(part).to_owned();
     let same = (message.from.clone(), message.to.clone(), text);
-    Some((at, part, Lost { same, at: message.parts.get(part)?.posted_at? }))
+    Some((part, Lost { same, at: message.parts.get(part)?.posted_at? }))
 }
 
-/// The records that may be one of them.
-async fn shown(
-    api: &ringcentral::Api,
-    lost: &[(usize, usize, Lost)],
-) -> ringcentral::Result<Vec<(String, Seen)>> {
-    let Some(first) = lost.iter().map(|(_, _, lost)| lost.at).min() else { return Ok(Vec::new()) };
+/// What RingCentral's message store has to show.
+enum Shown {
+    /// The records that may be one of the lost parts.
+    Records(Vec<(String, Seen)>),
+    /// It can't be asked for so long.
+    NotBefore(Duration),
+}
+
+async fn shown(worker: &mut Worker<'_>, lost: &[(usize, Lost)]) -> Result<Shown> {
+    for attempt in 0..2 {
+        let Some(api) = worker.api()? else { break };
+        let error = match records(&api, lost).await {
+            Ok(records) => return Ok(Shown::Records(records)),
+            Err(error) => error,
+        };
+        tracing::warn!(tenant.id = %worker.lease.tenant, error = %error, "the message store was not shown");
+        match error.kind() {
+            Kind::AccessToken if attempt == 0 => {
+                if worker.connect_again().await? {
+                    continue;
+                }
+            }
+            Kind::RateLimited => {
+                let silence = wanted_pause(&error).max(Duration::from_secs(limits::PENALTY_SECONDS));
+                return Ok(Shown::NotBefore(silence + Duration::from_millis(jitter())));
+            }
+            // It never will be shown to us.
+            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => break,
+            _ => {}
+        }
+        let obstacle = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
+        return Ok(Shown::NotBefore(wanted_pause(&error).max(obstacle)));
+    }
+    Ok(Shown::Records(Vec::new()))
+}
+
+async fn records(api: &Api, lost: &[(usize, Lost)]) -> ringcentral::Result<Vec<(String, Seen)>> {
+    let Some(first) = lost.iter().map(|(_, lost)| lost.at).min() else { return Ok(Vec::new()) };
     let since = first.saturating_sub(SignedDuration::from_secs(60)).unwrap_or(first);
     let mut query = MessageQuery::sms(Direction::Outbound, since);
     query.per_page = Some(1_000);
@@ -96,25 +140,22 @@ async fn shown(
         Some((record.id.to_string(), Seen { same, at: record.creation_time? }))
     };
     let all = records.into_iter().filter_map(read);
-    Ok(all.filter(|(_, seen)| lost.iter().any(|(_, _, lost)| lost.same == seen.same)).collect())
+    Ok(all.filter(|(_, seen)| lost.iter().any(|(_, lost)| lost.same == seen.same)).collect())
 }
 
 async fn settle(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: Option<&str>) -> Result<()> {
     let store = &worker.gateway.store;
     let now = worker.gateway.clock.now();
-    let (mut found, mut told) = (rc_id, None);
-    if let Some(rc_id) = rc_id {
-        match store.tie_record(&message, part, rc_id).await? {
-            Some(remembered) => told = remembered,
-            None => found = None,
-        }
-    }
+    let tied = match rc_id {
+        Some(rc_id) => store.tie_record(&message, part, rc_id).await?,
+        None => None,
+    };
     let was = message.status;
-    let goes_on = lane::looked(&mut message, part, found, now);
+    let goes_on = lane::looked(&mut message, part, rc_id.filter(|_| tied.is_some()), now);
+    if let Some(told) = tied.flatten() {
+        message.note_part(part, &told, now);
+    }
     let to = goes_on.then_some(Place::Outbox);
     store.move_message(&message, was, Some(Place::Settling(now)), to).await?;
-    if let Some(told) = told {
-        apply(worker.gateway, &message.tenant, &message.id, part, &told).await?;
-    }
     Ok(())
 }

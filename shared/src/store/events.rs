@@ -33,6 +33,18 @@ impl Store {
         made(put.send().await)
     }
 
+    /// Writes down what happened some time ago and may not have been written then. It gets a new id: whoever reads events one
+    /// after another may be past the place of its own.
+    pub async fn append_late(&self, event: &Event) -> Result<(), StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
+        let get = get.set_key(Some(key(event.tenant.as_str(), event.id.as_str())));
+        if get.send().await.map_err(failure)?.item.is_none() {
+            let id = EventId::generate(self.clock.now());
+            self.append_event(&Event { id, ..event.clone() }).await?;
+        }
+        Ok(())
+    }
+
     /// A tenant's events after a place, the oldest first, and where the next page begins if there may be more.
     pub async fn events(
         &self,

@@ -47,7 +47,7 @@ pub use inbound::{Proof, Proven};
 pub use keys::KeyChange;
 pub use messages::{MessageFilter, Record};
 pub use numbers::Inventory;
-pub use outbox::{Accepted, FirstAnswer, Idempotency, Place};
+pub use outbox::{Accepted, DueSender, FirstAnswer, Idempotency, Place};
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
 pub use senders::{Lease, Taken};
@@ -57,6 +57,8 @@ pub use upkeep::Kept;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::limits;
+use crate::memory::Remembered;
 
 /// Names of the tables.
 #[derive(Debug, Clone)]
@@ -102,6 +104,8 @@ pub struct Store {
     db: aws_sdk_dynamodb::Client,
     tables: Arc<Tables>,
     clock: Arc<dyn Clock>,
+    /// Senders that this process has marked as having something in their queue.
+    marked: Arc<Remembered<()>>,
 }
 
 /// Why the store could not do its work.
@@ -131,7 +135,12 @@ impl From<StoreError> for Error {
 impl Store {
     /// A store in these tables.
     pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
-        Self { db, tables: Arc::new(tables), clock }
+        Self {
+            db,
+            tables: Arc::new(tables),
+            clock,
+            marked: Arc::new(Remembered::at_most(limits::REMEMBERED)),
+        }
     }
 
     /// Asks every table for an item that isn't there, for the readiness check.

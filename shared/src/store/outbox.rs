@@ -1,11 +1,13 @@
 //! What waits to be sent, in the table `messages`:
 //!
 //! - `outbox#<extension>#<priority>#<message>`: the queue of a sender, in its order;
+//! - `waiting#<extension>`: that something may be in that queue;
 //! - `scheduled#<extension>#<milliseconds>#<message>`: what waits for its time;
 //! - `settling#<extension>#<message>`: what is to be looked for in RingCentral's message store;
 //! - `idempotency#<digest>`: the first answer to a request with this key.
 //!
-//! The first three are in the sparse index `due`, from which whoever rings the senders finds them across all tenants.
+//! The middle three are in the sparse index `due`, from which whoever rings the senders finds them across all tenants: one
+//! line for each sender with a queue, however long that is, and one for each message that waits for a moment.
 
 use std::collections::BTreeSet;
 
@@ -65,6 +67,17 @@ pub enum Accepted {
     InProgress,
 }
 
+/// A sender for whom something is due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueSender {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which.
+    pub extension: ExtensionId,
+    /// Since when it is marked as having something in its queue; none if a message waits for a moment that has come.
+    pub marked: Option<Timestamp>,
+}
+
 /// The lane of the index `due`.
 const LANE: &str = "deliver";
 
@@ -76,6 +89,7 @@ impl Store {
         place: Place,
         key: Option<&Idempotency>,
     ) -> Result<Accepted, StoreError> {
+        self.mark(message, Some(place)).await?;
         let now = self.clock.now();
         let mut items = vec![self.put_message(message, None), self.put_place(message, place)];
         if let Some(key) = key {
@@ -141,6 +155,7 @@ impl Store {
         from: Option<Place>,
         to: Option<Place>,
     ) -> Result<bool, StoreError> {
+        self.mark(message, to).await?;
         let mut items = vec![self.put_message(message, Some(message.version))];
         items.extend(from.map(|place| self.delete_place(message, place)));
         items.extend(to.map(|place| self.put_place(message, place)));
@@ -188,20 +203,29 @@ impl Store {
     }
 
     /// Takes out of the queue what is no message any more.
-    pub async fn drop_entry(&self, tenant: &TenantId, name: &str) -> Result<(), StoreError> {
-        let delete = self.db.delete_item().table_name(&self.tables.messages);
-        delete.set_key(Some(item_key(tenant, name))).send().await.map(|_| ()).map_err(failure)
+    pub async fn drop_from_outbox(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        id: &MessageId,
+    ) -> Result<(), StoreError> {
+        for priority in Priority::ALL {
+            let name = outbox_name(extension, *priority, id);
+            let delete = self.db.delete_item().table_name(&self.tables.messages);
+            delete.set_key(Some(item_key(tenant, &name))).send().await.map_err(failure)?;
+        }
+        Ok(())
     }
 
-    /// The first entry of a sender's queue: its name, and the message.
+    /// The message that is first in a sender's queue.
     pub async fn first_of_outbox(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
-    ) -> Result<Option<(String, MessageId)>, StoreError> {
+    ) -> Result<Option<MessageId>, StoreError> {
         let prefix = format!("outbox#{extension}#");
         let names = self.entries(tenant, &prefix, &format!("{prefix}~"), 1).await?;
-        names.into_iter().next().map(|name| Ok((name.clone(), message_in(&name)?))).transpose()
+        names.first().map(|name| message_in(name)).transpose()
     }
 
     /// What of a sender has been scheduled for now or earlier, and when.
@@ -263,8 +287,8 @@ impl Store {
             .collect()
     }
 
-    /// Senders across all tenants for whom something is due.
-    pub async fn due_senders_of_all_tenants(&self) -> Result<BTreeSet<(TenantId, ExtensionId)>, StoreError> {
+    /// Senders across all tenants for whom something is due, or may be.
+    pub async fn due_senders_of_all_tenants(&self) -> Result<BTreeSet<DueSender>, StoreError> {
         let (mut senders, mut from) = (BTreeSet::new(), None);
         for _ in 0..limits::DUE_PAGES {
             let answer = self
@@ -280,8 +304,11 @@ impl Store {
                 .await
                 .map_err(failure)?;
             for row in answer.items.unwrap_or_default().into_iter().map(Row) {
-                let extension = row.text("item")?.split('#').nth(1).and_then(ExtensionId::parse);
-                senders.insert((row.tenant()?, extension.ok_or(StoreError::Damaged("item"))?));
+                let name = row.text("item")?;
+                let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
+                let marked = if name.starts_with(MARK) { Some(row.time("due_at")?) } else { None };
+                let extension = extension.ok_or(StoreError::Damaged("item"))?;
+                senders.insert(DueSender { tenant: row.tenant()?, extension, marked });
             }
             from = answer.last_evaluated_key;
             if from.is_none() {
@@ -291,14 +318,48 @@ impl Store {
         Ok(senders)
     }
 
-    fn put_place(&self, message: &Message, place: Place) -> TransactWriteItem {
-        let due = match place {
-            Place::Outbox => self.clock.now(),
-            Place::Scheduled(at) | Place::Settling(at) => at,
-        };
-        let row = Writer(item_key(&message.tenant, &place_name(message, place)))
+    /// Takes away the mark of a sender with an empty queue, unless it was marked again meanwhile.
+    pub async fn unmark(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        seen: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let delete = self
+            .db
+            .delete_item()
+            .table_name(&self.tables.messages)
+            .set_key(Some(item_key(tenant, &format!("{MARK}{extension}"))))
+            .condition_expression("due_at = :seen")
+            .expression_attribute_values(":seen", item::time(seen));
+        made(delete.send().await)
+    }
+
+    /// Marks a sender as having something in its queue, before it is put there; unless this process has done so a while ago:
+    /// a mark stays for longer than any process relies on it.
+    async fn mark(&self, message: &Message, place: Option<Place>) -> Result<(), StoreError> {
+        let (sender, now) = (format!("{} {}", message.tenant, message.extension), self.clock.now());
+        if place != Some(Place::Outbox) || self.marked.get(&sender, now).is_some() {
+            return Ok(());
+        }
+        let row = Writer(item_key(&message.tenant, &format!("{MARK}{}", message.extension)))
             .set("due_lane", item::text(LANE))
-            .set("due_at", item::time(due));
+            .set("due_at", item::time(now));
+        let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
+        put.send().await.map_err(failure)?;
+        let until = later(now, SignedDuration::from_secs(limits::MARK_TRUSTED_SECONDS));
+        self.marked.put(&sender, (), until);
+        Ok(())
+    }
+
+    fn put_place(&self, message: &Message, place: Place) -> TransactWriteItem {
+        let row = Writer(item_key(&message.tenant, &place_name(message, place)));
+        let row = match place {
+            Place::Outbox => row,
+            Place::Scheduled(at) | Place::Settling(at) => {
+                row.set("due_lane", item::text(LANE)).set("due_at", item::time(at))
+            }
+        };
         let put = Put::builder().table_name(&self.tables.messages).set_item(Some(row.done()));
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
@@ -311,20 +372,24 @@ impl Store {
     }
 }
 
+const MARK: &str = "waiting#";
+
 fn place_name(message: &Message, place: Place) -> String {
     let Message { extension, id, priority, .. } = message;
     match place {
-        Place::Outbox => {
-            let digit = match priority {
-                Priority::High => 1,
-                Priority::Normal => 2,
-                Priority::Bulk => 3,
-            };
-            format!("outbox#{extension}#{digit}#{id}")
-        }
+        Place::Outbox => outbox_name(extension, *priority, id),
         Place::Scheduled(at) => format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond()),
         Place::Settling(_) => format!("settling#{extension}#{id}"),
     }
+}
+
+fn outbox_name(extension: &ExtensionId, priority: Priority, id: &MessageId) -> String {
+    let digit = match priority {
+        Priority::High => 1,
+        Priority::Normal => 2,
+        Priority::Bulk => 3,
+    };
+    format!("outbox#{extension}#{digit}#{id}")
 }
 
 fn message_in(name: &str) -> Result<MessageId, StoreError> {

@@ -82,6 +82,8 @@ impl Store {
             ("failures", Some(lane.failures).filter(|count| *count > 0).map(item::number)),
             ("flight_message", flight.map(|flight| item::text(flight.message.as_str()))),
             ("flight_at", flight.map(|flight| item::time(flight.at))),
+            ("begun", lane.begun.as_ref().map(|message| item::text(message.as_str()))),
+            ("look_after", lane.look_after.filter(|at| *at > now).map(item::time)),
             ("wake_at", release.flatten().map(item::time)),
             ("ttl", Some(item::ttl(later(now, SignedDuration::from_secs(limits::LANE_KEPT_SECONDS))))),
         ];
@@ -113,12 +115,13 @@ fn read(row: &Row) -> Result<Lane, StoreError> {
         Timestamp::from_millisecond(ms).ok()
     };
     let sends = sends.into_iter().flatten().map(moment).collect::<Option<Vec<_>>>();
-    let flight = match row.maybe_text("flight_message") {
+    let message = |name: &'static str| {
+        let id = row.maybe_text(name);
+        id.map(|id| MessageId::parse(&id).ok_or(StoreError::Damaged(name))).transpose()
+    };
+    let flight = match message("flight_message")? {
         None => None,
-        Some(id) => Some(Flight {
-            message: MessageId::parse(&id).ok_or(StoreError::Damaged("flight_message"))?,
-            at: row.time("flight_at")?,
-        }),
+        Some(message) => Some(Flight { message, at: row.time("flight_at")? }),
     };
     let known = row.0.contains_key("limit");
     let fresh = Lane::default();
@@ -129,6 +132,8 @@ fn read(row: &Row) -> Result<Lane, StoreError> {
         closed_until: row.maybe_time("closed_until")?,
         failures: if row.0.contains_key("failures") { row.number("failures")? } else { 0 },
         flight,
+        begun: message("begun")?,
+        look_after: row.maybe_time("look_after")?,
     })
 }
 
