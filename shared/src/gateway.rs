@@ -33,7 +33,7 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// What is kept.
     pub store: Store,
-    /// What this process remembers of keys and counters.
+    /// What this process remembers for a short time.
     pub memory: Memory,
     sdk: SdkConfig,
     vault: OnceLock<Vault>,

@@ -217,7 +217,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-/// What must be a JSON object: by itself, serde would take a list of the fields' values in their order, too.
+// By itself, serde would take a list of the fields' values in their order, too. The doc comment is in the contract.
+/// A JSON object.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(inline)]
 pub struct Object<T>(pub T);

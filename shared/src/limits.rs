@@ -1,6 +1,6 @@
 //! Every bound of the product, with its unit in the name.
 //!
-//! Bounds that depend on each other are related by the assertions at the end, so that a change which breaks the
+//! Bounds that depend on each other are related by the assertions among them, so that a change which breaks the
 //! relation does not compile.
 
 /// Largest request body, in bytes (contract: "over 100 KB get 413").

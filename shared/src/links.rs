@@ -28,7 +28,7 @@ impl LinkOrder {
     }
 }
 
-/// How long an invite lives: half an hour unless it says so, a minute to seven days.
+/// How long an invite lives: a minute to seven days, by default half an hour.
 pub fn lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
     let seconds = seconds.unwrap_or(limits::INVITE_TOKEN_SECONDS);
     if (limits::INVITE_TOKEN_MIN_SECONDS..=limits::INVITE_TOKEN_MAX_SECONDS).contains(&seconds) {

@@ -18,7 +18,7 @@ use crate::model::rate::Slots;
 use crate::model::secret::Secret;
 use crate::model::tenant::Tenant;
 
-/// What a process remembers of keys and counters.
+/// What a process remembers.
 #[derive(Debug)]
 pub struct Memory {
     /// Public parts of keys that nobody has.

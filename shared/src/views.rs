@@ -85,8 +85,10 @@ struct ExtensionView<'a> {
     rc_account_id: Option<&'a str>,
     #[serde(serialize_with = "as_iso")]
     connected_at: Timestamp,
+    /// `active`: it can be used. `refresh_failed`: RingCentral does not renew the access at present; it is tried again by
+    /// itself, and texts wait. `revoked`: RingCentral has ended the access; the user has to connect again.
     status: &'static str,
-    /// Why it is not active.
+    /// Why it is not active: `ringcentral_unavailable`, `revoked_by_user`, `expired` or `lost_rotation`.
     cause: Option<&'static str>,
     /// Since when the status is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +101,9 @@ struct ExtensionView<'a> {
     name: Option<&'a str>,
     extension_number: Option<&'a str>,
     numbers: Vec<&'a str>,
+    /// What keeps the set-up from being complete.
     last_error: Option<&'a str>,
+    /// The webhook subscription at RingCentral.
     subscription: Option<SubscriptionView<'a>>,
     setup: SetupView<'a>,
 }
@@ -117,9 +121,13 @@ struct SubscriptionView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Setup")]
 struct SetupView<'a> {
+    /// True if all of it is done; what is not is repeated by itself.
     complete: bool,
+    /// `pending`, `done` or `failed`: who the user is.
     identity: &'a str,
+    /// The same of the numbers.
     numbers: &'a str,
+    /// The same of the webhook subscription.
     subscription: &'a str,
 }
 
@@ -193,6 +201,7 @@ struct NumberView<'a> {
 struct FeaturesView {
     sms: bool,
     mms: bool,
+    /// High-volume texts.
     a2p: bool,
     international: bool,
 }
@@ -200,7 +209,11 @@ struct FeaturesView {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "TenDlc")]
 struct TenDlcView<'a> {
+    /// Whether it may text in the USA. `ready`: registered with a campaign. `pending`: in work; `status` is RingCentral's
+    /// word. `unregistered`: linked to no campaign. `unknown`: RingCentral was not asked (more than 20 numbers), did not
+    /// answer, or does not say.
     readiness: &'a str,
+    /// RingCentral's word, while it is `pending`.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
 }

@@ -1,4 +1,6 @@
-//! Batches of a queue: each piece of work by itself, so that one that fails is offered again and never stops the rest.
+//! Work that comes in pieces. In a batch of a queue, and in a lane of what is due, each piece is done by itself: one that
+//! fails is offered again and never stops the rest. The changes of a stream are done in order: the first that fails ends
+//! the batch, which is offered again from there on.
 
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;

@@ -52,6 +52,12 @@ fn at(world: &World, code: &str) -> String {
         .replace("http://127.0.0.1:9420", info.aws())
 }
 
+/// What a stack that runs in a folder leaves there for whoever types there.
+fn write_stack(folder: &Path, keys: &Value) {
+    std::fs::create_dir(folder.join(".local")).unwrap();
+    std::fs::write(folder.join(".local/stack.json"), serde_json::to_string_pretty(keys).unwrap()).unwrap();
+}
+
 /// Types the shell lines of a document, all in one shell, but for those that start a stack or need AWS. A line that fails,
 /// and an answer that is an error, fail the test.
 async fn type_out(world: &World, name: &str, first: &str) -> Option<String> {
@@ -61,10 +67,7 @@ async fn type_out(world: &World, name: &str, first: &str) -> Option<String> {
     }
     let here = tempfile::tempdir().unwrap();
     let info = world.stack.info();
-    let keys = json!({ "apiKey": info.api_key, "operatorKey": info.operator_key });
-    std::fs::create_dir(here.path().join(".local")).unwrap();
-    std::fs::write(here.path().join(".local/stack.json"), serde_json::to_string_pretty(&keys).unwrap())
-        .unwrap();
+    write_stack(here.path(), &json!({ "apiKey": info.api_key, "operatorKey": info.operator_key }));
     let mut script = format!(
         "set -euo pipefail\ncurl() {{ command curl --fail-with-body --silent --show-error --noproxy '*' \"$@\"; }}\n{first}\n"
     );
@@ -174,18 +177,19 @@ async fn every_language_of_the_readme_sends_a_text() {
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let readme = document("README.md");
     let code = |language: &str| at(&world, &block(&readme, language));
-    let key = &tenant.key;
+    let here = tempfile::tempdir().unwrap();
+    write_stack(here.path(), &json!({ "apiKey": tenant.key }));
     let mut answers = Vec::new();
-    for (mut command, language, given) in [
-        (Command::new("python3"), "python", format!("key = '{key}'\n")),
-        (Command::new("node"), "javascript", format!("const key = '{key}';\n")),
-        (Command::new("ruby"), "ruby", format!("key = '{key}'\n")),
+    for (mut command, language) in [
+        (Command::new("python3"), "python"),
+        (Command::new("node"), "javascript"),
+        (Command::new("ruby"), "ruby"),
     ] {
-        let file = folder("sending").join(if language == "javascript" { "send.mjs" } else { language });
-        std::fs::write(&file, given + &code(language)).unwrap();
-        answers.extend(program(command.arg(&file), "").await);
+        let file = here.path().join(if language == "javascript" { "send.mjs" } else { language });
+        std::fs::write(&file, code(language)).unwrap();
+        answers.extend(program(command.arg(&file).current_dir(here.path()), "").await);
     }
-    // All of them give the same key, so whoever came first has sent it.
+    // All of them give the same idempotency key, so whoever came first has sent it.
     let stored = world.get("/v1/sms/messages", &tenant.key).await.expect(200).json();
     assert_eq!(stored["messages"].as_array().unwrap().len(), usize::from(!answers.is_empty()));
     for answer in answers {

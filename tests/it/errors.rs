@@ -164,7 +164,6 @@ const NEVER: &[(&str, &str, &str)] = &[
     ("GET /openapi.json", "internal", "it shows what was written when it was built"),
     ("GET /docs", "internal", "it shows what was written when it was built"),
     ("GET /health/ready", "internal", "whatever is wrong with a store, it is not ready"),
-    ("POST /v1/webhooks/ringcentral", "internal", "without a handshake it looks at nothing"),
     ("GET /v1/rc/connected", "internal", "whatever is lost, the person is told that it worked"),
     ("GET /v1/rc/connected", "unavailable", "whatever is lost, the person is told that it worked"),
 ];

@@ -194,6 +194,52 @@ fn keys_rotate_and_secrets_stay() {
     }
 }
 
+/// What an operator reads of the template is counted here, so that it stays true.
+#[test]
+fn the_operators_page_says_what_the_template_has() {
+    let template = template();
+    let page = read(&root().join("infra/README.md"));
+    let says = |text: &str| assert!(page.contains(text), "infra/README.md does not say: {text}");
+    let kept = |kind: &str| {
+        let all = resources(&template, kind).into_iter();
+        all.filter(|(_, resource)| resource["DeletionPolicy"] == "Retain").count()
+    };
+    let [tables, queues, keys, secrets] =
+        ["DynamoDB::Table", "SQS::Queue", "KMS::Key", "SecretsManager::Secret"]
+            .map(|kind| kept(&format!("AWS::{kind}")));
+    says(&format!("leaves {tables} tables, {queues} queues, {keys} key and {secrets} secrets behind"));
+
+    for (name, parameter) in mapping(&template["Parameters"]) {
+        let default = match &parameter["Default"] {
+            Value::Number(number) => number.to_string(),
+            text => text.as_str().expect("a parameter has a default").to_owned(),
+        };
+        says(&format!("| `{}` | `{default}` |", name.as_str().unwrap()));
+    }
+
+    for (_, function) in resources(&template, "AWS::Serverless::Function") {
+        let mut runs = 0;
+        walk(&function["Properties"]["Events"], &mut |key, value| {
+            if key == "ScheduleExpression" {
+                let minutes = value.as_str().unwrap().strip_prefix("rate(").unwrap();
+                runs += 24 * 60 / minutes.split(' ').next().unwrap().parse::<u32>().unwrap();
+            }
+        });
+        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        if runs > 0 {
+            says(&format!("| `{binary}` | {runs} |"));
+        }
+    }
+
+    for (_, queue) in resources(&template, "AWS::SQS::Queue") {
+        if let Some(redrive) = queue["Properties"].get("RedrivePolicy") {
+            let target = untagged(&redrive["deadLetterTargetArn"]).as_str().unwrap();
+            let receives = redrive["maxReceiveCount"].as_u64().unwrap();
+            says(&format!("| `{}` | {receives} receives |", target.trim_end_matches(".Arn")));
+        }
+    }
+}
+
 #[test]
 fn the_access_log_holds_nothing_that_a_caller_wrote() {
     let template = template();

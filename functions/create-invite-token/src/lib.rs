@@ -17,7 +17,7 @@ use shared::views::NewLink;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Order {
-    /// Seconds that the link lives; half an hour, unless it says so.
+    /// Seconds that the link lives. Default: half an hour.
     #[schemars(range(min = limits::INVITE_TOKEN_MIN_SECONDS, max = limits::INVITE_TOKEN_MAX_SECONDS))]
     expires_in: Option<i64>,
     /// Shown to whoever opens the link.

@@ -22,10 +22,10 @@ pub struct Order {
         inner(regex(pattern = "^(sms:send|sms:read|rc:manage|apps:manage)$"))
     )]
     scopes: Option<Vec<String>>,
-    /// When it ends, in the future; never, unless it says so.
+    /// When it ends, in the future. Default: never.
     #[schemars(extend("format" = "date-time"))]
     expires_at: Option<String>,
-    /// Addresses and CIDR ranges that it may be used from; any, unless it says so.
+    /// Addresses and CIDR ranges that it may be used from, at most 50. Default: any.
     allowed_ips: Option<Vec<String>>,
 }
 

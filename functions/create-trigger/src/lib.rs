@@ -19,7 +19,7 @@ pub struct Order {
     /// Where the flow is called: an https address with a host name.
     #[schemars(required, length(min = 1, max = limits::URL_CHARS))]
     callback_url: Option<String>,
-    /// Only of texts to this number, E.164; of all, unless it says so.
+    /// Only of texts to this number, E.164. Default: of all.
     #[schemars(regex(pattern = E164::PATTERN))]
     phone_number: Option<String>,
 }

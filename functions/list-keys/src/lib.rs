@@ -1,4 +1,4 @@
-//! `GET /v1/apps/{appId}/keys`: the keys of an app, without what opens.
+//! `GET /v1/apps/{appId}/keys`: the keys of an app, without their secrets.
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;

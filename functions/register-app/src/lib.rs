@@ -26,9 +26,9 @@ pub struct Order {
     /// Where its events go: an https address with a host name.
     #[schemars(length(max = limits::URL_CHARS))]
     webhook_url: Option<String>,
-    /// Only events of these types are told; all, unless it says so.
+    /// Only events of these types are told. Default: all.
     event_types: Option<Vec<String>>,
-    /// Only events of these numbers of ours are told; of all, unless it says so.
+    /// Only events of these numbers of the tenant's are told, at most 100. Default: of all.
     numbers: Option<Vec<String>>,
     /// A word of the tenant's own.
     #[schemars(length(min = 1, max = limits::NAME_CHARS))]

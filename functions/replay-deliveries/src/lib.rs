@@ -18,10 +18,10 @@ pub struct Order {
     /// Of events since then.
     #[schemars(required, extend("format" = "date-time"))]
     from: Option<String>,
-    /// Of events until then; until now, unless it says so.
+    /// Of events until then. Default: until now.
     #[schemars(extend("format" = "date-time"))]
     to: Option<String>,
-    /// Of deliveries that have this status.
+    /// Of deliveries that have this status: `held`, `failed` or `delivered`. Default: `held`.
     status: Option<String>,
 }
 

@@ -15,7 +15,7 @@ use shared::{apps, auth, limits};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Order {
-    /// How long the old key lives on; not at all, unless it says so.
+    /// How long the old key lives on. Default: not at all.
     #[schemars(range(min = 0, max = limits::OVERLAP_SECONDS_MAX))]
     overlap_seconds: Option<i64>,
 }

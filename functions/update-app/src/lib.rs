@@ -24,9 +24,9 @@ pub struct Order {
     #[serde(default, deserialize_with = "http::present")]
     #[schemars(length(max = limits::URL_CHARS))]
     webhook_url: Option<Option<String>>,
-    /// Only events of these types are told; all, unless it says so.
+    /// Only events of these types are told. An empty list: all.
     event_types: Option<Vec<String>>,
-    /// Only events of these numbers of ours are told; of all, unless it says so.
+    /// Only events of these numbers of the tenant's are told, at most 100. An empty list: of all.
     numbers: Option<Vec<String>>,
     /// A word of the tenant's own; `null` takes it away.
     #[serde(default, deserialize_with = "http::present")]

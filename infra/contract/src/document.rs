@@ -53,7 +53,9 @@ pub fn document() -> Value {
 
 const INTRODUCTION: &str = "JSON in and out, camelCase. Times are ISO 8601 in UTC with milliseconds. Phone numbers are \
 E.164. Unknown fields and query parameters of lists are refused, and nothing is clamped. What belongs to another tenant \
-is answered like what does not exist. Every answer has `X-Request-Id`, every answer to a key its rate limit.";
+is answered like what does not exist. Every answer of a function has `X-Request-Id`, but for those to RingCentral; every \
+answer to a key has its rate limit. What no function answers, API Gateway does, with `{\"message\":\"…\"}`: unknown routes, \
+throttling and time-outs.";
 
 fn describe(
     operation: &Operation,
@@ -145,7 +147,10 @@ fn security(operation: &Operation, access: Access) -> Value {
 }
 
 fn success(answer: &Answer, access: Access, answers: &mut SchemaGenerator) -> Value {
-    let mut headers = json!({ "X-Request-Id": header("RequestId") });
+    let mut headers = json!({});
+    if access != Access::RingCentral {
+        headers["X-Request-Id"] = header("RequestId");
+    }
     if matches!(access, Access::Key | Access::Operator) {
         limits(&mut headers);
     }

@@ -392,13 +392,18 @@ pub fn as_markdown() -> String {
 
 const INTRODUCTION: &str = "# Errors
 
-Written from `shared/src/http/catalogue.rs`; a test compares the two (`UPDATE_DOCS=1 cargo test -p tests --test it
-catalogue` writes this page again).
+Written from `shared/src/http/catalogue.rs`; a test compares the two
+(`UPDATE_DOCS=1 cargo test --package tests --test it contract::` writes this page again).
 
-Every error is JSON: `{\"error\":\"<text>\",\"code\":\"<code>\",\"field\":\"<JSON path>\",\"requestId\":\"…\"}`, without `field`
+An error is JSON: `{\"error\":\"<text>\",\"code\":\"<code>\",\"field\":\"<JSON path>\",\"requestId\":\"…\"}`, without `field`
 when none is to blame. Programs act on status and `code`; the text is for people, and may name the value's bounds but
-never the value. 429 and 503 carry `Retry-After` in seconds. Every answer to a key carries `RateLimit-Limit`,
-`RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest request that counts leaves the window).
+never the value. 429, 503 and the 409 `idempotency_in_progress` carry `Retry-After` in seconds. Every answer to a key
+carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest request that counts
+leaves the window).
+
+Two kinds of answers look otherwise. What no function answers, API Gateway does, with `{\"message\":\"…\"}`: unknown routes
+(404), more requests than the stack takes (429), functions that fail or take too long (500, 503). And RingCentral's own
+route is answered with a status and no body.
 
 An id of the wrong form is 400 `invalid_id`. One of the right form that belongs to somebody else, was deleted, or never
 was, gets the same 404, byte for byte but for the request id.

@@ -5,6 +5,8 @@
 pub enum Access {
     /// Anybody.
     Open,
+    /// RingCentral: it is answered with a status, without a body and without headers that it does not need.
+    RingCentral,
     /// A browser with a link, or on its way back from RingCentral.
     Browser,
     /// A tenant's key.
@@ -18,6 +20,7 @@ impl Access {
     pub fn codes(self) -> &'static [&'static str] {
         match self {
             Self::Open => &["internal"],
+            Self::RingCentral => &[],
             Self::Browser => &["unavailable", "internal"],
             Self::Key => &[
                 "unauthorized",
@@ -46,7 +49,7 @@ pub fn all() -> Vec<(&'static str, Access, Vec<&'static str>)> {
         ("GET /health/ready", Access::Open, vec!["unavailable"]),
         ("GET /openapi.json", Access::Open, vec![]),
         ("GET /docs", Access::Open, vec![]),
-        ("POST /v1/webhooks/ringcentral", Access::Open, vec![]),
+        ("POST /v1/webhooks/ringcentral", Access::RingCentral, vec![]),
         ("POST /v1/tenants", Access::Operator, with_body(&["invalid_name", "invalid_field"])),
         ("GET /v1/tenants", Access::Operator, vec!["invalid_query"]),
         ("GET /v1/tenants/{tenantId}", Access::Operator, vec!["invalid_id", "not_found"]),

@@ -24,15 +24,15 @@ pub struct SendRequest {
     /// A number of the tenant's that can text and whose extension is connected, E.164.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
-    /// The text, in UTF-16 code units as long as the limit says.
+    /// 1 to 1,600 UTF-16 code units.
     #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
     body: Option<String>,
-    /// The caller's own word for who sends it; it comes back in status and events.
+    /// The caller's own word for who sends it, 1 to 200 characters; it comes back in status and events.
     user_id: Option<String>,
-    /// Who goes first; `normal`, unless it says so.
+    /// Who goes first. Default: `normal`.
     #[schemars(extend("enum" = ["high", "normal", "bulk", null]))]
     priority: Option<String>,
-    /// What becomes of it if RingCentral's answer is lost and can't be found; `hold`, unless it says so.
+    /// What becomes of it if RingCentral's answer is lost and can't be found. Default: `hold`.
     #[schemars(extend("enum" = ["hold", "resend", null]))]
     on_ambiguous: Option<String>,
     /// Not before this moment, up to a year ahead; ISO 8601.

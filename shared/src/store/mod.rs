@@ -1,7 +1,8 @@
 //! DynamoDB, one file per thing that is kept.
 //!
-//! Methods speak the product's words, and each is one DynamoDB call or one transaction. Every write states what it
-//! expects; losing a race is a named outcome, not an error. Reads begin with the tenant, or with the digest of a secret
+//! Methods speak the product's words. Most are one DynamoDB call or one transaction; lists, batches and erasing take
+//! several. A write that somebody else may race states what it expects, and losing is a named outcome, not an error; any
+//! other may be made twice. Reads begin with the tenant, or with the digest of a secret
 //! that the caller presented; what crosses tenants says so in its name. Keys and attribute names are known here only.
 
 mod apps;

@@ -22,14 +22,21 @@ pub struct DeliveryView<'a> {
     event_id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
+    /// `pending`: it is tried, or will be tried again. `delivered`: the address has taken it. `failed`: it was given up, or
+    /// the app has no address any more. `held`: the address is switched off; replay it.
     status: &'static str,
     /// Since it was written, or replayed.
     attempts: u32,
+    /// What the address last answered; `null` if it did not.
     last_status_code: Option<u16>,
+    /// Why there was no answer: `address_not_allowed` (the name leads outside the public internet), `name_not_found`,
+    /// `connection_failed`, `tls_failed`, `timeout`, `invalid_answer`; `no_webhook_url` if the app has no address any more.
     last_error: Option<&'a str>,
+    /// How long the last attempt took.
     last_duration_ms: Option<u64>,
     #[schemars(with = "Timestamp")]
     created_at: String,
+    /// `null` if it is not tried any more.
     #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
 }
@@ -74,10 +81,11 @@ impl<'a> Deliveries<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Endpoint")]
 struct EndpointView {
-    /// `ok`, `failing` or `disabled`.
+    /// `ok`; `failing`: the last attempt failed; `disabled`: it is switched off, and events are held.
     status: &'static str,
     #[schemars(with = "Option<Timestamp>")]
     failing_since: Option<String>,
+    /// Save the app's `webhookUrl`, even unchanged, to switch it on again.
     #[schemars(with = "Option<Timestamp>")]
     disabled_at: Option<String>,
 }
@@ -103,6 +111,7 @@ impl From<&Health> for EndpointView {
 pub struct ChangedApp<'a> {
     #[serde(flatten)]
     app: AppView<'a>,
+    /// Only if the address was switched off until now.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<ReplayOffer>,
 }
@@ -148,7 +157,7 @@ pub struct TestedView {
     delivered: bool,
     status_code: Option<u16>,
     duration_ms: u64,
-    /// Why there is no answer.
+    /// Why there is no answer, in the words of a delivery's `lastError`.
     error: Option<String>,
     /// The beginning of the answer.
     body: Option<String>,
@@ -176,6 +185,7 @@ impl From<&Exchange> for TestedView {
 #[serde(rename_all = "camelCase")]
 pub struct Events {
     events: Vec<Value>,
+    /// Give it as `cursor` with the next call, now or later.
     next_cursor: Option<String>,
 }
 

@@ -15,7 +15,9 @@ use crate::sending::Receipt;
 #[schemars(rename = "Receipt")]
 pub struct ReceiptView {
     message_id: String,
+    /// `queued`, or `scheduled` with a `sendAt` ahead.
     status: &'static str,
+    /// How many segments carriers count; see `POST /v1/sms/preview`.
     segments: u32,
 }
 
@@ -35,7 +37,13 @@ impl From<&Receipt> for ReceiptView {
 #[schemars(rename = "Message")]
 pub struct MessageView<'a> {
     message_id: &'a str,
+    /// `outbound`, from the tenant; `inbound`, to it.
     direction: &'static str,
+    /// `scheduled`: waits for `sendAt`. `queued`: waits for its turn. `sending`: begun; parts are left, or RingCentral's
+    /// answer was lost and is looked for. `sent`: RingCentral has taken it; carriers need not report a delivery.
+    /// `delivered`: the carrier has delivered it. `failed`: not sent or not delivered, `error` says why. `canceled`: taken
+    /// back. `expired`: not sent before `expiresAt`. `unknown`: RingCentral's answer was lost and the message is not in its
+    /// store; resolve it. `received`: it came in.
     status: &'static str,
     from: &'a str,
     to: &'a str,
@@ -48,14 +56,18 @@ pub struct MessageView<'a> {
     error: Option<&'a str>,
     /// RingCentral's code for why.
     error_code: Option<&'a str>,
+    /// How many segments carriers count.
     segments: u32,
     /// How many messages of RingCentral's it goes out as.
     parts: usize,
     /// How often it was handed to RingCentral.
     attempts: u32,
+    /// `high`, `normal` or `bulk`.
     priority: &'static str,
+    /// Not sent before.
     #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
+    /// Not sent from then on.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -70,8 +82,10 @@ pub struct MessageView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Attachment")]
 struct FileView<'a> {
+    /// RingCentral's id of it.
     id: &'a str,
     content_type: Option<&'a str>,
+    /// In bytes.
     size: Option<i64>,
 }
 
@@ -118,6 +132,7 @@ pub struct MessageList<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
     limit: u32,
+    /// Give it as `cursor` to go on; `null` at the end.
     next_cursor: Option<String>,
 }
 
@@ -143,8 +158,11 @@ impl<'a> MessageList<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview<'a> {
+    /// `GSM-7` or `UCS-2`.
     encoding: &'static str,
+    /// How many segments carriers count, of all parts.
     segments: u32,
+    /// What goes out as one RingCentral message each.
     parts: Vec<PartView<'a>>,
     /// What makes the text UCS-2.
     ucs2_characters: Vec<char>,
@@ -156,6 +174,7 @@ pub struct Preview<'a> {
 struct PartView<'a> {
     text: &'a str,
     encoding: &'static str,
+    /// Its length in UTF-16 code units.
     units: usize,
     segments: u32,
 }

@@ -63,8 +63,10 @@ impl LimitsOrder {
 pub struct TenantView<'a> {
     tenant_id: &'a str,
     name: &'a str,
+    /// `active`, `suspended` or `deleting`.
     status: &'static str,
     limits: LimitsView,
+    /// Where the page after success links to, unless the link says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<&'a str>,
     #[schemars(with = "Timestamp")]
@@ -77,7 +79,9 @@ pub struct TenantView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Limits")]
 struct LimitsView {
+    /// Requests of one app key in a rolling minute.
     requests_per_minute: u32,
+    /// Connect and invite tokens together in a rolling hour.
     connect_tokens_per_hour: u32,
 }
 
@@ -218,7 +222,7 @@ impl From<&App> for NewTrigger {
     }
 }
 
-/// A key, without what opens.
+/// A key, without its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Key")]
@@ -226,7 +230,9 @@ pub struct KeyView {
     key_id: String,
     api_key_prefix: String,
     scopes: Vec<&'static str>,
+    /// Where it may be used from; anywhere if there is nothing here.
     allowed_ips: Vec<String>,
+    /// The one that `rotate-key` replaces.
     is_main: bool,
     #[schemars(with = "Timestamp")]
     created_at: String,

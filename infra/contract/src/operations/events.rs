@@ -43,11 +43,11 @@ pub fn operations() -> Vec<Operation> {
                     "nextCursor": null,
                 }),
             ),
-        Operation::new("POST /v1/apps/{appId}/deliveries/{deliveryId}/replay", "replay-delivery", "Tries a delivery again")
+        Operation::new("POST /v1/apps/{appId}/deliveries/{deliveryId}/replay", "replay-delivery", "Retries a delivery")
             .more("The event and its id are the same as before.")
             .scopes(APPS)
             .gives::<DeliveryView<'_>>(202, "The delivery as it is now; one that is pending stays as it is.", delivery()),
-        Operation::new("POST /v1/apps/{appId}/replay", "replay-deliveries", "Tries the deliveries of a time again")
+        Operation::new("POST /v1/apps/{appId}/replay", "replay-deliveries", "Retries all deliveries in a time range")
             .more("Those that are held, unless `status` says otherwise; the newest first.")
             .scopes(APPS)
             .takes::<replay_deliveries::Order>(json!({ "from": "2026-11-21T00:00:00Z", "status": "failed" }))

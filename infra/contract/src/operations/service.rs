@@ -42,8 +42,8 @@ pub fn operations() -> Vec<Operation> {
                 "The handshake, echoed in the header `Validation-Token`; or: the event is stored.",
                 Body::Empty,
             )
-            .answers(400, "The handshake's token is none.", Body::Empty)
-            .answers(401, "Nothing proves that RingCentral sent this.", Body::Empty)
+            .answers(400, "The handshake token is malformed.", Body::Empty)
+            .answers(401, "The subscription's token is missing or wrong.", Body::Empty)
             .answers(413, "More than an event can be.", Body::Empty)
             .answers(503, "The event could not be stored: come again later.", Body::Empty),
     ]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use shared::model::app::Scope;
 use shared::views::StatusOnly;
+use shared::views::deliveries::ChangedApp;
 use shared::views::tenancy::{
     AppView, Apps, AuditLog, Keys, NewKey, Registered, RotatedKey, RotatedSecret, TenantView, Tenants,
 };
@@ -34,11 +35,12 @@ pub fn of_tenants() -> Vec<Operation> {
             .operator()
             .gives::<TenantView<'_>>(200, "The tenant, and how far its deletion has come.", tenant.clone()),
         Operation::new("PATCH /v1/tenants/{tenantId}", "update-tenant", "Renames, limits, suspends or resumes a tenant")
+            .more("While a tenant is suspended its keys are refused, and its texts that wait to be sent fail: resuming does not bring them back.")
             .operator()
             .takes::<update_tenant::Order>(json!({ "status": "suspended" }))
             .gives::<TenantView<'_>>(200, "The tenant as it is now.", with(&tenant, "status", json!("suspended"))),
         Operation::new("DELETE /v1/tenants/{tenantId}", "delete-tenant", "Deletes a tenant")
-            .more("Everything of it stops, and its data keys are erased at once; the rest goes in the background.")
+            .more("Everything of it stops. What was sealed for it is erased with its data keys: when `deletion.dataKeysErasedAt` is set in `GET /v1/tenants/{tenantId}`, normally before the answer. The rest goes in the background.")
             .operator()
             .gives::<StatusOnly>(202, "It is going.", json!({ "status": "deleting" })),
     ]
@@ -81,13 +83,13 @@ pub fn of_apps() -> Vec<Operation> {
             .scopes(APPS)
             .gives::<AppView<'_>>(200, "The app.", app.clone()),
         Operation::new("PUT /v1/apps/{appId}", "update-app", "Changes an app")
-            .more("An absent field stays as it is; `null` takes `webhookUrl` or `role` away.")
+            .more("An absent field stays as it is; `null` takes `webhookUrl` or `role` away. A `webhookUrl`, even the same, is switched on again if it was switched off.")
             .scopes(APPS)
             .takes::<update_app::Order>(json!({ "webhookUrl": "https://app.example/hooks" }))
-            .gives::<AppView<'_>>(200, "The app as it is now.", app),
+            .gives::<ChangedApp<'_>>(200, "The app as it is now; with `replay` if its address was switched off until now.", app),
         Operation::new("DELETE /v1/apps/{appId}", "delete-app", "Deletes an app")
             .scopes(APPS)
-            .gives_ok("It is gone, and its keys are dead."),
+            .gives_ok("It is gone. Its keys are refused at once; `POST /v1/sms/send` may still accept one for ten seconds."),
         Operation::new("POST /v1/apps/{appId}/rotate-key", "rotate-key", "Replaces an app's main key")
             .scopes(APPS)
             .may_take::<rotate_key::Order>(json!({ "overlapSeconds": 600 }))
@@ -119,7 +121,7 @@ pub fn of_apps() -> Vec<Operation> {
             .gives::<Keys>(200, "The oldest first; those that have ended are left out.", json!({ "keys": [shown] })),
         Operation::new("DELETE /v1/apps/{appId}/keys/{keyId}", "delete-key", "Revokes a key")
             .scopes(APPS)
-            .gives_ok("It is dead, everywhere."),
+            .gives_ok("It is refused at once; `POST /v1/sms/send` may still accept it for ten seconds."),
         Operation::new("GET /v1/audit", "list-audit-log", "Who did what")
             .more("The operator sees everybody's; with `tenantId`, one tenant's. A tenant sees its own.")
             .scopes(APPS)
