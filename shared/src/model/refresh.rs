@@ -117,8 +117,9 @@ impl From<&Connection> for Record {
 /// What a write to the row expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write {
-    /// Takes the lease and notes the intent: the generation is the one that was read, the connection is usable, and
-    /// nobody has a lease that lives.
+    /// Takes the lease and notes the intent: generation and due moment are the ones that were read, the connection is
+    /// usable, and nobody has a lease that lives. Every write of an attempt moves the due moment, so what the lease
+    /// repeats of the row is what the row says: no penalty or failure that was noted meanwhile is forgotten.
     Lease,
     /// Stores the pair: the generation is the one that was read, and the connection was not given up.
     Pair,
@@ -128,12 +129,17 @@ pub enum Write {
     Revoked,
 }
 
-/// True if a write of an attempt may be made to a row that is there. A row that was given up permits none.
-pub fn permits(write: Write, row: &Record, generation: u64, attempt: &str, now: Timestamp) -> bool {
+/// True if a write of an attempt may be made to a row that is there, and that the attempt has seen in this state. A row
+/// that was given up permits none.
+pub fn permits(write: Write, row: &Record, seen: &Record, attempt: &str, now: Timestamp) -> bool {
     let lease = row.upkeep.lease.as_ref();
-    row.generation == generation
+    row.generation == seen.generation
         && match write {
-            Write::Lease => row.status.is_connected() && lease.is_none_or(|lease| lease.until < now),
+            Write::Lease => {
+                row.status.is_connected()
+                    && row.upkeep.due == seen.upkeep.due
+                    && lease.is_none_or(|lease| lease.until < now)
+            }
             Write::Pair => true,
             Write::End => lease.is_some_and(|lease| lease.owner == attempt),
             Write::Revoked => row.status.is_connected(),

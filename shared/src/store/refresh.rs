@@ -42,8 +42,8 @@ const ATTRIBUTES: [&str; 11] = [
 ];
 
 impl Store {
-    /// Makes a write of an attempt, with the event of it if there is one. False if the row is not as the write expects;
-    /// a write of this attempt whose answer was lost is recognised.
+    /// Makes a write of an attempt on a connection as it was read, with the event of it if there is one. False if the row
+    /// is not as the write expects; a write of this attempt whose answer was lost is recognised.
     pub async fn write_upkeep(
         &self,
         connection: &Connection,
@@ -55,8 +55,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let condition = match write {
+            Write::Lease if connection.upkeep.due.is_some() => {
+                "generation = :seen AND #status IN (:active, :failed) AND refresh_due = :due \
+                 AND (attribute_not_exists(lease_until) OR lease_until < :now)"
+            }
             Write::Lease => {
-                "generation = :seen AND #status IN (:active, :failed) \
+                "generation = :seen AND #status IN (:active, :failed) AND attribute_not_exists(refresh_due) \
                  AND (attribute_not_exists(lease_until) OR lease_until < :now)"
             }
             Write::Pair => "generation = :seen",
@@ -77,6 +81,9 @@ impl Store {
         }
         if write == Write::Lease {
             update = update.expression_attribute_values(":now", item::time(now));
+            if let Some(due) = connection.upkeep.due {
+                update = update.expression_attribute_values(":due", item::time(due));
+            }
         }
         if write == Write::End {
             update = update.expression_attribute_values(":attempt", item::text(attempt));
