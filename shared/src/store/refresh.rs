@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
 use super::due::Lane;
@@ -105,7 +105,9 @@ impl Store {
                 set.set("refresh_lane", item::text(Lane::Refresh.as_str()))
             }
         };
-        let update = complete(fill(update, set.done()).build());
+        // A pair that lands on a connection that was taken for revoked: its subscription is looked at again.
+        let checks = pair.is_some() && connection.subscription.is_some();
+        let update = complete(fill(update, set.done(), checks.then_some(now)).build());
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         items.extend(event.map(|event| self.append(event)));
         let Err(reasons) = self.transact(items).await? else { return Ok(true) };
@@ -142,10 +144,12 @@ impl Store {
     }
 }
 
-/// Sets what there is, and removes the rest of an upkeep's attributes.
+/// Sets what there is, and removes the rest of an upkeep's attributes. With `checks`, the subscription is looked at from
+/// then on, unless it is anyhow.
 fn fill(
     update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
     set: Item,
+    checks: Option<Timestamp>,
 ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
     let gone: Vec<&str> = ATTRIBUTES.into_iter().filter(|name| !set.contains_key(*name)).collect();
     let (mut update, mut text) = (update, String::new());
@@ -155,6 +159,12 @@ fn fill(
         update = update
             .expression_attribute_names(format!("#s{at}"), name)
             .expression_attribute_values(format!(":s{at}"), value);
+    }
+    if let Some(from) = checks {
+        text.push_str(", renewal_lane = :checks, renewal_due = if_not_exists(renewal_due, :from)");
+        update = update
+            .expression_attribute_values(":checks", item::text(Lane::Renewal.as_str()))
+            .expression_attribute_values(":from", item::time(from));
     }
     for (at, name) in gone.into_iter().enumerate() {
         text.push_str(if at == 0 { " REMOVE " } else { ", " });
