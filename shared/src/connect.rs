@@ -19,12 +19,13 @@ use crate::model::connect_token::{
 use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
+use crate::model::rate::later;
 use crate::model::refresh::{Upkeep, half_life, jitter};
 use crate::model::secret::Secret;
 use crate::penalties::{self, Member, Pass};
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
-use crate::ringcentral::{AccessToken, Kind, RefreshToken, Retry, TokenSet};
+use crate::ringcentral::{AccessToken, Client, Kind, RefreshToken, TokenSet};
 use crate::store::{Claimed, Dropped, NewConnection, Started, Store, StoreError, Stored};
 use crate::vault::{Binding, DataKey, Owner, Purpose};
 
@@ -264,13 +265,15 @@ pub struct Arrival {
     pub replaced: Option<Revocation>,
 }
 
-/// Exchanges the code and stores the connection. Whatever fails, nothing of the flow stays behind.
+/// Exchanges the code and stores the connection, before the deadline. Whatever fails from the moment that the code is
+/// spent, nothing of the flow stays behind; before it, the same callback may come again.
 pub async fn finish(
     gateway: &Gateway,
     by: &By,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
+    deadline: Timestamp,
 ) -> Result<Arrival, Stop> {
     if let Some(error) = &callback.error {
         gateway.store.drop_flow(&flow.id).await?;
@@ -284,39 +287,47 @@ pub async fn finish(
         gateway.vault().new_key(owner(Purpose::Refresh)),
     )
     .map_err(Error::from)?;
-    gateway.ringcentral_app().await?;
+    let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
+    let mut member = Member::sign_in(&flow.issuer, &flow.tenant);
+    if let Pass::After(wait) = member.pass(gateway).await? {
+        return Err(Refusal::Busy(wait).into());
+    }
+    let needed = SignedDuration::from_millis(limits::EXCHANGE_NEEDS_MS.cast_signed());
+    if later(gateway.clock.now(), needed) >= deadline {
+        return Err(Refusal::Busy(Duration::from_secs(5)).into());
+    }
     let claimant = Secret::random();
     if gateway.store.claim_flow(&flow.id, claimant.expose()).await? == Claimed::Handled {
         return Err(Refusal::AlreadyHandled.into());
     }
-    let outcome = match exchange(gateway, callback, flow, key).await {
-        Ok(tokens) => {
-            keep(gateway, by, flow, &tokens, &Keys { access: access_key, refresh: refresh_key }).await
-        }
-        Err(stop) => Err(stop),
+    let keys = Keys { access: access_key, refresh: refresh_key };
+    let kept = match exchange(gateway, &client, &member, callback, flow, key).await {
+        Ok(tokens) => keep(gateway, by, flow, &tokens, &keys).await,
+        Err(stop) => Err(Unkept::Surely(stop)),
     };
-    if outcome.is_err()
-        && let Err(error) = gateway.store.drop_flow(&flow.id).await
-    {
-        tracing::warn!(error = Error::from(error).chain(), "a failed flow is left to expire");
+    match kept {
+        Ok(arrival) => Ok(arrival),
+        Err(Unkept::Perhaps(stop)) => Err(stop),
+        Err(Unkept::Surely(stop)) => {
+            if let Err(error) = gateway.store.drop_flow(&flow.id).await {
+                tracing::warn!(error = Error::from(error).chain(), "a failed flow is left to expire");
+            }
+            Err(stop)
+        }
     }
-    outcome
 }
 
 /// One attempt to exchange the code; there is never a second with the same code.
 async fn exchange(
     gateway: &Gateway,
+    client: &Client,
+    member: &Member,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
 ) -> Result<TokenSet, Stop> {
     let code = callback.code.ok_or(Refusal::CallbackIncomplete)?;
     let exchange = CodeExchange::new(code).redirect_uri(&flow.redirect_uri).verifier(verifier(key, flow)?);
-    let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
-    let mut member = Member::new(&flow.issuer, &flow.tenant, "sign-in");
-    if let Pass::After(wait) = member.pass(gateway).await? {
-        return Err(Refusal::Busy(wait).into());
-    }
     let error = match client.exchange_code(&exchange, &TokenOptions::default()).await {
         Ok(tokens) => {
             member.answered(gateway).await;
@@ -334,16 +345,13 @@ async fn exchange(
         Kind::RateLimited => {
             let until = penalties::ends(gateway, error.retry(), 0);
             member.limited(gateway, until).await;
-            Refusal::Busy(match error.retry() {
-                Retry::After(wait) => wait,
-                _ => Duration::from_secs(60),
-            })
+            Refusal::Busy(until.duration_since(gateway.clock.now()).try_into().unwrap_or_default())
         }
         Kind::Connect => Refusal::Busy(Duration::from_secs(10)),
         _ => Refusal::ExchangeFailed,
     };
     if refusal == Refusal::Misconfigured {
-        alarm(flow, "RingCentral refuses this app's client id or secret");
+        gateway.app_is_refused().await;
     }
     tracing::warn!(tenant.id = %flow.tenant, error = %error, "a code was not exchanged");
     Err(refusal.into())
@@ -390,11 +398,15 @@ async fn keep(
     flow: &Flow,
     tokens: &TokenSet,
     keys: &Keys,
-) -> Result<Arrival, Stop> {
+) -> Result<Arrival, Unkept> {
     let extension = tokens.owner_id.and_then(|id| ExtensionId::parse(&id.to_string()));
     let (Some(refresh), Some(extension)) = (&tokens.refresh_token, &extension) else {
         alarm(flow, "its setting \"Issue refresh tokens\" is off, or the token endpoint names no owner");
-        if let Err(error) = revocation::end_session(gateway, &tokens.access_token).await {
+        let whose = match &extension {
+            Some(extension) => Member::leaving(&flow.issuer, &flow.tenant, extension),
+            None => Member::sign_in(&flow.issuer, &flow.tenant),
+        };
+        if let Err(error) = revocation::end_session(gateway, whose, &tokens.access_token).await {
             tracing::warn!(tenant.id = %flow.tenant, error = error.chain(), "a session is left to expire");
         }
         return Err(Refusal::Misconfigured.into());
@@ -409,13 +421,10 @@ async fn keep(
         alarm(flow, "it lacks the permission SMS");
         Unkept::from(Refusal::Misconfigured)
     };
-    match unkept {
-        Unkept::Perhaps(stop) => Err(stop),
-        Unkept::Surely(stop) => {
-            pair.discard(gateway).await;
-            Err(stop)
-        }
+    if let Unkept::Surely(_) = &unkept {
+        pair.discard(gateway).await;
     }
+    Err(unkept)
 }
 
 /// How often a connection is stored again when the extension's state moves meanwhile.
@@ -517,7 +526,8 @@ impl Pair<'_> {
 
     /// Ends the session at RingCentral. If that fails now, the sweep will: the pair is left for it, sealed.
     async fn discard(&self, gateway: &Gateway) {
-        let Err(error) = revocation::end_session(gateway, self.refresh).await else { return };
+        let whose = Member::leaving(&self.flow.issuer, &self.flow.tenant, self.extension);
+        let Err(error) = revocation::end_session(gateway, whose, self.refresh).await else { return };
         tracing::warn!(tenant.id = %self.flow.tenant, error = error.chain(), "a session is left for the sweep to end");
         let generation = 1;
         let (access, refresh) = self.seal(gateway.clock.now(), generation);
@@ -552,4 +562,4 @@ async fn settle(store: &Store, flow: &Flow, error: StoreError) -> Result<(), Unk
 }
 
 /// How often the store is asked whether a write was applied.
-const SETTLE_ATTEMPTS: u32 = 2;
+const SETTLE_ATTEMPTS: u32 = 3;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
@@ -42,8 +43,15 @@ pub struct Gateway {
     outbound: OnceLock<Outbound>,
     schedules: OnceLock<Schedules>,
     browser_client: OnceLock<Client>,
-    app_client: OnceCell<Client>,
+    app_client: Mutex<AppClient>,
     operator_key: OnceCell<Secret>,
+}
+
+/// RingCentral with the app's secret, as long as nobody says that it is wrong.
+#[derive(Debug, Default)]
+struct AppClient {
+    client: Option<Client>,
+    forgotten_at: Option<Timestamp>,
 }
 
 impl Gateway {
@@ -79,7 +87,7 @@ impl Gateway {
             outbound: OnceLock::new(),
             schedules: OnceLock::new(),
             browser_client: OnceLock::new(),
-            app_client: OnceCell::new(),
+            app_client: Mutex::default(),
             operator_key: OnceCell::new(),
         }
     }
@@ -134,25 +142,44 @@ impl Gateway {
         Ok(self.browser_client.get_or_init(|| client))
     }
 
-    /// RingCentral with the app's secret: for the token endpoint. The secret is fetched once.
-    pub async fn ringcentral_app(&self) -> Result<&Client> {
-        let build = async || {
-            #[derive(Deserialize)]
-            #[serde(rename_all = "camelCase")]
-            struct AppSecret {
-                client_secret: Secret,
-            }
-            let text = self.secret(&self.config.ringcentral_secret).await?;
-            let secret: AppSecret = serde_json::from_str(text.expose()).map_err(|_| Error::Internal {
-                what: "the RingCentral app's secret is not {\"clientSecret\":\"…\"}",
-                source: None,
-            })?;
-            self.client(AppCredentials::confidential(
-                &self.config.ringcentral_client_id,
-                ringcentral::ClientSecret::new(secret.client_secret),
-            ))
-        };
-        self.app_client.get_or_try_init(build).await
+    /// RingCentral with the app's secret: for the token endpoint. The secret is fetched once, and again after
+    /// [`Self::app_is_refused`].
+    pub async fn ringcentral_app(&self) -> Result<Client> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct AppSecret {
+            client_secret: Secret,
+        }
+        let mut app = self.app_client.lock().await;
+        if let Some(client) = &app.client {
+            return Ok(client.clone());
+        }
+        let text = self.secret(&self.config.ringcentral_secret).await?;
+        let secret: AppSecret = serde_json::from_str(text.expose()).map_err(|_| Error::Internal {
+            what: "the RingCentral app's secret is not {\"clientSecret\":\"…\"}",
+            source: None,
+        })?;
+        let client = self.client(AppCredentials::confidential(
+            &self.config.ringcentral_client_id,
+            ringcentral::ClientSecret::new(secret.client_secret),
+        ))?;
+        app.client = Some(client.clone());
+        Ok(client)
+    }
+
+    /// RingCentral refuses the app's id or secret. Wakes the operator (template.yaml has an alarm on lines with this
+    /// field), and has the secret read again before the next call: it may be right by now.
+    pub async fn app_is_refused(&self) {
+        tracing::error!(
+            alarm = "ringcentral_app",
+            problem = "RingCentral refuses this app's client id or secret",
+            "the RingCentral app needs the operator"
+        );
+        let (now, mut app) = (self.clock.now(), self.app_client.lock().await);
+        let pause = SignedDuration::from_secs(limits::APP_SECRET_REREAD_SECONDS);
+        if app.forgotten_at.is_none_or(|at| now.duration_since(at) >= pause) {
+            *app = AppClient { client: None, forgotten_at: Some(now) };
+        }
     }
 
     /// The operator's key. It is fetched once.

@@ -189,6 +189,14 @@ pub const TOKEN_RAMP_SHARES: [u32; 2] = [10, 3];
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).
 pub const TOKEN_CALLS_PER_USER: u32 = 5;
+/// The sign-ins of one tenant may take one part in so many of all token calls.
+pub const SIGN_INS_SHARE: u32 = 4;
+/// A code is exchanged only if this much time is left: to take the link, for the call, and to store what came of it.
+pub const EXCHANGE_NEEDS_MS: u64 = TOKEN_CALL_MS + 2 * AWS_CALL_MS;
+/// When RingCentral refuses the app itself, its secret is read again, at most this often.
+pub const APP_SECRET_REREAD_SECONDS: i64 = 60;
+/// A connection whose refresh fails on our side is left alone by the sweep for so long.
+pub const REFRESH_BROKEN_SECONDS: i64 = 10 * 60;
 /// Sealed tokens of a connection that RingCentral has refused are kept for so long.
 pub const REFUSED_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
 /// What one run of the sweep may spend on refreshing.
@@ -196,6 +204,7 @@ pub const REFRESH_SWEEP_MS: u64 = 60_000;
 
 const _: () = assert!(TOKEN_CALL_MS.cast_signed() + LEASE_MARGIN_SECONDS * 1_000 > TOKEN_CALL_NEEDS_MS);
 const _: () = assert!(TOKEN_CALL_NEEDS_MS < INVOKE_MS.cast_signed());
+const _: () = assert!(EXCHANGE_NEEDS_MS + 2 * AWS_CALL_MS < CALLBACK_FUNCTION_MS);
 const _: () = assert!(TOKEN_CALL_MS.cast_signed() < TOKEN_AHEAD_SECONDS * 1_000);
 const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
 const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::memory::Memory;
-use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::ids::TenantId;
 use crate::model::rate::{Allowance, Count, Slots, later, part, shards, within};
 use crate::store::{Logged, Slotted, StoreError};
 
@@ -70,17 +70,18 @@ pub async fn count_link(gateway: &Gateway, tenant: &TenantId, limit: u32) -> Res
     if count.allowed { Ok(()) } else { Err(Error::RateLimited { limit, retry_after: count.reset }) }
 }
 
-/// Counts a call of the token endpoint for one user, and for the app as a whole. How long to wait, if there is no share
-/// left. Without the counters no call is made.
+/// Counts a call of the token endpoint for one who calls, and for the app as a whole. How long to wait, if there is no
+/// share left. Without the counters no call is made.
 pub async fn count_token_call(
     gateway: &Gateway,
     issuer: &str,
-    extension: &ExtensionId,
+    caller: &str,
+    limit: u32,
 ) -> Result<Option<Duration>> {
-    let user = format!("token-calls#{issuer}#{extension}");
-    let of_user = count(gateway, &user, Allowance::per_minute(limits::TOKEN_CALLS_PER_USER)).await?;
-    if !of_user.allowed {
-        return Ok(Some(of_user.reset));
+    let own = format!("token-calls#{issuer}#{caller}");
+    let of_caller = count(gateway, &own, Allowance::per_minute(limit)).await?;
+    if !of_caller.allowed {
+        return Ok(Some(of_caller.reset));
     }
     let app = Allowance::per_minute(gateway.config.token_calls_per_minute);
     let of_app = count(gateway, &format!("token-calls#{issuer}"), app).await?;

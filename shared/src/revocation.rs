@@ -13,7 +13,9 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Revocation;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::refresh::jitter;
 use crate::model::secret::Secret;
+use crate::penalties::{self, Member, Pass};
 use crate::ringcentral::oauth::Revocable;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
 use crate::upkeep;
@@ -35,15 +37,43 @@ pub struct RevokeOutcome {
     pub revoked: bool,
 }
 
-/// Ends the session of a token that this process holds. Either token ends the whole session.
-pub async fn end_session<'a>(gateway: &Gateway, token: impl Into<Revocable<'a>>) -> Result<(), NotEnded> {
+/// Ends the session of a token that this process holds. Either token ends the whole session. RingCentral counts this as it
+/// counts token calls (group Auth), so `whose` asks for it as for one of these. While nobody can be asked, the store takes
+/// no revocation for later either: then the session is ended rather than forgotten.
+pub async fn end_session<'a>(
+    gateway: &Gateway,
+    mut whose: Member,
+    token: impl Into<Revocable<'a>>,
+) -> Result<(), NotEnded> {
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
-    match client.revoke(token).await {
-        Ok(()) => Ok(()),
-        // There is nothing left to revoke.
-        Err(error) if matches!(error.kind(), Kind::Grant(_)) => Ok(()),
-        Err(error) => Err(error.into()),
+    match whose.pass(gateway).await {
+        Ok(Pass::Yes) => {}
+        Ok(Pass::After(wait)) => {
+            let what = "RingCentral's revoke endpoint";
+            return Err(Error::Unavailable { what, retry_after: wait, source: None }.into());
+        }
+        Err(error) => tracing::warn!(error = error.chain(), "a session is ended uncounted"),
     }
+    let Err(error) = client.revoke(token).await else {
+        whose.answered(gateway).await;
+        return Ok(());
+    };
+    match error.kind() {
+        Kind::RateLimited => {
+            whose.limited(gateway, penalties::ends(gateway, error.retry(), jitter())).await;
+        }
+        Kind::OurConfiguration => {
+            gateway.app_is_refused().await;
+            whose.answered(gateway).await;
+        }
+        // There is nothing left to revoke.
+        Kind::Grant(_) => {
+            whose.answered(gateway).await;
+            return Ok(());
+        }
+        _ => {}
+    }
+    Err(error.into())
 }
 
 /// Why a session was not ended.
@@ -52,7 +82,7 @@ pub enum NotEnded {
     /// RingCentral did not do it: one of a few attempts.
     #[error("RingCentral did not end a session")]
     RingCentral(#[source] ringcentral::Error),
-    /// Something of ours stands in the way (the vault, the app's secret, a rate limit): no attempt was made.
+    /// Something stands in the way (the vault, the app's secret, a penalty, no share left): no attempt was made.
     #[error("a session could not be ended")]
     Ours(#[source] Error),
 }
@@ -66,15 +96,9 @@ impl From<Error> for NotEnded {
 impl From<ringcentral::Error> for NotEnded {
     fn from(error: ringcentral::Error) -> Self {
         match error.kind() {
-            Kind::OurConfiguration => {
-                tracing::error!(
-                    alarm = "ringcentral_app",
-                    problem = "RingCentral refuses this app's client id or secret",
-                    "the RingCentral app needs the operator"
-                );
+            Kind::OurConfiguration | Kind::RateLimited => {
                 Self::Ours(Error::unavailable("RingCentral's revoke endpoint", error))
             }
-            Kind::RateLimited => Self::Ours(Error::unavailable("RingCentral's revoke endpoint", error)),
             _ => Self::RingCentral(error),
         }
     }
@@ -146,7 +170,8 @@ async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), NotE
         }
     }
     let refresh = RefreshToken::new(open(gateway, revocation, Purpose::Refresh).await?);
-    end_session(gateway, &refresh).await
+    let whose = Member::leaving(&revocation.issuer, &revocation.tenant, &revocation.extension);
+    end_session(gateway, whose, &refresh).await
 }
 
 async fn open(gateway: &Gateway, revocation: &Revocation, purpose: Purpose) -> Result<Secret> {

@@ -143,7 +143,7 @@ fn sealed_for(connection: &Connection, purpose: Purpose) -> (Owner<'_>, Binding<
     )
 }
 
-/// What it answers: one of the three.
+/// What it answers: one of the first three, and how the call went.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefreshOutcome {
@@ -156,6 +156,9 @@ pub struct RefreshOutcome {
     /// False: the connection is gone, or needs a new authorization.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected: Option<bool>,
+    /// RingCentral was called, and gave neither a pair nor a clear refusal.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub called_in_vain: bool,
     /// What the metrics are told.
     #[serde(skip)]
     pub counted: Counted,
@@ -170,15 +173,18 @@ pub struct Counted {
     pub adopted: u32,
     /// Connections whose new pair was lost.
     pub lost: u32,
+    /// Calls that gave neither a pair nor a clear refusal.
+    pub in_vain: u32,
 }
 
-/// When the process that works on an order is killed, at the latest: what Lambda says, if it can be.
-pub fn deadline(gateway: &Gateway, told_ms: u64) -> Timestamp {
+/// When the process that works on something is killed, at the latest: what Lambda says, if it can be; else the function's
+/// configured timeout from now.
+pub fn deadline(gateway: &Gateway, told_ms: u64, timeout_ms: u64) -> Timestamp {
     let now = gateway.clock.now();
     let told = i64::try_from(told_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let plausible =
         |at: &Timestamp| at.duration_since(now).as_secs().abs() <= limits::DEADLINE_PLAUSIBLE_SECONDS;
-    let configured = SignedDuration::from_millis(limits::REFRESH_FUNCTION_MS.cast_signed());
+    let configured = SignedDuration::from_millis(timeout_ms.cast_signed());
     told.filter(plausible).unwrap_or_else(|| later(now, configured))
 }
 
@@ -206,19 +212,13 @@ pub async fn refresh(gateway: &Gateway, order: &RefreshOrder, deadline: Timestam
             ..RefreshOutcome::default()
         },
     };
-    Ok(RefreshOutcome { counted, ..told })
+    Ok(RefreshOutcome { called_in_vain: counted.in_vain > 0, counted, ..told })
 }
 
 /// What follows a stored pair: the schedule moves, and if the connection was of no use for a while, its messages are
 /// compared with the message store. Neither may fail the refresh.
 async fn follow(gateway: &Gateway, found: &Connection, record: &Record) {
-    let stored = Connection {
-        generation: record.generation,
-        status: record.status,
-        upkeep: record.upkeep.clone(),
-        ..found.clone()
-    };
-    upkeep::refreshed(gateway, &stored).await;
+    upkeep::refreshed(gateway, &record.applied_to(found)).await;
     if found.status != ConnectionStatus::Active
         && let Err(error) = gateway.store.note_gap(&found.tenant, &found.id, Gap::Recovered).await
     {

@@ -11,11 +11,13 @@ use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::invoke::InvokeError;
 use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::rate::later;
 use crate::model::refresh::Cause;
 use crate::schedule::Call;
 use crate::store::{Kept, Lane};
@@ -100,7 +102,7 @@ pub fn window_before(due: Timestamp, now: Timestamp) -> Option<Timestamp> {
 
 /// How many refreshes the sweep has under way: few at first, twice as many after each round in which RingCentral
 /// answered, one after a round in which it did not. So an outage ends with a ramp, not with a storm, and a penalty is
-/// not tested by many at once.
+/// not tested by many at once. What never reached RingCentral tells nothing about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     at_once: usize,
@@ -120,10 +122,10 @@ impl Pace {
     }
 
     /// What a round came to.
-    pub fn after(&mut self, tried: usize, refreshed: usize) {
-        if tried > 0 && refreshed == 0 {
+    pub fn after(&mut self, in_vain: usize, refreshed: usize) {
+        if refreshed == 0 && in_vain > 0 {
             *self = Self { at_once: 1, failed_rounds: self.failed_rounds + 1 };
-        } else {
+        } else if refreshed > 0 {
             *self = Self { at_once: (self.at_once * 2).min(limits::SWEEP_AT_ONCE), failed_rounds: 0 };
         }
     }
@@ -146,9 +148,10 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             break;
         }
         let answers = stream::iter(round).map(|kept| refresh(gateway, kept));
-        let answers: Vec<bool> = answers.buffer_unordered(round.len()).collect().await;
+        let answers: Vec<Tried> = answers.buffer_unordered(round.len()).collect().await;
         tried += round.len();
-        pace.after(round.len(), answers.into_iter().filter(|refreshed| *refreshed).count());
+        let of = |kind| answers.iter().filter(|answer| **answer == kind).count();
+        pace.after(of(Tried::InVain), of(Tried::Done));
         left = rest;
     }
     for due in gateway.store.overdue_of_all_tenants(Lane::Erasure).await? {
@@ -157,17 +160,39 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     Ok(tried)
 }
 
-/// Has one connection refreshed. False if that has to wait.
-async fn refresh(gateway: &Gateway, kept: &Kept) -> bool {
+/// What came of having a connection refreshed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    /// It is refreshed, or needs no more calls.
+    Done,
+    /// RingCentral was called, and gave no usable answer.
+    InVain,
+    /// RingCentral was not called: it has to wait, or something of ours fails.
+    NotCalled,
+}
+
+/// Has one connection refreshed.
+async fn refresh(gateway: &Gateway, kept: &Kept) -> Tried {
     let order = RefreshOrder::of(&kept.tenant, &kept.connection, None);
-    match gateway.functions().call(&gateway.config.refresh_function, &order).await {
+    let error = match gateway.functions().call(&gateway.config.refresh_function, &order).await {
+        Ok(answer) if answer["calledInVain"] == true => return Tried::InVain,
         // Only a wait is told as one: gone and revoked connections need no more calls.
-        Ok(answer) => answer.get("retryAfterSeconds").is_none(),
-        Err(error) => {
-            tracing::warn!(tenant.id = %kept.tenant, error = %error, "an overdue refresh has no answer");
-            false
+        Ok(answer) if answer.get("retryAfterSeconds").is_some() => return Tried::NotCalled,
+        Ok(_) => return Tried::Done,
+        Err(error) => error,
+    };
+    if let InvokeError::Failed = error {
+        // It would fail again in a minute, and be tried before all that expires later.
+        tracing::error!(tenant.id = %kept.tenant, connection.id = %kept.connection, "a connection can't be refreshed");
+        let until = later(gateway.clock.now(), SignedDuration::from_secs(limits::REFRESH_BROKEN_SECONDS));
+        if let Err(error) = gateway.store.postpone_refresh(kept, until).await {
+            let error = Error::from(error);
+            tracing::warn!(connection.id = %kept.connection, error = error.chain(), "a refresh is not put off");
         }
+    } else {
+        tracing::warn!(tenant.id = %kept.tenant, error = %error, "an overdue refresh has no answer");
     }
+    Tried::NotCalled
 }
 
 /// How the connections do, as the metrics tell it.
@@ -286,12 +311,13 @@ mod tests {
         let mut rounds = Vec::new();
         for _ in 0..5 {
             rounds.push(pace.next_round());
-            pace.after(pace.next_round(), 1);
+            pace.after(pace.next_round() - 1, 1);
         }
         assert_eq!(rounds, [1, 2, 4, 8, 8]);
         for _ in 0..limits::SWEEP_FAILED_ROUNDS {
             assert!(pace.next_round() > 0);
             pace.after(1, 0);
+            pace.after(0, 0);
         }
         assert_eq!(pace.next_round(), 0, "the run ends");
         pace.after(1, 1);

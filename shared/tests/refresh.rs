@@ -2,7 +2,7 @@
 //! whose answers are lost, and leases that run out at any moment, in every order that there is.
 //!
 //! What decides is the product's own [`step`] and [`permits`]; here is only the world around them. The check is shown to
-//! bite: three ways to get it wrong are found by the same checker.
+//! bite: four ways to get it wrong are found by the same checker.
 //!
 //! Three workers take minutes: `RINGBRIDGE_CHECK_WORKERS=3 cargo test --release -p shared --test refresh`.
 
@@ -40,6 +40,8 @@ enum Variant {
     UseBeforeWrite,
     /// A refusal is believed at once, and flagged whatever the row holds.
     UnconditionalFlag,
+    /// The lease is taken whatever others have noted since the row was read.
+    BlindLease,
 }
 
 /// What may go wrong, and how often.
@@ -53,6 +55,8 @@ struct Protocol {
     crashes: u8,
     losses: u8,
     store_faults: u8,
+    /// Answers, or shares of the token endpoint, that say: not before some moment.
+    limits: u8,
     disconnects: bool,
     /// Leases run out only when their owner is gone, as they do where clocks can be trusted.
     honest_leases: bool,
@@ -94,9 +98,15 @@ struct World {
     /// The session that is to be ended after a disconnect.
     outbox: Option<PairNumber>,
     unsafe_use: bool,
+    /// The row has told of a penalty, and the moment at which it ends has not come.
+    blocked: bool,
+    called_blocked: bool,
+    /// How many writes the row has seen: they stand for its due moment, which is another one after each.
+    writes: u8,
     crashes: u8,
     losses: u8,
     store_faults: u8,
+    limits: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,6 +118,8 @@ enum Act {
     DoUnanswered(usize, bool),
     Deliver(usize),
     Lose(usize),
+    /// The worker is told to wait, by the server or where it asks for its share.
+    Limit(usize),
     Crash(usize),
     /// Whoever needs a token uses the one that is stored.
     Use,
@@ -120,18 +132,24 @@ fn at(late: bool) -> Timestamp {
     Timestamp::from_second(if late { 1_000_000 } else { 1_000 }).unwrap()
 }
 
-/// Moments are told apart only as early and late, so that there are finitely many worlds.
-fn coarse(mut record: Record) -> Record {
+/// When leases and penalties end.
+fn between() -> Timestamp {
+    Timestamp::from_second(2_000).unwrap()
+}
+
+/// Moments are told apart only as early and late, so that there are finitely many worlds. Only when it is due is told
+/// apart by each write.
+fn coarse(mut record: Record, writes: u8) -> Record {
     let upkeep = &mut record.upkeep;
     if let Some(lease) = &mut upkeep.lease {
-        lease.until = Timestamp::from_second(2_000).unwrap();
+        lease.until = between();
     }
     if let Some(intent) = &mut upkeep.intent {
         intent.since = at(false);
     }
     upkeep.denied_at = upkeep.denied_at.map(|_| at(false));
     upkeep.since = None;
-    upkeep.due = None;
+    upkeep.due = Some(Timestamp::from_second(writes.into()).unwrap());
     upkeep.failures = 0;
     record
 }
@@ -175,6 +193,7 @@ impl Protocol {
     }
 
     fn call(&self, world: &mut World, worker: usize) {
+        world.called_blocked |= world.blocked;
         let pair = world.workers[worker].hand;
         let reply = if !self.redeemable(world, pair) {
             if self.server == Server::FamilyKill && pair < world.latest {
@@ -196,14 +215,14 @@ impl Protocol {
         let Some((State::Leasing(seen) | State::Storing(seen), _)) = &world.workers[worker].running else {
             return self.end(world, &id, write, record, late);
         };
-        let generation = seen.generation;
+        let seen = seen.clone();
         let pair = world.workers[worker].received;
-        self.apply(world, &id, generation, write, record, pair, late)
+        self.apply(world, &id, &seen, write, record, pair, late)
     }
 
     /// Ends of an attempt state the generation that they have seen themselves.
     fn end(&self, world: &mut World, id: &str, write: Write, record: &Record, late: bool) -> bool {
-        self.apply(world, id, record.generation, write, record, 0, late)
+        self.apply(world, id, record, write, record, 0, late)
     }
 
     #[expect(clippy::too_many_arguments, reason = "it is one write with all that it states")]
@@ -211,7 +230,7 @@ impl Protocol {
         &self,
         world: &mut World,
         id: &str,
-        generation: u64,
+        seen: &Record,
         write: Write,
         record: &Record,
         pair: PairNumber,
@@ -221,16 +240,22 @@ impl Protocol {
         let unconditional = match self.variant {
             Variant::NoCompareAndSwap => write == Write::Pair,
             Variant::UnconditionalFlag => write == Write::Revoked,
-            Variant::Sound | Variant::UseBeforeWrite => false,
+            Variant::Sound | Variant::UseBeforeWrite | Variant::BlindLease => false,
         };
-        if !unconditional && !permits(write, &row.record, generation, id, at(late)) {
+        let mut seen = seen.clone();
+        if self.variant == Variant::BlindLease {
+            seen.upkeep.due = row.record.upkeep.due;
+        }
+        if !unconditional && !permits(write, &row.record, &seen, id, at(late)) {
             return false;
         }
         if unconditional && write == Write::Revoked {
             row.record.status = ConnectionStatus::Revoked;
             return true;
         }
-        row.record = coarse(record.clone());
+        world.writes += 1;
+        row.record = coarse(record.clone(), world.writes);
+        world.blocked |= write == Write::End && row.record.upkeep.blocked_until.is_some();
         if write == Write::Pair {
             row.pair = pair;
             world.went_back |= row.record.generation <= world.highest_generation;
@@ -275,9 +300,13 @@ impl Model for Protocol {
             parked: Vec::new(),
             outbox: None,
             unsafe_use: false,
+            blocked: false,
+            called_blocked: false,
+            writes: 0,
             crashes: 0,
             losses: 0,
             store_faults: 0,
+            limits: 0,
         }]
     }
 
@@ -296,6 +325,9 @@ impl Model for Protocol {
                             acts.push(Act::Lose(at));
                         }
                         continue;
+                    }
+                    if matches!(effect, Effect::Count | Effect::Call) && world.limits < self.limits {
+                        acts.push(Act::Limit(at));
                     }
                     acts.push(Act::Do(at, false));
                     let decides = matches!(effect, Effect::Read | Effect::Write(Write::Lease, _));
@@ -325,6 +357,8 @@ impl Model for Protocol {
 
     fn next_state(&self, last: &World, act: Act) -> Option<World> {
         let mut world = last.clone();
+        // Late is after every penalty.
+        world.blocked &= !matches!(act, Act::Do(_, true));
         match act {
             Act::Start(at) => {
                 world.workers[at].attempt += 1;
@@ -403,6 +437,17 @@ impl Model for Protocol {
                 world.losses += 1;
                 self.advance(&mut world, at, Event::Answered(Answer::Unclear), false);
             }
+            Act::Limit(at) => {
+                let (_, effect) = world.workers[at].running.clone()?;
+                world.limits += 1;
+                let event = if effect == Effect::Call {
+                    world.called_blocked |= world.blocked;
+                    Event::Answered(Answer::Limited(between()))
+                } else {
+                    Event::NotReady(between())
+                };
+                self.advance(&mut world, at, event, false);
+            }
             Act::Crash(at) => {
                 world.crashes += 1;
                 let worker = &mut world.workers[at];
@@ -425,9 +470,10 @@ impl Model for Protocol {
                             patience: now,
                             jitter: 0,
                         };
+                        let seen = row.record.clone();
                         let (_, effect) = step(state, Event::Answered(Answer::Pair), &attempt);
                         if let Effect::Write(write, record) = effect {
-                            self.apply(&mut world, "queue", generation, write, &record, pair, false);
+                            self.apply(&mut world, "queue", &seen, write, &record, pair, false);
                         }
                     }
                     Some(_) => {}
@@ -464,6 +510,11 @@ impl Model for Protocol {
             }),
             Property::sometimes("a refresh succeeds", |_, world: &World| world.highest_generation > 1),
         ];
+        if self.honest_leases {
+            properties.push(Property::always("no call while the row is blocked", |_, world: &World| {
+                !world.called_blocked
+            }));
+        }
         let lossless = self.crashes == 0 && self.losses == 0 && self.store_faults == 0;
         if self.server == Server::Forgiving || lossless {
             properties.push(Property::always("the stored grant can be redeemed", |model: &Self, world: &World| {
@@ -491,9 +542,15 @@ fn sound(server: Server) -> Protocol {
         crashes: 1,
         losses: 1,
         store_faults: 0,
+        limits: 0,
         disconnects: false,
         honest_leases: false,
     }
+}
+
+/// A server that makes callers wait.
+fn limiting() -> Protocol {
+    Protocol { limits: 2, losses: 0, rotations: 2, honest_leases: true, ..sound(Server::Forgiving) }
 }
 
 /// Every world that can be reached has every property.
@@ -505,7 +562,11 @@ fn holds(protocol: Protocol) {
 
 /// The checker finds a way to a world without the property.
 fn is_found(variant: Variant, property: &'static str) {
-    let protocol = Protocol { variant, ..sound(Server::Forgiving) };
+    is_found_in(Protocol { variant, ..sound(Server::Forgiving) }, property);
+}
+
+fn is_found_in(protocol: Protocol, property: &'static str) {
+    let variant = protocol.variant;
     let checker = protocol.checker().threads(2).spawn_bfs().join();
     let way = checker.discovery(property).unwrap_or_else(|| panic!("{variant:?} was not found out"));
     println!("{variant:?} fails in {} steps", way.into_actions().len());
@@ -541,6 +602,16 @@ fn servers_without_grace_never_flag_falsely() {
 }
 
 #[test]
+fn nobody_calls_within_a_penalty() {
+    holds(limiting());
+}
+
+#[test]
+fn a_lease_that_forgets_what_others_have_noted_is_found_out() {
+    is_found_in(Protocol { variant: Variant::BlindLease, ..limiting() }, "no call while the row is blocked");
+}
+
+#[test]
 fn a_write_without_compare_and_swap_is_found_out() {
     is_found(Variant::NoCompareAndSwap, "the generation only grows");
 }
@@ -563,7 +634,8 @@ proptest! {
     #[test]
     fn random_walks_keep_every_property(choices in proptest::collection::vec(any::<u16>(), 20..160), workers in 2_usize..5) {
         let protocol = Protocol {
-            workers, attempts: 40, rotations: 60, crashes: 8, losses: 8, store_faults: 8, disconnects: false,
+            workers, attempts: 40, rotations: 60, crashes: 8, losses: 8, store_faults: 8, limits: 8,
+            disconnects: false,
             ..sound(Server::Forgiving)
         };
         let mut world = protocol.init_states().remove(0);

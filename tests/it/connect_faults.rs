@@ -4,7 +4,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// The exchange meets a fault; then the same link, in the same browser, works.
 async fn exchange_under(fault: serde_json::Value, status: u16, reference: &str) {
@@ -51,13 +51,39 @@ async fn an_exchange_that_hangs_ends_in_time() {
 #[tokio::test]
 async fn an_exchange_under_a_rate_limit_says_when_to_come_back() {
     let world = World::start().await;
+    let other = world.new_tenant("Other").await;
+    let link = world.mint(&world.tenant()).await;
     let mut browser = world.browser();
-    let callback = browser.sign_in(&world.mint(&world.tenant()).await, &world.user(0)).await;
+    let callback = browser.sign_in(&link, &world.user(0)).await;
+    let waits = |page: &Reply| page.header("retry-after").parse::<u64>().unwrap();
     let act = json!({"status": 429, "headers": {"Retry-After": "37"}, "body": {"errorCode": "CMN-301"}});
     world.sim_fault("/restapi/oauth/token", Some(1), act).await;
     let page = browser.get(&callback).await.expect(503);
     assert_eq!(page.reference(), "unavailable");
-    assert_eq!(page.header("retry-after"), "37");
+    assert!((36..=39).contains(&waits(&page)), "a little later than asked for: {}", waits(&page));
+    // Whoever comes back earlier causes no call, which would begin the penalty anew, and is told the same.
+    let again = browser.sign_in(&link, &world.user(0)).await;
+    let page = browser.get(&again).await.expect(503);
+    assert_eq!(page.reference(), "unavailable");
+    assert!((1..=39).contains(&waits(&page)), "{}", waits(&page));
+    assert_eq!(world.count("token_issued").await, 0);
+    // That is the penalty of one tenant's sign-ins. Others go on.
+    world.connect(&other, &world.user(1)).await.expect(303);
+    // The code was not spent, and is good for a minute.
+    world.advance(42).await;
+    browser.get(&again).await.expect(303);
+}
+
+#[tokio::test]
+async fn tenants_whose_sign_ins_must_wait_close_the_token_endpoint_for_nobody_else() {
+    let world = World::start().await;
+    let act = json!({"status": 429, "headers": {"Retry-After": "60"}, "body": {"errorCode": "CMN-301"}});
+    world.sim_fault("/restapi/oauth/token", Some(2), act).await;
+    for name in ["One", "Two"] {
+        let tenant = world.new_tenant(name).await;
+        world.connect(&tenant, &world.user(0)).await.expect(503);
+    }
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
 }
 
 #[tokio::test]

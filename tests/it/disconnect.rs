@@ -80,6 +80,27 @@ async fn a_session_that_ringcentral_would_not_end_is_ended_by_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_disconnect_during_a_penalty_is_done_at_once_and_leaves_ringcentral_alone() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
+    world.advance(3_700).await;
+    let act = json!({"rateLimit": {"retryAfter": 60, "penaltyRestarts": true}});
+    world.sim_fault("/restapi/oauth/token", Some(1), act).await;
+    world.post("/v1/rc/numbers/refresh", &tenant.key).await.expect(503);
+    world.sim_fault("/restapi/oauth/revoke", None, json!({"status": 500})).await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    assert_eq!(connected(&world, &tenant).await, false);
+    let fired = world.sim(Method::GET, "/_sim/faults", None).await[0]["fired"].clone();
+    assert_eq!((fired, world.count("rate_limited").await), (json!(0), 1), "no call during the penalty");
+    world.no_faults().await;
+    world.advance(900).await;
+    assert_eq!(world.count("session_revoked").await, 1);
+    assert!(no_rows(&world).await, "{:?}", world.items("ConnectionsTable").await);
+}
+
+#[tokio::test]
 async fn an_obstacle_of_ours_costs_no_attempt_to_end_a_session() {
     let world = World::start().await;
     let tenant = world.tenant();

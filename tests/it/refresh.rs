@@ -232,6 +232,36 @@ async fn a_penalty_is_sat_out_in_silence() {
     assert_eq!(generation(&world).await, 2);
 }
 
+/// Two processes begin; one of them has read the row before the other one is told to wait, and goes on afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_penalty_holds_for_whoever_has_begun_before_it() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    let item = attribute(&world, "item").await;
+    let id = item.strip_prefix("connection#").unwrap();
+    let order = json!({"tenantId": tenant.id, "connectionId": id, "generation": 1});
+    let slow = json!({"service": "kms", "function": "refresh-tokens"});
+    world.aws_fault(slow, 0, Some(1), json!({"delayMs": 1_800})).await;
+    let act = json!({"rateLimit": {"retryAfter": 60, "penaltyRestarts": true}});
+    world.sim_fault("/restapi/oauth/token", Some(1), act).await;
+    let second = async {
+        while world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] != 1 {
+            tokio::task::yield_now().await;
+        }
+        world.invoke("refresh-tokens", &order).await
+    };
+    let (first, second) = tokio::join!(world.invoke("refresh-tokens", &order), second);
+    for answer in [first, second] {
+        assert!(answer["retryAfterSeconds"].as_u64().unwrap() > 30, "{answer}");
+    }
+    use_token(&world, &tenant).await.expect(503);
+    assert_eq!((world.count("rate_limited").await, token_calls(&world).await.len()), (1, 0));
+    assert!(!attribute(&world, "auth_blocked_until").await.is_empty());
+    world.advance(80).await;
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(generation(&world).await, 2);
+}
+
 #[tokio::test]
 async fn without_the_key_nothing_is_spent_and_nothing_is_lost() {
     let (world, tenant) = connected().await;
@@ -346,6 +376,26 @@ async fn a_wrong_secret_of_ours_blames_no_connection() {
     world.no_faults().await;
     world.advance(400).await;
     use_token(&world, &tenant).await.expect(200);
+}
+
+/// Moving the clock would end the process that remembers the wrong secret, so it stands still here.
+#[tokio::test]
+async fn a_secret_that_is_put_right_is_read_again() {
+    let (world, tenant) = connected().await;
+    world.advance(HOUR).await;
+    let secret = json!({"SecretId": "ringbridge-local/ringcentral-app"});
+    let right = world.secrets("GetSecretValue", &secret).await["SecretString"].clone();
+    let put = async |text: Value| {
+        let body = json!({"SecretId": secret["SecretId"], "SecretString": text});
+        world.secrets("PutSecretValue", &body).await;
+    };
+    put(json!(r#"{"clientSecret":"not-this-one"}"#)).await;
+    use_token(&world, &tenant).await.expect(503);
+    assert!(world.log().iter().any(|line| line.contains(r#""alarm":"ringcentral_app""#)));
+    put(right).await;
+    use_token(&world, &tenant).await.expect(200);
+    assert_eq!(generation(&world).await, 2);
+    assert_eq!(extension(&world, &tenant).await["status"], "active");
 }
 
 #[tokio::test]

@@ -98,6 +98,47 @@ async fn a_connection_without_a_schedule_is_found_by_the_sweep() {
     assert_eq!(extension(&world, &tenant).await["status"], "active");
 }
 
+/// Rows that can't be refreshed are looked at first, since they expire first, and keep nobody else waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_rows_keep_no_other_connection_from_being_refreshed() {
+    let world = World::start().await;
+    world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
+    let account = json!({"users": [{}, {}, {}, {}, {}]});
+    let made = world.sim(Method::POST, "/_sim/accounts", Some(account)).await;
+    let tenant = world.tenant();
+    for user in made["users"].as_array().unwrap() {
+        world.connect(&tenant, user).await.expect(303);
+    }
+    let began = now(&world).await.as_millisecond();
+    for (at, mut row) in rows(&world).await.into_iter().enumerate() {
+        row["refresh_due"] = json!({"N": (began - 1_000).to_string()});
+        match at {
+            0 => row["refresh_expires_at"] = json!({"S": "tomorrow"}),
+            1..4 => {
+                let expires: i64 = row["refresh_expires_at"]["N"].as_str().unwrap().parse().unwrap();
+                row["refresh_expires_at"] = json!({"N": (expires - 3_600_000).to_string()});
+                row["refresh_token"] = json!({"B": "AAAA"});
+            }
+            _ => {}
+        }
+        world.put_item("ConnectionsTable", row).await;
+    }
+    world.advance(61).await;
+    assert_eq!(world.count("token_refreshed").await, 1, "the one that is sound");
+    let damaged: Vec<_> =
+        rows(&world).await.into_iter().filter(|row| row["refresh_token"]["B"] == "AAAA").collect();
+    assert_eq!(damaged.len(), 3);
+    for row in damaged {
+        let due: i64 = row["refresh_due"]["N"].as_str().unwrap().parse().unwrap();
+        assert!(due > began + 300_000, "it is left alone for a while: {row}");
+    }
+    let errors: Vec<String> =
+        world.log().into_iter().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+    for told in ["a connection can't be refreshed", "a line of an index can't be read"] {
+        assert!(errors.iter().any(|line| line.contains(told)), "{told}: {errors:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
     for mode in ["grace", "strict"] {

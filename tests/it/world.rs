@@ -359,11 +359,20 @@ impl World {
 
     /// An operation of DynamoDB.
     pub async fn dynamodb(&self, operation: &str, body: &Value) -> Value {
+        self.operation("dynamodb", &format!("DynamoDB_20120810.{operation}"), body).await
+    }
+
+    /// An operation of Secrets Manager.
+    pub async fn secrets(&self, operation: &str, body: &Value) -> Value {
+        self.operation("secretsmanager", &format!("secretsmanager.{operation}"), body).await
+    }
+
+    async fn operation(&self, service: &str, target: &str, body: &Value) -> Value {
         let request = self
             .http
             .post(self.stack.info().aws())
-            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
-            .header("authorization", signature("dynamodb"))
+            .header("x-amz-target", target)
+            .header("authorization", signature(service))
             .header("content-type", "application/x-amz-json-1.0")
             .body(body.to_string());
         Reply::of(request.send().await.unwrap()).await.expect(200).json()

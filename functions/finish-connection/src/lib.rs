@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
-use lambda_http::Request;
+use lambda_http::{Request, RequestExt};
 use shared::auth;
 use shared::connect::{self, Arrival, Callback, Stop};
 use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
 use shared::model::audit::Actor;
 use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
-use shared::{limits, pages, revocation, setup, upkeep};
+use shared::{limits, pages, revocation, setup, tokens, upkeep};
 
 /// 303 to the page after success, so that code and state leave the address bar; the page of what failed, at once.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let as_json = http::query_parameter(&request, "format").as_deref() == Some("json");
     let id = RequestId::from(&request);
+    let told = request.lambda_context_ref().map_or(0, |context| context.deadline);
+    let deadline = tokens::deadline(gateway, told, limits::CALLBACK_FUNCTION_MS);
     let by = auth::by(&request, Actor::Browser);
     let callback = Callback {
         code: http::query_parameter(&request, "code").map(Into::into),
@@ -26,7 +28,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
         Ok(found) => found,
         Err(stop) => return refuse(stop, &id, as_json),
     };
-    match connect::finish(gateway, &by, callback, &flow, &key).await {
+    match connect::finish(gateway, &by, callback, &flow, &key, deadline).await {
         Ok(arrival) => {
             follow_up(gateway, arrival).await;
             welcome(&flow, as_json)

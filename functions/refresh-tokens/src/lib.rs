@@ -11,6 +11,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::gateway::Gateway;
+use shared::limits;
 use shared::revocation::{self, RevokeOrder};
 use shared::telemetry::{self, Metric, Unit};
 use shared::tokens::{self, Counted};
@@ -34,7 +35,7 @@ pub enum Order {
 
 /// Carries out an order.
 pub async fn handle(gateway: &Gateway, event: LambdaEvent<Order>) -> Result<Value, Error> {
-    let deadline = tokens::deadline(gateway, event.context.deadline);
+    let deadline = tokens::deadline(gateway, event.context.deadline, limits::REFRESH_FUNCTION_MS);
     match event.payload {
         Order::Revoke { revoke } => Ok(json!(revocation::carry_out(gateway, &revoke).await?)),
         Order::Refresh(order) => {
@@ -53,7 +54,7 @@ pub async fn handle(gateway: &Gateway, event: LambdaEvent<Order>) -> Result<Valu
 }
 
 fn count(gateway: &Gateway, counted: Counted) {
-    let Counted { refreshed, adopted, lost } = counted;
+    let Counted { refreshed, adopted, lost, in_vain: _ } = counted;
     let mut metrics: Vec<Metric> =
         [("Refreshes", refreshed), ("AdoptedWrites", adopted), ("LostRotations", lost)]
             .map(|(name, of)| (name, Unit::Count, f64::from(of)))

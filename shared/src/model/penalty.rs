@@ -3,7 +3,8 @@
 //! RingCentral's guide counts token calls for each user; an announcement of its community counts them for the app. Every
 //! call within a penalty restarts it, so when the second holds, each connection that learns of the penalty by itself makes
 //! it longer for all. So whoever is told to wait says so to its circle: the members of a tenant are its users, the members
-//! of the app are its tenants. One member in a penalty concerns nobody else; a second one within a minute closes the
+//! of the app are its tenants. What a tenant can bring about as often as it likes, signing in and ending sessions, is told
+//! to the tenant's circle alone. One member in a penalty concerns nobody else; a second one within a minute closes the
 //! circle. Afterwards one call goes ahead, and if it is answered, the others follow slowly at first.
 
 use jiff::{SignedDuration, Timestamp};

@@ -114,11 +114,25 @@ impl From<&Connection> for Record {
     }
 }
 
+impl Record {
+    /// A connection that this is written to.
+    #[must_use]
+    pub fn applied_to(&self, connection: &Connection) -> Connection {
+        Connection {
+            generation: self.generation,
+            status: self.status,
+            upkeep: self.upkeep.clone(),
+            ..connection.clone()
+        }
+    }
+}
+
 /// What a write to the row expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write {
-    /// Takes the lease and notes the intent: the generation is the one that was read, the connection is usable, and
-    /// nobody has a lease that lives.
+    /// Takes the lease and notes the intent: generation and due moment are the ones that were read, the connection is
+    /// usable, and nobody has a lease that lives. Every write of an attempt moves the due moment, so what the lease
+    /// repeats of the row is what the row says: no penalty or failure that was noted meanwhile is forgotten.
     Lease,
     /// Stores the pair: the generation is the one that was read, and the connection was not given up.
     Pair,
@@ -128,12 +142,17 @@ pub enum Write {
     Revoked,
 }
 
-/// True if a write of an attempt may be made to a row that is there. A row that was given up permits none.
-pub fn permits(write: Write, row: &Record, generation: u64, attempt: &str, now: Timestamp) -> bool {
+/// True if a write of an attempt may be made to a row that is there, and that the attempt has seen in this state. A row
+/// that was given up permits none.
+pub fn permits(write: Write, row: &Record, seen: &Record, attempt: &str, now: Timestamp) -> bool {
     let lease = row.upkeep.lease.as_ref();
-    row.generation == generation
+    row.generation == seen.generation
         && match write {
-            Write::Lease => row.status.is_connected() && lease.is_none_or(|lease| lease.until < now),
+            Write::Lease => {
+                row.status.is_connected()
+                    && row.upkeep.due == seen.upkeep.due
+                    && lease.is_none_or(|lease| lease.until < now)
+            }
             Write::Pair => true,
             Write::End => lease.is_some_and(|lease| lease.owner == attempt),
             Write::Revoked => row.status.is_connected(),
@@ -176,7 +195,7 @@ pub enum State {
     Preparing(Record),
     /// It takes the lease.
     Leasing(Record),
-    /// It asks for its share of the token endpoint.
+    /// It asks whether it may call now: there is no penalty, and a share of the token endpoint is left.
     Counting(Record),
     /// It calls the token endpoint.
     Calling(Record),
@@ -228,9 +247,9 @@ pub enum Event {
     Found(Option<Record>),
     /// It has waited.
     Waited,
-    /// Keys, or a share of the token endpoint, are there.
+    /// Keys are there, or the call may be made.
     Ready,
-    /// A key or a share of the token endpoint is not to be had before this moment. Nothing was spent.
+    /// Keys are not to be had, or the call may not be made, before this moment. Nothing was spent.
     NotReady(Timestamp),
     /// A write was made.
     Written,
@@ -250,9 +269,9 @@ pub enum Effect {
     Read,
     /// Wait a moment.
     Wait,
-    /// Make the data keys ready, and see whether there is a penalty.
+    /// Make the data keys ready.
     Prepare,
-    /// Count the call.
+    /// See whether the call may be made, and count it.
     Count,
     /// Write this to the row, if it is as the write expects.
     Write(Write, Record),
@@ -286,7 +305,8 @@ pub fn step(state: State, event: Event, attempt: &Attempt<'_>) -> (State, Effect
         (State::Reading, Event::Found(row)) => decide(row, attempt),
         (State::Preparing(row), Event::Ready) => lease(row, attempt),
         (State::Preparing(_), Event::NotReady(at)) => over(Outcome::Busy(at)),
-        // Only who has the lease counts: others would use up the share of the call that they wait for.
+        // Only who has the lease asks: others would use up the share of the call that they wait for, and there may be a
+        // penalty since they have asked.
         (State::Leasing(row), Event::Written) => (State::Counting(row), Effect::Count),
         (State::Counting(row), Event::Ready) => call(row, attempt),
         (State::Counting(mut row), Event::NotReady(at)) => {

@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// Writes what a set-up has found out: when it is to go on, and when the subscription that it has made is looked at.
-    /// False if the connection is gone.
+    /// False if the connection is gone, or has got another subscription from somebody else.
     pub async fn record_setup(
         &self,
         connection: &Connection,
@@ -155,8 +155,7 @@ impl Store {
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(&connection.tenant, &connection.id)))
-            .condition_expression("attribute_exists(tenant)");
+            .set_key(Some(key(&connection.tenant, &connection.id)));
         let mut set = Writer::default()
             .maybe("account", connection.identity.account.as_ref().map(item::text))
             .maybe("name", connection.identity.name.as_ref().map(item::text))
@@ -166,14 +165,20 @@ impl Store {
             set = set.set(&format!("setup_{name}"), item::text(part.as_str()));
             set = set.maybe(&format!("setup_{name}_error"), part.error().map(item::text));
         }
-        if let Some(subscription) = &connection.subscription {
-            set = write_subscription(set, subscription);
-        }
-        if let Some(at) = renewal_due {
-            set = write_gap(set, Gap::Connected, self.clock.now())
+        let made_now = renewal_due.zip(connection.subscription.as_ref());
+        let request = if let Some((at, subscription)) = made_now {
+            set = write_gap(write_subscription(set, subscription), Gap::Connected, self.clock.now())
                 .set("renewal_lane", item::text(Lane::Renewal.as_str()))
                 .set("renewal_due", item::time(at));
-        }
+            request
+                .condition_expression(
+                    "attribute_exists(tenant) AND (attribute_not_exists(subscription) OR subscription = :made)",
+                )
+                .expression_attribute_values(":made", item::text(&subscription.id))
+        } else {
+            // One that was there before is its renewal's: what was read of it may be old.
+            request.condition_expression("attribute_exists(tenant)")
+        };
         if let Some(due) = due {
             set = set.set("due_lane", item::text(Lane::Setup.as_str())).set("due_at", item::time(due));
         }

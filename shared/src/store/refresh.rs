@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
 use super::due::Lane;
@@ -42,8 +42,8 @@ const ATTRIBUTES: [&str; 11] = [
 ];
 
 impl Store {
-    /// Makes a write of an attempt, with the event of it if there is one. False if the row is not as the write expects;
-    /// a write of this attempt whose answer was lost is recognised.
+    /// Makes a write of an attempt on a connection as it was read, with the event of it if there is one. False if the row
+    /// is not as the write expects; a write of this attempt whose answer was lost is recognised.
     pub async fn write_upkeep(
         &self,
         connection: &Connection,
@@ -55,8 +55,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let condition = match write {
+            Write::Lease if connection.upkeep.due.is_some() => {
+                "generation = :seen AND #status IN (:active, :failed) AND refresh_due = :due \
+                 AND (attribute_not_exists(lease_until) OR lease_until < :now)"
+            }
             Write::Lease => {
-                "generation = :seen AND #status IN (:active, :failed) \
+                "generation = :seen AND #status IN (:active, :failed) AND attribute_not_exists(refresh_due) \
                  AND (attribute_not_exists(lease_until) OR lease_until < :now)"
             }
             Write::Pair => "generation = :seen",
@@ -77,6 +81,9 @@ impl Store {
         }
         if write == Write::Lease {
             update = update.expression_attribute_values(":now", item::time(now));
+            if let Some(due) = connection.upkeep.due {
+                update = update.expression_attribute_values(":due", item::time(due));
+            }
         }
         if write == Write::End {
             update = update.expression_attribute_values(":attempt", item::text(attempt));
@@ -98,7 +105,9 @@ impl Store {
                 set.set("refresh_lane", item::text(Lane::Refresh.as_str()))
             }
         };
-        let update = complete(fill(update, set.done()).build());
+        // A pair that lands on a connection that was taken for revoked: its subscription is looked at again.
+        let checks = pair.is_some() && connection.subscription.is_some();
+        let update = complete(fill(update, set.done(), checks.then_some(now)).build());
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         items.extend(event.map(|event| self.append(event)));
         let Err(reasons) = self.transact(items).await? else { return Ok(true) };
@@ -135,10 +144,12 @@ impl Store {
     }
 }
 
-/// Sets what there is, and removes the rest of an upkeep's attributes.
+/// Sets what there is, and removes the rest of an upkeep's attributes. With `checks`, the subscription is looked at from
+/// then on, unless it is anyhow.
 fn fill(
     update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
     set: Item,
+    checks: Option<Timestamp>,
 ) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
     let gone: Vec<&str> = ATTRIBUTES.into_iter().filter(|name| !set.contains_key(*name)).collect();
     let (mut update, mut text) = (update, String::new());
@@ -148,6 +159,12 @@ fn fill(
         update = update
             .expression_attribute_names(format!("#s{at}"), name)
             .expression_attribute_values(format!(":s{at}"), value);
+    }
+    if let Some(from) = checks {
+        text.push_str(", renewal_lane = :checks, renewal_due = if_not_exists(renewal_due, :from)");
+        update = update
+            .expression_attribute_values(":checks", item::text(Lane::Renewal.as_str()))
+            .expression_attribute_values(":from", item::time(from));
     }
     for (at, name) in gone.into_iter().enumerate() {
         text.push_str(if at == 0 { " REMOVE " } else { ", " });

@@ -48,9 +48,10 @@ impl Store {
         loop {
             let query = self.lane(Lane::Refresh, until).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(failure)?;
-            for row in answer.items.unwrap_or_default() {
-                lines.push(read(&Row(row))?);
-            }
+            // One line that can't be read keeps no other connection from being refreshed.
+            lines.extend(
+                answer.items.unwrap_or_default().into_iter().map(Row).filter_map(|row| legible(read(&row))),
+            );
             from = answer.last_evaluated_key;
             if from.is_none() || lines.len() >= most {
                 lines.truncate(most);
@@ -65,14 +66,31 @@ impl Store {
         loop {
             let query = self.lane(Lane::Erasure, None).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(failure)?;
-            for row in answer.items.unwrap_or_default() {
-                revoked.push(super::due::read(Lane::Erasure, &Row(row))?);
-            }
+            let rows = answer.items.unwrap_or_default().into_iter().map(Row);
+            revoked.extend(rows.filter_map(|row| legible(super::due::read(Lane::Erasure, &row))));
             from = answer.last_evaluated_key;
             if from.is_none() {
                 return Ok(revoked);
             }
         }
+    }
+
+    /// Puts an overdue refresh off that fails on our side. False if somebody has got further with it meanwhile.
+    pub async fn postpone_refresh(&self, kept: &Kept, until: Timestamp) -> Result<bool, StoreError> {
+        let (_, of, at) = Lane::Refresh.index();
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key(Lane::Refresh, &kept.tenant, &kept.connection)))
+            .update_expression("SET #at = :until")
+            .condition_expression("#lane = :lane AND #at = :seen")
+            .expression_attribute_names("#lane", of)
+            .expression_attribute_names("#at", at)
+            .expression_attribute_values(":lane", item::text(Lane::Refresh.as_str()))
+            .expression_attribute_values(":seen", item::time(kept.due))
+            .expression_attribute_values(":until", item::time(until));
+        made(update.send().await)
     }
 
     /// Makes a connection's work of a lane due now. False if it is due already, or was done or given up meanwhile.
@@ -123,6 +141,11 @@ impl Store {
 fn key(lane: Lane, tenant: &TenantId, connection: &ConnectionId) -> Item {
     Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(lane.row(connection)))])
         .done()
+}
+
+/// A line that can be read. Of another one the log tells, as an error: somebody has to look at it.
+fn legible<T>(line: Result<T, StoreError>) -> Option<T> {
+    line.inspect_err(|error| tracing::error!(error = %error, "a line of an index can't be read")).ok()
 }
 
 fn read(row: &Row) -> Result<Kept, StoreError> {

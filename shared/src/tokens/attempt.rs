@@ -19,11 +19,11 @@ use crate::model::refresh::{
 use crate::model::secret::Secret;
 use crate::penalties::{self, Member, Pass};
 use crate::queue::MAX_DELAY_SECONDS;
+use crate::revocation;
 use crate::ringcentral::oauth::TokenOptions;
 use crate::ringcentral::{self, Grant, Kind, RefreshToken, TokenSet};
-use crate::store::Pair;
+use crate::store::{Pair, StoreError};
 use crate::vault::{Binding, DataKey, Purpose};
-use crate::{rates, revocation};
 
 /// What an attempt holds in memory, and nobody else.
 struct Hand {
@@ -88,7 +88,7 @@ impl<'a> Worker<'a> {
             let (next, effect) = step(state, event, &self.attempt());
             state = next;
             event = match effect {
-                Effect::Read => self.read(&state).await,
+                Effect::Read => self.read(&state).await?,
                 Effect::Wait => {
                     tokio::time::sleep(Duration::from_millis(150 + 5 * self.jitter.unsigned_abs())).await;
                     Event::Waited
@@ -123,7 +123,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Reads the row. What an attempt has begun with stays at hand, since its keys and its generation are of that row.
-    async fn read(&mut self, state: &State) -> Event {
+    async fn read(&mut self, state: &State) -> Result<Event> {
         match self.gateway.store.connection(&self.tenant, &self.connection).await {
             Ok(row) => {
                 let record = row.as_ref().map(Record::from);
@@ -135,11 +135,13 @@ impl<'a> Worker<'a> {
                 if *state == State::Reading {
                     self.found = row;
                 }
-                Event::Found(record)
+                Ok(Event::Found(record))
             }
+            // A row that can't be understood is no better in ten seconds, unless there is a pair to keep.
+            Err(error @ StoreError::Damaged(_)) if self.pair.is_none() => Err(error.into()),
             Err(error) => {
                 self.warn(&error.into(), "a connection can't be read");
-                Event::StoreFailed
+                Ok(Event::StoreFailed)
             }
         }
     }
@@ -166,38 +168,29 @@ impl<'a> Worker<'a> {
         };
         let token = token.ok_or(Error::Internal { what: "a refresh token does not open", source: None })?;
         self.hand = Some(Hand { access, refresh, token: RefreshToken::new(token) });
-        let member = self.member.insert(Member::new(&found.issuer, &self.tenant, found.extension.as_str()));
-        match member.pass(self.gateway).await {
-            Ok(Pass::Yes) => Ok(Event::Ready),
-            Ok(Pass::After(wait)) => {
-                tracing::info!(tenant.id = %self.tenant, "a refresh waits for a penalty of the token endpoint");
-                Ok(Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4)))
-            }
-            Err(error) => {
-                self.warn(&error, "a refresh can't learn of penalties");
-                Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)))
-            }
-        }
+        Ok(Event::Ready)
     }
 
-    /// Its share of the token endpoint.
-    async fn count(&self) -> Event {
+    /// Whether the call may be made now. Whoever asks for the same connection meanwhile waits for the lease, and comes
+    /// back when the moment is there that is noted in the row.
+    async fn count(&mut self) -> Event {
         let Some(found) = self.found.as_ref() else { return Event::StoreFailed };
-        match rates::count_token_call(self.gateway, &found.issuer, &found.extension).await {
-            Ok(None) => Event::Ready,
-            Ok(Some(wait)) => {
-                tracing::info!(tenant.id = %self.tenant, "a refresh waits for its share of the token endpoint");
-                let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::from_mins(1));
-                Event::NotReady(later(self.gateway.clock.now(), wait))
+        let member = self.member.insert(Member::user(&found.issuer, &self.tenant, &found.extension));
+        match member.pass(self.gateway).await {
+            Ok(Pass::Yes) => Event::Ready,
+            Ok(Pass::After(wait)) => {
+                tracing::info!(tenant.id = %self.tenant, "a refresh waits for the token endpoint");
+                Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4))
             }
             Err(error) => {
-                self.warn(&error, "a refresh can't be counted");
+                self.warn(&error, "a refresh can't learn whether it may call");
                 Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS))
             }
         }
     }
 
-    /// Makes a write, with the event of a changed status. A pair is worth every attempt until the deadline.
+    /// Makes a write, with the event of a changed status. A pair is worth every attempt until the deadline, and so is a
+    /// penalty: whoever does not know of it makes it longer.
     async fn write(&mut self, write: Write, mut record: Record) -> Event {
         let Some(found) = self.found.clone() else { return Event::NotWritten };
         let now = self.gateway.clock.now();
@@ -205,12 +198,11 @@ impl<'a> Worker<'a> {
         if let Some(pair) = pair {
             record.upkeep.due = Some(half_life(now, pair.refresh.expires_at, self.jitter));
         }
-        let event = (record.status != found.status).then(|| {
-            let mut changed = found.clone();
-            changed.status = record.status;
-            changed.upkeep = record.upkeep.clone();
-            changed.event(EventKind::ExtensionStatus, now)
-        });
+        let event = (record.status != found.status)
+            .then(|| record.applied_to(&found).event(EventKind::ExtensionStatus, now));
+        let is_blocked = record.upkeep.blocked_until.is_some_and(|until| until > now);
+        let is_penalty = write == Write::End && is_blocked && self.counted.in_vain > 0;
+        let is_precious = write == Write::Pair || is_penalty;
         let mut pause = Duration::from_millis(50);
         loop {
             let made =
@@ -229,7 +221,7 @@ impl<'a> Worker<'a> {
                     self.warn(&error.into(), "a write of a refresh failed");
                     let left = self.deadline.duration_since(self.gateway.clock.now()).as_millis();
                     let needed = i128::from(limits::AWS_CALL_MS) + i128::from(limits::AWS_ATTEMPT_MS);
-                    if write != Write::Pair || left < needed {
+                    if !is_precious || left < needed {
                         return Event::StoreFailed;
                     }
                     tokio::time::sleep(pause).await;
@@ -286,6 +278,10 @@ impl<'a> Worker<'a> {
                 self.judge(&error)
             }
         };
+        if answer == Answer::Misconfigured {
+            self.gateway.app_is_refused().await;
+        }
+        self.counted.in_vain += u32::from(!matches!(answer, Answer::Pair | Answer::Denied(_)));
         if let Some(member) = &self.member {
             match answer {
                 Answer::Limited(until) => member.limited(self.gateway, until).await,
@@ -325,14 +321,7 @@ impl<'a> Worker<'a> {
         match error.kind() {
             Kind::Grant(Grant::Expired) => Answer::Denied(Denial::Expired),
             Kind::Grant(_) => Answer::Denied(Denial::Refused),
-            Kind::OurConfiguration => {
-                tracing::error!(
-                    alarm = "ringcentral_app",
-                    problem = "RingCentral refuses this app's client id or secret",
-                    "the RingCentral app needs the operator"
-                );
-                Answer::Misconfigured
-            }
+            Kind::OurConfiguration => Answer::Misconfigured,
             Kind::Connect | Kind::Refused => Answer::NotSent,
             Kind::RateLimited => Answer::Limited(self.penalty(error)),
             Kind::Unavailable if error.status() == Some(503) => Answer::Limited(self.penalty(error)),
@@ -347,7 +336,8 @@ impl<'a> Worker<'a> {
     /// The connection was given up while its tokens were on their way: nobody else knows of them, so they are ended.
     async fn discard(&mut self) {
         let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return };
-        let Err(error) = revocation::end_session(self.gateway, &pair.refresh).await else { return };
+        let whose = Member::leaving(&found.issuer, &found.tenant, &found.extension);
+        let Err(error) = revocation::end_session(self.gateway, whose, &pair.refresh).await else { return };
         tracing::warn!(tenant.id = %self.tenant, error = error.chain(), "a session is left for the sweep to end");
         let left = Revocation { generation: found.generation + 1, ..late_revocation(found, &pair.sealed) };
         if let Err(error) = self.gateway.store.create_revocation(&left).await {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::model::connection::{Connection, Revocation, Sealed, SealedToken};
 use crate::model::event::EventKind;
-use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::refresh::{Answer, Attempt, Effect, Event, Record, State, half_life, jitter, step};
 use crate::store::Pair;
 
@@ -20,6 +20,8 @@ use crate::store::Pair;
 pub struct Rescue {
     tenant_id: String,
     connection_id: String,
+    extension_id: String,
+    issuer: String,
     /// The generation that the pair replaces.
     generation: u64,
     attempt: String,
@@ -38,6 +40,8 @@ impl Rescue {
         Self {
             tenant_id: found.tenant.to_string(),
             connection_id: found.id.to_string(),
+            extension_id: found.extension.to_string(),
+            issuer: found.issuer.clone(),
             generation: found.generation,
             attempt: attempt.to_owned(),
             access: park(&pair.access),
@@ -58,7 +62,7 @@ struct ParkedToken {
 /// meanwhile, its session is ended.
 ///
 /// # Errors
-/// If the store fails: the queue offers it again.
+/// If the store fails, or the row has changed meanwhile: the queue offers it again.
 async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<Counted> {
     let invalid = || Error::Internal { what: "a parked pair", source: None };
     let tenant = TenantId::from_record(&rescue.tenant_id).ok_or_else(invalid)?;
@@ -77,7 +81,25 @@ async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<Counted> {
     };
     let now = gateway.clock.now();
     let Some(found) = gateway.store.connection(&tenant, &id).await? else {
-        given_up(gateway, &tenant, &id, rescue.generation + 1, &pair).await?;
+        let extension = ExtensionId::parse(&rescue.extension_id).ok_or_else(invalid)?;
+        // What is left of a connection that was given up is the pair's session. If that of the older pair is still to be
+        // ended, this is in its place.
+        let known = gateway.store.revocation(&tenant, &id).await?;
+        let (subscription, attempts) = known.map_or((None, 0), |known| (known.subscription, known.attempts));
+        let (issuer, generation) = (rescue.issuer.clone(), rescue.generation + 1);
+        let Pair { access, refresh } = pair;
+        let left = Revocation {
+            tenant,
+            connection: id,
+            extension,
+            issuer,
+            generation,
+            access,
+            refresh,
+            subscription,
+            attempts,
+        };
+        gateway.store.create_revocation(&left).await?;
         return Ok(Counted::default());
     };
     if found.generation != rescue.generation {
@@ -88,9 +110,8 @@ async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<Counted> {
         Attempt { id: &rescue.attempt, stale: None, now, deadline: now, patience: now, jitter: jitter() };
     if let (_, Effect::Write(write, mut record)) = step(state, Event::Answered(Answer::Pair), &attempt) {
         record.upkeep.due = Some(half_life(now, pair.refresh.expires_at, attempt.jitter));
-        let mut changed = found.clone();
-        changed.status = record.status;
-        let event = (record.status != found.status).then(|| changed.event(EventKind::ExtensionStatus, now));
+        let event = (record.status != found.status)
+            .then(|| record.applied_to(&found).event(EventKind::ExtensionStatus, now));
         let made =
             gateway.store.write_upkeep(&found, write, &record, &rescue.attempt, Some(&pair), event.as_ref());
         if made.await? {
@@ -98,23 +119,9 @@ async fn rescue(gateway: &Gateway, rescue: &Rescue) -> Result<Counted> {
             follow(gateway, &found, &record).await;
             return Ok(Counted { refreshed: 1, ..Counted::default() });
         }
+        return Err(Error::unavailable("the store", "the row of a parked pair has changed"));
     }
     Ok(Counted::default())
-}
-
-/// What is left of a connection that was given up while its pair was parked: the pair's session, which is in the
-/// place of the older pair's.
-async fn given_up(
-    gateway: &Gateway,
-    tenant: &TenantId,
-    id: &ConnectionId,
-    generation: u64,
-    pair: &Pair,
-) -> Result<()> {
-    let Some(known) = gateway.store.revocation(tenant, id).await? else { return Ok(()) };
-    let left = Revocation { access: pair.access.clone(), refresh: pair.refresh.clone(), generation, ..known };
-    gateway.store.create_revocation(&left).await?;
-    Ok(())
 }
 
 /// What the queue of the function that refreshes holds.
