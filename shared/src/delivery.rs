@@ -90,7 +90,10 @@ async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
         next_attempt: Some(due),
     };
     gateway.store.add_delivery(&delivery).await?;
-    gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(&delivery, due), 0).await?;
+    gateway
+        .queues()
+        .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(&delivery, due), 0)
+        .await?;
     Ok(())
 }
 
@@ -234,7 +237,10 @@ async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
     else {
         return Ok(());
     };
-    Ok(gateway.queues().put(&gateway.config.retries_queue, &Work::of(delivery, at), delay).await?)
+    Ok(gateway
+        .queues()
+        .put(&gateway.config.retries_queue, &delivery.tenant, &Work::of(delivery, at), delay)
+        .await?)
 }
 
 /// Has deliveries that are overdue tried: those that come later than a queue can wait, and those that one has lost.
@@ -247,7 +253,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             delivery_id: due.id.to_string(),
             due: due.at.as_millisecond(),
         };
-        gateway.queues().put(&gateway.config.retries_queue, &work, 0).await?;
+        gateway.queues().put(&gateway.config.retries_queue, &due.tenant, &work, 0).await?;
     }
     Ok(overdue.len())
 }
@@ -328,7 +334,10 @@ async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
     let due = later(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
     let renewed = gateway.store.renew_delivery(delivery, due).await?;
     if renewed {
-        gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(delivery, due), 0).await?;
+        gateway
+            .queues()
+            .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(delivery, due), 0)
+            .await?;
     }
     Ok(renewed)
 }
