@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,9 +64,10 @@ pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     loop {
         let (apps, next) = gateway.store.apps(&event.tenant, &page).await?;
-        for app in apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event)) {
-            tell(gateway, event, app).await?;
-        }
+        let told = apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event));
+        stream::iter(told.map(Ok))
+            .try_for_each_concurrent(limits::TOLD_AT_ONCE, |app| tell(gateway, event, app))
+            .await?;
         let Some(after) = next else { return Ok(()) };
         page.after = Some(after);
     }

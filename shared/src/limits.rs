@@ -54,6 +54,8 @@ pub const KNOWN_KEY_SECONDS: i64 = 60;
 pub const REFUSE_UNREAD_MS: i64 = 1_000;
 /// How many of each a process remembers.
 pub const REMEMBERED: usize = 10_000;
+/// Apps of one tenant, flows included: an event is written once for each that wants it, and the stream waits for that.
+pub const APPS_PER_TENANT: usize = 200;
 /// Keys of one app, the first one and those in their overlap included.
 pub const KEYS_PER_APP: usize = 25;
 /// Address ranges of one key.
@@ -216,6 +218,8 @@ pub const DELIVERY_RETRY_SECONDS: [u64; 11] =
 pub const DELIVERY_JITTER: f64 = 0.2;
 /// The longest that an address may ask to be left alone.
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
+/// Of so many apps at a time an event's deliveries are written.
+pub const TOLD_AT_ONCE: usize = 16;
 /// So many attempts at a time go to one address.
 pub const DELIVERIES_AT_ONCE: usize = 4;
 /// When all of these are under way, a delivery is put off for so long.
