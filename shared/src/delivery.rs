@@ -5,8 +5,10 @@
 //! not hold up the others. When it is tried next stands in its row; queues only say that it may be time, and the sweep
 //! finds what they have lost.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,12 +41,8 @@ pub struct Work {
 
 impl Work {
     fn of(delivery: &Delivery, due: Timestamp) -> Self {
-        Self {
-            tenant_id: delivery.tenant.to_string(),
-            app_id: delivery.app.to_string(),
-            delivery_id: delivery.id.to_string(),
-            due: due.as_millisecond(),
-        }
+        let Delivery { tenant, app, id, .. } = delivery.clone();
+        Self::from(&DueDelivery { tenant, app, id, at: due })
     }
 
     fn due(&self) -> Option<DueDelivery> {
@@ -57,15 +55,27 @@ impl Work {
     }
 }
 
+impl From<&DueDelivery> for Work {
+    fn from(due: &DueDelivery) -> Self {
+        Self {
+            tenant_id: due.tenant.to_string(),
+            app_id: due.app.to_string(),
+            delivery_id: due.id.to_string(),
+            due: due.at.as_millisecond(),
+        }
+    }
+}
+
 /// Writes a delivery of an event for each app that is to be told, and has them tried. What was written before is only
 /// handed on again.
 pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     loop {
         let (apps, next) = gateway.store.apps(&event.tenant, &page).await?;
-        for app in apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event)) {
-            tell(gateway, event, app).await?;
-        }
+        let told = apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event));
+        stream::iter(told.map(Ok))
+            .try_for_each_concurrent(limits::TOLD_AT_ONCE, |app| tell(gateway, event, app))
+            .await?;
         let Some(after) = next else { return Ok(()) };
         page.after = Some(after);
     }
@@ -84,13 +94,17 @@ async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
         body: app.body_of(event),
         status: DeliveryStatus::Pending,
         attempts: 0,
+        crowded: 0,
         last_status: None,
         last_error: None,
         last_ms: None,
         next_attempt: Some(due),
     };
     gateway.store.add_delivery(&delivery).await?;
-    gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(&delivery, due), 0).await?;
+    gateway
+        .queues()
+        .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(&delivery, due), 0)
+        .await?;
     Ok(())
 }
 
@@ -106,15 +120,23 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
             conclude(gateway, delivery, ended, &seen, place, until).await
         }
         (Admission::NotBefore(at), _) => {
-            let spread = SignedDuration::from_millis(chance::below(limits::DELIVERY_SPREAD_MS).cast_signed());
+            let wait = u64::try_from(at.duration_since(now).as_millis()).unwrap_or_default();
+            let most = limits::DELIVERY_SPREAD_MS + wait / limits::DELIVERY_SPREAD_PART;
+            let spread = SignedDuration::from_millis(chance::below(most).cast_signed());
             delivery.next_attempt = Some(later(at, spread));
-            gateway.store.put_off_delivery(&delivery, until).await?;
+            gateway.store.write_delivery(&delivery, until).await?;
+            again(gateway, &delivery).await
+        }
+        (Admission::Crowded, _) => {
+            delivery.next_attempt = Some(delivery::after_crowd(delivery.crowded, now, jitter()));
+            delivery.crowded = delivery.crowded.saturating_add(1);
+            gateway.store.write_delivery(&delivery, until).await?;
             again(gateway, &delivery).await
         }
         (Admission::Held, _) => {
             delivery.status = DeliveryStatus::Held;
             delivery.next_attempt = None;
-            Ok(gateway.store.put_off_delivery(&delivery, until).await?)
+            Ok(gateway.store.write_delivery(&delivery, until).await?)
         }
     }
 }
@@ -130,7 +152,7 @@ async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Resu
         let (place, probe_of) = match admission {
             Admission::Go(place) => (place, None),
             Admission::Probe(place) => (place, Some(&seen)),
-            Admission::NotBefore(_) | Admission::Held => return Ok((admission, seen)),
+            Admission::NotBefore(_) | Admission::Crowded | Admission::Held => return Ok((admission, seen)),
         };
         match gateway.store.enter_endpoint(tenant, app, place, probe_of, until).await? {
             Entered::Yes(health) => return Ok((admission, health)),
@@ -140,8 +162,7 @@ async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Resu
             }
         }
     }
-    let crowded = SignedDuration::from_secs(limits::DELIVERY_CROWDED_SECONDS);
-    Ok((Admission::NotBefore(later(gateway.clock.now(), crowded)), seen))
+    Ok((Admission::Crowded, seen))
 }
 
 /// Sends a delivery, and notes what came back.
@@ -159,6 +180,7 @@ async fn send(gateway: &Gateway, delivery: &mut Delivery) -> Result<Ended> {
     let now = gateway.clock.now();
     let exchange = post(gateway, &url, &secrets, &delivery.event, now, delivery.body.clone()).await?;
     delivery.attempts = delivery.attempts.saturating_add(1);
+    delivery.crowded = 0;
     delivery.last_status = exchange.outcome.as_ref().ok().map(|answer| answer.status);
     delivery.last_error = exchange.outcome.as_ref().err().map(NoAnswer::to_string);
     delivery.last_ms = u64::try_from(exchange.took.as_millis()).ok();
@@ -172,7 +194,7 @@ async fn send(gateway: &Gateway, delivery: &mut Delivery) -> Result<Ended> {
         "a delivery was tried"
     );
     Ok(match &exchange.outcome {
-        Ok(answer) if (200..300).contains(&answer.status) => Ended::Received,
+        _ if exchange.is_received() => Ended::Received,
         Ok(answer) if answer.status == 410 => Ended::Gone,
         Ok(answer) => Ended::Refused(answer.retry_after_seconds.map(Duration::from_secs)),
         Err(_) => Ended::Refused(None),
@@ -201,11 +223,21 @@ async fn conclude(
     delivery.next_attempt = verdict.next_attempt;
     let event = verdict.notice.map(|notice| told(&delivery, &verdict.health, notice, now));
     let outcome =
-        Outcome { delivery: &delivery, seen, health: &verdict.health, place, event: event.as_ref() };
-    if !gateway.store.record_attempt(&outcome, taken).await? {
+        Outcome { delivery: &delivery, seen, health: &verdict.health, place, taken, event: event.as_ref() };
+    let mut is_recorded = gateway.store.record_attempt(&outcome).await?;
+    if !is_recorded && event.is_some() {
         // Somebody else has given the same notice at the same moment; what this attempt has brought is written without.
-        let outcome = Outcome { event: None, ..outcome };
-        gateway.store.record_attempt(&outcome, taken).await?;
+        is_recorded = gateway.store.record_attempt(&Outcome { event: None, ..outcome }).await?;
+    }
+    if !is_recorded && !had_no_address {
+        // The app has another address since. What the one before has said says nothing of it, and ends nothing.
+        let ended = if ended == Ended::Gone { Ended::Refused(None) } else { ended };
+        let verdict = delivery::judge(ended, delivery.attempts, &Health::default(), now, jitter());
+        delivery.status = verdict.status;
+        delivery.next_attempt = verdict.next_attempt;
+    }
+    if !is_recorded {
+        gateway.store.write_delivery(&delivery, taken).await?;
     }
     again(gateway, &delivery).await
 }
@@ -234,22 +266,40 @@ async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
     else {
         return Ok(());
     };
-    Ok(gateway.queues().put(&gateway.config.retries_queue, &Work::of(delivery, at), delay).await?)
+    Ok(gateway
+        .queues()
+        .put(&gateway.config.retries_queue, &delivery.tenant, &Work::of(delivery, at), delay)
+        .await?)
 }
 
 /// Has deliveries that are overdue tried: those that come later than a queue can wait, and those that one has lost.
+///
+/// Those that are more than a run takes of one app are read over: they keep nobody else from being tried, and are found
+/// again by the next run.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let overdue = gateway.store.overdue_deliveries_of_all_tenants().await?;
-    for due in &overdue {
-        let work = Work {
-            tenant_id: due.tenant.to_string(),
-            app_id: due.app.to_string(),
-            delivery_id: due.id.to_string(),
-            due: due.at.as_millisecond(),
-        };
-        gateway.queues().put(&gateway.config.retries_queue, &work, 0).await?;
+    let end = later(gateway.clock.now(), SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS));
+    let (mut of_apps, mut swept, mut from) = (HashMap::new(), 0, None);
+    for _ in 0..limits::DUE_PAGES {
+        let (mut overdue, next) = gateway.store.overdue_deliveries_of_all_tenants(from).await?;
+        overdue.retain(|due| {
+            let count = of_apps.entry((due.tenant.clone(), due.app.clone())).or_insert(0);
+            *count += 1;
+            *count <= limits::DELIVERY_SWEEP_PER_APP
+        });
+        swept += overdue.len();
+        stream::iter(overdue.into_iter().map(Ok))
+            .try_for_each_concurrent(limits::DELIVERY_SWEEP_AT_ONCE, |due: DueDelivery| async move {
+                let work = Work::from(&due);
+                let queue = &gateway.config.retries_queue;
+                gateway.queues().put(queue, &due.tenant, &work, 0).await.map_err(Error::from)
+            })
+            .await?;
+        from = next;
+        if from.is_none() || end <= gateway.clock.now() {
+            break;
+        }
     }
-    Ok(overdue.len())
+    Ok(swept)
 }
 
 /// Lets an app's address be tried again as if it had never failed. Gives what was known of it.
@@ -328,14 +378,12 @@ async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
     let due = later(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
     let renewed = gateway.store.renew_delivery(delivery, due).await?;
     if renewed {
-        gateway.queues().put(&gateway.config.deliveries_queue, &Work::of(delivery, due), 0).await?;
+        gateway
+            .queues()
+            .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(delivery, due), 0)
+            .await?;
     }
     Ok(renewed)
-}
-
-/// True if an event counts as received: the address answered 2xx in time.
-pub fn is_received(exchange: &Exchange) -> bool {
-    exchange.outcome.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
 }
 
 /// Sends a test event to an app's address, once. It is in no log and counts for nothing.

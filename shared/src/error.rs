@@ -97,6 +97,9 @@ pub enum Error {
     /// The tenant is being deleted and can't be changed any more.
     #[error("the tenant is being deleted")]
     TenantDeleting,
+    /// The tenant has as many apps as one may have.
+    #[error("too many apps")]
+    TooManyApps,
     /// The app has as many keys as one may have.
     #[error("too many keys")]
     TooManyKeys,

@@ -54,6 +54,8 @@ pub const KNOWN_KEY_SECONDS: i64 = 60;
 pub const REFUSE_UNREAD_MS: i64 = 1_000;
 /// How many of each a process remembers.
 pub const REMEMBERED: usize = 10_000;
+/// Apps of one tenant, flows included: an event is written once for each that wants it, and the stream waits for that.
+pub const APPS_PER_TENANT: usize = 200;
 /// Keys of one app, the first one and those in their overlap included.
 pub const KEYS_PER_APP: usize = 25;
 /// Address ranges of one key.
@@ -225,12 +227,18 @@ pub const DELIVERY_RETRY_SECONDS: [u64; 11] =
 pub const DELIVERY_JITTER: f64 = 0.2;
 /// The longest that an address may ask to be left alone.
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
+/// Of so many apps at a time an event's deliveries are written.
+pub const TOLD_AT_ONCE: usize = 16;
 /// So many attempts at a time go to one address.
 pub const DELIVERIES_AT_ONCE: usize = 4;
-/// When all of these are under way, a delivery is put off for so long.
+/// When all of these are under way, a delivery is put off for so long; it doubles each time that it is put off …
 pub const DELIVERY_CROWDED_SECONDS: i64 = 5;
-/// What is put off is spread over so many milliseconds.
+/// … up to here. As much again is added at random.
+pub const DELIVERY_CROWDED_MAX_SECONDS: i64 = 240;
+/// What waits for an address that is left alone is spread over so many milliseconds …
 pub const DELIVERY_SPREAD_MS: u64 = 5_000;
+/// … and over this part of the wait.
+pub const DELIVERY_SPREAD_PART: u64 = 5;
 /// A delivery that is being tried is nobody else's for so long.
 pub const DELIVERY_TAKEN_SECONDS: i64 = 40;
 /// A delivery that its queue has lost is found so long after its event.
@@ -245,8 +253,13 @@ pub const BREAKER_MAX_SECONDS: i64 = 1_800;
 pub const NOTICE_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
 /// An address that has failed for so long is switched off.
 pub const DISABLED_AFTER_SECONDS: i64 = 5 * 24 * 3_600;
-/// What one run of the sweep hands to the queue of retries.
-pub const DELIVERY_SWEEP_BATCH: i32 = 500;
+/// What one run of the sweep hands to the queue of retries for one app: many that wait for one address leave the run to
+/// others.
+pub const DELIVERY_SWEEP_PER_APP: usize = 500;
+/// One run reads on for so long, as far as [`DUE_PAGES`].
+pub const DELIVERY_SWEEP_MS: i64 = 50_000;
+/// So many deliveries are handed on side by side.
+pub const DELIVERY_SWEEP_AT_ONCE: usize = 16;
 /// One call replays about so many deliveries.
 pub const REPLAYED_AT_ONCE: usize = 500;
 /// An event is shown to whoever asks for events so long after it was made: none is written later than that.

@@ -82,6 +82,13 @@ pub struct Exchange {
     pub took: Duration,
 }
 
+impl Exchange {
+    /// True if what was sent counts as received: the address answered 2xx in time.
+    pub fn is_received(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
+    }
+}
+
 /// Sends requests to addresses that tenants choose.
 #[derive(Debug)]
 pub struct Outbound {

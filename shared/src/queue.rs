@@ -30,29 +30,19 @@ impl Queues {
         Self(client)
     }
 
-    /// Puts a piece of work into a queue, held back for some seconds (at most [`MAX_DELAY_SECONDS`]).
+    /// Puts a piece of a tenant's work into a queue, held back for some seconds (at most [`MAX_DELAY_SECONDS`]). SQS is
+    /// fair between tenants that share a queue ("fair queues"): one that fills it does not delay the others.
     pub async fn put(
         &self,
         queue_url: &str,
-        work: &impl Serialize,
-        delay_seconds: i32,
-    ) -> Result<(), QueueError> {
-        self.put_for(queue_url, None, work, delay_seconds).await
-    }
-
-    /// Puts a piece of a tenant's work into a queue. SQS is fair between tenants that share a queue ("fair queues"): one
-    /// that fills it does not delay the others.
-    pub async fn put_for(
-        &self,
-        queue_url: &str,
-        tenant: Option<&TenantId>,
+        tenant: &TenantId,
         work: &impl Serialize,
         delay_seconds: i32,
     ) -> Result<(), QueueError> {
         let body = serde_json::to_string(work).map_err(|error| QueueError(error.to_string()))?;
         let delay = delay_seconds.clamp(0, MAX_DELAY_SECONDS);
         let request = self.0.send_message().queue_url(queue_url).message_body(body);
-        let request = request.set_message_group_id(tenant.map(|tenant| tenant.as_str().to_owned()));
+        let request = request.message_group_id(tenant.as_str());
         let request = if delay > 0 { request.delay_seconds(delay) } else { request };
         request.send().await.map(|_| ()).map_err(failure)
     }

@@ -20,6 +20,9 @@ use crate::outbound;
 use crate::store::{Changed, SealedSecret, TenantChange};
 use crate::vault::{Binding, Owner, Purpose};
 
+/// How often a registration is tried again when others were faster.
+const ATTEMPTS: u32 = 5;
+
 /// Creates an active tenant.
 pub async fn create_tenant(
     gateway: &Gateway,
@@ -35,6 +38,7 @@ pub async fn create_tenant(
         limits,
         return_url,
         cursor_key: Secret::random(),
+        apps_registered: 0,
         created_at: gateway.clock.now(),
         deletion: None,
     };
@@ -126,7 +130,7 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
         seal_webhook_secret(gateway, &app.tenant, &app.id, app.webhook_generation, &webhook_secret).await?;
     let action = Action::AppRegistered;
     let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
-    if !gateway.store.register_app(&app, Some(&record), &sealed, &deed).await? {
+    if !add(gateway, &app, Some(&record), &sealed, &deed).await? {
         return Err(Error::TenantUnavailable);
     }
     tracing::info!(tenant.id = %app.tenant, app.id = %app.id, "app registered");
@@ -166,11 +170,37 @@ pub async fn create_trigger(
     let secret = new_webhook_secret();
     let sealed = seal_webhook_secret(gateway, tenant, &app.id, app.webhook_generation, &secret).await?;
     let deed = Deed { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
-    if !gateway.store.register_app(&app, None, &sealed, &deed).await? {
+    if !add(gateway, &app, None, &sealed, &deed).await? {
         return Err(Error::TenantSuspended);
     }
     tracing::info!(tenant.id = %tenant, app.id = %app.id, "trigger created");
     Ok(app)
+}
+
+/// Writes an app, if its tenant has room for one more. False if the tenant is absent or not active.
+async fn add(
+    gateway: &Gateway,
+    app: &App,
+    first_key: Option<&KeyRecord>,
+    webhook: &SealedSecret,
+    deed: &Deed<'_>,
+) -> Result<bool> {
+    for _ in 0..ATTEMPTS {
+        let tenant = gateway.store.tenant(&app.tenant).await?;
+        let Some(tenant) = tenant.filter(|tenant| tenant.status == TenantStatus::Active) else {
+            return Ok(false);
+        };
+        // Whoever registers one meanwhile takes some of the room that is seen here: only then is it looked at again.
+        let room = limits::APPS_PER_TENANT.saturating_sub(gateway.store.app_count(&tenant.id).await?);
+        if room == 0 {
+            return Err(Error::TooManyApps);
+        }
+        let most = tenant.apps_registered + room;
+        if gateway.store.register_app(app, first_key, webhook, most, deed).await? {
+            return Ok(true);
+        }
+    }
+    Err(Error::unavailable("a tenant that others keep registering apps for", "registering an app"))
 }
 
 /// Seals an app's webhook secret with a data key of its own. One KMS call.

@@ -165,7 +165,7 @@ async fn sender(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<Ext
 pub(crate) async fn ring(gateway: &Gateway, tenant: &TenantId, extension: &ExtensionId, delay_seconds: i32) {
     let ring = Ring { tenant_id: tenant.as_str().to_owned(), extension_id: extension.as_str().to_owned() };
     let queue = &gateway.config.deliver_sms_queue;
-    if let Err(error) = gateway.queues().put_for(queue, Some(tenant), &ring, delay_seconds).await {
+    if let Err(error) = gateway.queues().put(queue, tenant, &ring, delay_seconds).await {
         tracing::warn!(tenant.id = %tenant, error = %error, "a sender was not rung");
     }
 }

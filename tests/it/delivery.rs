@@ -229,6 +229,30 @@ async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_swit
 }
 
 #[tokio::test]
+async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_place() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    receiver.behave("/old", Manner::Hang);
+    let moving = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/old") })).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    arrived(&receiver, "/old", 1).await;
+    // The attempt is under way, and ends in five seconds.
+    let order = json!({ "webhookUrl": receiver.at("/new") });
+    let path = format!("/v1/apps/{}", moving.id);
+    world.call(Method::PUT, &path, &tenant.key, Some(order)).await.expect(200);
+    until("the attempt has ended", async || {
+        log(&world, &tenant, &moving, "").await["deliveries"][0]["lastError"] == "timeout"
+    })
+    .await;
+    let shown = log(&world, &tenant, &moving, "").await;
+    assert_eq!(shown["deliveries"][0]["status"], "pending");
+    assert_eq!(shown["endpoint"], json!({ "status": "ok", "failingSince": null, "disabledAt": null }));
+    world.advance(10).await;
+    all_are(&world, &tenant, &moving, 1, "delivered").await;
+    assert_eq!((receiver.arrivals("/old").len(), receiver.arrivals("/new").len()), (1, 1));
+}
+
+#[tokio::test]
 async fn nobody_waits_for_an_address_that_hangs() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();

@@ -13,7 +13,7 @@ use shared::http::catalogue;
 use shared::http::routes::{self, Access};
 
 use crate::house::{read, root};
-use crate::tenancy::{app_of, further_key, send};
+use crate::tenancy::{app_of, crowd, further_key, send};
 use crate::world::{Reply, Tenant, World};
 
 /// What every route with a key may answer, but for the limit, which is asked for last.
@@ -48,6 +48,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         r#"{"name":"a","tenantId":"{tenantId}","webhookUrl":"https://10.0.0.1/"}"#,
     ),
     ("POST /v1/apps/register", "tenant_unavailable", r#"{"name":"a","tenantId":"tenant_00000000000000aa"}"#),
+    ("POST /v1/apps/register", "too_many_apps", r#"{"name":"a","tenantId":"{tenantId}"}"#),
     ("PUT /v1/apps/{appId}", "invalid_name", r#"{"name":""}"#),
     ("PUT /v1/apps/{appId}", "invalid_field", r#"{"role":"{long}"}"#),
     ("PUT /v1/apps/{appId}", "invalid_webhook_url", r#"{"webhookUrl":"https://u@a.example"}"#),
@@ -58,6 +59,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("POST /v1/apps/{appId}/replay", "invalid_field", r#"{"from":"yesterday"}"#),
     ("POST /v1/triggers/sms-received/subscribe", "missing_field", "{}"),
     ("POST /v1/triggers/sms-received/subscribe", "invalid_field", r#"{"callbackUrl":"https://10.0.0.1/"}"#),
+    (
+        "POST /v1/triggers/sms-received/subscribe",
+        "too_many_apps",
+        r#"{"callbackUrl":"https://app.example/flow"}"#,
+    ),
     ("POST /v1/apps/{appId}/keys", "missing_field", "{}"),
     ("POST /v1/apps/{appId}/keys", "invalid_field", r#"{"scopes":[]}"#),
     ("POST /v1/apps/{appId}/keys", "too_many_keys", r#"{"scopes":["sms:read"]}"#),
@@ -259,6 +265,7 @@ struct Cast {
     narrow: Vec<String>,
     limited: Tenant,
     damaged: Tenant,
+    crowded: Tenant,
 }
 
 impl Cast {
@@ -288,6 +295,8 @@ impl Cast {
             .expect(202);
         let suspended = world.new_tenant("Suspended").await;
         world.set_status(&suspended, "suspended").await;
+        let crowded = world.new_tenant("Crowded").await;
+        crowd(world, &crowded, 0).await;
         let limited = world.new_tenant("Limited").await;
         let order = json!({ "limits": { "requestsPerMinute": 1 } });
         send(world, "PATCH", &format!("/v1/tenants/{}", limited.id), &operator, order).await.expect(200);
@@ -297,7 +306,18 @@ impl Cast {
             item["item"]["S"] == "tenant" && item["tenant"]["S"] == *damaged.id
         })
         .await;
-        Self { tenant, app, full_app, deleted: deleted.id, suspended, elsewhere, narrow, limited, damaged }
+        Self {
+            tenant,
+            app,
+            full_app,
+            deleted: deleted.id,
+            suspended,
+            elsewhere,
+            narrow,
+            limited,
+            damaged,
+            crowded,
+        }
     }
 
     /// Fills the places of a path or a body.
@@ -310,7 +330,11 @@ impl Cast {
             (false, true) => real_one.to_owned(),
             (false, false) => nobodys.to_owned(),
         };
-        let tenant = if code == "tenant_deleting" { &self.deleted } else { &self.tenant.id };
+        let tenant = match code {
+            "tenant_deleting" => &self.deleted,
+            "too_many_apps" => &self.crowded.id,
+            _ => &self.tenant.id,
+        };
         let app = if code == "too_many_keys" { &self.full_app } else { &self.app };
         let mut filled = text.replace("{long}", &"x".repeat(101));
         for (name, value) in [
@@ -345,6 +369,7 @@ impl Cast {
             "insufficient_scope" if access == Access::Operator => vec![self.tenant.key.clone()],
             "insufficient_scope" => self.narrow.clone(),
             "rate_limited" if access == Access::Key => vec![self.limited.key.clone()],
+            "too_many_apps" => vec![self.crowded.key.clone()],
             "internal" => vec![self.damaged.key.clone()],
             "unavailable" => vec![self.tenant.key.clone()],
             _ => vec![own],

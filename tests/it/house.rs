@@ -109,7 +109,6 @@ const ARROWS: &[(&str, &str)] = &[
     ("auth", "http"),
     ("disconnect", "revocation"),
     ("views", "registration"),
-    ("views", "delivery"),
     ("syncing", "receiving"),
     ("syncing", "sending"),
     ("syncing", "tokens"),

@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, SystemClock};
+use shared::limits;
 
 use crate::world::{Reply, Tenant, World};
 
@@ -25,6 +26,14 @@ pub async fn further_key(world: &World, tenant: &Tenant, order: Value) -> String
     let app = app_of(world, &tenant.key).await;
     let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, order).await.expect(201);
     made.json()["apiKey"].as_str().unwrap().to_owned()
+}
+
+/// Fills a tenant that has one app with rows of others, until there is room for so many more.
+pub async fn crowd(world: &World, tenant: &Tenant, room: usize) {
+    for at in 1..limits::APPS_PER_TENANT - room {
+        let item = json!({ "tenant": { "S": tenant.id }, "item": { "S": format!("app#app_{at:016x}") } });
+        world.put_item("TenantsTable", item).await;
+    }
 }
 
 /// An answer without what is different in every one.
@@ -232,6 +241,36 @@ async fn an_app_is_registered_listed_changed_and_deleted_with_its_keys() {
         send(&world, "DELETE", &path, &tenant.key, Value::Null).await.error(),
         (404, "not_found".into())
     );
+}
+
+#[tokio::test]
+async fn of_apps_and_flows_at_once_as_many_are_registered_as_there_is_room_for() {
+    let world = World::start().await;
+    let tenant = world.new_tenant("Crowded").await;
+    crowd(&world, &tenant, 3).await;
+    let app = json!({ "name": "Further", "tenantId": tenant.id });
+    let flow = json!({ "callbackUrl": "https://app.example/flow" });
+    let register = async |at: usize| {
+        let (path, order) = if at.is_multiple_of(2) {
+            ("/v1/apps/register", &app)
+        } else {
+            ("/v1/triggers/sms-received/subscribe", &flow)
+        };
+        send(&world, "POST", path, &tenant.key, order.clone()).await
+    };
+    let replies = futures_util::future::join_all((0..8).map(register)).await;
+    let (made, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
+    assert_eq!(made.len(), 3);
+    for reply in refused {
+        assert_eq!(reply.error(), (409, "too_many_apps".to_owned()));
+    }
+    // One that goes makes room, and other tenants have their own.
+    let made = made[0].json();
+    let id = made["appId"].as_str().or(made["id"].as_str()).unwrap();
+    send(&world, "DELETE", &format!("/v1/apps/{id}"), &tenant.key, Value::Null).await.expect(200);
+    register(0).await.expect(201);
+    assert_eq!(register(1).await.error(), (409, "too_many_apps".to_owned()));
+    world.new_tenant("Other").await;
 }
 
 /// Case T3.

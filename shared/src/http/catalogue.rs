@@ -53,6 +53,7 @@ fn status(error: &Error) -> StatusCode {
         Error::NotFound => StatusCode::NOT_FOUND,
         Error::NotConnected
         | Error::TenantDeleting
+        | Error::TooManyApps
         | Error::TooManyKeys
         | Error::SenderNotConnected
         | Error::IdempotencyInProgress
@@ -90,6 +91,7 @@ fn text_and_field(error: &Error) -> (String, Option<String>) {
         Error::NotFound => plain("Not found"),
         Error::NotConnected => plain("RingCentral not connected for this tenant"),
         Error::TenantDeleting => plain("Tenant is being deleted"),
+        Error::TooManyApps => plain("Tenant has too many apps"),
         Error::TooManyKeys => plain("App has too many keys"),
         Error::InvalidPhoneNumber { field } => at("to and from must be valid E.164 phone numbers", field),
         Error::SenderUnknown { number } => {
@@ -154,6 +156,9 @@ fn code_and_advice(error: &Error) -> (&'static str, &'static str) {
         }
         Error::NotConnected => ("sender_not_connected", "Connect RingCentral first, with a connect link."),
         Error::TenantDeleting => ("tenant_deleting", "Nothing; a deletion can't be taken back."),
+        Error::TooManyApps => {
+            ("too_many_apps", "Delete an app, or end a flow's subscription, that is no longer used.")
+        }
         Error::TooManyKeys => ("too_many_keys", "Revoke a key of the app that is no longer used."),
         Error::InvalidPhoneNumber { .. } => {
             ("invalid_phone_number", "Send the number as `+`, country code and number, without spaces.")
@@ -314,6 +319,7 @@ fn examples() -> Vec<Error> {
         Error::NotFound,
         Error::NotConnected,
         Error::TenantDeleting,
+        Error::TooManyApps,
         Error::TooManyKeys,
         Error::MissingField { text: "to, from, and body are required", field: "body" },
         Error::InvalidBody { text: "body must be 1-1600 characters".into(), field: Some("body".into()) },

@@ -69,6 +69,7 @@ pub fn all() -> Vec<(&'static str, Access, Vec<&'static str>)> {
                 "invalid_field",
                 "invalid_webhook_url",
                 "tenant_unavailable",
+                "too_many_apps",
             ]),
         ),
         ("GET /v1/apps", Access::Key, vec!["invalid_query"]),
@@ -104,7 +105,7 @@ pub fn all() -> Vec<(&'static str, Access, Vec<&'static str>)> {
         (
             "POST /v1/triggers/sms-received/subscribe",
             Access::Key,
-            with_body(&["missing_field", "invalid_field"]),
+            with_body(&["missing_field", "invalid_field", "too_many_apps"]),
         ),
         ("DELETE /v1/triggers/sms-received/subscribe/{id}", Access::Key, vec!["invalid_id", "not_found"]),
         ("GET /v1/events", Access::Key, vec!["invalid_query"]),

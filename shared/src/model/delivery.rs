@@ -63,6 +63,8 @@ pub struct Delivery {
     pub status: DeliveryStatus,
     /// How often it was tried since it was written or replayed.
     pub attempts: u32,
+    /// How often it found all places at its address taken since it was last tried.
+    pub crowded: u32,
     /// What the address last answered.
     pub last_status: Option<u16>,
     /// Why it last gave no answer.
@@ -110,6 +112,8 @@ pub enum Admission {
     Probe(usize),
     /// Not before this moment. It does not count as an attempt.
     NotBefore(Timestamp),
+    /// Not now, for all places are taken. It does not count as an attempt.
+    Crowded,
     /// Not at all: the address is switched off.
     Held,
 }
@@ -128,9 +132,7 @@ impl Health {
         match (0..count).map(|step| (at + step) % count).find(free) {
             Some(place) if self.failures >= limits::BREAKER_FAILURES => Admission::Probe(place),
             Some(place) => Admission::Go(place),
-            None => {
-                Admission::NotBefore(later(now, SignedDuration::from_secs(limits::DELIVERY_CROWDED_SECONDS)))
-            }
+            None => Admission::Crowded,
         }
     }
 
@@ -141,6 +143,15 @@ impl Health {
             limits::BREAKER_SECONDS.saturating_mul(1 << over.min(20)).min(limits::BREAKER_MAX_SECONDS);
         Some(later(now, SignedDuration::from_secs(pause)))
     }
+}
+
+/// When a delivery comes back that has found all places taken so many times before. The pause doubles, so that many that
+/// wait for a slow address don't keep the workers from the others. `jitter` is between 0 and 1.
+pub fn after_crowd(times: u32, now: Timestamp, jitter: f64) -> Timestamp {
+    let pause = limits::DELIVERY_CROWDED_SECONDS.saturating_mul(1 << times.min(20));
+    let pause = Duration::from_secs(pause.min(limits::DELIVERY_CROWDED_MAX_SECONDS).unsigned_abs());
+    let pause = pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0));
+    later(now, SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO))
 }
 
 /// A notice to the tenant that an address fails.
@@ -295,11 +306,20 @@ mod tests {
             let Admission::Go(place) = health.admit(at(0), 7) else { panic!("a place is free") };
             health.places[place] = Some(at(10));
         }
-        assert!(matches!(health.admit(at(0), 7), Admission::NotBefore(_)));
+        assert_eq!(health.admit(at(0), 7), Admission::Crowded);
         assert!(
             matches!(health.admit(at(10), 7), Admission::Go(_)),
             "a place of a process that died comes free"
         );
+    }
+
+    #[test]
+    fn the_more_often_a_delivery_finds_no_place_the_later_it_comes_back() {
+        let pauses: Vec<_> = (0..8).map(|times| after_crowd(times, at(0), 0.0)).collect();
+        assert_eq!(pauses[..3], [at(5), at(10), at(20)]);
+        assert!(pauses.is_sorted());
+        let last = after_crowd(u32::MAX, at(0), 1.0);
+        assert_eq!(last, at(2 * limits::DELIVERY_CROWDED_MAX_SECONDS));
     }
 
     proptest! {

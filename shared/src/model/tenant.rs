@@ -71,6 +71,8 @@ pub struct Tenant {
     pub return_url: Option<String>,
     /// Signs the cursors of its lists.
     pub cursor_key: Secret,
+    /// How many apps were ever registered for it: who registers one says how many may have been.
+    pub apps_registered: usize,
     /// When it was created.
     pub created_at: Timestamp,
     /// How far its deletion has come, if it was ordered.

@@ -5,14 +5,15 @@ use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, 
 use jiff::Timestamp;
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::tenants::{Changed, key};
-use super::{Page, Store, StoreError, complete, failed, failure};
+use super::tenants::{Changed, key, tenant_key};
+use super::{Holding, Page, Store, StoreError, complete, failed, failure};
 use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::Deed;
 use crate::model::connection::Sealed;
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::phone::E164;
+use crate::model::tenant::TenantStatus;
 
 /// An app's webhook secret at rest.
 #[derive(Debug, Clone)]
@@ -38,19 +39,39 @@ pub struct AppChange {
 }
 
 impl Store {
-    /// Writes an app, with its first key if it has one. False if the tenant is absent or not active.
+    /// How many apps a tenant has.
+    pub(crate) async fn app_count(&self, tenant: &TenantId) -> Result<usize, StoreError> {
+        Ok(self.names(Holding::Tenants, tenant, APP).await?.len())
+    }
+
+    /// Writes an app, with its first key if it has one, if fewer than `most` were ever registered. False if there were
+    /// more, or the tenant is absent or not active.
     pub(crate) async fn register_app(
         &self,
         app: &App,
         first_key: Option<&KeyRecord>,
         webhook: &SealedSecret,
+        most: usize,
         deed: &Deed<'_>,
     ) -> Result<bool, StoreError> {
+        let count = Update::builder()
+            .table_name(&self.tables.tenants)
+            .set_key(Some(tenant_key(&app.tenant)))
+            .update_expression("SET apps_registered = if_not_exists(apps_registered, :none) + :one")
+            .condition_expression(
+                "#status = :active AND (attribute_not_exists(apps_registered) OR apps_registered < :most)",
+            )
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":active", item::text(TenantStatus::Active.as_str()))
+            .expression_attribute_values(":none", item::number(0))
+            .expression_attribute_values(":one", item::number(1))
+            .expression_attribute_values(":most", item::number(most));
+        let count = TransactWriteItem::builder().update(complete(count.build())).build();
         let put = |item: Item| {
             let put = Put::builder().table_name(&self.tables.tenants).set_item(Some(item));
             TransactWriteItem::builder().put(complete(put.build())).build()
         };
-        let mut items = vec![self.if_tenant_is_active(&app.tenant), put(app_item(app, webhook))];
+        let mut items = vec![count, put(app_item(app, webhook))];
         items.extend(first_key.map(|key| put(super::keys::key_item(key))));
         items.push(self.write_down(deed));
         match self.transact(items).await? {

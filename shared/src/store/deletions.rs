@@ -203,7 +203,7 @@ impl Store {
     }
 
     /// The names of a tenant's items that begin in a certain way.
-    async fn names(
+    pub(super) async fn names(
         &self,
         holding: Holding,
         tenant: &TenantId,

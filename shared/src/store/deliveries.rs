@@ -46,6 +46,8 @@ pub struct Outcome<'a> {
     pub health: &'a Health,
     /// The place that comes free.
     pub place: usize,
+    /// Until when delivery and place were taken for the attempt.
+    pub taken: Timestamp,
     /// What the tenant is told beside.
     pub event: Option<&'a Event>,
 }
@@ -157,8 +159,8 @@ impl Store {
         }
     }
 
-    /// Puts a delivery off, or aside, without an attempt. Somebody who took it meanwhile is left alone.
-    pub async fn put_off_delivery(&self, delivery: &Delivery, seen: Timestamp) -> Result<(), StoreError> {
+    /// Writes a delivery alone, with nothing of its address. Somebody who took it meanwhile is left alone.
+    pub async fn write_delivery(&self, delivery: &Delivery, seen: Timestamp) -> Result<(), StoreError> {
         let update = self
             .delivery_update(delivery)
             .condition_expression("due_at = :seen")
@@ -168,13 +170,14 @@ impl Store {
     }
 
     /// Writes what an attempt has brought: the delivery, what is known of the address, and what the tenant is told, in
-    /// one transaction. False if the delivery or the address was changed meanwhile.
-    pub async fn record_attempt(&self, outcome: &Outcome<'_>, taken: Timestamp) -> Result<bool, StoreError> {
+    /// one transaction. False if the delivery was taken by somebody else meanwhile, the notice was given, or the address
+    /// was forgotten, for the app has another one.
+    pub async fn record_attempt(&self, outcome: &Outcome<'_>) -> Result<bool, StoreError> {
         let delivery = outcome.delivery;
         let update = self
             .delivery_update(delivery)
             .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(taken));
+            .expression_attribute_values(":seen", item::time(outcome.taken));
         let mut items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
             self.health_update(&delivery.tenant, &delivery.app, outcome),
@@ -262,6 +265,7 @@ impl Store {
         let renewed = Delivery {
             status: DeliveryStatus::Pending,
             attempts: 0,
+            crowded: 0,
             next_attempt: Some(due),
             ..delivery.clone()
         };
@@ -272,8 +276,18 @@ impl Store {
         Ok(self.transact(items).await?.is_ok())
     }
 
-    /// Deliveries across all tenants that are overdue, the earliest first.
-    pub async fn overdue_deliveries_of_all_tenants(&self) -> Result<Vec<DueDelivery>, StoreError> {
+    /// A page of the deliveries across all tenants that are overdue, the earliest first, and where the next one begins if
+    /// there may be more.
+    pub async fn overdue_deliveries_of_all_tenants(
+        &self,
+        from: Option<DueDelivery>,
+    ) -> Result<(Vec<DueDelivery>, Option<DueDelivery>), StoreError> {
+        let start = from.map(|due| {
+            Writer(key(&due.tenant, &due.app, &due.id))
+                .set("due_lane", item::text(LANE))
+                .set("due_at", item::time(due.at))
+                .done()
+        });
         let query = self
             .db
             .query()
@@ -282,19 +296,24 @@ impl Store {
             .key_condition_expression("due_lane = :lane AND due_at <= :now")
             .expression_attribute_values(":lane", item::text(LANE))
             .expression_attribute_values(":now", item::time(self.clock.now()))
-            .limit(limits::DELIVERY_SWEEP_BATCH);
-        let rows = query.send().await.map_err(failure)?.items.unwrap_or_default();
-        let read = |row: Row| {
+            .set_exclusive_start_key(start);
+        let answer = query.send().await.map_err(failure)?;
+        let read = |row: Item| {
+            let row = Row(row);
             let (app, id) = names(&row)?;
             Ok(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
         };
-        rows.into_iter().map(|row| read(Row(row))).collect()
+        let next = answer.last_evaluated_key.map(read).transpose()?;
+        let due =
+            answer.items.unwrap_or_default().into_iter().map(read).collect::<Result<_, StoreError>>()?;
+        Ok((due, next))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
         let change = Change::of([
             ("status", Some(item::text(delivery.status.as_str()))),
             ("attempts", Some(item::number(delivery.attempts))),
+            ("crowded", (delivery.crowded > 0).then(|| item::number(delivery.crowded))),
             ("last_status", delivery.last_status.map(item::number)),
             ("last_error", delivery.last_error.as_ref().map(item::text)),
             ("last_ms", delivery.last_ms.map(item::number)),
@@ -327,13 +346,19 @@ impl Store {
             .update_expression(change.expression)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
-        // A notice is given once: whoever gives one has seen how many there were.
+        // What an attempt says of an address counts as long as its place is its own: it is not when the address was
+        // forgotten meanwhile. A notice is given once: whoever gives one has seen how many there were.
+        let own = format!("#{} = :taken", place_name(outcome.place));
+        let update = update.expression_attribute_values(":taken", item::time(outcome.taken));
         let update = match (outcome.event, outcome.seen.notices) {
-            (None, _) => update,
-            (Some(_), 0) => update
-                .condition_expression("attribute_not_exists(notices) AND attribute_not_exists(disabled_at)"),
+            (None, _) => update.condition_expression(own),
+            (Some(_), 0) => update.condition_expression(format!(
+                "{own} AND attribute_not_exists(notices) AND attribute_not_exists(disabled_at)"
+            )),
             (Some(_), seen) => update
-                .condition_expression("notices = :seen AND attribute_not_exists(disabled_at)")
+                .condition_expression(format!(
+                    "{own} AND notices = :seen AND attribute_not_exists(disabled_at)"
+                ))
                 .expression_attribute_values(":seen", item::number(seen)),
         };
         TransactWriteItem::builder().update(complete(update.build())).build()
@@ -379,6 +404,7 @@ fn read(row: &Row) -> Result<Delivery, StoreError> {
         body: row.text("body")?.to_owned(),
         status: DeliveryStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
         attempts: row.number("attempts")?,
+        crowded: row.maybe_number("crowded")?.unwrap_or_default(),
         last_status: maybe("last_status")?.and_then(|status: u64| u16::try_from(status).ok()),
         last_error: row.maybe_text("last_error"),
         last_ms: maybe("last_ms")?,

@@ -196,6 +196,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
         },
         return_url: row.maybe_text("return_url"),
         cursor_key: Secret::new(row.text("cursor_key")?),
+        apps_registered: row.maybe_number("apps_registered")?.unwrap_or_default(),
         created_at: row.time("created_at")?,
         deletion: ordered_at.map(|ordered_at| Deletion { ordered_at, keys_erased_at }),
     })

@@ -257,7 +257,9 @@ impl<'a> Worker<'a> {
         let work = serde_json::json!({ "refresh": order });
         let wait = seconds_until(self.gateway.clock.now(), due);
         let wait = i32::try_from(wait).unwrap_or(MAX_DELAY_SECONDS).min(MAX_DELAY_SECONDS);
-        if let Err(error) = self.gateway.queues().put(&self.gateway.config.refresh_queue, &work, wait).await {
+        if let Err(error) =
+            self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &work, wait).await
+        {
             self.warn(&error.into(), "a refresh is left for the sweep to repeat");
         }
     }
@@ -349,7 +351,7 @@ impl<'a> Worker<'a> {
     async fn park(&mut self) -> Event {
         let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return Event::NotWritten };
         let work = serde_json::json!({ "rescue": Rescue::of(found, &self.id, &pair.sealed) });
-        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &work, 0).await {
+        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &work, 0).await {
             Ok(()) => {
                 tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, "a pair is stored through the queue");
                 Event::Written

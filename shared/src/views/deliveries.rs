@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::iso;
 use super::tenancy::AppView;
-use crate::delivery;
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, Health};
 use crate::model::event::Event;
@@ -171,7 +170,7 @@ impl From<&Exchange> for TestedView {
             text.chars().take(limits::OUTBOUND_SHOWN_CHARS).collect()
         };
         Self {
-            delivered: delivery::is_received(exchange),
+            delivered: exchange.is_received(),
             status_code: answer.map(|answer| answer.status),
             duration_ms: u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX),
             error: exchange.outcome.as_ref().err().map(ToString::to_string),
