@@ -224,7 +224,8 @@ impl Stack {
         self.parts.functions.as_ref()
     }
 
-    /// Waits until nothing happens by itself: no invocation runs, no message waits for a function. At most 30 seconds.
+    /// Waits until nothing happens by itself: no invocation runs, no message waits for a function, no event of
+    /// RingCentral is on its way. At most 30 seconds.
     pub async fn settle(&self) {
         self.parts.quiet().await;
     }
@@ -338,15 +339,21 @@ impl Parts {
 
     /// Waits until nothing happens by itself, at most 30 seconds.
     async fn quiet(&self) {
-        match (&self.aws, &self.functions) {
-            (Some(aws), _) => {
-                let _ = timeout(QUIET_LIMIT, aws.settle()).await;
+        let quiet = async {
+            loop {
+                if let Some(simulator) = self.simulator.get() {
+                    simulator.idle().await;
+                }
+                if let Some(aws) = &self.aws {
+                    aws.settle().await;
+                }
+                // What the functions did may have made RingCentral send something.
+                if self.simulator.get().is_none_or(RingCentral::is_idle) {
+                    return;
+                }
             }
-            (None, Some(functions)) => {
-                let _ = timeout(QUIET_LIMIT, functions.idle()).await;
-            }
-            (None, None) => {}
-        }
+        };
+        let _ = timeout(QUIET_LIMIT, quiet).await;
     }
 }
 
