@@ -176,6 +176,7 @@ impl Stack {
             parts.aws = Some(running);
         }
         let parts = Arc::new(parts);
+        let makes_tenant = options.tenant && routes.as_ref().is_some_and(bootstrap::is_possible);
         if let (Some(routes), Some(functions)) = (routes, parts.functions.clone()) {
             servers.push(serve_gateway(gateway, routes, functions, &parts));
         }
@@ -190,7 +191,7 @@ impl Stack {
             stack_file,
             _folder: folder,
         };
-        stack.introduce(options.tenant).await?;
+        stack.introduce(makes_tenant).await?;
         Ok(stack)
     }
 
@@ -284,13 +285,12 @@ impl Stack {
             self.info.tenant_id = earlier.tenant_id;
             self.info.api_key = earlier.api_key;
         }
-        if tenant && self.info.gateway.is_some() && self.info.api_key.is_none() {
+        if tenant && self.info.api_key.is_none() {
             match bootstrap::tenant_and_key(&self.info).await {
-                Ok(Some((tenant_id, api_key))) => {
+                Ok((tenant_id, api_key)) => {
                     self.info.tenant_id = Some(tenant_id);
                     self.info.api_key = Some(api_key);
                 }
-                Ok(None) => {}
                 Err(error) => self.notes.push(format!("no tenant could be made: {error:#}")),
             }
         }
