@@ -459,10 +459,18 @@ pub fn function_folders() -> Vec<String> {
     folders
 }
 
+/// The members of the workspace.
 fn packages() -> Vec<PathBuf> {
-    let functions = function_folders().into_iter().map(|folder| root().join("functions").join(folder));
-    let others = ["shared", "infra/simulator", "infra/local", "tests"].map(|folder| root().join(folder));
-    functions.chain(others).collect()
+    let manifest = manifest(&root());
+    let members =
+        manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("members on one line");
+    // A list of texts is the same in TOML and JSON.
+    let members: Vec<String> = serde_json::from_str(members).expect("a list of members");
+    let folders = |member: String| match member.strip_suffix("/*") {
+        Some("functions") => function_folders().iter().map(|folder| format!("functions/{folder}")).collect(),
+        _ => vec![member],
+    };
+    members.into_iter().flat_map(folders).map(|folder| root().join(folder)).collect()
 }
 
 fn manifest(package: &Path) -> String {

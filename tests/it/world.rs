@@ -261,7 +261,7 @@ impl World {
         reply.await.expect(200);
     }
 
-    /// Waits until nothing that was handed to a function waits for it.
+    /// Waits until nothing that was handed to a function waits for it, and RingCentral has sent its events.
     pub async fn idle(&self) {
         let reply = self.http.post(format!("{}/_local/idle", self.gateway())).send().await.unwrap();
         Reply::of(reply).await.expect(200);

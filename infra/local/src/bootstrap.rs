@@ -1,62 +1,43 @@
 //! The first tenant and its key, made over HTTP with the operator's key as any operator would; and connect links.
 
+use crate::client::{Client, text};
+use crate::routes::Routes;
 use crate::stack::StackInfo;
-use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-use std::time::Duration;
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::json;
 
 /// An invite to click lives this long.
 const INVITE_SECONDS: u64 = 7 * 24 * 3600;
+const TENANTS: &str = "/v1/tenants";
+const APPS: &str = "/v1/apps/register";
 
-/// Makes a tenant and a key; `None` where the template has no routes for it.
-pub async fn tenant_and_key(info: &StackInfo) -> Result<Option<(String, String)>> {
-    let client = client()?;
-    let operator = info.operator_key.as_deref().unwrap_or_default();
-    let url = format!("{}/v1/tenants", info.gateway());
-    let Some(tenant) = post(&client, &url, operator, &json!({ "name": "Local tenant" })).await? else {
-        return Ok(None);
-    };
+/// Whether the template has the routes that make a tenant and a key.
+#[must_use]
+pub fn is_possible(routes: &Routes) -> bool {
+    [TENANTS, APPS].iter().all(|path| {
+        let key = format!("POST {path}");
+        routes.find("POST", path).is_some_and(|found| found.route_key == key)
+    })
+}
+
+/// Makes a tenant and a key.
+pub async fn tenant_and_key(info: &StackInfo) -> Result<(String, String)> {
+    let operator = Client::new(info, info.operator_key.as_deref())?;
+    let tenant = operator.call(Method::POST, TENANTS, Some(&json!({ "name": "Local tenant" }))).await?;
     let tenant_id = text(&tenant, "tenantId")?;
-    let url = format!("{}/v1/apps/register", info.gateway());
-    let body = json!({ "name": "Local app", "tenantId": tenant_id });
-    let Some(app) = post(&client, &url, operator, &body).await? else { return Ok(None) };
-    Ok(Some((tenant_id, text(&app, "apiKey")?)))
+    let order = json!({ "name": "Local app", "tenantId": tenant_id });
+    let app = operator.call(Method::POST, APPS, Some(&order)).await?;
+    Ok((tenant_id, text(&app, "apiKey")?))
 }
 
-/// An absolute link to click: an invite that lives for seven days.
+/// An absolute link to click: an invite that lives for seven days. Nothing where there is no tenant.
 pub async fn connect_link(info: &StackInfo) -> Result<Option<String>> {
-    let Some(key) = &info.api_key else { return Ok(None) };
-    let url = format!("{}/v1/rc/invite-token", info.gateway());
-    let Some(answer) = post(&client()?, &url, key, &json!({ "expiresIn": INVITE_SECONDS })).await? else {
+    if info.api_key.is_none() {
         return Ok(None);
-    };
+    }
+    let app = Client::new(info, info.api_key.as_deref())?;
+    let order = json!({ "expiresIn": INVITE_SECONDS });
+    let answer = app.call(Method::POST, "/v1/rc/invite-token", Some(&order)).await?;
     Ok(Some(format!("{}{}", info.gateway(), text(&answer, "connectUrl")?)))
-}
-
-fn client() -> Result<reqwest::Client> {
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().context("no HTTP client")
-}
-
-/// Posts JSON; `None` if there is no such route.
-async fn post(client: &reqwest::Client, url: &str, key: &str, body: &Value) -> Result<Option<Value>> {
-    let response = client
-        .post(url)
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json")
-        .body(body.to_string())
-        .send()
-        .await?;
-    let status = response.status();
-    let text = response.text().await?;
-    if status == reqwest::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    if !status.is_success() {
-        bail!("{url} answered {status}: {}", text.chars().take(200).collect::<String>());
-    }
-    serde_json::from_str(&text).map(Some).with_context(|| format!("{url} did not answer JSON"))
-}
-
-fn text(value: &Value, key: &str) -> Result<String> {
-    value[key].as_str().map(str::to_owned).with_context(|| format!("the answer has no {key}"))
 }

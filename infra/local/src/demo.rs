@@ -1,6 +1,7 @@
 //! `cargo local demo`: the main job end to end, each step shown, driven over HTTP as a browser and an app would.
 
 use crate::browser::{self, Browser, Page};
+use crate::client::{Client, text};
 use crate::demo_receiver::Receiver;
 use crate::stack::StackInfo;
 use anyhow::{Context, Result, bail};
@@ -10,14 +11,14 @@ use std::time::Duration;
 
 /// Runs the demo against a running stack; `say` shows a line.
 pub async fn run(info: &StackInfo, say: &mut (dyn FnMut(String) + Send)) -> Result<()> {
-    let app = App::new(info)?;
+    let app = Client::new(info, info.api_key.as_deref())?;
     let user = info.rc["users"].get(0).cloned().context("the simulator has no users")?;
     let (name, extension, password) =
-        (text(&user, "username"), text(&user, "extension"), text(&user, "password"));
+        (text(&user, "username")?, text(&user, "extension")?, text(&user, "password")?);
 
     say("1. The tenant's app asks for a connect link".to_owned());
     let minted = app.call(Method::POST, "/v1/rc/connect-token", None).await?;
-    let link = format!("{}{}", info.gateway(), text(&minted, "connectUrl"));
+    let link = format!("{}{}", info.gateway(), text(&minted, "connectUrl")?);
     say(format!("   POST /v1/rc/connect-token → {}…", link.chars().take(60).collect::<String>()));
 
     say("2. A person opens it".to_owned());
@@ -62,39 +63,37 @@ pub async fn run(info: &StackInfo, say: &mut (dyn FnMut(String) + Send)) -> Resu
         "name": "Demo receiver", "tenantId": tenant, "webhookUrl": receiver.url, "eventTypes": ["sms_inbound"],
     });
     let listening = app.call(Method::POST, "/v1/apps/register", Some(&order)).await?;
-    receiver.trust(&text(&listening, "webhookSecret"));
+    receiver.trust(&text(&listening, "webhookSecret")?);
     let told = messages(info, &app, &user, &receiver, say).await;
-    app.call(Method::DELETE, &format!("/v1/apps/{}", text(&listening, "appId")), None).await?;
+    app.call(Method::DELETE, &format!("/v1/apps/{}", text(&listening, "appId")?), None).await?;
     told
 }
 
-/// Sending and receiving, where the stack has these routes already.
+/// Sending and receiving.
 async fn messages(
     info: &StackInfo,
-    app: &App,
+    app: &Client,
     user: &Value,
     receiver: &Receiver,
     say: &mut (dyn FnMut(String) + Send),
 ) -> Result<()> {
     let from = user["numbers"][0].as_str().unwrap_or_default();
     let order = json!({ "to": "+15555550123", "from": from, "body": "Hello from the demo" });
-    let Some(sent) = app.try_call(Method::POST, "/v1/sms/send", Some(&order)).await? else {
-        say("7. Sending and receiving: this stack has no such routes yet".to_owned());
-        return Ok(());
-    };
     say("7. The app sends a text".to_owned());
-    let id = text(&sent, "messageId");
+    let sent = app.call(Method::POST, "/v1/sms/send", Some(&order)).await?;
+    let id = text(&sent, "messageId")?;
     say(format!("   POST /v1/sms/send → {sent}"));
     let path = format!("/v1/sms/status/{id}");
     let message =
-        app.until(&path, |message| ["sent", "delivered"].contains(&text(message, "status").as_str())).await?;
-    say(format!("   GET {path} → {}", text(&message, "status")));
+        until(app, &path, |message| message["status"] == "sent" || message["status"] == "delivered").await?;
+    say(format!("   GET {path} → {}", text(&message, "status")?));
 
     say("8. A reply arrives".to_owned());
     let reply = json!({ "from": "+15555550123", "to": from, "text": "Hello back" });
     let url = format!("{}/_sim/inbound", info.ringcentral());
-    let response = app
-        .client
+    let response = reqwest::Client::builder()
+        .no_proxy()
+        .build()?
         .post(url)
         .header("content-type", "application/json")
         .body(reply.to_string())
@@ -104,70 +103,30 @@ async fn messages(
         bail!("the simulator refused the reply: {}", response.text().await?);
     }
     let path = "/v1/sms/messages?direction=inbound&limit=1";
-    let list = app.until(path, |list| list["messages"][0]["body"] == "Hello back").await?;
+    let list = until(app, path, |list| list["messages"][0]["body"] == "Hello back").await?;
     say(format!(
         "   GET {path} → \"{}\" from {}",
-        text(&list["messages"][0], "body"),
-        text(&list["messages"][0], "from")
+        text(&list["messages"][0], "body")?,
+        text(&list["messages"][0], "from")?
     ));
-    let id = text(&list["messages"][0], "messageId");
+    let id = text(&list["messages"][0], "messageId")?;
     let event = receiver.event(|event| event["messageId"] == id.as_str()).await?;
-    say(format!("   POST {} ← {}, its signature verified", receiver.url, text(&event, "type")));
+    say(format!("   POST {} ← {}, its signature verified", receiver.url, text(&event, "type")?));
     Ok(())
 }
 
-struct App {
-    client: reqwest::Client,
-    gateway: String,
-    key: String,
-}
-
-impl App {
-    fn new(info: &StackInfo) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(35)).build()?;
-        let key = info.api_key.clone().context("the stack has no API key")?;
-        Ok(Self { client, gateway: info.gateway().to_owned(), key })
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        self.try_call(method, path, body).await?.with_context(|| format!("the stack has no route {path}"))
-    }
-
-    /// `None`: API Gateway knows no such route.
-    async fn try_call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Option<Value>> {
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.gateway))
-            .header("authorization", format!("Bearer {}", self.key));
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+/// Asks a path again until the answer is as wished, for at most 30 seconds.
+async fn until(app: &Client, path: &str, wished: impl Fn(&Value) -> bool) -> Result<Value> {
+    let mut last = Value::Null;
+    // Half a minute, at half of the requests that a key has in a minute.
+    for _ in 0..25 {
+        last = app.call(Method::GET, path, None).await?;
+        if wished(&last) {
+            return Ok(last);
         }
-        let response = request.send().await?;
-        let status = response.status();
-        let answer = response.text().await?;
-        let value: Value = serde_json::from_str(&answer).unwrap_or_default();
-        if status == reqwest::StatusCode::NOT_FOUND && value == json!({ "message": "Not Found" }) {
-            return Ok(None);
-        }
-        if !status.is_success() {
-            bail!("{path} answered {status}: {answer}");
-        }
-        Ok(Some(value))
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
     }
-
-    /// Asks again until the answer is as wished, for at most 30 seconds.
-    async fn until(&self, path: &str, wished: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        // Half a minute, at half of the requests that a key has in a minute.
-        for _ in 0..25 {
-            last = self.call(Method::GET, path, None).await?;
-            if wished(&last) {
-                return Ok(last);
-            }
-            tokio::time::sleep(Duration::from_millis(1_200)).await;
-        }
-        bail!("{path} still says {last}")
-    }
+    bail!("{path} still says {last}")
 }
 
 fn arrived(page: Page, what: &str) -> Result<Page> {
@@ -185,14 +144,10 @@ fn only_button(page: &Page) -> Result<String> {
 }
 
 fn summary(number: &Value) -> String {
-    let name = ["phoneNumber", "number"].iter().find_map(|key| number[*key].as_str()).unwrap_or("?");
+    let name = number["phoneNumber"].as_str().unwrap_or("?");
     let features = number["features"].as_object().into_iter().flatten();
     let can: Vec<&str> =
         features.filter(|(_, has)| **has == true).map(|(feature, _)| feature.as_str()).collect();
     let can = if can.is_empty() { "its extension has not connected".to_owned() } else { can.join(", ") };
     format!("{name}  {can}")
-}
-
-fn text(value: &Value, key: &str) -> String {
-    value[key].as_str().unwrap_or_default().to_owned()
 }

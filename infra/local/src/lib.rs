@@ -13,7 +13,7 @@
 //! | [`aws`] | DynamoDB, KMS, SQS, Secrets Manager, Scheduler, Lambda on one address; rights, faults, call log; `/_aws` |
 //! | [`sim`] | the RingCentral simulator as a part |
 //! | [`data`], [`state_file`] | what survives the runner |
-//! | [`cli`], [`build`], [`bootstrap`], [`demo`], [`bench`], [`watch`] | what `cargo local` does around it |
+//! | [`cli`], [`build`], [`bootstrap`], [`demo`], `client`, [`bench`], [`watch`] | what `cargo local` does around it |
 
 #![expect(clippy::disallowed_methods, reason = "a server on a developer's machine, not a function on Lambda")]
 
@@ -23,6 +23,7 @@ pub mod bootstrap;
 pub mod browser;
 pub mod build;
 pub mod cli;
+mod client;
 pub mod clock;
 pub mod data;
 pub mod demo;

@@ -50,6 +50,17 @@ impl RingCentral {
         self.simulator.advance(seconds);
     }
 
+    /// Waits until no event is on its way to a webhook.
+    pub async fn idle(&self) {
+        self.simulator.idle().await;
+    }
+
+    /// Whether no event is on its way to a webhook.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.simulator.is_idle()
+    }
+
     /// Stops it and writes its state.
     pub async fn stop(self) -> Result<()> {
         self.simulator.stop().await

@@ -176,6 +176,7 @@ impl Stack {
             parts.aws = Some(running);
         }
         let parts = Arc::new(parts);
+        let makes_tenant = options.tenant && routes.as_ref().is_some_and(bootstrap::is_possible);
         if let (Some(routes), Some(functions)) = (routes, parts.functions.clone()) {
             servers.push(serve_gateway(gateway, routes, functions, &parts));
         }
@@ -190,7 +191,7 @@ impl Stack {
             stack_file,
             _folder: folder,
         };
-        stack.introduce(options.tenant).await?;
+        stack.introduce(makes_tenant).await?;
         Ok(stack)
     }
 
@@ -224,7 +225,8 @@ impl Stack {
         self.parts.functions.as_ref()
     }
 
-    /// Waits until nothing happens by itself: no invocation runs, no message waits for a function. At most 30 seconds.
+    /// Waits until nothing happens by itself: no invocation runs, no message waits for a function, no event of
+    /// RingCentral is on its way. At most 30 seconds.
     pub async fn settle(&self) {
         self.parts.quiet().await;
     }
@@ -283,13 +285,12 @@ impl Stack {
             self.info.tenant_id = earlier.tenant_id;
             self.info.api_key = earlier.api_key;
         }
-        if tenant && self.info.gateway.is_some() && self.info.api_key.is_none() {
+        if tenant && self.info.api_key.is_none() {
             match bootstrap::tenant_and_key(&self.info).await {
-                Ok(Some((tenant_id, api_key))) => {
+                Ok((tenant_id, api_key)) => {
                     self.info.tenant_id = Some(tenant_id);
                     self.info.api_key = Some(api_key);
                 }
-                Ok(None) => {}
                 Err(error) => self.notes.push(format!("no tenant could be made: {error:#}")),
             }
         }
@@ -338,15 +339,21 @@ impl Parts {
 
     /// Waits until nothing happens by itself, at most 30 seconds.
     async fn quiet(&self) {
-        match (&self.aws, &self.functions) {
-            (Some(aws), _) => {
-                let _ = timeout(QUIET_LIMIT, aws.settle()).await;
+        let quiet = async {
+            loop {
+                if let Some(simulator) = self.simulator.get() {
+                    simulator.idle().await;
+                }
+                if let Some(aws) = &self.aws {
+                    aws.settle().await;
+                }
+                // What the functions did may have made RingCentral send something.
+                if self.simulator.get().is_none_or(RingCentral::is_idle) {
+                    return;
+                }
             }
-            (None, Some(functions)) => {
-                let _ = timeout(QUIET_LIMIT, functions.idle()).await;
-            }
-            (None, None) => {}
-        }
+        };
+        let _ = timeout(QUIET_LIMIT, quiet).await;
     }
 }
 

@@ -127,6 +127,12 @@ impl Simulator {
         self.sim.idle().await;
     }
 
+    /// Whether no webhook event is on its way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.sim.is_idle()
+    }
+
     /// How far its clock is ahead, in seconds.
     #[must_use]
     pub fn clock_offset(&self) -> i64 {

@@ -133,6 +133,11 @@ impl Sim {
         let _ = pending.wait_for(|n| *n == 0).await;
     }
 
+    /// Whether no event is on its way.
+    pub fn is_idle(&self) -> bool {
+        *self.pending.borrow() == 0
+    }
+
     /// Wakes up whenever something falls due, so that events go out while nobody calls.
     pub async fn tick(self: Arc<Self>) {
         loop {
