@@ -184,10 +184,10 @@ async fn ring_if_due(gateway: &Gateway, sender: DueSender) -> bool {
     let DueSender { tenant, extension, marked } = sender;
     if let (Some(marked), Ok(None)) = (marked, gateway.store.first_of_outbox(&tenant, &extension).await) {
         let end = later(marked, SignedDuration::from_secs(limits::MARK_KEPT_SECONDS));
-        if end <= gateway.clock.now() {
-            if let Err(error) = gateway.store.unmark(&tenant, &extension, marked).await {
-                tracing::warn!(tenant.id = %tenant, error = %error, "a mark was not taken away");
-            }
+        if end <= gateway.clock.now()
+            && let Err(error) = gateway.store.unmark(&tenant, &extension, marked).await
+        {
+            tracing::warn!(tenant.id = %tenant, error = %error, "a mark was not taken away");
         }
         return false;
     }

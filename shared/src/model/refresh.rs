@@ -523,16 +523,16 @@ mod tests {
         Attempt { id: "a", stale: Some(1), now: at(0), deadline: at(30), patience: at(5), jitter: 0 }
     }
 
-    fn is_over(step: (State, Effect), until: Timestamp) -> bool {
+    fn is_over(step: &(State, Effect), until: Timestamp) -> bool {
         let busy = Outcome::Busy(until);
-        step == (State::Over(busy), Effect::Finish(busy))
+        *step == (State::Over(busy), Effect::Finish(busy))
     }
 
     #[test]
     fn an_attempt_that_is_told_nothing_useful_ends() {
         let later = attempt().after(RETRY_SECONDS[0]);
         for state in [State::Begun, State::Reading, State::Waiting] {
-            assert!(is_over(step(state, Event::StoreFailed, &attempt()), later));
+            assert!(is_over(&step(state, Event::StoreFailed, &attempt()), later));
         }
     }
 
@@ -555,7 +555,7 @@ mod tests {
         let Effect::Write(Write::End, ended) = effect else { panic!("{effect:?}") };
         let kept = Upkeep { due: Some(at(20)), blocked_until: Some(at(20)), ..row.upkeep.clone() };
         assert_eq!(ended, Record { upkeep: kept, ..row });
-        assert!(is_over(step(state, Event::Written, &attempt()), at(20)));
-        assert!(is_over(step(State::Reading, Event::Found(Some(ended)), &attempt()), at(20)));
+        assert!(is_over(&step(state, Event::Written, &attempt()), at(20)));
+        assert!(is_over(&step(State::Reading, Event::Found(Some(ended)), &attempt()), at(20)));
     }
 }

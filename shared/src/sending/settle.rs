@@ -109,11 +109,7 @@ async fn shown(worker: &mut Worker<'_>, lost: &[(usize, Lost)]) -> Result<Shown>
         };
         tracing::warn!(tenant.id = %worker.lease.tenant, error = %error, "the message store was not shown");
         match error.kind() {
-            Kind::AccessToken if attempt == 0 => {
-                if worker.connect_again().await? {
-                    continue;
-                }
-            }
+            Kind::AccessToken if attempt == 0 && worker.connect_again().await? => continue,
             Kind::RateLimited => {
                 let silence = wanted_pause(&error).max(Duration::from_secs(limits::PENALTY_SECONDS));
                 return Ok(Shown::NotBefore(silence + Duration::from_millis(jitter())));
