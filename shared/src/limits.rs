@@ -64,6 +64,8 @@ pub const ALLOWED_IPS: usize = 50;
 pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
 /// How long a replaced webhook secret signs along.
 pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
+/// Replaced webhook secrets of an app that sign along: as many can be replaced in that time.
+pub const WEBHOOK_SECRETS_REPLACED: u32 = 3;
 /// Entries of a page of a list, where the caller says nothing.
 pub const PAGE: u32 = 20;
 /// The most that a caller may ask for.

@@ -17,7 +17,7 @@ use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
 use crate::outbound;
-use crate::store::{Changed, SealedSecret, TenantChange};
+use crate::store::{Changed, SealedSecret, SigningSecrets, TenantChange};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// How often a registration is tried again when others were faster.
@@ -220,16 +220,19 @@ pub(crate) async fn seal_webhook_secret(
     })
 }
 
-/// Opens a webhook secret. At most one KMS call.
-pub(crate) async fn open_webhook_secret(
+/// Opens the webhook secrets that sign an app's events now. At most one KMS call for each.
+pub(crate) async fn open_webhook_secrets(
     gateway: &Gateway,
-    tenant: &TenantId,
-    app: &AppId,
-    sealed: &SealedSecret,
-) -> Result<Secret> {
-    let owner = Owner { tenant, subject: app.as_str(), purpose: Purpose::Webhook };
-    let binding = Binding { generation: sealed.generation, issuer: WEBHOOK_ISSUER };
-    Ok(gateway.vault().open(owner, binding, &sealed.key, &sealed.secret).await?)
+    app: &App,
+    sealed: &SigningSecrets,
+) -> Result<Vec<Secret>> {
+    let owner = Owner { tenant: &app.tenant, subject: app.id.as_str(), purpose: Purpose::Webhook };
+    let mut secrets = Vec::new();
+    for sealed in std::iter::once(&sealed.current).chain(sealed.replaced.iter().map(|(secret, _)| secret)) {
+        let binding = Binding { generation: sealed.generation, issuer: WEBHOOK_ISSUER };
+        secrets.push(gateway.vault().open(owner, binding, &sealed.key, &sealed.secret).await?);
+    }
+    Ok(secrets)
 }
 
 /// Webhook secrets are our own.

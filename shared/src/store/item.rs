@@ -162,6 +162,12 @@ impl Row {
         list.into_iter().flatten().filter_map(|value| value.as_s().ok().cloned()).collect()
     }
 
+    /// Rows in a list; none if the field is absent.
+    pub fn rows(&self, name: &str) -> Vec<Self> {
+        let list = self.0.get(name).and_then(|value| value.as_l().ok());
+        list.into_iter().flatten().filter_map(|value| value.as_m().ok().cloned().map(Self)).collect()
+    }
+
     /// Ciphertext that must be there.
     pub fn ciphertext(&self, name: &'static str) -> Result<Sealed, StoreError> {
         let blob = self.field(name)?.as_b().map_err(|_| StoreError::Damaged(name))?;

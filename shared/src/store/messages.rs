@@ -369,11 +369,6 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .done()
 }
 
-fn rows_of(row: &Row, name: &str) -> Vec<Row> {
-    let list = row.0.get(name).and_then(|value| value.as_l().ok());
-    list.into_iter().flatten().filter_map(|value| value.as_m().ok().cloned().map(Row)).collect()
-}
-
 fn read_message(row: &Row) -> Result<Message, StoreError> {
     let id = row.text("item")?.strip_prefix(MESSAGE).and_then(MessageId::parse);
     let part = |row: &Row| {
@@ -405,8 +400,8 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         expires_at: row.maybe_time("expires_at")?,
         segments: row.number("segments")?,
         attempts: row.number("attempts")?,
-        parts: rows_of(row, "parts").iter().map(part).collect::<Result<_, StoreError>>()?,
-        files: rows_of(row, "files").iter().map(file).collect::<Result<_, StoreError>>()?,
+        parts: row.rows("parts").iter().map(part).collect::<Result<_, StoreError>>()?,
+        files: row.rows("files").iter().map(file).collect::<Result<_, StoreError>>()?,
         error: row.maybe_text("error"),
         error_code: row.maybe_text("error_code"),
         created_at: row.time("created_at")?,

@@ -36,7 +36,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, WriteRequest};
 
 pub use apps::AppChange;
-pub(crate) use apps::SealedSecret;
+pub(crate) use apps::{SealedSecret, SigningSecrets};
 pub use connect_tokens::{Claimed, Dropped, Started};
 pub use connections::{Claim, NewConnection, Stored};
 pub use deletions::{Holding, Unfinished};
