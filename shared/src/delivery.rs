@@ -25,7 +25,7 @@ use crate::model::rate::later;
 use crate::model::signature;
 use crate::outbound::{Exchange, NoAnswer};
 use crate::registration;
-use crate::store::{DueDelivery, Entered, Outcome, Page, SigningSecrets};
+use crate::store::{DueDelivery, Entered, Outcome, Page, SigningSecrets, moment_of};
 
 /// A delivery that may be due, as its queues carry it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -348,20 +348,19 @@ pub async fn replay_between(
 ) -> Result<(usize, Option<Timestamp>)> {
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     let mut renewed = 0;
-    loop {
+    for at in 1.. {
         let filter = (Some(status), None);
         let (found, next) = gateway.store.deliveries(tenant, app, between, filter, &page).await?;
         for delivery in &found {
             renewed += usize::from(renew(gateway, delivery).await?);
         }
-        match (next, found.last()) {
-            (None, _) => return Ok((renewed, None)),
-            (Some(_), Some(last)) if renewed >= limits::REPLAYED_AT_ONCE => {
-                return Ok((renewed, Some(last.id.at())));
-            }
-            (Some(after), _) => page.after = Some(after),
+        let Some(after) = next else { break };
+        if renewed >= limits::REPLAYED_AT_ONCE || at == limits::REPLAY_PAGES {
+            return Ok((renewed, moment_of(&after)));
         }
+        page.after = Some(after);
     }
+    Ok((renewed, None))
 }
 
 /// Makes a delivery due again and puts it into the queue of first tries, where somebody waits for it.

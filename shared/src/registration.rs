@@ -121,13 +121,12 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
         role: order.role,
         main_key: Some(key.id().clone()),
         keys: vec![key.id().clone()],
-        webhook_generation: 1,
         created_at: now,
     };
     let record = KeyRecord::of(&key, &app.id, Scope::ALL.to_vec(), now);
     let webhook_secret = new_webhook_secret();
     let sealed =
-        seal_webhook_secret(gateway, &app.tenant, &app.id, app.webhook_generation, &webhook_secret).await?;
+        seal_webhook_secret(gateway, &app.tenant, &app.id, FIRST_GENERATION, &webhook_secret).await?;
     let action = Action::AppRegistered;
     let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, Some(&record), &sealed, &deed).await? {
@@ -164,11 +163,10 @@ pub async fn create_trigger(
         role: None,
         main_key: None,
         keys: Vec::new(),
-        webhook_generation: 1,
         created_at: gateway.clock.now(),
     };
     let secret = new_webhook_secret();
-    let sealed = seal_webhook_secret(gateway, tenant, &app.id, app.webhook_generation, &secret).await?;
+    let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &secret).await?;
     let deed = Deed { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, None, &sealed, &deed).await? {
         return Err(Error::TenantSuspended);
@@ -235,6 +233,8 @@ pub(crate) async fn open_webhook_secrets(
     Ok(secrets)
 }
 
+/// Which webhook secret of an app its first one is.
+const FIRST_GENERATION: u64 = 1;
 /// Webhook secrets are our own.
 const WEBHOOK_ISSUER: &str = "ringbridge";
 

@@ -306,7 +306,6 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
         role: row.maybe_text("role"),
         main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),
         keys: row.texts("keys").iter().filter_map(|id| KeyId::parse(id)).collect(),
-        webhook_generation: row.number("webhook_generation")?,
         created_at: row.time("created_at")?,
     })
 }

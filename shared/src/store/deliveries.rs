@@ -26,6 +26,11 @@ pub struct DueDelivery {
     pub at: Timestamp,
 }
 
+/// The moment of the delivery where a page of an app's deliveries ends.
+pub fn moment_of(position: &str) -> Option<Timestamp> {
+    DeliveryId::parse(position.split_once('#')?.1).map(|id| id.at())
+}
+
 /// What became of the wish to try an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entered {

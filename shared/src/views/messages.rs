@@ -112,12 +112,13 @@ impl<'a> MessageView<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct MessageList<'a> {
     messages: Vec<MessageView<'a>>,
-    /// How many fit, of the newest 10,000; not counted with a cursor.
+    /// How many fit, of the newest 10,000, and as far as one request reads; not counted with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
     limit: u32,
+    /// There may be more after this, even if fewer were found than asked for, or none: a request reads so far.
     next_cursor: Option<String>,
 }
 
