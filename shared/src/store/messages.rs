@@ -224,7 +224,7 @@ impl Store {
         }
         let end = skip.saturating_add(most);
         let shown = names.iter().skip(skip).take(most);
-        let next = if end < names.len() { shown.clone().last().cloned() } else { after };
+        let next = if end < names.len() { shown.clone().next_back().cloned() } else { after };
         let keys: Vec<Item> = shown.map(|name| item_key(tenant, name)).collect();
         let rows = self.rows_by_key(&self.tables.messages, keys).await?;
         let mut messages = rows.iter().map(read_message).collect::<Result<Vec<_>, _>>()?;
