@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 use jiff::Timestamp;
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::tenants::{Changed, key, tenant_key};
+use super::tenants::{Changed, tenant_key};
 use super::{Holding, Page, Store, StoreError, complete, failed, failure};
 use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::Deed;
@@ -142,7 +142,7 @@ impl Store {
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":app", item::text(APP))
             .limit(page.rows())
-            .set_exclusive_start_key(page.after.as_ref().map(|at| key(tenant, at)));
+            .set_exclusive_start_key(page.after.as_ref().map(|at| item::key(tenant, at)));
         let answer = query.send().await.map_err(failure)?;
         let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
         let apps = answer.items.unwrap_or_default().into_iter().map(|row| read_app(&Row(row)));
@@ -249,7 +249,7 @@ impl Store {
 pub(super) const APP: &str = "app#";
 
 fn app_key(tenant: &TenantId, id: &AppId) -> Item {
-    key(tenant, &format!("{APP}{id}"))
+    item::key(tenant, &format!("{APP}{id}"))
 }
 
 /// The names of an app's keys, as its item has them.

@@ -34,6 +34,11 @@ pub(super) fn ttl(value: Timestamp) -> AttributeValue {
     number(value.as_second())
 }
 
+/// The key of an item with a name in a tenant's partition.
+pub(super) fn key(tenant: &TenantId, name: &str) -> Item {
+    Writer::keyed([("tenant", text(tenant.as_str())), ("item", text(name))]).done()
+}
+
 /// Ciphertext.
 pub(super) fn bytes(value: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(value.as_bytes()))

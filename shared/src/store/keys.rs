@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::apps::key_list;
 use super::item::{self, Item, Row, Writer};
-use super::tenants::{Changed, key, read_tenant, tenant_key};
+use super::tenants::{Changed, read_tenant, tenant_key};
 use super::{Store, StoreError, complete};
 use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
 use crate::model::audit::Deed;
@@ -116,7 +116,7 @@ impl Store {
 pub(super) const KEY: &str = "key#";
 
 fn key_key(tenant: &TenantId, id: &KeyId) -> Item {
-    key(tenant, &format!("{KEY}{id}"))
+    item::key(tenant, &format!("{KEY}{id}"))
 }
 
 /// A key's record as its item has it.

@@ -225,7 +225,7 @@ impl Store {
         let end = skip.saturating_add(most);
         let shown = names.iter().skip(skip).take(most);
         let next = if end < names.len() { shown.clone().next_back().cloned() } else { after };
-        let keys: Vec<Item> = shown.map(|name| item_key(tenant, name)).collect();
+        let keys: Vec<Item> = shown.map(|name| item::key(tenant, name)).collect();
         let rows = self.rows_by_key(&self.tables.messages, keys).await?;
         let mut messages = rows.iter().map(read_message).collect::<Result<Vec<_>, _>>()?;
         messages.sort_by(|one, other| other.id.cmp(&one.id));
@@ -253,7 +253,7 @@ impl Store {
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":first", item::text(format!("{MESSAGE}{first}")))
             .expression_attribute_values(":last", item::text(format!("{MESSAGE}{last}")))
-            .set_exclusive_start_key(after.map(|name| item_key(tenant, name)));
+            .set_exclusive_start_key(after.map(|name| item::key(tenant, name)));
         let wanted = [
             ("direction", filter.direction.map(|word| word.as_str().to_owned())),
             ("status", filter.status.map(|word| word.as_str().to_owned())),
@@ -281,16 +281,12 @@ impl Store {
     }
 }
 
-pub(super) fn item_key(tenant: &TenantId, name: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
-}
-
 fn message_key(tenant: &TenantId, id: &MessageId) -> Item {
-    item_key(tenant, &format!("{MESSAGE}{id}"))
+    item::key(tenant, &format!("{MESSAGE}{id}"))
 }
 
 fn record_key(tenant: &TenantId, extension: &ExtensionId, rc_id: &str) -> Item {
-    item_key(tenant, &format!("record#{extension}#{rc_id}"))
+    item::key(tenant, &format!("record#{extension}#{rc_id}"))
 }
 
 fn record_item(message: &Message, part: usize, rc_id: &str) -> Item {

@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::messages::item_key;
 use super::senders::sender_key;
 use super::{Store, StoreError, complete, failed, failure, made};
 use crate::limits;
@@ -183,14 +182,14 @@ impl Store {
     /// Takes a message out of its queue, if it is there.
     pub async fn leave_outbox(&self, message: &Message) -> Result<(), StoreError> {
         let delete = self.db.delete_item().table_name(&self.tables.messages);
-        let key = item_key(&message.tenant, &place_name(message, Place::Outbox));
+        let key = item::key(&message.tenant, &place_name(message, Place::Outbox));
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
     /// Takes out of the queue what is no message any more.
     pub async fn drop_entry(&self, tenant: &TenantId, name: &str) -> Result<(), StoreError> {
         let delete = self.db.delete_item().table_name(&self.tables.messages);
-        delete.set_key(Some(item_key(tenant, name))).send().await.map(|_| ()).map_err(failure)
+        delete.set_key(Some(item::key(tenant, name))).send().await.map(|_| ()).map_err(failure)
     }
 
     /// The first entry of a sender's queue: its name, and the message.
@@ -296,7 +295,7 @@ impl Store {
             Place::Outbox => self.clock.now(),
             Place::Scheduled(at) | Place::Settling(at) => at,
         };
-        let row = Writer(item_key(&message.tenant, &place_name(message, place)))
+        let row = Writer(item::key(&message.tenant, &place_name(message, place)))
             .set("due_lane", item::text(LANE))
             .set("due_at", item::time(due));
         let put = Put::builder().table_name(&self.tables.messages).set_item(Some(row.done()));
@@ -306,7 +305,7 @@ impl Store {
     fn delete_place(&self, message: &Message, place: Place) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.tables.messages)
-            .set_key(Some(item_key(&message.tenant, &place_name(message, place))));
+            .set_key(Some(item::key(&message.tenant, &place_name(message, place))));
         TransactWriteItem::builder().delete(complete(delete.build())).build()
     }
 }
@@ -332,5 +331,5 @@ fn message_in(name: &str) -> Result<MessageId, StoreError> {
 }
 
 fn idempotency_key(tenant: &TenantId, digest: &str) -> Item {
-    item_key(tenant, &format!("idempotency#{digest}"))
+    item::key(tenant, &format!("idempotency#{digest}"))
 }
