@@ -255,7 +255,7 @@ pub async fn revoke_key(
     Err(overtaken())
 }
 
-/// Replaces an app's webhook secret. Both sign until the moment that is given with the new one.
+/// Replaces an app's webhook secret. The one before signs along until the moment that is given with the new one.
 pub async fn rotate_webhook_secret(
     gateway: &Gateway,
     by: &By,
@@ -264,14 +264,19 @@ pub async fn rotate_webhook_secret(
 ) -> Result<(Secret, Timestamp)> {
     let deed = Deed { by, action: Action::WebhookSecretRotated, tenant, subject: id.as_str(), fields: &[] };
     for _ in 0..ATTEMPTS {
-        let app = find(gateway, tenant, id).await?;
+        let (app, seen) = gateway.store.signing_app(tenant, id).await?.ok_or(Error::NotFound)?;
+        let now = gateway.clock.now();
+        // Each signs along for as long as was promised with its successor, so there is room when the first one ends.
+        let limit = limits::WEBHOOK_SECRETS_REPLACED;
+        if let Some((_, end)) = seen.replaced.first().filter(|_| seen.replaced.len() >= limit as usize) {
+            let retry_after = end.duration_since(now).try_into().unwrap_or_default();
+            return Err(Error::RateLimited { limit, retry_after });
+        }
+        let generation = seen.current.generation + 1;
         let secret = registration::new_webhook_secret();
-        let sealed =
-            registration::seal_webhook_secret(gateway, tenant, id, app.webhook_generation + 1, &secret)
-                .await?;
-        let overlap = SignedDuration::from_secs(limits::WEBHOOK_SECRET_OVERLAP_SECONDS);
-        let ends = later(gateway.clock.now(), overlap);
-        if applied(gateway.store.replace_webhook_secret(&app, &sealed, ends, &deed).await?)? {
+        let sealed = registration::seal_webhook_secret(gateway, tenant, id, generation, &secret).await?;
+        let ends = later(now, SignedDuration::from_secs(limits::WEBHOOK_SECRET_OVERLAP_SECONDS));
+        if applied(gateway.store.replace_webhook_secret(&app, &seen, &sealed, ends, &deed).await?)? {
             return Ok((secret, ends));
         }
     }

@@ -22,11 +22,10 @@ use crate::model::delivery::{self, Admission, Delivery, DeliveryStatus, Ended, H
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
 use crate::model::rate::later;
-use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::outbound::{Exchange, NoAnswer};
 use crate::registration;
-use crate::store::{DueDelivery, Entered, Outcome, Page};
+use crate::store::{DueDelivery, Entered, Outcome, Page, SigningSecrets, moment_of};
 
 /// A delivery that may be due, as its queues carry it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -168,17 +167,12 @@ async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Resu
 /// Sends a delivery, and notes what came back.
 async fn send(gateway: &Gateway, delivery: &mut Delivery) -> Result<Ended> {
     let app = gateway.store.signing_app(&delivery.tenant, &delivery.app).await?;
-    let Some((url, sealed)) = app.and_then(|(app, sealed)| Some((app.webhook_url?, sealed))) else {
+    let Some((app, sealed)) = app.filter(|(app, _)| app.webhook_url.is_some()) else {
         delivery.last_error = Some("no_webhook_url".to_owned());
         return Ok(Ended::Gone);
     };
-    let mut secrets = Vec::new();
-    for sealed in &sealed {
-        let secret = registration::open_webhook_secret(gateway, &delivery.tenant, &delivery.app, sealed);
-        secrets.push(secret.await?);
-    }
     let now = gateway.clock.now();
-    let exchange = post(gateway, &url, &secrets, &delivery.event, now, delivery.body.clone()).await?;
+    let exchange = post(gateway, &app, &sealed, &delivery.event, now, delivery.body.clone()).await?;
     delivery.attempts = delivery.attempts.saturating_add(1);
     delivery.crowded = 0;
     delivery.last_status = exchange.outcome.as_ref().ok().map(|answer| answer.status);
@@ -354,20 +348,19 @@ pub async fn replay_between(
 ) -> Result<(usize, Option<Timestamp>)> {
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     let mut renewed = 0;
-    loop {
+    for at in 1.. {
         let filter = (Some(status), None);
         let (found, next) = gateway.store.deliveries(tenant, app, between, filter, &page).await?;
         for delivery in &found {
             renewed += usize::from(renew(gateway, delivery).await?);
         }
-        match (next, found.last()) {
-            (None, _) => return Ok((renewed, None)),
-            (Some(_), Some(last)) if renewed >= limits::REPLAYED_AT_ONCE => {
-                return Ok((renewed, Some(last.id.at())));
-            }
-            (Some(after), _) => page.after = Some(after),
+        let Some(after) = next else { break };
+        if renewed >= limits::REPLAYED_AT_ONCE || at == limits::REPLAY_PAGES {
+            return Ok((renewed, moment_of(&after)));
         }
+        page.after = Some(after);
     }
+    Ok((renewed, None))
 }
 
 /// Makes a delivery due again and puts it into the queue of first tries, where somebody waits for it.
@@ -389,30 +382,27 @@ async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
 /// Sends a test event to an app's address, once. It is in no log and counts for nothing.
 pub async fn test(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Exchange> {
     let (app, sealed) = gateway.store.signing_app(tenant, id).await?.ok_or(Error::NotFound)?;
-    let url = app.webhook_url.as_deref().ok_or(Error::NoWebhookUrl)?;
-    let mut secrets = Vec::new();
-    for sealed in &sealed {
-        secrets.push(registration::open_webhook_secret(gateway, tenant, id, sealed).await?);
-    }
     let now = gateway.clock.now();
     let event = EventId::generate(now);
     let body = json!({
         "type": "test", "version": 1, "id": event.as_str(), "timestamp": format!("{now:.3}"),
         "tenantId": tenant.as_str(), "appId": id.as_str(),
     });
-    post(gateway, url, &secrets, &event, now, body.to_string()).await
+    post(gateway, &app, &sealed, &event, now, body.to_string()).await
 }
 
-/// Posts a signed event to an address.
+/// Posts a signed event to an app's address.
 async fn post(
     gateway: &Gateway,
-    url: &str,
-    secrets: &[Secret],
+    app: &App,
+    sealed: &SigningSecrets,
     event: &EventId,
     now: Timestamp,
     body: String,
 ) -> Result<Exchange> {
-    let signature = signature::sign(secrets, event.as_str(), now, &body)
+    let url = app.webhook_url.as_deref().ok_or(Error::NoWebhookUrl)?;
+    let secrets = registration::open_webhook_secrets(gateway, app, sealed).await?;
+    let signature = signature::sign(&secrets, event.as_str(), now, &body)
         .ok_or(Error::Internal { what: "a webhook secret is none", source: None })?;
     let headers = [
         ("webhook-id", event.to_string()),

@@ -64,6 +64,8 @@ pub const ALLOWED_IPS: usize = 50;
 pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
 /// How long a replaced webhook secret signs along.
 pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
+/// Replaced webhook secrets of an app that sign along: as many can be replaced in that time.
+pub const WEBHOOK_SECRETS_REPLACED: u32 = 3;
 /// Entries of a page of a list, where the caller says nothing.
 pub const PAGE: u32 = 20;
 /// The most that a caller may ask for.
@@ -260,8 +262,10 @@ pub const DELIVERY_SWEEP_PER_APP: usize = 500;
 pub const DELIVERY_SWEEP_MS: i64 = 50_000;
 /// So many deliveries are handed on side by side.
 pub const DELIVERY_SWEEP_AT_ONCE: usize = 16;
-/// One call replays about so many deliveries.
+/// One call replays about so many deliveries …
 pub const REPLAYED_AT_ONCE: usize = 500;
+/// … and looks at so many pages of [`PAGE_MAX`] of them.
+pub const REPLAY_PAGES: usize = 100;
 /// An event is shown to whoever asks for events so long after it was made: none is written later than that.
 pub const EVENT_SETTLED_SECONDS: i64 = 15;
 /// Numbers that an app may name.
@@ -288,6 +292,9 @@ pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
 pub const UNTIED_RECORD_SECONDS: i64 = 3 * 24 * 3_600;
 /// As many messages are counted for `total`, and reached by number; a cursor reaches them all.
 pub const LISTED_MESSAGES: usize = 10_000;
+/// One request for a list reads so many pages of DynamoDB, a megabyte each; what it has found by then is answered with the
+/// cursor to go on.
+pub const LIST_PAGES: usize = 10;
 
 // What comes in.
 

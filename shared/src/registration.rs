@@ -17,7 +17,7 @@ use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
 use crate::outbound;
-use crate::store::{Changed, SealedSecret, TenantChange};
+use crate::store::{Changed, SealedSecret, SigningSecrets, TenantChange};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// How often a registration is tried again when others were faster.
@@ -121,13 +121,12 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
         role: order.role,
         main_key: Some(key.id().clone()),
         keys: vec![key.id().clone()],
-        webhook_generation: 1,
         created_at: now,
     };
     let record = KeyRecord::of(&key, &app.id, Scope::ALL.to_vec(), now);
     let webhook_secret = new_webhook_secret();
     let sealed =
-        seal_webhook_secret(gateway, &app.tenant, &app.id, app.webhook_generation, &webhook_secret).await?;
+        seal_webhook_secret(gateway, &app.tenant, &app.id, FIRST_GENERATION, &webhook_secret).await?;
     let action = Action::AppRegistered;
     let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, Some(&record), &sealed, &deed).await? {
@@ -164,11 +163,10 @@ pub async fn create_trigger(
         role: None,
         main_key: None,
         keys: Vec::new(),
-        webhook_generation: 1,
         created_at: gateway.clock.now(),
     };
     let secret = new_webhook_secret();
-    let sealed = seal_webhook_secret(gateway, tenant, &app.id, app.webhook_generation, &secret).await?;
+    let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &secret).await?;
     let deed = Deed { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, None, &sealed, &deed).await? {
         return Err(Error::TenantSuspended);
@@ -220,18 +218,23 @@ pub(crate) async fn seal_webhook_secret(
     })
 }
 
-/// Opens a webhook secret. At most one KMS call.
-pub(crate) async fn open_webhook_secret(
+/// Opens the webhook secrets that sign an app's events now. At most one KMS call for each.
+pub(crate) async fn open_webhook_secrets(
     gateway: &Gateway,
-    tenant: &TenantId,
-    app: &AppId,
-    sealed: &SealedSecret,
-) -> Result<Secret> {
-    let owner = Owner { tenant, subject: app.as_str(), purpose: Purpose::Webhook };
-    let binding = Binding { generation: sealed.generation, issuer: WEBHOOK_ISSUER };
-    Ok(gateway.vault().open(owner, binding, &sealed.key, &sealed.secret).await?)
+    app: &App,
+    sealed: &SigningSecrets,
+) -> Result<Vec<Secret>> {
+    let owner = Owner { tenant: &app.tenant, subject: app.id.as_str(), purpose: Purpose::Webhook };
+    let mut secrets = Vec::new();
+    for sealed in std::iter::once(&sealed.current).chain(sealed.replaced.iter().map(|(secret, _)| secret)) {
+        let binding = Binding { generation: sealed.generation, issuer: WEBHOOK_ISSUER };
+        secrets.push(gateway.vault().open(owner, binding, &sealed.key, &sealed.secret).await?);
+    }
+    Ok(secrets)
 }
 
+/// Which webhook secret of an app its first one is.
+const FIRST_GENERATION: u64 = 1;
 /// Webhook secrets are our own.
 const WEBHOOK_ISSUER: &str = "ringbridge";
 

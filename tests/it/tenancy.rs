@@ -387,12 +387,13 @@ async fn both_webhook_secrets_are_kept_for_a_day() {
     assert!(new["webhookSecret"].as_str().unwrap().starts_with("whsec_"));
     let items = world.items("TenantsTable").await;
     let row = items.iter().find(|item| item["item"]["S"] == format!("app#{app}")).unwrap();
+    let before = &row["replaced_webhooks"]["L"][0]["M"];
     assert_eq!(
-        (&row["webhook_generation"]["N"], &row["previous_webhook_generation"]["N"]),
+        (&row["webhook_generation"]["N"], &before["webhook_generation"]["N"]),
         (&json!("2"), &json!("1"))
     );
-    assert_ne!(row["webhook_secret"], row["previous_webhook_secret"]);
-    let until: i64 = row["previous_webhook_until"]["N"].as_str().unwrap().parse().unwrap();
+    assert_ne!(row["webhook_secret"], before["webhook_secret"]);
+    let until: i64 = before["until"]["N"].as_str().unwrap().parse().unwrap();
     let wait = until - SystemClock::default().now().as_millisecond();
     assert!((86_000_000..=86_400_000).contains(&wait), "{wait}");
 }

@@ -77,6 +77,65 @@ async fn both_secrets_sign_for_a_day_and_then_the_new_one_alone() {
 }
 
 #[tokio::test]
+async fn every_replaced_secret_signs_for_its_day_however_often_it_is_replaced() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    let (id, first) = app(&world, &tenant, &receiver.at("/hook")).await;
+    let path = format!("/v1/apps/{id}/rotate-webhook-secret");
+    let mut secrets = vec![first];
+    for _ in 0..shared::limits::WEBHOOK_SECRETS_REPLACED {
+        let rotated = world.post(&path, &tenant.key).await.expect(200).json();
+        secrets.push(rotated["webhookSecret"].as_str().unwrap().to_owned());
+        world.advance(3_600).await;
+    }
+    // A further one would end the first before its time.
+    let refused = world.post(&path, &tenant.key).await;
+    assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
+    let wait: i64 = refused.header("retry-after").parse().unwrap();
+    assert!((20 * 3_600..=21 * 3_600 + 1).contains(&wait), "{wait}");
+    for (seconds, ended) in [(0, 0), (wait - 60, 0), (120, 1), (3_600, 2), (3_600, 3), (3_600, 3)] {
+        world.advance(seconds).await;
+        test_event(&world, &tenant, &id).await;
+        let arrivals = receiver.arrivals("/hook");
+        let arrival = arrivals.last().unwrap();
+        let verified: Vec<_> = secrets.iter().map(|secret| arrival.verifies(secret)).collect();
+        let expected: Vec<_> = (0..secrets.len()).map(|at| at >= ended).collect();
+        assert_eq!(verified, expected, "after {seconds} s more");
+    }
+    world.post(&path, &tenant.key).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_when_one_was_kept_signs_on() {
+    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let tenant = world.tenant();
+    let (id, first) = app(&world, &tenant, &receiver.at("/hook")).await;
+    let path = format!("/v1/apps/{id}/rotate-webhook-secret");
+    let second = world.post(&path, &tenant.key).await.expect(200).json();
+    let second = second["webhookSecret"].as_str().unwrap().to_owned();
+    let items = world.items("TenantsTable").await;
+    let mut row = items.into_iter().find(|item| item["item"]["S"] == format!("app#{id}")).unwrap();
+    let fields = row.as_object_mut().unwrap();
+    let before = fields.remove("replaced_webhooks").unwrap()["L"][0]["M"].clone();
+    for (old, new) in [
+        ("secret", "webhook_secret"),
+        ("key", "webhook_key"),
+        ("generation", "webhook_generation"),
+        ("until", "until"),
+    ] {
+        fields.insert(format!("previous_webhook_{old}"), before[new].clone());
+    }
+    world.put_item("TenantsTable", row).await;
+    let third = world.post(&path, &tenant.key).await.expect(200).json();
+    let third = third["webhookSecret"].as_str().unwrap().to_owned();
+    test_event(&world, &tenant, &id).await;
+    let arrivals = receiver.arrivals("/hook");
+    for secret in [&first, &second, &third] {
+        assert!(arrivals[0].verifies(secret));
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();

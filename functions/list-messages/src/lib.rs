@@ -27,9 +27,9 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     }
     let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
     let skip = (number - 1).saturating_mul(most);
-    let (total, messages) = gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
-    let last = messages.last().filter(|_| skip + messages.len() < total || total == limits::LISTED_MESSAGES);
-    let next = last.map(|message| caller.cursors().seal(LIST, &format!("message#{}", message.id)));
+    let (total, messages, next) =
+        gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
+    let next = next.map(|position| caller.cursors().seal(LIST, &position));
     Ok(http::reply(StatusCode::OK, &MessageList::of(&messages, Some((number, total)), part.limit, next)))
 }
 

@@ -88,8 +88,6 @@ pub struct App {
     pub main_key: Option<KeyId>,
     /// All its keys.
     pub keys: Vec<KeyId>,
-    /// Which webhook secret it has: 1 for the first one.
-    pub webhook_generation: u64,
     /// When it was registered.
     pub created_at: Timestamp,
 }

@@ -1,11 +1,13 @@
 //! Apps: items `app#…` in the table `tenants`. An app's item names all its keys, so that they change with it in one
 //! transaction.
 
-use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use jiff::Timestamp;
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::tenants::{Changed, key, tenant_key};
+use super::tenants::{Changed, tenant_key};
 use super::{Holding, Page, Store, StoreError, complete, failed, failure};
 use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::Deed;
@@ -21,6 +23,15 @@ pub(crate) struct SealedSecret {
     pub(crate) secret: Sealed,
     pub(crate) key: Sealed,
     pub(crate) generation: u64,
+}
+
+/// The webhook secrets that sign an app's events now.
+#[derive(Debug, Clone)]
+pub(crate) struct SigningSecrets {
+    /// Its own.
+    pub(crate) current: SealedSecret,
+    /// Those that were replaced and sign along, the oldest first, each until its end.
+    pub(crate) replaced: Vec<(SealedSecret, Timestamp)>,
 }
 
 /// What is changed of an app; `Some(None)` takes a value away.
@@ -88,29 +99,31 @@ impl Store {
         row.map(|row| read_app(&row)).transpose()
     }
 
-    /// One app of a tenant with the secrets that sign its events now: its own, and within a rotation's overlap the one
-    /// before.
+    /// One app of a tenant with the secrets that sign its events now.
     pub(crate) async fn signing_app(
         &self,
         tenant: &TenantId,
         id: &AppId,
-    ) -> Result<Option<(App, Vec<SealedSecret>)>, StoreError> {
+    ) -> Result<Option<(App, SigningSecrets)>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         let Some(row) = row else { return Ok(None) };
-        let mut secrets = vec![SealedSecret {
-            secret: row.ciphertext("webhook_secret")?,
-            key: row.ciphertext("webhook_key")?,
-            generation: row.number("webhook_generation")?,
-        }];
-        if row.maybe_time("previous_webhook_until")?.is_some_and(|until| self.clock.now() < until) {
-            secrets.push(SealedSecret {
+        let mut replaced = Vec::new();
+        // As it was written when one secret was kept beside an app's own.
+        if let Some(until) = row.maybe_time("previous_webhook_until")? {
+            let secret = SealedSecret {
                 secret: row.ciphertext("previous_webhook_secret")?,
                 key: row.ciphertext("previous_webhook_key")?,
                 generation: row.number("previous_webhook_generation")?,
-            });
+            };
+            replaced.push((secret, until));
         }
-        Ok(Some((read_app(&row)?, secrets)))
+        for row in row.rows("replaced_webhooks") {
+            replaced.push((read_secret(&row)?, row.time("until")?));
+        }
+        let now = self.clock.now();
+        replaced.retain(|(_, until)| now < *until);
+        Ok(Some((read_app(&row)?, SigningSecrets { current: read_secret(&row)?, replaced })))
     }
 
     /// A tenant's apps, in the order of their ids.
@@ -129,7 +142,7 @@ impl Store {
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":app", item::text(APP))
             .limit(page.rows())
-            .set_exclusive_start_key(page.after.as_ref().map(|at| key(tenant, at)));
+            .set_exclusive_start_key(page.after.as_ref().map(|at| item::key(tenant, at)));
         let answer = query.send().await.map_err(failure)?;
         let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
         let apps = answer.items.unwrap_or_default().into_iter().map(|row| read_app(&Row(row)));
@@ -166,30 +179,34 @@ impl Store {
         self.update_with(update, deed).await
     }
 
-    /// Replaces an app's webhook secret; the one that it had signs along until a moment.
-    /// [`Changed::Moved`] if it is not of the generation that was seen.
+    /// Replaces an app's webhook secret. Those that signed before sign along: its own until a moment, the others as long as
+    /// they would have. [`Changed::Moved`] if it is not of the generation that was seen.
     pub(crate) async fn replace_webhook_secret(
         &self,
         app: &App,
+        seen: &SigningSecrets,
         new: &SealedSecret,
         overlap_ends: Timestamp,
         deed: &Deed<'_>,
     ) -> Result<Changed, StoreError> {
-        let secret = Writer::default()
-            .ciphertext(":secret", &new.secret)
-            .ciphertext(":key", &new.key)
-            .set(":new", item::number(new.generation))
-            .set(":seen", item::number(app.webhook_generation))
-            .set(":until", item::time(overlap_ends));
+        let mut replaced: Vec<_> = seen.replaced.iter().map(|(secret, until)| (secret, *until)).collect();
+        replaced.push((&seen.current, overlap_ends));
+        let map = |(secret, until)| {
+            AttributeValue::M(secret_fields(Writer::default(), secret).set("until", item::time(until)).done())
+        };
+        let list = AttributeValue::L(replaced.into_iter().map(map).collect());
+        let old =
+            ["secret", "key", "generation", "until"].map(|name| (format!("previous_webhook_{name}"), None));
+        let fields = secret_fields(Writer::default().set("replaced_webhooks", list), new).done();
+        let fields = fields.into_iter().map(|(name, value)| (name, Some(value)));
+        let change = Change::of(fields.chain(old));
         let update = self
             .update_app(&app.tenant, &app.id)
-            .update_expression(
-                "SET previous_webhook_secret = webhook_secret, previous_webhook_key = webhook_key, \
-                 previous_webhook_generation = webhook_generation, previous_webhook_until = :until, \
-                 webhook_secret = :secret, webhook_key = :key, webhook_generation = :new",
-            )
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
             .condition_expression("webhook_generation = :seen")
-            .set_expression_attribute_values(Some(secret.done()));
+            .expression_attribute_values(":seen", item::number(seen.current.generation));
         self.update_with(update, deed).await
     }
 
@@ -232,16 +249,16 @@ impl Store {
 pub(super) const APP: &str = "app#";
 
 fn app_key(tenant: &TenantId, id: &AppId) -> Item {
-    key(tenant, &format!("{APP}{id}"))
+    item::key(tenant, &format!("{APP}{id}"))
 }
 
 /// The names of an app's keys, as its item has them.
-pub(super) fn key_list(keys: &[KeyId]) -> aws_sdk_dynamodb::types::AttributeValue {
+pub(super) fn key_list(keys: &[KeyId]) -> AttributeValue {
     item::texts(&keys.iter().map(KeyId::as_str).collect::<Vec<_>>())
 }
 
 fn app_item(app: &App, webhook: &SealedSecret) -> Item {
-    Writer(app_key(&app.tenant, &app.id))
+    let writer = Writer(app_key(&app.tenant, &app.id))
         .maybe("kind", (app.kind != AppKind::Program).then(|| item::text(app.kind.as_str())))
         .set("name", item::text(&app.name))
         .maybe("webhook_url", app.webhook_url.as_ref().map(item::text))
@@ -253,11 +270,23 @@ fn app_item(app: &App, webhook: &SealedSecret) -> Item {
         .maybe("role", app.role.as_ref().map(item::text))
         .maybe("main_key", app.main_key.as_ref().map(|id| item::text(id.as_str())))
         .set("keys", key_list(&app.keys))
-        .ciphertext("webhook_secret", &webhook.secret)
-        .ciphertext("webhook_key", &webhook.key)
-        .set("webhook_generation", item::number(app.webhook_generation))
-        .set("created_at", item::time(app.created_at))
-        .done()
+        .set("created_at", item::time(app.created_at));
+    secret_fields(writer, webhook).done()
+}
+
+fn secret_fields(writer: Writer, secret: &SealedSecret) -> Writer {
+    writer
+        .ciphertext("webhook_secret", &secret.secret)
+        .ciphertext("webhook_key", &secret.key)
+        .set("webhook_generation", item::number(secret.generation))
+}
+
+fn read_secret(row: &Row) -> Result<SealedSecret, StoreError> {
+    Ok(SealedSecret {
+        secret: row.ciphertext("webhook_secret")?,
+        key: row.ciphertext("webhook_key")?,
+        generation: row.number("webhook_generation")?,
+    })
 }
 
 fn read_app(row: &Row) -> Result<App, StoreError> {
@@ -277,7 +306,6 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
         role: row.maybe_text("role"),
         main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),
         keys: row.texts("keys").iter().filter_map(|id| KeyId::parse(id)).collect(),
-        webhook_generation: row.number("webhook_generation")?,
         created_at: row.time("created_at")?,
     })
 }

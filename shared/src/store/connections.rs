@@ -266,7 +266,7 @@ impl Store {
 }
 
 pub(super) fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(Lane::Setup.row(id)))]).done()
+    item::key(tenant, &Lane::Setup.row(id))
 }
 
 fn claim_key(issuer: &str, extension: &ExtensionId) -> String {

@@ -170,7 +170,7 @@ impl Store {
         let names: Vec<_> = names.into_iter().filter(|name| name != TENANT && name != DELETION).collect();
         for chunk in names.chunks(25) {
             let delete = |name: &String| {
-                let delete = DeleteRequest::builder().set_key(Some(item_key(tenant, name)));
+                let delete = DeleteRequest::builder().set_key(Some(item::key(tenant, name)));
                 WriteRequest::builder().delete_request(complete(delete.build())).build()
             };
             self.write_all(self.table(holding), chunk.iter().map(delete).collect()).await?;
@@ -240,10 +240,6 @@ impl Store {
     }
 }
 
-fn item_key(tenant: &TenantId, name: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
-}
-
 fn work_key(tenant: &TenantId) -> Item {
-    item_key(tenant, DELETION)
+    item::key(tenant, DELETION)
 }

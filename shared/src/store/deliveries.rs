@@ -26,6 +26,11 @@ pub struct DueDelivery {
     pub at: Timestamp,
 }
 
+/// The moment of the delivery where a page of an app's deliveries ends.
+pub fn moment_of(position: &str) -> Option<Timestamp> {
+    DeliveryId::parse(position.split_once('#')?.1).map(|id| id.at())
+}
+
 /// What became of the wish to try an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entered {
@@ -253,7 +258,7 @@ impl Store {
         if !conditions.is_empty() {
             query = query.filter_expression(conditions.join(" AND "));
         }
-        let start = page.after.as_ref().map(|after| named(tenant, after));
+        let start = page.after.as_ref().map(|after| item::key(tenant, after));
         let answer = query.set_exclusive_start_key(start).send().await.map_err(failure)?;
         let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
         let rows = answer.items.unwrap_or_default().into_iter().map(Row);
@@ -371,16 +376,12 @@ fn place_name(place: usize) -> &'static str {
     PLACES[place % PLACES.len()]
 }
 
-fn named(tenant: &TenantId, name: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
-}
-
 fn key(tenant: &TenantId, app: &AppId, id: &DeliveryId) -> Item {
-    named(tenant, &format!("{app}#{id}"))
+    item::key(tenant, &format!("{app}#{id}"))
 }
 
 fn endpoint_key(tenant: &TenantId, app: &AppId) -> Item {
-    named(tenant, &format!("endpoint#{app}"))
+    item::key(tenant, &format!("endpoint#{app}"))
 }
 
 fn names(row: &Row) -> Result<(AppId, DeliveryId), StoreError> {

@@ -4,7 +4,7 @@
 //! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
 //! sweep don't do the same.
 
-use super::item::{self, Row, Writer};
+use super::item::{self, Row};
 use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
@@ -99,16 +99,13 @@ impl Store {
     /// done.
     pub async fn take_due(&self, due: &Due) -> Result<bool, StoreError> {
         let until = self.clock.now().saturating_add(SignedDuration::from_mins(2)).unwrap_or(due.at);
-        let key = Writer::keyed([
-            ("tenant", item::text(due.tenant.as_str())),
-            ("item", item::text(due.lane.row(&due.connection))),
-        ]);
+        let key = item::key(&due.tenant, &due.lane.row(&due.connection));
         let (_, of, at) = due.lane.index();
         let taken = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key.done()))
+            .set_key(Some(key))
             .update_expression("SET #at = :until")
             .condition_expression("#lane = :lane AND #at = :seen")
             .expression_attribute_names("#lane", of)

@@ -51,7 +51,7 @@ impl Store {
         tenant: &TenantId,
         page: &Page,
     ) -> Result<(Vec<Event>, Option<String>), StoreError> {
-        let start = page.after.as_ref().map(|after| key(tenant.as_str(), after));
+        let start = page.after.as_ref().map(|after| item::key(tenant, after));
         let answer = self
             .db
             .query()
@@ -70,13 +70,9 @@ impl Store {
     }
 }
 
-fn key(tenant: &str, id: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant)), ("item", item::text(id))]).done()
-}
-
 fn event_item(event: &Event) -> Item {
     let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
-    Writer(key(event.tenant.as_str(), event.id.as_str()))
+    Writer(item::key(&event.tenant, event.id.as_str()))
         .set("kind", item::text(event.kind.as_str()))
         .set("at", item::time(event.at))
         .set("data", item::text(Value::Object(event.data.clone()).to_string()))

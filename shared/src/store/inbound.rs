@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::connections::key;
 use super::due::Lane;
 use super::item::{self, Row, Writer};
-use super::messages::item_key;
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
 use crate::model::event::Event;
@@ -98,7 +97,7 @@ impl Store {
         let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
         let now = self.clock.now();
         let kept_item =
-            Writer(item_key(proof.tenant, &format!("quarantine#{}#{}", proof.connection, &digest[..32])))
+            Writer(item::key(proof.tenant, &format!("quarantine#{}#{}", proof.connection, &digest[..32])))
                 .set("body", item::text(body))
                 .set("at", item::time(now))
                 .set("ttl", item::ttl(later(now, kept)));

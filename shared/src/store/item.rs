@@ -34,6 +34,11 @@ pub(super) fn ttl(value: Timestamp) -> AttributeValue {
     number(value.as_second())
 }
 
+/// The key of an item with a name in a tenant's partition.
+pub(super) fn key(tenant: &TenantId, name: &str) -> Item {
+    Writer::keyed([("tenant", text(tenant.as_str())), ("item", text(name))]).done()
+}
+
 /// Ciphertext.
 pub(super) fn bytes(value: &Sealed) -> AttributeValue {
     AttributeValue::B(Blob::new(value.as_bytes()))
@@ -160,6 +165,12 @@ impl Row {
     pub fn texts(&self, name: &str) -> Vec<String> {
         let list = self.0.get(name).and_then(|value| value.as_l().ok());
         list.into_iter().flatten().filter_map(|value| value.as_s().ok().cloned()).collect()
+    }
+
+    /// Rows in a list; none if the field is absent.
+    pub fn rows(&self, name: &str) -> Vec<Self> {
+        let list = self.0.get(name).and_then(|value| value.as_l().ok());
+        list.into_iter().flatten().filter_map(|value| value.as_m().ok().cloned().map(Self)).collect()
     }
 
     /// Ciphertext that must be there.

@@ -1,13 +1,13 @@
 //! API keys: items `key#…` in the table `tenants`. A key's public part names its tenant, so that one batch read fetches
 //! both.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, KeysAndAttributes, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::apps::key_list;
 use super::item::{self, Item, Row, Writer};
-use super::tenants::{Changed, key, read_tenant, tenant_key};
-use super::{Store, StoreError, complete, failure};
+use super::tenants::{Changed, read_tenant, tenant_key};
+use super::{Store, StoreError, complete};
 use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
 use crate::model::audit::Deed;
 use crate::model::ids::{AppId, KeyId, TenantId};
@@ -30,7 +30,9 @@ impl Store {
     /// The record of a presented key, with its tenant. `None` if there is no such key; the caller compares the digest.
     pub async fn key(&self, presented: &ApiKey) -> Result<Option<(Tenant, KeyRecord)>, StoreError> {
         let tenant = presented.tenant();
-        let rows = self.tenants_rows(vec![tenant_key(tenant), key_key(tenant, presented.id())]).await?;
+        let rows = self
+            .rows_by_key(&self.tables.tenants, vec![tenant_key(tenant), key_key(tenant, presented.id())])
+            .await?;
         let (mut tenant, mut record) = (None, None);
         for row in rows {
             match row.text("item")? {
@@ -43,10 +45,8 @@ impl Store {
 
     /// The records of an app's keys, the oldest first.
     pub async fn keys(&self, app: &App) -> Result<Vec<KeyRecord>, StoreError> {
-        if app.keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.tenants_rows(app.keys.iter().map(|id| key_key(&app.tenant, id)).collect()).await?;
+        let keys = app.keys.iter().map(|id| key_key(&app.tenant, id)).collect();
+        let rows = self.rows_by_key(&self.tables.tenants, keys).await?;
         let mut keys = rows.iter().map(read_key).collect::<Result<Vec<_>, _>>()?;
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(keys)
@@ -110,24 +110,13 @@ impl Store {
             .expression_attribute_values(":end", item::time(end));
         TransactWriteItem::builder().update(complete(update.build())).build()
     }
-
-    async fn tenants_rows(&self, keys: Vec<Item>) -> Result<Vec<Row>, StoreError> {
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request = self.db.batch_get_item().request_items(&self.tables.tenants, complete(keys.build()));
-        let answer = request.send().await.map_err(failure)?;
-        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Err(StoreError::Unavailable("unprocessed keys".into()));
-        }
-        let rows = answer.responses.unwrap_or_default().remove(&self.tables.tenants).unwrap_or_default();
-        Ok(rows.into_iter().map(Row).collect())
-    }
 }
 
 /// What the names of keys begin with.
 pub(super) const KEY: &str = "key#";
 
 fn key_key(tenant: &TenantId, id: &KeyId) -> Item {
-    key(tenant, &format!("{KEY}{id}"))
+    item::key(tenant, &format!("{KEY}{id}"))
 }
 
 /// A key's record as its item has it.

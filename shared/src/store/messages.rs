@@ -1,7 +1,7 @@
 //! Messages, table `messages`, partition `tenant`: items `message#<id>`, whose ids are by time; and
 //! `record#<extension>#<RingCentral's id>`, which tie RingCentral's records to them.
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
@@ -171,7 +171,8 @@ impl Store {
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
-    /// A tenant's messages, the newest first, and where the next page begins if there may be more.
+    /// A tenant's messages, the newest first, and where the next page begins if there may be more. A page may have fewer
+    /// entries than asked for, even none, and go on: no more than [`limits::LIST_PAGES`] are read.
     pub async fn messages(
         &self,
         tenant: &TenantId,
@@ -180,7 +181,7 @@ impl Store {
     ) -> Result<(Vec<Message>, Option<String>), StoreError> {
         let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let (mut messages, mut after) = (Vec::new(), page.after.clone());
-        loop {
+        for _ in 0..limits::LIST_PAGES {
             let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), false).await?;
             for row in rows {
                 messages.push(read_message(&row)?);
@@ -191,21 +192,23 @@ impl Store {
             }
             after = next;
             if after.is_none() {
-                return Ok((messages, None));
+                break;
             }
         }
+        Ok((messages, after))
     }
 
-    /// How many messages fit, counted up to [`limits::LISTED_MESSAGES`], and those of one page of the numbered pages.
+    /// How many messages fit, those of one page of the numbered pages, and where the next page begins if there may be
+    /// more. It is counted up to [`limits::LISTED_MESSAGES`], and as far as [`limits::LIST_PAGES`] reach.
     pub async fn numbered_messages(
         &self,
         tenant: &TenantId,
         filter: &MessageFilter,
         skip: usize,
         most: usize,
-    ) -> Result<(usize, Vec<Message>), StoreError> {
+    ) -> Result<(usize, Vec<Message>, Option<String>), StoreError> {
         let (mut names, mut after) = (Vec::new(), None::<String>);
-        loop {
+        for _ in 0..limits::LIST_PAGES {
             let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), true).await?;
             for row in rows {
                 names.push(row.text("item")?.to_owned());
@@ -215,26 +218,18 @@ impl Store {
                 break;
             }
         }
-        names.truncate(limits::LISTED_MESSAGES);
+        if names.len() > limits::LISTED_MESSAGES {
+            names.truncate(limits::LISTED_MESSAGES);
+            after = names.last().cloned();
+        }
+        let end = skip.saturating_add(most);
         let shown = names.iter().skip(skip).take(most);
-        let keys: Vec<Item> = shown.map(|name| item_key(tenant, name)).collect();
-        let mut messages = self.messages_by_key(keys).await?;
+        let next = if end < names.len() { shown.clone().next_back().cloned() } else { after };
+        let keys: Vec<Item> = shown.map(|name| item::key(tenant, name)).collect();
+        let rows = self.rows_by_key(&self.tables.messages, keys).await?;
+        let mut messages = rows.iter().map(read_message).collect::<Result<Vec<_>, _>>()?;
         messages.sort_by(|one, other| other.id.cmp(&one.id));
-        Ok((names.len(), messages))
-    }
-
-    async fn messages_by_key(&self, keys: Vec<Item>) -> Result<Vec<Message>, StoreError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request = self.db.batch_get_item().request_items(&self.tables.messages, complete(keys.build()));
-        let answer = request.send().await.map_err(failure)?;
-        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Err(StoreError::Unavailable("unprocessed keys".into()));
-        }
-        let rows = answer.responses.unwrap_or_default().remove(&self.tables.messages).unwrap_or_default();
-        rows.into_iter().map(|row| read_message(&Row(row))).collect()
+        Ok((names.len(), messages, next))
     }
 
     async fn message_rows(
@@ -258,7 +253,7 @@ impl Store {
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":first", item::text(format!("{MESSAGE}{first}")))
             .expression_attribute_values(":last", item::text(format!("{MESSAGE}{last}")))
-            .set_exclusive_start_key(after.map(|name| item_key(tenant, name)));
+            .set_exclusive_start_key(after.map(|name| item::key(tenant, name)));
         let wanted = [
             ("direction", filter.direction.map(|word| word.as_str().to_owned())),
             ("status", filter.status.map(|word| word.as_str().to_owned())),
@@ -286,16 +281,12 @@ impl Store {
     }
 }
 
-pub(super) fn item_key(tenant: &TenantId, name: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
-}
-
 fn message_key(tenant: &TenantId, id: &MessageId) -> Item {
-    item_key(tenant, &format!("{MESSAGE}{id}"))
+    item::key(tenant, &format!("{MESSAGE}{id}"))
 }
 
 fn record_key(tenant: &TenantId, extension: &ExtensionId, rc_id: &str) -> Item {
-    item_key(tenant, &format!("record#{extension}#{rc_id}"))
+    item::key(tenant, &format!("record#{extension}#{rc_id}"))
 }
 
 fn record_item(message: &Message, part: usize, rc_id: &str) -> Item {
@@ -369,11 +360,6 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .done()
 }
 
-fn rows_of(row: &Row, name: &str) -> Vec<Row> {
-    let list = row.0.get(name).and_then(|value| value.as_l().ok());
-    list.into_iter().flatten().filter_map(|value| value.as_m().ok().cloned().map(Row)).collect()
-}
-
 fn read_message(row: &Row) -> Result<Message, StoreError> {
     let id = row.text("item")?.strip_prefix(MESSAGE).and_then(MessageId::parse);
     let part = |row: &Row| {
@@ -405,8 +391,8 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         expires_at: row.maybe_time("expires_at")?,
         segments: row.number("segments")?,
         attempts: row.number("attempts")?,
-        parts: rows_of(row, "parts").iter().map(part).collect::<Result<_, StoreError>>()?,
-        files: rows_of(row, "files").iter().map(file).collect::<Result<_, StoreError>>()?,
+        parts: row.rows("parts").iter().map(part).collect::<Result<_, StoreError>>()?,
+        files: row.rows("files").iter().map(file).collect::<Result<_, StoreError>>()?,
         error: row.maybe_text("error"),
         error_code: row.maybe_text("error_code"),
         created_at: row.time("created_at")?,

@@ -34,14 +34,14 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem, WriteRequest};
+use aws_sdk_dynamodb::types::{CancellationReason, KeysAndAttributes, TransactWriteItem, WriteRequest};
 
 pub use apps::AppChange;
-pub(crate) use apps::SealedSecret;
+pub(crate) use apps::{SealedSecret, SigningSecrets};
 pub use connect_tokens::{Claimed, Dropped, Started};
 pub use connections::{Claim, NewConnection, Stored};
 pub use deletions::{Holding, Unfinished};
-pub use deliveries::{DueDelivery, Entered, Outcome};
+pub use deliveries::{DueDelivery, Entered, Outcome, moment_of};
 pub use due::{Due, Lane};
 pub use events::event_of_image;
 pub use inbound::{Proof, Proven};
@@ -164,6 +164,21 @@ impl Store {
         )
         .map(|_| ())
         .map_err(failure)
+    }
+
+    /// The items of one table that have these keys, at most 100, in any order; none of those that are absent.
+    async fn rows_by_key(&self, table: &str, keys: Vec<item::Item>) -> Result<Vec<item::Row>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        let request = self.db.batch_get_item().request_items(table, complete(keys.build()));
+        let answer = request.send().await.map_err(failure)?;
+        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
+            return Err(StoreError::Unavailable("unprocessed keys".into()));
+        }
+        let rows = answer.responses.unwrap_or_default().remove(table).unwrap_or_default();
+        Ok(rows.into_iter().map(item::Row).collect())
     }
 
     /// Writes many items of one table; what DynamoDB leaves undone is repeated.

@@ -59,8 +59,8 @@ impl Store {
     }
 
     async fn connections_row(&self, tenant: &TenantId, name: String) -> Result<Option<Row>, StoreError> {
-        let key = Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]);
-        let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key.done()));
+        let key = item::key(tenant, &name);
+        let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key));
         Ok(get.consistent_read(true).send().await.map_err(failure)?.item.map(Row))
     }
 
@@ -158,17 +158,14 @@ fn number_item(tenant: &TenantId, number: &Number) -> Item {
         Readiness::Pending(status) => format!("pending:{status}"),
         other => other.as_str().to_owned(),
     };
-    Writer::keyed([
-        ("tenant", item::text(tenant.as_str())),
-        ("item", item::text(format!("number#{}", number.number))),
-    ])
-    .set("number_id", item::text(&number.id))
-    .set("extension", item::text(number.extension.as_str()))
-    .set("features", item::texts(&number.features))
-    .maybe("usage", number.usage.as_ref().map(item::text))
-    .maybe("label", number.label.as_ref().map(item::text))
-    .set("readiness", item::text(readiness))
-    .done()
+    Writer(item::key(tenant, &format!("number#{}", number.number)))
+        .set("number_id", item::text(&number.id))
+        .set("extension", item::text(number.extension.as_str()))
+        .set("features", item::texts(&number.features))
+        .maybe("usage", number.usage.as_ref().map(item::text))
+        .maybe("label", number.label.as_ref().map(item::text))
+        .set("readiness", item::text(readiness))
+        .done()
 }
 
 fn read_number(row: &Row) -> Result<Number, StoreError> {
@@ -191,14 +188,11 @@ fn read_number(row: &Row) -> Result<Number, StoreError> {
 }
 
 fn account_number_item(tenant: &TenantId, number: &AccountNumber) -> Item {
-    Writer::keyed([
-        ("tenant", item::text(tenant.as_str())),
-        ("item", item::text(format!("account-number#{}#{}", number.account, number.number))),
-    ])
-    .maybe("extension", number.extension.as_ref().map(|extension| item::text(extension.as_str())))
-    .maybe("extension_name", number.extension_name.as_ref().map(item::text))
-    .maybe("usage", number.usage.as_ref().map(item::text))
-    .done()
+    Writer(item::key(tenant, &format!("account-number#{}#{}", number.account, number.number)))
+        .maybe("extension", number.extension.as_ref().map(|extension| item::text(extension.as_str())))
+        .maybe("extension_name", number.extension_name.as_ref().map(item::text))
+        .maybe("usage", number.usage.as_ref().map(item::text))
+        .done()
 }
 
 fn read_account_number(row: &Row) -> Result<AccountNumber, StoreError> {

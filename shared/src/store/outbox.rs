@@ -15,7 +15,6 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::messages::item_key;
 use super::senders::sender_key;
 use super::{Store, StoreError, complete, failed, failure, made};
 use crate::limits;
@@ -198,7 +197,7 @@ impl Store {
     /// Takes a message out of its queue, if it is there.
     pub async fn leave_outbox(&self, message: &Message) -> Result<(), StoreError> {
         let delete = self.db.delete_item().table_name(&self.tables.messages);
-        let key = item_key(&message.tenant, &place_name(message, Place::Outbox));
+        let key = item::key(&message.tenant, &place_name(message, Place::Outbox));
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
@@ -212,7 +211,7 @@ impl Store {
         for priority in Priority::ALL {
             let name = outbox_name(extension, *priority, id);
             let delete = self.db.delete_item().table_name(&self.tables.messages);
-            delete.set_key(Some(item_key(tenant, &name))).send().await.map_err(failure)?;
+            delete.set_key(Some(item::key(tenant, &name))).send().await.map_err(failure)?;
         }
         Ok(())
     }
@@ -329,7 +328,7 @@ impl Store {
             .db
             .delete_item()
             .table_name(&self.tables.messages)
-            .set_key(Some(item_key(tenant, &format!("{MARK}{extension}"))))
+            .set_key(Some(item::key(tenant, &format!("{MARK}{extension}"))))
             .condition_expression("due_at = :seen")
             .expression_attribute_values(":seen", item::time(seen));
         made(delete.send().await)
@@ -342,7 +341,7 @@ impl Store {
         if place != Some(Place::Outbox) || self.marked.get(&sender, now).is_some() {
             return Ok(());
         }
-        let row = Writer(item_key(&message.tenant, &format!("{MARK}{}", message.extension)))
+        let row = Writer(item::key(&message.tenant, &format!("{MARK}{}", message.extension)))
             .set("due_lane", item::text(LANE))
             .set("due_at", item::time(now));
         let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
@@ -353,7 +352,7 @@ impl Store {
     }
 
     fn put_place(&self, message: &Message, place: Place) -> TransactWriteItem {
-        let row = Writer(item_key(&message.tenant, &place_name(message, place)));
+        let row = Writer(item::key(&message.tenant, &place_name(message, place)));
         let row = match place {
             Place::Outbox => row,
             Place::Scheduled(at) | Place::Settling(at) => {
@@ -367,7 +366,7 @@ impl Store {
     fn delete_place(&self, message: &Message, place: Place) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.tables.messages)
-            .set_key(Some(item_key(&message.tenant, &place_name(message, place))));
+            .set_key(Some(item::key(&message.tenant, &place_name(message, place))));
         TransactWriteItem::builder().delete(complete(delete.build())).build()
     }
 }
@@ -397,5 +396,5 @@ fn message_in(name: &str) -> Result<MessageId, StoreError> {
 }
 
 fn idempotency_key(tenant: &TenantId, digest: &str) -> Item {
-    item_key(tenant, &format!("idempotency#{digest}"))
+    item::key(tenant, &format!("idempotency#{digest}"))
 }

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue};
+use aws_sdk_dynamodb::types::ReturnValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
 use super::rate_limits::key;
-use super::{Store, StoreError, complete, failure, made};
+use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::penalty::Penalty;
 use crate::model::rate::later;
@@ -16,16 +16,8 @@ impl Store {
     /// What some circles, at most 100, know; those that know nothing are left out.
     pub async fn penalties(&self, circles: &[&str]) -> Result<HashMap<String, Penalty>, StoreError> {
         let keys = circles.iter().map(|circle| key(circle)).collect();
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request =
-            self.db.batch_get_item().request_items(&self.tables.rate_limits, complete(keys.build()));
-        let answer = request.send().await.map_err(failure)?;
-        let unread = answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty());
-        if unread {
-            return Err(StoreError::Unavailable("unprocessed keys".into()));
-        }
-        let rows = answer.responses.unwrap_or_default().remove(&self.tables.rate_limits).unwrap_or_default();
-        rows.into_iter().map(Row).map(|row| Ok((row.text("counter")?.to_owned(), read(&row)?))).collect()
+        let rows = self.rows_by_key(&self.tables.rate_limits, keys).await?;
+        rows.iter().map(|row| Ok((row.text("counter")?.to_owned(), read(row)?))).collect()
     }
 
     /// Notes that a member of a circle was told to wait. What the circle knew before.

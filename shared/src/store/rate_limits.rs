@@ -8,13 +8,11 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failure, is_conditional, made};
+use super::{Store, StoreError, failure, is_conditional, made};
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
 use crate::model::rate::{Allowance, SLOTS_KEPT, Slots, later};
@@ -184,17 +182,9 @@ impl Store {
         &self,
         apps: &[&AppId],
     ) -> Result<HashMap<AppId, HashMap<KeyId, Timestamp>>, StoreError> {
-        if apps.is_empty() {
-            return Ok(HashMap::new());
-        }
         let keys = apps.iter().map(|app| key(&use_of(app))).collect();
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let request =
-            self.db.batch_get_item().request_items(&self.tables.rate_limits, complete(keys.build()));
-        let answer = request.send().await.map_err(failure)?;
-        let rows = answer.responses.unwrap_or_default().remove(&self.tables.rate_limits).unwrap_or_default();
         let mut uses = HashMap::new();
-        for row in rows.into_iter().map(Row) {
+        for row in self.rows_by_key(&self.tables.rate_limits, keys).await? {
             let app = row.text("counter")?.strip_prefix(USE).and_then(AppId::parse);
             let times = row.0.iter().filter_map(|(name, value)| {
                 let milliseconds = value.as_n().ok()?.parse().ok()?;

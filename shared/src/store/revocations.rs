@@ -89,8 +89,7 @@ impl Store {
 }
 
 fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(Lane::Revocation.row(id)))])
-        .done()
+    item::key(tenant, &Lane::Revocation.row(id))
 }
 
 fn read(row: &Row) -> Result<Revocation, StoreError> {

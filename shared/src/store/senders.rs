@@ -5,7 +5,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Change, Item, Row};
-use super::messages::item_key;
 use super::{Store, StoreError, failure, is_conditional, made};
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -105,7 +104,7 @@ impl Store {
 }
 
 pub(super) fn sender_key(tenant: &TenantId, extension: &ExtensionId) -> Item {
-    item_key(tenant, &format!("sender#{extension}"))
+    item::key(tenant, &format!("sender#{extension}"))
 }
 
 fn read(row: &Row) -> Result<Lane, StoreError> {

@@ -59,7 +59,7 @@ impl Store {
 
     /// One tenant.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
-        let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(key(id, TENANT)));
+        let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(item::key(id, TENANT)));
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         row.map(|row| read_tenant(&row)).transpose()
     }
@@ -68,7 +68,7 @@ impl Store {
     pub async fn all_tenants(&self, page: &Page) -> Result<(Vec<Tenant>, Option<String>), StoreError> {
         let start = page.after.as_ref().and_then(|at| {
             let (created, id) = at.split_once('/')?;
-            let tenant = key(&TenantId::from_record(id)?, TENANT);
+            let tenant = item::key(&TenantId::from_record(id)?, TENANT);
             let created = item::number(created.parse::<i64>().ok()?);
             Some(Writer(tenant).set("listed", item::text(LISTED)).set("created_at", created).done())
         });
@@ -107,7 +107,7 @@ impl Store {
         ];
         let mut update = Update::builder()
             .table_name(&self.tables.tenants)
-            .set_key(Some(key(id, TENANT)))
+            .set_key(Some(item::key(id, TENANT)))
             .condition_expression("attribute_exists(tenant) AND #status <> :deleting")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#changed", "changed_at")
@@ -159,14 +159,9 @@ impl Store {
 
 const TENANT: &str = "tenant";
 
-/// The key of an item in a tenant's partition of the table `tenants`.
-pub(super) fn key(tenant: &TenantId, name: &str) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(name))]).done()
-}
-
 /// The key of a tenant's own record, for a condition of a transaction.
 pub(super) fn tenant_key(tenant: &TenantId) -> Item {
-    key(tenant, TENANT)
+    item::key(tenant, TENANT)
 }
 
 fn tenant_item(tenant: &Tenant) -> Item {

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::due::{Due, Lane};
-use super::item::{self, Item, Row, Writer};
+use super::item::{self, Item, Row};
 use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::connection::{ACTIVE, ConnectionStatus};
@@ -139,8 +139,7 @@ impl Store {
 }
 
 fn key(lane: Lane, tenant: &TenantId, connection: &ConnectionId) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(lane.row(connection)))])
-        .done()
+    item::key(tenant, &lane.row(connection))
 }
 
 /// A line that can be read. Of another one the log tells, as an error: somebody has to look at it.

@@ -141,7 +141,7 @@ impl<'a> ChangedApp<'a> {
 pub struct Replayed {
     /// How many deliveries are tried again.
     pub replayed: usize,
-    /// There may be more up to this moment: ask again with it as `to`.
+    /// There may be more up to this moment, even if none was found: ask again with it as `to`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     pub to: Option<String>,

@@ -126,13 +126,14 @@ impl<'a> MessageView<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct MessageList<'a> {
     messages: Vec<MessageView<'a>>,
-    /// How many fit, of the newest 10,000; not counted with a cursor.
+    /// How many fit, of the newest 10,000, and as far as one request reads; not counted with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
     limit: u32,
-    /// Give it as `cursor` to go on; `null` at the end.
+    /// Give it as `cursor` to go on; `null` at the end. A page may be short, or empty, and still not be the last: one request
+    /// reads only so far.
     next_cursor: Option<String>,
 }
 
