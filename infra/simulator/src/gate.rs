@@ -190,13 +190,3 @@ async fn halved(response: Response) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
 }
-
-/// Is the name in front of an optional port one of this machine's own?
-pub fn is_loopback_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "[::1]"
-}
