@@ -224,7 +224,7 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, _slot: OwnedSemaphorePermit, paylo
         request_id: uuid::Uuid::new_v4().to_string(),
         payload,
         deadline_ms: deadline.as_millisecond(),
-        function_arn: names::arn("lambda", &format!("function:{}", pool.function.name)),
+        function_arn: names::function_arn(&pool.function.name),
     };
     let outcome = instance.invoke(invocation, limit).await;
     if let Err(failure) = &outcome {

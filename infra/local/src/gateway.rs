@@ -82,7 +82,7 @@ impl Gateway {
             );
         }
         match (&call.method, path) {
-            (&Method::POST, "clock") => match advance_seconds(&call.body) {
+            (&Method::POST, "clock") => match simulator::advance_seconds(&call.body) {
                 Ok(seconds) => server::json(StatusCode::OK, &(self.advance)(seconds).await),
                 Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
             },
@@ -104,18 +104,4 @@ impl Gateway {
             _ => server::json(StatusCode::NOT_FOUND, &json!({ "error": "there is no such control call" })),
         }
     }
-}
-
-fn advance_seconds(body: &[u8]) -> Result<i64, String> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    if let Some(unknown) =
-        value.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| *key != "advanceSeconds")
-    {
-        return Err(format!("{unknown}: unknown field"));
-    }
-    value["advanceSeconds"]
-        .as_i64()
-        .filter(|seconds| (0..=10 * 366 * 86_400).contains(seconds))
-        .ok_or_else(|| "advanceSeconds: a number of seconds from 0 to ten years".to_owned())
 }

@@ -30,6 +30,36 @@ pub fn arn(service: &str, resource: &str) -> String {
     format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}")
 }
 
+/// The ARN of a function.
+#[must_use]
+pub fn function_arn(name: &str) -> String {
+    arn("lambda", &format!("function:{name}"))
+}
+
+/// The ARN of a table.
+#[must_use]
+pub fn table_arn(name: &str) -> String {
+    arn("dynamodb", &format!("table/{name}"))
+}
+
+/// The ARN of a KMS key.
+#[must_use]
+pub fn key_arn(id: &str) -> String {
+    arn("kms", &format!("key/{id}"))
+}
+
+/// The ARN of a schedule.
+#[must_use]
+pub fn schedule_arn(group: &str, name: &str) -> String {
+    arn("scheduler", &format!("schedule/{group}/{name}"))
+}
+
+/// The ARN of a group of schedules.
+#[must_use]
+pub fn schedule_group_arn(name: &str) -> String {
+    arn("scheduler", &format!("schedule-group/{name}"))
+}
+
 /// The ARN of a role; roles have no region.
 #[must_use]
 pub fn role_arn(name: &str) -> String {

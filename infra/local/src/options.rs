@@ -1,5 +1,7 @@
 //! How to start a stack.
 
+use crate::template::Overrides;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -80,11 +82,27 @@ impl Options {
         }
     }
 
-    /// Where browsers and RingCentral reach the functions: the gateway here, or whoever serves them instead.
+    /// Where browsers and RingCentral reach the functions: the gateway here, if there is one, or whoever serves them
+    /// instead.
     #[must_use]
-    pub fn reached_at(&self, gateway: &str) -> String {
-        let elsewhere = self.public_url.as_deref().unwrap_or(WATCH_URL).trim_end_matches('/');
-        if self.runs_gateway() { gateway.to_owned() } else { elsewhere.to_owned() }
+    pub fn reached_at(&self, gateway: Option<&str>) -> String {
+        let elsewhere = || self.public_url.as_deref().unwrap_or(WATCH_URL).trim_end_matches('/');
+        gateway.unwrap_or_else(elsewhere).to_owned()
+    }
+
+    /// What the runner puts into the template of a stack at these addresses.
+    #[must_use]
+    pub fn overrides(&self, rc: &Value, aws_url: &str, reached_at: &str, simulator_url: &str) -> Overrides {
+        let mut parameters = BTreeMap::from([
+            ("Stage".to_owned(), "local".to_owned()),
+            ("PublicUrl".to_owned(), reached_at.to_owned()),
+            ("RingCentralServer".to_owned(), simulator_url.to_owned()),
+        ]);
+        if let Some(client_id) = rc["clientId"].as_str() {
+            parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
+        }
+        parameters.extend(self.parameters.clone());
+        Overrides { aws_url: aws_url.to_owned(), gateway_url: reached_at.to_owned(), parameters }
     }
 
     /// Whether the gateway runs.

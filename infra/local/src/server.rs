@@ -49,14 +49,7 @@ impl Call {
     /// A control API answers only this machine: not through a rebound name, not to a page of another site.
     #[must_use]
     pub fn is_from_this_machine(&self) -> bool {
-        let host = self.header("host").unwrap_or_default();
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let local_name = ["127.0.0.1", "localhost", "[::1]"].contains(&name);
-        let local_origin = self.header("origin").is_none_or(|origin| {
-            url::Url::parse(origin)
-                .is_ok_and(|url| matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]")))
-        });
-        self.peer.ip().is_loopback() && local_name && local_origin
+        simulator::is_from_this_machine(self.peer, &self.headers)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::routes::Routes;
 use crate::server::{self, Server};
 use crate::sim::RingCentral;
 use crate::state_file::{self, StateFile};
-use crate::template::{Overrides, Template};
+use crate::template::Template;
 use anyhow::{Context, Result};
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,7 @@ impl Stack {
         let path = folder.as_ref().map(DataFolder::path);
         let Listeners { gateway, simulator, aws, moved } = ports::listen(options.ports).await?;
         let gateway_url = format!("http://127.0.0.1:{}", gateway.local_addr()?.port());
-        let reached_at = options.reached_at(&gateway_url);
+        let reached_at = options.reached_at(options.runs_gateway().then_some(gateway_url.as_str()));
         let simulator_url = format!("http://localhost:{}", simulator.local_addr()?.port());
         let aws_url = format!("http://127.0.0.1:{}", aws.local_addr()?.port());
 
@@ -149,7 +149,8 @@ impl Stack {
         let mut ticker = None;
         let mut routes = None;
         if options.runs_aws() {
-            let template = read_template(&options, &info.rc, &aws_url, &reached_at, &simulator_url)?;
+            let overrides = options.overrides(&info.rc, &aws_url, &reached_at, &simulator_url);
+            let template = Template::read(&options.template, &overrides)?;
             if let Some(url) = &options.endpoint_url {
                 aws::engine::probe(url).await?;
             }
@@ -355,27 +356,6 @@ impl Parts {
         };
         let _ = timeout(QUIET_LIMIT, quiet).await;
     }
-}
-
-fn read_template(
-    options: &Options,
-    rc: &Value,
-    aws_url: &str,
-    gateway_url: &str,
-    simulator_url: &str,
-) -> Result<Template> {
-    let mut parameters = BTreeMap::from([
-        ("Stage".to_owned(), "local".to_owned()),
-        ("PublicUrl".to_owned(), gateway_url.to_owned()),
-        ("RingCentralServer".to_owned(), simulator_url.to_owned()),
-    ]);
-    if let Some(client_id) = rc["clientId"].as_str() {
-        parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
-    }
-    parameters.extend(options.parameters.clone());
-    let overrides =
-        Overrides { aws_url: aws_url.to_owned(), gateway_url: gateway_url.to_owned(), parameters };
-    Template::read(&options.template, &overrides)
 }
 
 async fn open_aws(

@@ -1,26 +1,17 @@
 //! What `cargo lambda watch` needs beside `cargo local --aws-only --sim-only`: the functions' environment, and routes
 //! that say the same as the template.
 
-use crate::options::{Options, WATCH_URL};
+use crate::options::Options;
 use crate::stack::StackInfo;
-use crate::template::{Overrides, Template};
+use crate::template::Template;
 use anyhow::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The environment of all functions together, for parts that run at the addresses of `info`.
 pub fn environment(info: &StackInfo, options: &Options) -> Result<BTreeMap<String, String>> {
-    let elsewhere = options.public_url.as_deref().unwrap_or(WATCH_URL);
-    let gateway = info.gateway.as_deref().unwrap_or(elsewhere);
-    let mut parameters = BTreeMap::from([
-        ("Stage".to_owned(), "local".to_owned()),
-        ("PublicUrl".to_owned(), gateway.to_owned()),
-        ("RingCentralServer".to_owned(), info.ringcentral().to_owned()),
-    ]);
-    if let Some(client_id) = info.rc["clientId"].as_str() {
-        parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
-    }
-    let overrides = Overrides { aws_url: info.aws().to_owned(), gateway_url: gateway.to_owned(), parameters };
+    let reached_at = options.reached_at(info.gateway.as_deref());
+    let overrides = options.overrides(&info.rc, info.aws(), &reached_at, info.ringcentral());
     let template = Template::read(&options.template, &overrides)?;
     let mut variables = BTreeMap::new();
     for function in &template.functions {

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::error::ApiError;
-use crate::limits::{Group, Verdict, refusal};
+use crate::limits::{Group, Verdict};
 use crate::oauth::sessions::Session;
 use crate::sim::Sim;
 use crate::state::{Account, Extension, World};
@@ -96,13 +96,9 @@ fn check(
         let settings = world.settings.clone();
         let user = session.extension_id.to_string();
         *verdict = world.limits.count(&settings, now, &user, &session.client_id, spec.group);
-        if let Some(limited) = verdict.as_ref().filter(|v| v.retry_after.is_some()) {
-            let entry = json!({
-                "group": spec.group.name(), "path": path, "extensionId": user, "clientId": session.client_id,
-                "retryAfter": limited.retry_after, "restarted": limited.restarted,
-            });
-            world.ledger.add(now, "rate_limited", entry);
-            return Err(refusal());
+        if let Some(excess) = verdict.as_ref().and_then(Verdict::excess) {
+            let (user, app) = (Some(session.extension_id), Some(session.client_id.as_str()));
+            return Err(world.refuse(now, path, user, app, excess));
         }
         let caller = Caller { session };
         if let Some(scope) = spec.scope {

@@ -1,12 +1,13 @@
 //! `/_sim`: the control API. Only loopback may call it, under one of its own names.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use crate::clock::{SECOND, iso};
 use crate::error::OauthError;
 use crate::faults;
-use crate::gate::is_loopback_name;
 use crate::inbound;
 use crate::oauth::token::may_log_in;
 use crate::oauth::{Params, authorize};
@@ -26,16 +26,34 @@ use crate::server::Wire;
 use crate::sim::Sim;
 use crate::state::World;
 
-/// The answer to a control call that comes from elsewhere: over the network, under a foreign name (DNS rebinding), or
+/// The furthest that a clock is moved at once: ten years.
+const FURTHEST_SECONDS: i64 = 10 * 366 * 86_400;
+
+/// Does a control call come from this machine? Not over the network, not under a foreign name (DNS rebinding), and not
 /// from a page of a foreign site.
+#[must_use]
+pub fn is_from_this_machine(peer: SocketAddr, headers: &HeaderMap) -> bool {
+    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).unwrap_or_default();
+    let origin = headers.get(header::ORIGIN).map(text);
+    peer.ip().is_loopback()
+        && headers.get(header::HOST).map(text).is_some_and(|host| is_loopback_name(&host))
+        && origin.is_none_or(|o| o.split_once("://").is_some_and(|(_, host)| is_loopback_name(host)))
+}
+
+/// Is the name in front of an optional port one of this machine's own?
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "[::1]"
+}
+
+/// The answer to a control call that comes from elsewhere.
 pub fn refusal(wire: &Wire, headers: &HeaderMap) -> Option<Response> {
-    let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
-    let origin =
-        text(header::ORIGIN).map(|o| o.split_once("://").is_some_and(|(_, host)| is_loopback_name(host)));
-    let allowed = wire.peer.ip().is_loopback()
-        && text(header::HOST).is_some_and(is_loopback_name)
-        && origin.unwrap_or(true);
     let refusal = json!({"error": "the control API is for this machine only"});
+    let allowed = is_from_this_machine(wire.peer, headers);
     (!allowed).then(|| Problem(StatusCode::FORBIDDEN, refusal).into_response())
 }
 
@@ -86,11 +104,15 @@ pub type Answer = Result<Json<Value>, Problem>;
 
 /// Reads a body; the refusal names the field.
 pub fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+    read(bytes).map_err(wrong)
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     let bytes: &[u8] = if bytes.is_empty() { b"{}" } else { bytes };
     let reader = &mut serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(reader).map_err(|e| {
         let path = e.path().to_string();
-        wrong(if path == "." { e.inner().to_string() } else { format!("{path}: {}", e.inner()) })
+        if path == "." { e.inner().to_string() } else { format!("{path}: {}", e.inner()) }
     })
 }
 
@@ -199,12 +221,22 @@ struct Move {
     advance_seconds: i64,
 }
 
+/// How far the body of a control call moves a clock: never back, and not without a bound. The error names the field.
+pub fn advance_seconds(body: &[u8]) -> Result<i64, String> {
+    let seconds = read::<Move>(body)?.advance_seconds;
+    if (0..=FURTHEST_SECONDS).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("advanceSeconds: must be 0 to ten years".to_owned())
+    }
+}
+
 async fn read_clock(State(sim): State<Arc<Sim>>) -> Json<Value> {
     Json(json!({"now": iso(sim.clock.now()), "offsetSeconds": sim.clock.offset() / SECOND}))
 }
 
 async fn move_clock(State(sim): State<Arc<Sim>>, bytes: Bytes) -> Answer {
-    sim.advance(body::<Move>(&bytes)?.advance_seconds);
+    sim.advance(advance_seconds(&bytes).map_err(wrong)?);
     Ok(read_clock(State(sim)).await)
 }
 

@@ -41,7 +41,7 @@ pub struct RateLimit {
     pub penalty_restarts: bool,
 }
 
-/// What happens. Several can be combined where that makes sense, for example `delayBeforeMs` with `applyThenDrop`.
+/// What happens: at most one ending, and delays where something is answered or done.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Do {
@@ -148,6 +148,10 @@ impl Fault {
         }
         if ends == 0 && act.delay_ms.is_none() && act.delay_before_ms.is_none() {
             return Err(("do", "names nothing to do".to_owned()));
+        }
+        let nothing_is_done = act.hang || act.reset.is_some() || act.rate_limit.is_some();
+        if nothing_is_done && (act.delay_ms.is_some() || act.delay_before_ms.is_some()) {
+            return Err(("do", "a delay goes with status, applyThenDrop and truncateJson alone".to_owned()));
         }
         if act.status.is_none() && (act.headers.is_some() || act.body.is_some()) {
             return Err(("do.status", "is missing".to_owned()));

@@ -77,8 +77,8 @@ async fn platform(sim: Arc<Sim>, router: axum::Router, wire: Wire, request: Requ
     if act.reset.is_some() {
         match wire.reset().await {}
     }
-    if let Some(limit) = &act.rate_limit {
-        return too_many(&sim, &path, bearer.as_deref(), limit.penalty_restarts, retry_after, restarted);
+    if act.rate_limit.is_some() {
+        return too_many(&sim, &path, bearer.as_deref(), retry_after, restarted);
     }
     let before = act.delay_before_ms.map(Duration::from_millis);
     let after = act.delay_ms.map(Duration::from_millis).unwrap_or_default();
@@ -164,19 +164,16 @@ fn too_many(
     sim: &Sim,
     path: &str,
     bearer: Option<&str>,
-    restarts: bool,
     retry_after: Option<i64>,
     restarted: bool,
 ) -> Response {
-    sim.world(|world, now| {
-        let user = bearer.and_then(|token| world.session_of(token)).map(|s| s.extension_id.to_string());
-        let entry = json!({
-            "path": path, "extensionId": user, "retryAfter": retry_after, "restarted": restarted,
-            "penaltyRestarts": restarts, "fault": true,
-        });
-        world.ledger.add(now, "rate_limited", entry);
+    let refusal = sim.world(|world, now| {
+        let session = bearer.and_then(|token| world.session_of(token));
+        let (user, app) = session.map(|s| (s.extension_id, s.client_id.clone())).unzip();
+        let limit = json!({"retryAfter": retry_after, "restarted": restarted, "fault": true});
+        world.refuse(now, path, user, app.as_deref(), limit)
     });
-    let mut response = crate::limits::refusal().into_response();
+    let mut response = refusal.into_response();
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -189,14 +186,4 @@ async fn halved(response: Response) -> Response {
     let whole = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
-}
-
-/// Is the name in front of an optional port one of this machine's own?
-pub fn is_loopback_name(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name == "127.0.0.1" || name == "[::1]"
 }

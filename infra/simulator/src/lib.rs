@@ -54,6 +54,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+pub use control::{advance_seconds, is_from_this_machine};
 pub use seed::{Seed, SeedUser};
 use sim::Sim;
 

@@ -4,10 +4,12 @@ use std::collections::{HashMap, VecDeque};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::clock::{Millis, SECOND};
 use crate::error::ApiError;
 use crate::settings::Settings;
+use crate::state::World;
 
 /// The throttling group of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +69,19 @@ pub struct Verdict {
     window_seconds: u32,
     header: String,
     /// Seconds to wait, if the request is refused.
-    pub retry_after: Option<i64>,
+    retry_after: Option<i64>,
     /// The request fell into a penalty and started it again.
-    pub restarted: bool,
+    restarted: bool,
 }
 
 impl Verdict {
+    /// What the ledger says of it, if the request is refused.
+    #[must_use]
+    pub fn excess(&self) -> Option<Value> {
+        let seconds = self.retry_after?;
+        Some(json!({"group": self.group, "retryAfter": seconds, "restarted": self.restarted}))
+    }
+
     /// Writes the `X-Rate-Limit-…` headers, and `Retry-After` when refused.
     pub fn write(&self, headers: &mut HeaderMap) {
         let mut put = |name: String, value: String| {
@@ -92,10 +101,22 @@ impl Verdict {
     }
 }
 
-/// The body of a refusal.
-#[must_use]
-pub fn refusal() -> ApiError {
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "CMN-301", "Request rate exceeded")
+impl World {
+    /// Notes that a request was refused because of its rate, and answers for it. `limit`: what it ran into.
+    pub fn refuse(
+        &mut self,
+        now: Millis,
+        path: &str,
+        user: Option<i64>,
+        app: Option<&str>,
+        mut limit: Value,
+    ) -> ApiError {
+        limit["path"] = path.into();
+        limit["extensionId"] = user.map(|id| id.to_string()).into();
+        limit["clientId"] = app.into();
+        self.ledger.add(now, "rate_limited", limit);
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "CMN-301", "Request rate exceeded")
+    }
 }
 
 impl Limits {

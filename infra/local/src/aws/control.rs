@@ -65,6 +65,10 @@ async fn fire(aws: &Arc<Aws>, call: &Call) -> Answer {
         Ok(input) => input,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
     };
+    // Looked at first: what is taken is not there any more.
+    let Some(functions) = aws.functions.get() else {
+        return refuse(StatusCode::CONFLICT, "no functions run here");
+    };
     let now = aws.clock.now();
     let due = match (input["name"].as_str(), input["dueBefore"].as_str().map(str::parse::<Timestamp>)) {
         (Some(name), None) => match aws.scheduler.take(name, now) {
@@ -76,9 +80,6 @@ async fn fire(aws: &Arc<Aws>, call: &Call) -> Answer {
             return refuse(StatusCode::BAD_REQUEST, "dueBefore: must be a time, as 2026-01-02T03:04:05Z");
         }
         _ => return refuse(StatusCode::BAD_REQUEST, "give either name or dueBefore"),
-    };
-    let Some(functions) = aws.functions.get() else {
-        return refuse(StatusCode::CONFLICT, "no functions run here");
     };
     let mut fired = Vec::new();
     for schedule in due {

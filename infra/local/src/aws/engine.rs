@@ -87,7 +87,7 @@ impl OtherKms {
             Some(name) => self.our_id(name),
             None => self.keys.keys().next().filter(|_| self.keys.len() == 1)?.clone(),
         };
-        self.keys.contains_key(&id).then(|| names::arn("kms", &format!("key/{id}")))
+        self.keys.contains_key(&id).then(|| names::key_arn(&id))
     }
 
     fn our_id(&self, name: &str) -> String {
@@ -102,7 +102,7 @@ impl OtherKms {
         let theirs = answer[field].as_str().unwrap_or_default();
         let id = theirs.rsplit('/').next().unwrap_or_default();
         if let Some((ours, _)) = self.keys.iter().find(|(_, known)| *known == id) {
-            answer[field] = json!(if arn { names::arn("kms", &format!("key/{ours}")) } else { ours.clone() });
+            answer[field] = json!(if arn { names::key_arn(ours) } else { ours.clone() });
         }
     }
 

@@ -57,7 +57,7 @@ impl Faults {
         let Value::Array(list) = value else { return Err("the body must be a list of faults".to_owned()) };
         let mut faults = Vec::with_capacity(list.len());
         for (index, fault) in list.iter().enumerate() {
-            faults.push(read(fault).map_err(|error| format!("[{index}].{error}"))?);
+            faults.push(read(fault, &format!("[{index}]"))?);
         }
         *self.lock() = faults;
         Ok(())
@@ -119,29 +119,36 @@ fn is_table(name: &str, wanted: &str) -> bool {
         || name.strip_prefix(crate::names::STACK).and_then(|rest| rest.strip_prefix('-')) == Some(wanted)
 }
 
-fn read(value: &Value) -> Result<Fault, String> {
-    let fields = object(value, "", &["match", "times", "skip", "do", "fired"])?;
+/// What a fault can do; `status` and `message` belong to `error`.
+const ENDINGS: [&str; 5] = ["error", "delayMs", "hang", "applyThenDrop", "kill"];
+
+fn read(value: &Value, at: &str) -> Result<Fault, String> {
+    let fields = object(value, at, &["match", "times", "skip", "do", "fired"])?;
     let wanted = match fields.get("match") {
-        Some(matcher) => object(matcher, "match", &["service", "operation", "table", "function"])?.clone(),
+        Some(matcher) => {
+            object(matcher, &format!("{at}.match"), &["service", "operation", "table", "function"])?.clone()
+        }
         None => Map::new(),
     };
     let text = |key: &str| -> Result<Option<String>, String> {
         match wanted.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(format!("match.{key}: must be text")),
+            Some(_) => Err(format!("{at}.match.{key}: must be text")),
         }
     };
     let service = text("service")?;
     if let Some(service) = &service
         && !Service::ALL.iter().any(|known| known.name() == service)
     {
-        return Err(format!("match.service: there is no service {service}"));
+        return Err(format!("{at}.match.service: there is no service {service}"));
     }
     let number = |key: &str| -> Result<Option<u64>, String> {
         match fields.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_u64().map(Some).ok_or_else(|| format!("{key}: must be a number or null")),
+            Some(value) => {
+                value.as_u64().map(Some).ok_or_else(|| format!("{at}.{key}: must be a number or null"))
+            }
         }
     };
     Ok(Fault {
@@ -151,43 +158,54 @@ fn read(value: &Value) -> Result<Fault, String> {
         service,
         skip: number("skip")?.unwrap_or(0),
         times: number("times")?,
-        act: act(fields.get("do").ok_or("do: is missing")?)?,
+        act: act(fields.get("do").ok_or_else(|| format!("{at}.do: is missing"))?, &format!("{at}.do"))?,
         described: value.clone(),
         seen: 0,
         fired: 0,
     })
 }
 
-fn act(value: &Value) -> Result<Act, String> {
-    let fields =
-        object(value, "do", &["error", "status", "message", "delayMs", "hang", "applyThenDrop", "kill"])?;
-    if let Some(code) = fields.get("error") {
-        let code = code.as_str().ok_or("do.error: must be the name of an exception")?;
-        let status = match fields.get("status") {
-            None => 400,
-            Some(status) => status
-                .as_u64()
-                .and_then(|status| u16::try_from(status).ok())
-                .filter(|status| (400..600).contains(status))
-                .ok_or("do.status: must be from 400 to 599")?,
-        };
-        let message = fields.get("message").and_then(Value::as_str).unwrap_or("a fault of the local stack");
-        return Ok(Act::Error { code: code.to_owned(), status, message: message.to_owned() });
+fn act(value: &Value, at: &str) -> Result<Act, String> {
+    let known: Vec<&str> = ENDINGS.into_iter().chain(["status", "message"]).collect();
+    let fields = object(value, at, &known)?;
+    let wrong = |key: &str, rule: &str| Err(format!("{at}.{key}: {rule}"));
+    let mut endings = ENDINGS.into_iter().filter_map(|key| Some((key, fields.get(key)?)));
+    let (Some((key, value)), None) = (endings.next(), endings.next()) else {
+        return Err(format!("{at}: needs one of {}", ENDINGS.join(", ")));
+    };
+    if key != "error"
+        && let Some(key) = ["status", "message"].into_iter().find(|key| fields.contains_key(*key))
+    {
+        return wrong(key, "goes with error alone");
     }
-    if let Some(delay) = fields.get("delayMs") {
-        let delay = delay.as_u64().ok_or("do.delayMs: must be a number of milliseconds")?;
-        return Ok(Act::Delay(Duration::from_millis(delay)));
-    }
-    match (fields.get("hang"), fields.get("applyThenDrop"), fields.get("kill")) {
-        (Some(Value::Bool(true)), ..) => Ok(Act::Hang),
-        (None, Some(Value::Bool(true)), _) => Ok(Act::ApplyThenDrop),
-        (None, None, Some(Value::Bool(true))) => Ok(Act::KillBefore),
-        (None, None, Some(Value::String(when))) if when == "before" => Ok(Act::KillBefore),
-        (None, None, Some(Value::String(when))) if when == "after" => Ok(Act::KillAfter),
-        (Some(_), ..) => Err("do.hang: must be true".to_owned()),
-        (_, Some(_), _) => Err("do.applyThenDrop: must be true".to_owned()),
-        (_, _, Some(_)) => Err("do.kill: must be true, \"before\" or \"after\"".to_owned()),
-        (None, None, None) => Err("do: needs error, delayMs, hang, applyThenDrop or kill".to_owned()),
+    match (key, value) {
+        ("error", Value::String(code)) => {
+            let status = match fields.get("status").map(Value::as_u64) {
+                None => Some(400),
+                Some(status) => status.and_then(|status| u16::try_from(status).ok()),
+            };
+            let Some(status) = status.filter(|status| (400..600).contains(status)) else {
+                return wrong("status", "must be from 400 to 599");
+            };
+            let Some(message) =
+                fields.get("message").map_or(Some("a fault of the local stack"), Value::as_str)
+            else {
+                return wrong("message", "must be text");
+            };
+            Ok(Act::Error { code: code.clone(), status, message: message.to_owned() })
+        }
+        ("error", _) => wrong(key, "must be the name of an exception"),
+        ("delayMs", delay) => match delay.as_u64() {
+            Some(delay) => Ok(Act::Delay(Duration::from_millis(delay))),
+            None => wrong(key, "must be a number of milliseconds"),
+        },
+        ("hang", Value::Bool(true)) => Ok(Act::Hang),
+        ("applyThenDrop", Value::Bool(true)) => Ok(Act::ApplyThenDrop),
+        ("kill", Value::Bool(true)) => Ok(Act::KillBefore),
+        ("kill", Value::String(when)) if when == "before" => Ok(Act::KillBefore),
+        ("kill", Value::String(when)) if when == "after" => Ok(Act::KillAfter),
+        ("kill", _) => wrong(key, "must be true, \"before\" or \"after\""),
+        _ => wrong(key, "must be true"),
     }
 }
 
@@ -197,9 +215,8 @@ fn object<'value>(
     known: &[&str],
 ) -> Result<&'value Map<String, Value>, String> {
     let fields = value.as_object().ok_or_else(|| format!("{at}: must be an object"))?;
-    let dot = if at.is_empty() { "" } else { "." };
     match fields.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(unknown) => Err(format!("{at}{dot}{unknown}: unknown field")),
+        Some(unknown) => Err(format!("{at}.{unknown}: unknown field")),
         None => Ok(fields),
     }
 }

@@ -89,7 +89,7 @@ impl Iam {
         let mut keys = BTreeMap::new();
         for key in &template.keys {
             if let Some(document) = &key.policy {
-                keys.insert(names::arn("kms", &format!("key/{}", key.id)), Policy::parse(document)?);
+                keys.insert(names::key_arn(&key.id), Policy::parse(document)?);
             }
         }
         Ok(Self { roles, keys })

@@ -3,7 +3,7 @@
 
 use super::Refusal;
 use crate::clock::Clock;
-use crate::names;
+use crate::names::{self, key_arn};
 use crate::state_file::StateFile;
 use crate::template::Key as TemplateKey;
 use anyhow::{Context, Result};
@@ -331,10 +331,6 @@ fn new_key(clock: &Clock, description: &str) -> Result<Key> {
         description: description.to_owned(),
         material: vec![new_material()?],
     })
-}
-
-fn key_arn(id: &str) -> String {
-    names::arn("kms", &format!("key/{id}"))
 }
 
 fn metadata(id: &str, key: &Key) -> Value {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -133,5 +134,17 @@ impl Lambda {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Timestamp, AsyncCall)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The ids that a function reports as failed out of a batch. Nothing: its answer can't be understood, which means all.
+#[must_use]
+pub fn reported_failures(answer: &[u8]) -> Option<Vec<String>> {
+    let answer: Value = serde_json::from_slice(answer).ok()?;
+    match answer.get("batchItemFailures") {
+        None | Some(Value::Null) => Some(Vec::new()),
+        Some(list) => {
+            list.as_array()?.iter().map(|item| item["itemIdentifier"].as_str().map(str::to_owned)).collect()
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Aws;
 use super::request::{Request, Service};
-use crate::names::{self, arn};
+use crate::names;
 use crate::template::Template;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -79,21 +79,14 @@ pub fn needs(aws: &Aws, request: &Request) -> Vec<Need> {
             let name = input["FunctionName"].as_str().unwrap_or_default();
             let known = aws.functions.get().and_then(|functions| functions.find(name));
             let name = known.map_or(name, |function| function.name.as_str());
-            let resource = if name.starts_with("arn:") {
-                name.to_owned()
-            } else {
-                arn("lambda", &format!("function:{name}"))
-            };
+            let resource = if name.starts_with("arn:") { name.to_owned() } else { names::function_arn(name) };
             vec![Need::new("lambda:InvokeFunction", resource)]
         }
     }
 }
 
 fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
-    let table_arn = |table: &str| {
-        let table = table.rsplit('/').next().unwrap_or(table);
-        arn("dynamodb", &format!("table/{table}"))
-    };
+    let table_arn = |table: &str| names::table_arn(table.rsplit('/').next().unwrap_or(table));
     let need = |action: &str, table: &str, items: &[&Value]| {
         let mut need = Need::new(format!("dynamodb:{action}"), table_arn(table));
         let key = keys.of(table.rsplit('/').next().unwrap_or(table), None);
@@ -217,8 +210,8 @@ fn scheduler(operation: &str, input: &Value) -> Vec<Need> {
     let group = input["GroupName"].as_str().unwrap_or("default");
     let resource = match operation {
         "ListSchedules" | "ListScheduleGroups" => "*".to_owned(),
-        group if group.ends_with("ScheduleGroup") => arn("scheduler", &format!("schedule-group/{name}")),
-        _ => arn("scheduler", &format!("schedule/{group}/{name}")),
+        group if group.ends_with("ScheduleGroup") => names::schedule_group_arn(name),
+        _ => names::schedule_arn(group, name),
     };
     let mut needs = vec![Need::new(format!("scheduler:{operation}"), resource)];
     if let Some(role) = input["Target"]["RoleArn"].as_str() {

@@ -53,7 +53,7 @@ impl Due {
     /// The call of its target.
     #[must_use]
     pub fn into_call(self) -> AsyncCall {
-        let schedule_arn = names::arn("scheduler", &format!("schedule/{}/{}", self.group, self.name));
+        let schedule_arn = names::schedule_arn(&self.group, &self.name);
         let execution = uuid::Uuid::new_v4().to_string();
         let payload = match self.target["Input"].as_str() {
             Some(input) => input
@@ -154,12 +154,12 @@ impl Scheduler {
                         state.schedules.insert(key, plan(input.clone(), now, now)?);
                     }
                 }
-                json!({ "ScheduleArn": names::arn("scheduler", &format!("schedule/{group}/{name}")) })
+                json!({ "ScheduleArn": names::schedule_arn(&group, &name) })
             }
             "UpdateSchedule" => {
                 let created = state.schedules.get(&key).ok_or_else(missing)?.created;
                 state.schedules.insert(key, plan(input.clone(), created, now)?);
-                json!({ "ScheduleArn": names::arn("scheduler", &format!("schedule/{group}/{name}")) })
+                json!({ "ScheduleArn": names::schedule_arn(&group, &name) })
             }
             "GetSchedule" => return state.schedules.get(&key).map(describe).ok_or_else(missing),
             "DeleteSchedule" => {
@@ -175,7 +175,7 @@ impl Scheduler {
                         format!("Schedule group {name} already exists."),
                     ));
                 }
-                json!({ "ScheduleGroupArn": names::arn("scheduler", &format!("schedule-group/{name}")) })
+                json!({ "ScheduleGroupArn": names::schedule_group_arn(&name) })
             }
             "GetScheduleGroup" if state.groups.contains(&name) => return Ok(describe_group(&name)),
             "DeleteScheduleGroup" if state.groups.remove(&name) => {
@@ -395,7 +395,7 @@ fn describe(schedule: &Schedule) -> Value {
     if let Some(fields) = answer.as_object_mut() {
         fields.remove("ClientToken");
     }
-    answer["Arn"] = json!(names::arn("scheduler", &format!("schedule/{}/{}", schedule.group, schedule.name)));
+    answer["Arn"] = json!(names::schedule_arn(&schedule.group, &schedule.name));
     answer["GroupName"] = json!(schedule.group);
     answer["CreationDate"] = json!(schedule.created.as_second());
     answer["LastModificationDate"] = json!(schedule.modified.as_second());
@@ -412,7 +412,7 @@ fn describe(schedule: &Schedule) -> Value {
 fn describe_group(name: &str) -> Value {
     json!({
         "Name": name,
-        "Arn": names::arn("scheduler", &format!("schedule-group/{name}")),
+        "Arn": names::schedule_group_arn(name),
         "State": "ACTIVE",
     })
 }

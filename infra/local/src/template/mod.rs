@@ -232,7 +232,7 @@ impl Template {
                 let mut input = json!({
                     "Name": trigger.name,
                     "Target": {
-                        "Arn": names::arn("lambda", &format!("function:{}", function.name)),
+                        "Arn": names::function_arn(&function.name),
                         "RoleArn": properties["RoleArn"].as_str().map_or_else(
                             || names::role_arn(&names::generated(&format!("{}{}Role", function.logical_id, trigger.name))),
                             str::to_owned,

@@ -105,8 +105,8 @@ pub fn attribute(scope: &Scope, id: &str, attribute: &str, line: usize) -> Resul
     let named = |property| name(scope, id, resource, property);
     Ok(match (type_of(id, resource)?, attribute) {
         (Type::HttpApi, "ApiEndpoint") => scope.gateway_url.clone(),
-        (Type::Function, "Arn") => arn("lambda", &format!("function:{}", named("FunctionName")?)),
-        (Type::Table, "Arn") => arn("dynamodb", &format!("table/{}", named("TableName")?)),
+        (Type::Function, "Arn") => names::function_arn(&named("FunctionName")?),
+        (Type::Table, "Arn") => names::table_arn(&named("TableName")?),
         (Type::Table, "StreamArn") => {
             let properties = resource.get("Properties");
             if properties.and_then(|properties| properties.get("StreamSpecification")).is_none() {
@@ -114,10 +114,10 @@ pub fn attribute(scope: &Scope, id: &str, attribute: &str, line: usize) -> Resul
             }
             names::stream_arn(&named("TableName")?)
         }
-        (Type::Key, "Arn") => arn("kms", &format!("key/{}", names::key_id(id))),
+        (Type::Key, "Arn") => names::key_arn(&names::key_id(id)),
         (Type::Key, "KeyId") => names::key_id(id),
-        (Type::ScheduleGroup, "Arn") => arn("scheduler", &format!("schedule-group/{}", named("Name")?)),
-        (Type::Schedule, "Arn") => arn("scheduler", &format!("schedule/default/{}", named("Name")?)),
+        (Type::ScheduleGroup, "Arn") => names::schedule_group_arn(&named("Name")?),
+        (Type::Schedule, "Arn") => names::schedule_arn("default", &named("Name")?),
         (Type::Secret, "Arn" | "Id") => names::secret_arn(&named("Name")?),
         (Type::Queue, "Arn") => arn("sqs", &named("QueueName")?),
         (Type::Queue, "QueueName") => named("QueueName")?,

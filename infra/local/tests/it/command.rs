@@ -153,12 +153,13 @@ async fn the_environment_for_cargo_lambda_watch_is_that_of_the_running_stack() {
         .unwrap();
     let mut line = BufReader::new(child.stdout.take().unwrap()).lines();
     let info: Value = serde_json::from_str(&line.next_line().await.unwrap().unwrap()).unwrap();
-    let mut printed = command(&["env", "--data", &data]).spawn().unwrap();
+    let elsewhere = "http://127.0.0.1:9005/";
+    let mut printed = command(&["env", "--data", &data, "--public-url", elsewhere]).spawn().unwrap();
     let mut text = String::new();
     printed.stdout.take().unwrap().read_to_string(&mut text).await.unwrap();
     for expected in [
         "STAGE=local".to_owned(),
-        "PUBLIC_URL=http://127.0.0.1:9000".to_owned(),
+        "PUBLIC_URL=http://127.0.0.1:9005".to_owned(),
         "THINGS_TABLE=ringbridge-local-things".to_owned(),
         format!("AWS_ENDPOINT_URL={}", info["aws"].as_str().unwrap()),
     ] {

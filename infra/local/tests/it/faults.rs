@@ -96,6 +96,15 @@ async fn a_fault_with_a_typo_is_refused_with_the_field() {
         ),
         (json!([{ "do": { "delay": 5 } }]), "[0].do.delay: unknown field"),
         (json!([{ "match": {} }]), "[0].do: is missing"),
+        (json!([5]), "[0]: must be an object"),
+        (
+            json!([{ "do": { "hang": true, "delayMs": 5 } }]),
+            "[0].do: needs one of error, delayMs, hang, applyThenDrop, kill",
+        ),
+        (json!([{ "do": {} }]), "[0].do: needs one of error, delayMs, hang, applyThenDrop, kill"),
+        (json!([{ "do": { "hang": true, "status": 500 } }]), "[0].do.status: goes with error alone"),
+        (json!([{ "do": { "error": "X", "status": 200 } }]), "[0].do.status: must be from 400 to 599"),
+        (json!([{ "do": { "kill": "later" } }]), "[0].do.kill: must be true, \"before\" or \"after\""),
         (json!({}), "the body must be a list of faults"),
     ] {
         let seen = world.aws_control("PUT", "faults", &fault).await;

@@ -6,10 +6,9 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use crate::error::OauthError;
-use crate::limits::{Group, refusal};
+use crate::limits::{Group, Verdict};
 use crate::oauth::{Params, client};
 use crate::sim::Sim;
 
@@ -31,13 +30,9 @@ pub async fn post(
             let found = world.session_of(token).map(|s| (s.id.clone(), s.client_id.clone(), s.extension_id));
             let name = found.as_ref().map_or_else(|| "-".to_owned(), |f| f.2.to_string());
             let verdict = world.limits.count(&settings, now, &name, &app, Group::Auth);
-            let mut response = if let Some(limited) = verdict.as_ref().filter(|v| v.retry_after.is_some()) {
-                let entry = json!({
-                    "group": "auth", "path": "/restapi/oauth/revoke", "clientId": app, "extensionId": name,
-                    "retryAfter": limited.retry_after, "restarted": limited.restarted,
-                });
-                world.ledger.add(now, "rate_limited", entry);
-                refusal().into_response()
+            let mut response = if let Some(excess) = verdict.as_ref().and_then(Verdict::excess) {
+                let user = found.map(|f| f.2);
+                world.refuse(now, "/restapi/oauth/revoke", user, Some(&app), excess).into_response()
             } else {
                 if let Some((id, owner, _)) = found {
                     if owner != app {

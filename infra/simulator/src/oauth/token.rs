@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::clock::Millis;
 use crate::error::OauthError;
-use crate::limits::{Group, Verdict, refusal};
+use crate::limits::{Group, Verdict};
 use crate::oauth::sessions::Wishes;
 use crate::oauth::{Params, client};
 use crate::sim::Sim;
@@ -73,16 +73,11 @@ fn answer(world: &mut World, now: Millis, headers: &HeaderMap, body: &[u8]) -> R
     .into_iter()
     .flatten()
     .collect();
-    let verdict = verdicts.iter().find(|v| v.retry_after.is_some()).or_else(|| verdicts.last()).cloned();
-    let mut response = match verdict.as_ref().filter(|v| v.retry_after.is_some()) {
-        Some(verdict) => {
-            let entry = json!({
-                "group": Group::Auth.name(), "path": "/restapi/oauth/token", "clientId": app.client_id,
-                "extensionId": user.map(|u| u.0.to_string()), "retryAfter": verdict.retry_after,
-                "restarted": verdict.restarted,
-            });
-            world.ledger.add(now, "rate_limited", entry);
-            refusal().into_response()
+    let verdict = verdicts.iter().find(|v| v.excess().is_some()).or_else(|| verdicts.last()).cloned();
+    let mut response = match verdict.as_ref().and_then(Verdict::excess) {
+        Some(excess) => {
+            let user = user.map(|u| u.0);
+            world.refuse(now, "/restapi/oauth/token", user, Some(&app.client_id), excess).into_response()
         }
         None => match granted(world, now, app, &params) {
             Ok(reply) => {

@@ -111,6 +111,18 @@ async fn reset_goes_back_to_the_seed() {
 }
 
 #[tokio::test]
+async fn the_clock_goes_forward_alone_and_not_without_a_bound() {
+    let kit = kit::start().await;
+    for order in [json!({"advanceSeconds": -1}), json!({"advanceSeconds": i64::MAX}), json!({"advance": 1})] {
+        let reply = kit.request(Method::POST, "/_sim/clock").json(&order).send().await.unwrap();
+        let (status, reply) = json_of(reply).await;
+        assert_eq!(status, 400, "{order}");
+        assert!(reply["error"].as_str().unwrap().starts_with("advance"), "{reply}");
+    }
+    assert_eq!(kit.simulator.clock_offset(), 0);
+}
+
+#[tokio::test]
 async fn state_outlives_a_stop() {
     let folder = tempfile::tempdir().unwrap();
     let kit = kit::start_in(Some(folder.path().to_owned())).await;

@@ -2,6 +2,7 @@
 
 use super::queue::Message;
 use super::{Sqs, wire};
+use crate::aws::lambda;
 use crate::functions::Functions;
 use crate::template::{QueueTrigger, Template};
 use bytes::Bytes;
@@ -124,22 +125,10 @@ impl Mapping {
 
 /// Ids that the function reports as failed; an answer that names a message nobody sent means all of them.
 fn failures(answer: &[u8], messages: &[Message]) -> BTreeSet<String> {
-    let all = || messages.iter().map(|message| message.id.clone()).collect();
-    let answer: Value = match serde_json::from_slice(answer) {
-        Ok(answer) => answer,
-        Err(_) => return all(),
-    };
-    let list = match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => return BTreeSet::new(),
-        Some(Value::Array(list)) => list,
-        Some(_) => return all(),
-    };
-    let mut failed = BTreeSet::new();
-    for item in list {
-        match item["itemIdentifier"].as_str() {
-            Some(id) if messages.iter().any(|message| message.id == id) => failed.insert(id.to_owned()),
-            _ => return all(),
-        };
+    match lambda::reported_failures(answer) {
+        Some(ids) if ids.iter().all(|id| messages.iter().any(|message| message.id == *id)) => {
+            ids.into_iter().collect()
+        }
+        _ => messages.iter().map(|message| message.id.clone()).collect(),
     }
-    failed
 }

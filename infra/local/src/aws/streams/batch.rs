@@ -1,5 +1,6 @@
 //! What becomes of a batch of records that a function did not take: which are done, which come again, which are given up.
 
+use crate::aws::lambda;
 use crate::template::StreamTrigger;
 use serde_json::Value;
 use std::time::Duration;
@@ -67,19 +68,10 @@ impl Batch {
         if !trigger.report_failures {
             return None;
         }
-        // What cannot be understood means all of them.
-        let Ok(answer) = serde_json::from_slice::<Value>(answer) else { return Some(0) };
-        match answer.get("batchItemFailures") {
-            None | Some(Value::Null) => None,
-            Some(Value::Array(list)) => list
-                .iter()
-                .map(|item| {
-                    let id = item["itemIdentifier"].as_str().unwrap_or_default();
-                    self.records.iter().position(|record| sequence_number(record) == id).unwrap_or(0)
-                })
-                .min(),
-            Some(_) => Some(0),
-        }
+        let Some(ids) = lambda::reported_failures(answer) else { return Some(0) };
+        let place = |id: &String| self.records.iter().position(|record| sequence_number(record) == id);
+        // A record that is not in the batch means all of them.
+        ids.iter().map(|id| place(id).unwrap_or(0)).min()
     }
 
     /// What becomes of the batch when its call failed from this record on.

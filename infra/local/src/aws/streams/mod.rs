@@ -73,7 +73,7 @@ pub fn mappings(template: &Template) -> Vec<Mapping> {
         function.streams.iter().map(|trigger| Mapping {
             table: names::table_of_stream(&trigger.stream_arn).to_owned(),
             function: function.binary.clone(),
-            function_arn: names::arn("lambda", &format!("function:{}", function.name)),
+            function_arn: names::function_arn(&function.name),
             trigger: trigger.clone(),
             standing: Mutex::new(Standing { seen: None, paused_until: None }),
         })
