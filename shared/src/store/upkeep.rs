@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::due::{Due, Lane};
-use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, failure, made};
+use super::item::Row;
+use super::{Store, StoreError, failure};
 use crate::limits;
 use crate::model::connection::{ACTIVE, ConnectionStatus};
 use crate::model::ids::{ConnectionId, TenantId};
@@ -74,55 +74,6 @@ impl Store {
             }
         }
     }
-
-    /// Makes a connection's work of a lane due now. False if it is due already, or was done or given up meanwhile.
-    pub async fn make_due(
-        &self,
-        lane: Lane,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-    ) -> Result<bool, StoreError> {
-        let (_, of, at) = lane.index();
-        let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.connections)
-            .set_key(Some(key(lane, tenant, connection)))
-            .update_expression("SET #at = :now")
-            .condition_expression("#lane = :lane AND #at > :now")
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_names("#at", at)
-            .expression_attribute_values(":lane", item::text(lane.as_str()))
-            .expression_attribute_values(":now", item::time(self.clock.now()));
-        made(update.send().await)
-    }
-
-    fn lane(
-        &self,
-        lane: Lane,
-        until: Option<Timestamp>,
-    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
-        let (index, of, at) = lane.index();
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.connections)
-            .index_name(index)
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_values(":lane", item::text(lane.as_str()));
-        match until {
-            None => query.key_condition_expression("#lane = :lane"),
-            Some(until) => query
-                .key_condition_expression("#lane = :lane AND #at <= :until")
-                .expression_attribute_names("#at", at)
-                .expression_attribute_values(":until", item::time(until)),
-        }
-    }
-}
-
-fn key(lane: Lane, tenant: &TenantId, connection: &ConnectionId) -> Item {
-    Writer::keyed([("tenant", item::text(tenant.as_str())), ("item", item::text(lane.row(connection)))])
-        .done()
 }
 
 fn read(row: &Row) -> Result<Kept, StoreError> {
