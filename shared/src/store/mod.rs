@@ -57,6 +57,7 @@ pub use upkeep::Kept;
 
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::model::chance;
 
 /// Names of the tables.
 #[derive(Debug, Clone)]
@@ -199,7 +200,8 @@ impl Store {
             if attempt == TRANSACTION_ATTEMPTS || !codes.contains(&"TransactionConflict") {
                 return Err(failure(error));
             }
-            tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
+            // By chance, so that those that met once don't meet again.
+            tokio::time::sleep(Duration::from_millis(5 + chance::below(20 << attempt))).await;
         }
         unreachable!("the loop ends by returning")
     }
