@@ -52,6 +52,7 @@ pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
 pub use senders::{Lease, Taken};
 pub use subscriptions::Checked;
+pub use sync::{Progress, Rest, TakenSync};
 pub use tenants::{Changed, TenantChange};
 pub use upkeep::Kept;
 
