@@ -495,6 +495,7 @@ impl Pair<'_> {
             setup: Setup::default(),
             subscription: None,
             upkeep: Upkeep { due, since: Some(now), ..Upkeep::default() },
+            quiet_until: old.and_then(|old| old.quiet_until),
         }
     }
 

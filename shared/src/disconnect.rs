@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use jiff::SignedDuration;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -15,6 +16,7 @@ use crate::model::event::EventKind;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
 use crate::store::{Due, Inventory, Lane};
+use crate::work;
 
 /// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -95,19 +97,18 @@ async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 }
 
 /// Ends sessions that are still to be ended; one that fails does not stop the others. Gives how many were tried.
+///
+/// # Errors
+/// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let overdue = gateway.store.overdue_of_all_tenants(Lane::Revocation).await?;
-    let tried = stream::iter(overdue).map(|due| async move {
-        end_one(gateway, &due).await.unwrap_or_else(|error| {
-            tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a revocation was not tried");
-            false
-        })
-    });
-    let tried: Vec<bool> = tried.buffer_unordered(limits::SWEEP_AT_ONCE).collect().await;
-    Ok(tried.into_iter().filter(|tried| *tried).count())
+    let within = SignedDuration::from_millis(limits::SWEEP_MS);
+    work::while_due(gateway, Lane::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
+        end(gateway, due).await
+    })
+    .await
 }
 
-async fn end_one(gateway: &Gateway, due: &Due) -> Result<bool> {
+async fn end(gateway: &Gateway, due: &Due) -> Result<bool> {
     if !gateway.store.take_due(due).await? {
         return Ok(false);
     }

@@ -134,8 +134,10 @@ pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 
 /// How many pieces of work of a lane the sweep does side by side.
 pub const SWEEP_AT_ONCE: usize = 8;
-/// What one run of the sweep takes from each lane.
+/// What one run of the sweep takes from each lane at once.
 pub const SWEEP_BATCH: i32 = 50;
+/// For so long it takes up further work of a lane (template.yaml: 120 s).
+pub const SWEEP_MS: i64 = 60_000;
 
 const _: () = assert!(DELETION_SESSIONS_MS + 2 * DELETION_ERASE_MS < CALLBACK_FUNCTION_MS);
 const _: () = assert!(DELETION_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_signed());
@@ -314,8 +316,28 @@ pub const CHANGES_WAIT_SECONDS: i64 = 20;
 pub const SYNC_BACK_SECONDS: i64 = 7 * 24 * 3_600;
 /// How many connections are compared side by side.
 pub const SYNCS_AT_ONCE: usize = 8;
+/// How many records of what went out are noted side by side; the parts of one message meet.
+pub const RECORDS_AT_ONCE: usize = 4;
 /// One run takes up comparisons for so long.
-pub const SYNC_RUN_MS: i64 = 40_000;
+pub const SYNC_RUN_MS: i64 = 25_000;
+/// After so long it leaves what it has not taken in to the next one.
+pub const SYNC_STOP_MS: i64 = 45_000;
+/// Its timeout (template.yaml).
+pub const SYNC_FUNCTION_MS: i64 = 60_000;
+/// One answer with what has changed: it may be long.
+pub const SYNC_CALL_MS: u64 = 10_000;
+/// Records of one page of RingCentral's message store, and about as many of a comparison without a token.
+pub const SYNC_PAGE: u32 = 250;
+/// Pages that one turn of a connection asks for: calls that RingCentral counts with all others of its user.
+pub const SYNC_PAGES: u32 = 8;
+/// A turn that has left pages is followed by the next one after so long.
+pub const SYNC_REST_SECONDS: i64 = 60;
+/// An answer that can't be had whole is asked for in pages, when no comparison has succeeded for so long.
+pub const SYNC_STALE_SECONDS: i64 = 3_600;
+const _: () = assert!(
+    SYNC_RUN_MS + (INVOKE_MS + SYNC_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
+        && SYNC_STOP_MS + (API_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
+);
 const _: () = assert!(RECEIVE_MS + RECEIVE_TROUBLE_MS < 1_000);
 const _: () = assert!(SYNC_BACK_SECONDS < MESSAGE_KEPT_SECONDS);
 

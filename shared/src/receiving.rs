@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::connection::Connection;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::{Message, MessageFile};
@@ -135,14 +136,20 @@ async fn note_changes(gateway: &Gateway, proof: &Proof<'_>) -> Result<Proven> {
 }
 
 /// Takes in a message that the message store has. False if it came in before.
+///
+/// # Errors
+/// [`Error::NotConnected`] if the connection was given up meanwhile: then it is nobody's any more.
 pub async fn take_late(
     gateway: &Gateway,
-    tenant: &TenantId,
-    extension: &ExtensionId,
+    connection: &Connection,
     record: &ringcentral::Message,
 ) -> Result<bool> {
-    let (message, event) = inbound(gateway, tenant, extension, record, true);
-    Ok(gateway.store.store_inbound(&message, &event).await?)
+    let (message, event) = inbound(gateway, &connection.tenant, &connection.extension, record, true);
+    match gateway.store.receive_late(&connection.id, &message, &event).await? {
+        Proven::Yes => Ok(true),
+        Proven::Already => Ok(false),
+        Proven::No => Err(Error::NotConnected),
+    }
 }
 
 /// True if a record is a text to us that is there to be read.

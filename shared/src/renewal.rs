@@ -12,13 +12,12 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::{ACTIVE, Connection, Gap, PreviousToken, Subscription};
-
 use crate::model::rate::later;
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, Kind};
-use crate::setup::{self, Failure};
+use crate::setup;
 use crate::store::{Checked, Due, Lane};
-use crate::tokens;
+use crate::tokens::{self, Failure};
 use crate::work;
 
 /// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
@@ -37,25 +36,39 @@ async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {
     if !gateway.store.take_due(due).await? {
         return Ok(false);
     }
-    let usable = match tokens::usable(gateway, &due.tenant, &due.connection).await {
-        Ok(usable) => usable,
-        Err(Error::NotConnected) => {
-            gateway.store.end_checks(due).await?;
-            return Ok(true);
+    let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let look = |api, connection| look_at(gateway, api, connection, within);
+    match tokens::call(gateway, &due.tenant, &due.connection, look).await {
+        Ok(Some(connection)) => {
+            // What its user may do can have changed with the numbers, too; the set-up's own sentence says what failed.
+            if let Err(error) = setup::rediscover(gateway, &connection, within).await {
+                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "numbers were not looked at");
+            }
         }
-        Err(error) => {
+        Ok(None) => {}
+        Err(Failure::Ours(Error::NotConnected)) => gateway.store.end_due(due).await?,
+        Err(Failure::Ours(error)) => {
             // Its tokens are somebody else's work; this waits for them.
             let until =
                 later(gateway.clock.now(), SignedDuration::from_secs(limits::CHECK_RETRY_MAX_SECONDS / 6));
-            gateway.store.postpone_check(due, until).await?;
+            gateway.store.postpone_due(due, until).await?;
             return Err(error);
         }
-    };
-    let connection = usable.connection;
+        Err(failure) => return Err(failure.into()),
+    }
+    Ok(true)
+}
+
+/// Looks at a connection's subscription and writes down what that came to. Gives the connection if its numbers are to be
+/// looked at, too.
+async fn look_at(
+    gateway: &Gateway,
+    api: Api,
+    connection: Connection,
+    within: Duration,
+) -> Result<Option<Connection>, Failure> {
     // Making the first one is a part of the set-up.
-    let Some(known) = connection.subscription.clone() else { return Ok(true) };
-    let api = gateway.ringcentral()?.api(&usable.access);
-    let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let Some(known) = connection.subscription.clone() else { return Ok(None) };
     let mut look = Look { gateway, api: &api, connection: &connection, known, gap: None };
     let found = tokio::time::timeout(within, look.check()).await.unwrap_or(Err(Failure::Timeout));
     let Look { known, gap, .. } = look;
@@ -74,13 +87,9 @@ async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {
     if !recorded {
         // Disconnected meanwhile: nobody else knows of a new one.
         setup::unsubscribe(&api, &found.id).await?;
-        return Ok(true);
+        return Ok(None);
     }
-    // What its user may do can have changed with the numbers, too; the set-up's own sentence says what failed.
-    if let Err(error) = setup::rediscover(gateway, &connection, within).await {
-        tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "numbers were not looked at");
-    }
-    Ok(true)
+    Ok(Some(connection))
 }
 
 /// A look at one subscription.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, Result};
@@ -19,24 +19,41 @@ use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
-use crate::store::{Due, Lane, StoreError};
-use crate::tokens;
+use crate::store::{Due, Lane};
+use crate::tokens::{self, Failure};
+use crate::work;
 
-/// Does what is left of a connection's set-up, within a time, and records how far it came.
+/// Does what is left of the set-up of a connection that was stored just now, with its access token, within a time, and
+/// records how far it came.
+///
+/// # Errors
+/// If that can't be recorded, or RingCentral refuses more than a part of it; the sweep goes on.
 pub async fn complete(
     gateway: &Gateway,
-    connection: &mut Connection,
+    connection: &Connection,
     access: &AccessToken,
     within: Duration,
 ) -> Result<()> {
-    let api = gateway.ringcentral()?.api(access);
+    let set_up = |api, connection| go_on(gateway, api, connection, within);
+    tokens::call_with(gateway, access, connection.clone(), set_up).await?;
+    Ok(())
+}
+
+/// Does what is left of a set-up and records how far it came. True if nothing is left.
+async fn go_on(
+    gateway: &Gateway,
+    api: Api,
+    mut connection: Connection,
+    within: Duration,
+) -> Result<bool, Failure> {
     let mut setup = connection.setup.clone();
-    let identity = if setup.identity.is_done() { None } else { Some(learn_identity(&api, connection)) };
-    let numbers = if setup.numbers.is_done() { None } else { Some(discover(gateway, &api, connection)) };
+    let identity = if setup.identity.is_done() { None } else { Some(learn_identity(&api, &connection)) };
+    let numbers = if setup.numbers.is_done() { None } else { Some(discover(gateway, &api, &connection)) };
     let subscription =
-        if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api, connection)) };
+        if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api, &connection)) };
     let (identity, numbers, subscription) =
         tokio::join!(bounded(within, identity), bounded(within, numbers), bounded(within, subscription),);
+    let refusals = [of_all(&identity), of_all(&numbers), of_all(&subscription)];
     setup.attempts += 1;
     if let Some(found) = note(&mut setup.identity, identity) {
         connection.identity = found;
@@ -46,20 +63,37 @@ pub async fn complete(
     let mut renewal_due = None;
     if let Some(made) = note(&mut setup.subscription, subscription) {
         connection.subscription = Some(made);
-        renewal_due = Some(next_check(connection, now));
+        renewal_due = Some(next_check(&connection, now));
     }
     connection.setup = setup;
     let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
-    let recorded = gateway.store.record_setup(connection, due, renewal_due).await?;
+    let recorded = gateway.store.record_setup(&connection, due, renewal_due).await?;
     if let (false, Some(made)) = (recorded, &connection.subscription) {
         // Disconnected meanwhile: nobody else knows of this subscription.
-        api.delete_subscription(&made.id).await.map_err(|error| Error::unavailable("RingCentral", error))?;
+        unsubscribe(&api, &made.id).await?;
     }
-    Ok(())
+    // A penalty counts more than a token: with another one the calls would begin it anew.
+    let refusal = refusals.into_iter().flatten().max_by_key(|error| error.kind() == Kind::RateLimited);
+    refusal.map_or(Ok(connection.setup.is_done()), |error| Err(error.into()))
+}
+
+/// What RingCentral refuses to more than this part: the token, or every call for a while.
+fn of_all<T>(outcome: &Option<Result<T, Failure>>) -> Option<ringcentral::Error> {
+    match outcome {
+        Some(Err(Failure::RingCentral(error)))
+            if matches!(error.kind(), Kind::AccessToken | Kind::RateLimited) =>
+        {
+            Some(error.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Notes that a set-up could not even be tried, and when to try again.
-pub async fn postpone(gateway: &Gateway, connection: &mut Connection, why: &str) -> Result<()> {
+async fn postpone(gateway: &Gateway, due: &Due, why: &str) -> Result<()> {
+    let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
+        return Ok(());
+    };
     let setup = &mut connection.setup;
     setup.attempts += 1;
     for part in [&mut setup.identity, &mut setup.numbers, &mut setup.subscription] {
@@ -68,7 +102,7 @@ pub async fn postpone(gateway: &Gateway, connection: &mut Connection, why: &str)
         }
     }
     let due = next_attempt(gateway.clock.now(), connection.setup.attempts);
-    gateway.store.record_setup(connection, Some(due), None).await?;
+    gateway.store.record_setup(&connection, Some(due), None).await?;
     Ok(())
 }
 
@@ -94,23 +128,11 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
 /// # Errors
 /// If there is no usable token at present, or RingCentral or the store does not answer.
 pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
-    let usable = tokens::usable(gateway, &connection.tenant, &connection.id).await?;
-    let api = gateway.ringcentral()?.api(&usable.access);
-    let outcome = bounded(within, Some(discover(gateway, &api, connection))).await;
-    let outcome = match outcome {
-        Some(Err(Failure::RingCentral(error))) if error.kind() == Kind::AccessToken => {
-            let generation = usable.connection.generation;
-            let newer =
-                tokens::after_refusal(gateway, &connection.tenant, &connection.id, generation).await?;
-            let api = gateway.ringcentral()?.api(&newer.access);
-            bounded(within, Some(discover(gateway, &api, connection))).await
-        }
-        outcome => outcome,
+    tokens::heed_penalty(gateway, connection)?;
+    let find = |api, connection| async move {
+        bounded(within, Some(discover(gateway, &api, &connection))).await.unwrap_or(Ok(()))
     };
-    match outcome {
-        Some(Err(failure)) => Err(failure.into()),
-        Some(Ok(())) | None => Ok(()),
-    }
+    Ok(tokens::call(gateway, &connection.tenant, &connection.id, find).await?)
 }
 
 /// When a connection's subscription and numbers are looked at next: about a day later.
@@ -121,44 +143,6 @@ pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
     let pause = limits::SETUP_RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
     now.saturating_add(SignedDuration::from_secs(pause.min(limits::SETUP_RETRY_MAX_SECONDS))).unwrap_or(now)
-}
-
-/// Why a part of the set-up failed.
-#[derive(Debug)]
-pub enum Failure {
-    /// RingCentral refuses, or does not answer.
-    RingCentral(ringcentral::Error),
-    /// The store does not answer.
-    Store(StoreError),
-    /// It took too long.
-    Timeout,
-}
-
-impl From<ringcentral::Error> for Failure {
-    fn from(error: ringcentral::Error) -> Self {
-        Self::RingCentral(error)
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl Failure {
-    /// A sentence for the tenant. RingCentral's code, where there is one, is what support will ask for.
-    pub fn sentence(&self) -> String {
-        match self {
-            Self::RingCentral(error) => match (error.status(), error.code()) {
-                (Some(status), Some(code)) => format!("RingCentral answered {status} {code}"),
-                (Some(status), None) => format!("RingCentral answered {status}"),
-                (None, _) => "RingCentral did not answer".to_owned(),
-            },
-            Self::Store(_) => "our store did not answer".to_owned(),
-            Self::Timeout => "RingCentral did not answer in time".to_owned(),
-        }
-    }
 }
 
 async fn bounded<T>(
@@ -208,10 +192,10 @@ async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Resu
     let ids: Vec<_> =
         listed.iter().filter(|listed| listed.can_send_sms()).filter_map(|listed| listed.id).collect();
     let readiness: Vec<(String, Readiness)> = stream::iter(ids.into_iter().take(limits::READINESS_LOOKUPS))
-        .map(async |id| (id.to_string(), readiness(api, id).await))
+        .map(async |id| Ok::<_, Failure>((id.to_string(), readiness(api, id).await?)))
         .buffer_unordered(4)
-        .collect()
-        .await;
+        .try_collect()
+        .await?;
     for (id, readiness) in readiness {
         if let Some(number) = numbers.iter_mut().find(|number| number.id == id) {
             number.readiness = readiness;
@@ -270,14 +254,16 @@ fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
     })
 }
 
-async fn readiness(api: &Api, number: ringcentral::Id) -> Readiness {
+/// What keeps one number from being looked at keeps none from being listed; only what RingCentral refuses to all is told.
+async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Readiness> {
     match api.sms_configuration(number).await {
-        Ok(configuration) if configuration.is_confirmed() => Readiness::Ready,
-        Ok(configuration) => match configuration.campaign.and_then(|campaign| campaign.status) {
+        Ok(configuration) if configuration.is_confirmed() => Ok(Readiness::Ready),
+        Ok(configuration) => Ok(match configuration.campaign.and_then(|campaign| campaign.status) {
             Some(status) => Readiness::Pending(status.to_string()),
             None => Readiness::Unregistered,
-        },
-        Err(_) => Readiness::Unknown,
+        }),
+        Err(error) if matches!(error.kind(), Kind::AccessToken | Kind::RateLimited) => Err(error),
+        Err(_) => Ok(Readiness::Unknown),
     }
 }
 
@@ -344,45 +330,28 @@ const EVENT_FILTERS: [&str; 3] = [
 ];
 
 /// Finishes set-ups that a callback left undone; one that fails does not stop the others. Gives how many it did.
+///
+/// # Errors
+/// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let overdue = gateway.store.overdue_of_all_tenants(Lane::Setup).await?;
-    let finished = stream::iter(overdue).map(|due| async move {
-        finish_one(gateway, &due).await.unwrap_or_else(|error| {
-            tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "a set-up was not finished");
-            false
-        })
-    });
-    let finished: Vec<bool> = finished.buffer_unordered(limits::SWEEP_AT_ONCE).collect().await;
-    Ok(finished.into_iter().filter(|finished| *finished).count())
+    let within = SignedDuration::from_millis(limits::SWEEP_MS);
+    work::while_due(gateway, Lane::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
+        finish(gateway, due).await
+    })
+    .await
 }
 
-async fn finish_one(gateway: &Gateway, due: &Due) -> Result<bool> {
+async fn finish(gateway: &Gateway, due: &Due) -> Result<bool> {
     if !gateway.store.take_due(due).await? {
         return Ok(false);
     }
-    let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
-        return Ok(false);
-    };
-    match tokens::usable(gateway, &due.tenant, &due.connection).await {
-        Ok(usable) => {
-            connection = usable.connection;
-            let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
-            complete(gateway, &mut connection, &usable.access, within).await?;
+    let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
+    let set_up = |api, connection| go_on(gateway, api, connection, within);
+    match tokens::call(gateway, &due.tenant, &due.connection, set_up).await {
+        Err(failure @ Failure::Ours(Error::NotConnected | Error::Unavailable { .. })) => {
+            postpone(gateway, due, &failure.sentence()).await?;
+            Ok(false)
         }
-        Err(Error::NotConnected | Error::Unavailable { .. }) => {
-            postpone(gateway, &mut connection, "there is no usable access token at present").await?;
-        }
-        Err(error) => return Err(error),
-    }
-    Ok(connection.setup.is_done())
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::RingCentral(error) => Self::unavailable("RingCentral", error),
-            Failure::Store(error) => error.into(),
-            Failure::Timeout => Self::unavailable("RingCentral", "no answer in time"),
-        }
+        outcome => Ok(outcome?),
     }
 }

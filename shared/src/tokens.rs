@@ -5,6 +5,7 @@
 //! the I/O around [`model::refresh::step`](crate::model::refresh::step), which decides.
 
 mod attempt;
+mod calls;
 mod rescue;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::upkeep::{self, RefreshOrder};
 use crate::vault::{Binding, Owner, Purpose};
 
 use self::attempt::Worker;
+pub use self::calls::{Failure, call, call_with, heed_penalty};
 pub use self::rescue::{Rescue, Work, work};
 
 /// A token that may be used now, and what it was stored with.
@@ -60,7 +62,7 @@ pub async fn usable(gateway: &Gateway, tenant: &TenantId, id: &ConnectionId) -> 
 }
 
 /// What to use instead after RingCentral has answered 401 to a token of this generation: a newer one that was stored
-/// meanwhile, else a refreshed one. Whoever calls this repeats the refused call once.
+/// meanwhile, else a refreshed one. Whoever calls this repeats the refused call once, as [`call`] does.
 ///
 /// # Errors
 /// As [`usable`].

@@ -2,6 +2,8 @@
 //! fails is offered again and never stops the rest. The changes of a stream are done in order: the first that fails ends
 //! the batch, which is offered again from there on.
 
+use std::future::ready;
+
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
@@ -75,7 +77,9 @@ pub async fn while_due(
     let mut done = 0;
     while gateway.clock.now() < until {
         let overdue = gateway.store.overdue_of_all_tenants(lane).await?;
-        let pieces = stream::iter(&overdue).map(async |due| {
+        // What there is no time for is not even taken, so that the next run finds it at once.
+        let in_time = stream::iter(&overdue).take_while(|_| ready(gateway.clock.now() < until));
+        let pieces = in_time.map(async |due| {
             work(due).await.unwrap_or_else(|error| {
                 tracing::warn!(tenant.id = %due.tenant, lane = ?lane, error = error.chain(), "work is left for later");
                 false

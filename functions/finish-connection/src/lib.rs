@@ -39,11 +39,10 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
 
 /// The connection stands. Whatever of this fails is shown in the list of extensions and repeated by the sweep.
 async fn follow_up(gateway: &Gateway, arrival: Arrival) {
-    let Arrival { mut connection, access, replaced } = arrival;
+    let Arrival { connection, access, replaced } = arrival;
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
-    let stored = connection.clone();
     let set_up = async {
-        if let Err(error) = setup::complete(gateway, &mut connection, &access, within).await {
+        if let Err(error) = setup::complete(gateway, &connection, &access, within).await {
             http::note(&error, "a set-up is left for the sweep");
         }
     };
@@ -52,7 +51,7 @@ async fn follow_up(gateway: &Gateway, arrival: Arrival) {
             revocation::request(gateway, &old.tenant, &old.connection).await;
         }
     };
-    tokio::join!(set_up, end_replaced, upkeep::connected(gateway, &stored));
+    tokio::join!(set_up, end_replaced, upkeep::connected(gateway, &connection));
 }
 
 fn welcome(flow: &Flow, as_json: bool) -> Answer {

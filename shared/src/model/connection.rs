@@ -237,6 +237,9 @@ pub struct Connection {
     pub subscription: Option<Subscription>,
     /// What is known about refreshing its tokens.
     pub upkeep: Upkeep,
+    /// RingCentral's penalty: until then no call of its API is made in the connection's name but sending, which has a
+    /// limit of its own.
+    pub quiet_until: Option<Timestamp>,
 }
 
 impl Connection {

@@ -301,7 +301,8 @@ fn connection_item(connection: &Connection, now: Timestamp) -> Item {
         .set("sync_reason", item::text(Gap::Connected.as_str()))
         .set("refresh_lane", item::text(Lane::Refresh.as_str()))
         .maybe("status_since", connection.upkeep.since.map(item::time))
-        .maybe("refresh_due", connection.upkeep.due.map(item::time));
+        .maybe("refresh_due", connection.upkeep.due.map(item::time))
+        .maybe("quiet_until", connection.quiet_until.map(item::time));
     for (name, part) in parts(&connection.setup) {
         item = item.set(&format!("setup_{name}"), item::text(part.as_str()));
     }
@@ -342,5 +343,6 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
         },
         subscription: read_subscription(row)?,
         upkeep: read_upkeep(row)?,
+        quiet_until: row.maybe_time("quiet_until")?,
     })
 }

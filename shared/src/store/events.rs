@@ -37,7 +37,7 @@ impl Store {
     /// after another may be past the place of its own.
     pub async fn append_late(&self, event: &Event) -> Result<(), StoreError> {
         let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
-        let get = get.set_key(Some(key(event.tenant.as_str(), event.id.as_str())));
+        let get = get.set_key(Some(item::key(&event.tenant, event.id.as_str())));
         if get.send().await.map_err(failure)?.item.is_none() {
             let id = EventId::generate(self.clock.now());
             self.append_event(&Event { id, ..event.clone() }).await?;

@@ -1,14 +1,19 @@
 //! What RingCentral's events bring. Each write carries the proof that the event is of the connection that it claims to be
 //! of: as a condition on the connection's row, in the same call.
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
 use super::due::Lane;
 use super::item::{self, Row, Writer};
+use super::messages::record_key;
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
 use crate::model::event::Event;
@@ -74,6 +79,9 @@ impl Proof<'_> {
 /// No extension's id.
 const NONE: &str = "-";
 
+/// Items of one read, as DynamoDB allows.
+const MOST_READ: usize = 100;
+
 impl Store {
     /// Stores a message that an event brings, the tie of its record, and the event to be told, in one transaction.
     pub async fn receive_message(
@@ -82,8 +90,58 @@ impl Store {
         message: &Message,
         event: &Event,
     ) -> Result<Proven, StoreError> {
-        let mut items = vec![self.if_genuine(proof)];
-        items.extend(self.inbound_items(message, event)?);
+        self.if_so(self.if_genuine(proof), self.inbound_items(message, event)?).await
+    }
+
+    /// The same for a message that the message store has. What proves it is that we could ask: the connection is there.
+    pub async fn receive_late(
+        &self,
+        connection: &ConnectionId,
+        message: &Message,
+        event: &Event,
+    ) -> Result<Proven, StoreError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key(&message.tenant, connection)))
+            .condition_expression("extension = :owner")
+            .expression_attribute_values(":owner", item::text(message.extension.as_str()));
+        let check = TransactWriteItem::builder().condition_check(complete(check.build())).build();
+        self.if_so(check, self.inbound_items(message, event)?).await
+    }
+
+    /// Which of these records are tied to a message, by RingCentral's ids.
+    pub async fn tied_records(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        rc_ids: &[String],
+    ) -> Result<HashSet<String>, StoreError> {
+        let mut tied = HashSet::new();
+        for some in rc_ids.chunks(MOST_READ) {
+            let keys = some.iter().map(|rc_id| record_key(tenant, extension, rc_id)).collect();
+            let keys =
+                KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression("#item, message");
+            let keys = keys.expression_attribute_names("#item", "item");
+            let request =
+                self.db.batch_get_item().request_items(&self.tables.messages, complete(keys.build()));
+            let answer = request.send().await.map_err(failure)?;
+            // What was left unread counts as unknown: to take it in again does nothing.
+            let rows = answer.responses.unwrap_or_default().remove(&self.tables.messages);
+            for row in rows.unwrap_or_default().into_iter().map(Row) {
+                if row.maybe_text("message").is_some() {
+                    tied.extend(row.text("item")?.rsplit('#').next().map(str::to_owned));
+                }
+            }
+        }
+        Ok(tied)
+    }
+
+    async fn if_so(
+        &self,
+        check: TransactWriteItem,
+        items: impl IntoIterator<Item = TransactWriteItem>,
+    ) -> Result<Proven, StoreError> {
+        let items = std::iter::once(check).chain(items).collect();
         Ok(match self.transact(items).await? {
             Ok(()) => Proven::Yes,
             Err(reasons) if failed(&reasons, 0) => Proven::No,
@@ -105,13 +163,8 @@ impl Store {
             .table_name(&self.tables.messages)
             .set_item(Some(kept_item.done()))
             .condition_expression("attribute_not_exists(tenant)");
-        let items =
-            vec![self.if_genuine(proof), TransactWriteItem::builder().put(complete(put.build())).build()];
-        Ok(match self.transact(items).await? {
-            Ok(()) => Proven::Yes,
-            Err(reasons) if failed(&reasons, 0) => Proven::No,
-            Err(_) => Proven::Already,
-        })
+        let put = TransactWriteItem::builder().put(complete(put.build())).build();
+        self.if_so(self.if_genuine(proof), [put]).await
     }
 
     /// Notes that a connection's messages have changed: the message store is compared in a moment, with all that changes
@@ -121,9 +174,11 @@ impl Store {
         let soon = later(now, SignedDuration::from_secs(limits::CHANGES_WAIT_SECONDS));
         let update = self
             .note(proof, now, Lane::Sync, soon)
-            // Never later than it is due already, or it would never be while there is traffic.
+            // Never later than it is due already, or it would never be while there is traffic; and not while RingCentral
+            // wants to hear nothing: whoever takes a comparison then puts it off to the end of that.
             .condition_expression(format!(
-                "{GENUINE} AND (attribute_not_exists(sync_due) OR sync_due > :due)"
+                "{GENUINE} AND (attribute_not_exists(sync_due) OR sync_due > :due) \
+                 AND (attribute_not_exists(quiet_until) OR quiet_until <= :due OR sync_due > quiet_until)"
             ))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match update.send().await {

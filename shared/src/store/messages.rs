@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failed, failure, is_conditional, made};
+use super::{Page, Store, StoreError, complete, failure, is_conditional, made};
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -48,16 +48,6 @@ impl Store {
         let get = self.db.get_item().table_name(&self.tables.messages).set_key(Some(message_key(tenant, id)));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
         answer.item.map(|row| read_message(&Row(row))).transpose()
-    }
-
-    /// Stores a message that came in, the tie of its record, and the event, in one transaction. False if its record is
-    /// tied already: it came in before.
-    pub async fn store_inbound(&self, message: &Message, event: &Event) -> Result<bool, StoreError> {
-        match self.transact(self.inbound_items(message, event)?).await? {
-            Ok(()) => Ok(true),
-            Err(reasons) if failed(&reasons, 1) => Ok(false),
-            Err(_) => Err(StoreError::Damaged("message")),
-        }
     }
 
     /// The parts of a transaction that stores a message that came in: the message, the tie of its record, the event.
@@ -285,7 +275,7 @@ fn message_key(tenant: &TenantId, id: &MessageId) -> Item {
     item::key(tenant, &format!("{MESSAGE}{id}"))
 }
 
-fn record_key(tenant: &TenantId, extension: &ExtensionId, rc_id: &str) -> Item {
+pub(super) fn record_key(tenant: &TenantId, extension: &ExtensionId, rc_id: &str) -> Item {
     item::key(tenant, &format!("record#{extension}#{rc_id}"))
 }
 

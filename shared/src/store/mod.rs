@@ -53,6 +53,7 @@ pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
 pub use senders::{Lease, Taken};
 pub use subscriptions::Checked;
+pub use sync::{Progress, Rest, TakenSync};
 pub use tenants::{Changed, TenantChange};
 pub use upkeep::Kept;
 
@@ -60,6 +61,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits;
 use crate::memory::Remembered;
+use crate::model::chance;
 
 /// Names of the tables.
 #[derive(Debug, Clone)]
@@ -224,7 +226,8 @@ impl Store {
             if attempt == TRANSACTION_ATTEMPTS || !codes.contains(&"TransactionConflict") {
                 return Err(failure(error));
             }
-            tokio::time::sleep(Duration::from_millis(20 << attempt)).await;
+            // By chance, so that those that met once don't meet again.
+            tokio::time::sleep(Duration::from_millis(5 + chance::below(20 << attempt))).await;
         }
         unreachable!("the loop ends by returning")
     }

@@ -1,13 +1,12 @@
 //! The webhook subscription of a connection, in the connection's row: its state, when it is looked at next (index
 //! `renewal`), and when the message store is to be compared because events may have been missed (index `sync`).
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::connections::key;
-use super::due::{Due, Lane};
+use super::due::Lane;
 use super::item::{self, Change, Row, Writer};
-use super::{Store, StoreError, failure, is_conditional, made};
+use super::{Store, StoreError, made};
 use crate::model::connection::{Connection, Gap, PreviousToken, Subscription};
 use crate::model::ids::{ConnectionId, TenantId};
 
@@ -50,40 +49,6 @@ impl Store {
                 .expression_attribute_values(":seen", item::text(&seen.id)),
         };
         made(request.send().await)
-    }
-
-    /// Says when a connection's subscription is looked at next.
-    pub async fn postpone_check(&self, due: &Due, until: Timestamp) -> Result<(), StoreError> {
-        self.change_check(due, "SET renewal_due = :until", Some((":until", item::time(until)))).await
-    }
-
-    /// A connection that can't be used any more has nothing to look at.
-    pub async fn end_checks(&self, due: &Due) -> Result<(), StoreError> {
-        self.change_check(due, "REMOVE renewal_lane, renewal_due", None).await
-    }
-
-    async fn change_check(
-        &self,
-        due: &Due,
-        update: &str,
-        value: Option<(&str, AttributeValue)>,
-    ) -> Result<(), StoreError> {
-        let mut request = self
-            .db
-            .update_item()
-            .table_name(&self.tables.connections)
-            .set_key(Some(key(&due.tenant, &due.connection)))
-            .update_expression(update)
-            .condition_expression("renewal_lane = :lane")
-            .expression_attribute_values(":lane", item::text(Lane::Renewal.as_str()));
-        if let Some((name, value)) = value {
-            request = request.expression_attribute_values(name, value);
-        }
-        match request.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conditional(&error) => Ok(()),
-            Err(error) => Err(failure(error)),
-        }
     }
 
     /// Notes that a connection's events may have been missed. False if it is gone.

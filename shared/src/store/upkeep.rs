@@ -3,8 +3,8 @@
 
 use jiff::Timestamp;
 
-use super::due::{Due, Lane};
-use super::item::{self, Item, Row};
+use super::due::{Due, Lane, legible};
+use super::item::{self, Row};
 use super::{Store, StoreError, failure, made};
 use crate::limits;
 use crate::model::connection::{ACTIVE, ConnectionStatus};
@@ -48,7 +48,6 @@ impl Store {
         loop {
             let query = self.lane(Lane::Refresh, until).set_exclusive_start_key(from);
             let answer = query.send().await.map_err(failure)?;
-            // One line that can't be read keeps no other connection from being refreshed.
             lines.extend(
                 answer.items.unwrap_or_default().into_iter().map(Row).filter_map(|row| legible(read(&row))),
             );
@@ -77,74 +76,18 @@ impl Store {
 
     /// Puts an overdue refresh off that fails on our side. False if somebody has got further with it meanwhile.
     pub async fn postpone_refresh(&self, kept: &Kept, until: Timestamp) -> Result<bool, StoreError> {
-        let (_, of, at) = Lane::Refresh.index();
+        let due = Due {
+            lane: Lane::Refresh,
+            tenant: kept.tenant.clone(),
+            connection: kept.connection.clone(),
+            at: kept.due,
+        };
         let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.connections)
-            .set_key(Some(key(Lane::Refresh, &kept.tenant, &kept.connection)))
-            .update_expression("SET #at = :until")
+            .change_due(&due, "SET #at = :until", Some(until))
             .condition_expression("#lane = :lane AND #at = :seen")
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_names("#at", at)
-            .expression_attribute_values(":lane", item::text(Lane::Refresh.as_str()))
-            .expression_attribute_values(":seen", item::time(kept.due))
-            .expression_attribute_values(":until", item::time(until));
+            .expression_attribute_values(":seen", item::time(due.at));
         made(update.send().await)
     }
-
-    /// Makes a connection's work of a lane due now. False if it is due already, or was done or given up meanwhile.
-    pub async fn make_due(
-        &self,
-        lane: Lane,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-    ) -> Result<bool, StoreError> {
-        let (_, of, at) = lane.index();
-        let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.connections)
-            .set_key(Some(key(lane, tenant, connection)))
-            .update_expression("SET #at = :now")
-            .condition_expression("#lane = :lane AND #at > :now")
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_names("#at", at)
-            .expression_attribute_values(":lane", item::text(lane.as_str()))
-            .expression_attribute_values(":now", item::time(self.clock.now()));
-        made(update.send().await)
-    }
-
-    fn lane(
-        &self,
-        lane: Lane,
-        until: Option<Timestamp>,
-    ) -> aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder {
-        let (index, of, at) = lane.index();
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.connections)
-            .index_name(index)
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_values(":lane", item::text(lane.as_str()));
-        match until {
-            None => query.key_condition_expression("#lane = :lane"),
-            Some(until) => query
-                .key_condition_expression("#lane = :lane AND #at <= :until")
-                .expression_attribute_names("#at", at)
-                .expression_attribute_values(":until", item::time(until)),
-        }
-    }
-}
-
-fn key(lane: Lane, tenant: &TenantId, connection: &ConnectionId) -> Item {
-    item::key(tenant, &lane.row(connection))
-}
-
-/// A line that can be read. Of another one the log tells, as an error: somebody has to look at it.
-fn legible<T>(line: Result<T, StoreError>) -> Option<T> {
-    line.inspect_err(|error| tracing::error!(error = %error, "a line of an index can't be read")).ok()
 }
 
 fn read(row: &Row) -> Result<Kept, StoreError> {
