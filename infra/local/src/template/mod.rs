@@ -257,12 +257,6 @@ impl Template {
         });
         of_functions.chain(self.schedules.iter().cloned()).collect()
     }
-
-    /// The function with this name, either its full one or that of its folder.
-    #[must_use]
-    pub fn function(&self, name: &str) -> Option<&Function> {
-        self.functions.iter().find(|function| function.name == name || function.binary == name)
-    }
 }
 
 fn text(properties: &Value, key: &str) -> Result<String> {
