@@ -18,7 +18,7 @@ use crate::world::{Reply, Tenant, World};
 /// Keys with a wrong checksum that one test sends.
 const BAD_KEYS: usize = 10_000;
 /// Processes of one function that the local stack runs at most.
-const PROCESSES: usize = local::functions::DEFAULT_INSTANCES;
+const PROCESSES: usize = local::DEFAULT_INSTANCES;
 
 /// So many requests, at most 40 at a time: how often each status was answered.
 async fn burst(world: &Arc<World>, key: &str, requests: usize) -> BTreeMap<u16, usize> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use local::aws::expression::Expression;
+use local::Expression;
 use serde_yaml_ng::{Mapping, Value};
 use shared::limits;
 

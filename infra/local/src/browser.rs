@@ -26,8 +26,6 @@ pub struct Page {
     pub status: u16,
     /// Its text.
     pub html: String,
-    /// The addresses on the way here, the first request included.
-    pub way: Vec<Url>,
 }
 
 /// A form of a page.
@@ -90,9 +88,7 @@ impl Browser {
         from: Option<&Url>,
     ) -> Result<Page> {
         let (mut url, mut form) = (url, form);
-        let mut way = Vec::new();
         for _ in 0..MOST_REDIRECTS {
-            way.push(url.clone());
             let response = self.request(&url, form.take(), from).await?;
             self.keep_cookies(&url, &response);
             let location =
@@ -102,7 +98,7 @@ impl Browser {
                 continue;
             }
             let status = response.status().as_u16();
-            return Ok(Page { url, status, html: response.text().await?, way });
+            return Ok(Page { url, status, html: response.text().await? });
         }
         bail!("{url} redirects without end")
     }

@@ -24,8 +24,6 @@ const INIT_LIMIT: Duration = Duration::from_secs(10);
 
 /// A process; dropping it kills it.
 pub struct Instance {
-    /// Its number, unique in the stack.
-    pub number: u64,
     /// Functions started before the clock was moved are of an older generation.
     pub generation: u64,
     /// When it was done with its last invocation.
@@ -139,7 +137,6 @@ impl Instance {
         }
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         Ok(Self {
-            number,
             generation,
             last_used: Instant::now(),
             function: function.binary.clone(),

@@ -174,19 +174,14 @@ impl Fault {
 
     /// Is this fault for such a request? `user` is looked at only if the fault names one.
     pub fn is_for(&self, method: &Method, path: &str, user: Option<i64>) -> bool {
-        self.is_for_request(method, path)
+        self.matches.method.as_deref().is_none_or(|m| m == method.as_str())
+            && self.matches.path.as_deref().is_none_or(|p| path.contains(p))
             && self.matches.user.as_ref().is_none_or(|wanted| {
                 user.is_some_and(|id| match wanted {
                     Value::String(text) => *text == id.to_string(),
                     other => other.as_i64() == Some(id),
                 })
             })
-    }
-
-    /// Does method and path fit, whoever the user is?
-    pub fn is_for_request(&self, method: &Method, path: &str) -> bool {
-        self.matches.method.as_deref().is_none_or(|m| m == method.as_str())
-            && self.matches.path.as_deref().is_none_or(|p| path.contains(p))
     }
 
     /// Has it any turns left, or a penalty running?

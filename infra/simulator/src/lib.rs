@@ -7,8 +7,8 @@
 //!
 //! `README.md` beside this crate lists the control API and what is decided where RingCentral's texts disagree.
 //!
-//! Where to look: [`state`] is everything it knows, `gate` the way of a request (faults first), `routes` the
-//! endpoints with their throttling groups and permissions, `oauth` the logins, [`settings`] the switches.
+//! Where to look: `state` is everything it knows, `gate` the way of a request (faults first), `routes` the
+//! endpoints with their throttling groups and permissions, `oauth` the logins, `settings` the switches.
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,34 +17,34 @@
 
 mod account;
 mod caller;
-pub mod clock;
-pub mod consents;
+mod clock;
+mod consents;
 mod control;
-pub mod error;
-pub mod events;
-pub mod faults;
-pub mod filters;
+mod error;
+mod events;
+mod faults;
+mod filters;
 mod gate;
 mod handshake;
 mod inbound;
-pub mod ledger;
-pub mod limits;
-pub mod messages;
+mod ledger;
+mod limits;
+mod messages;
 mod multipart;
 mod numbers;
-pub mod oauth;
+mod oauth;
 mod page;
 mod paging;
 mod routes;
 mod save;
-pub mod seed;
+mod seed;
 mod server;
-pub mod settings;
+mod settings;
 mod sim;
 mod sms;
-pub mod state;
+mod state;
 mod store;
-pub mod subscriptions;
+mod subscriptions;
 mod sync;
 mod webhooks;
 
@@ -54,6 +54,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
+pub use clock::parse_iso;
 pub use control::{advance_seconds, is_from_this_machine};
 pub use seed::{Seed, SeedUser};
 use sim::Sim;

@@ -5,6 +5,7 @@
 
 mod functions;
 mod intrinsics;
+mod known;
 mod resources;
 mod streams;
 pub mod yaml;
@@ -125,6 +126,8 @@ impl Template {
     /// Reads the text of a template.
     pub fn parse(text: &str, overrides: &Overrides) -> Result<Self> {
         let root = yaml::parse(text)?;
+        // An unknown type or key is told even where a condition leaves the resource out.
+        known::check(&root)?;
         let resources = root.get("Resources").context("it has no Resources")?.entries();
         let conditions = root.get("Conditions").map(Node::entries).unwrap_or_default();
         let mut scope = Scope::new(resources, conditions, &overrides.aws_url, &overrides.gateway_url);
@@ -139,7 +142,6 @@ impl Template {
             };
             scope.parameters.insert(name.clone(), value);
         }
-        // An unknown type is told even where a condition leaves the resource out.
         let mut types = Vec::with_capacity(resources.len());
         for (id, resource) in resources {
             types.push(resources::type_of(id, resource)?);
@@ -212,13 +214,7 @@ impl Template {
                 body["Name"] = Value::String(resources::name(scope, id, resource, "Name")?);
                 self.schedules.push(body);
             }
-            Type::HttpApi => {
-                if let Some(cors) = resource.get("Properties").and_then(|node| node.get("CorsConfiguration"))
-                {
-                    bail!("line {}: CorsConfiguration is not understood by the local stack", cors.line);
-                }
-            }
-            Type::Role | Type::Ignored => {}
+            Type::HttpApi | Type::Role | Type::Ignored => {}
         }
         Ok(())
     }
@@ -256,12 +252,6 @@ impl Template {
             })
         });
         of_functions.chain(self.schedules.iter().cloned()).collect()
-    }
-
-    /// The function with this name, either its full one or that of its folder.
-    #[must_use]
-    pub fn function(&self, name: &str) -> Option<&Function> {
-        self.functions.iter().find(|function| function.name == name || function.binary == name)
     }
 }
 

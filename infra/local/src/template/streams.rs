@@ -5,24 +5,6 @@ use serde_json::Value;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// What SAM and Lambda know of such an event, and the local stack acts upon.
-const KNOWN: [&str; 13] = [
-    "Stream",
-    "StartingPosition",
-    "Enabled",
-    "BatchSize",
-    "MaximumBatchingWindowInSeconds",
-    "FunctionResponseTypes",
-    "BisectBatchOnFunctionError",
-    "MaximumRetryAttempts",
-    "MaximumRecordAgeInSeconds",
-    // One call at a time keeps every order that several would keep.
-    "ParallelizationFactor",
-    "DestinationConfig",
-    "FilterCriteria",
-    "TumblingWindowInSeconds",
-];
-
 /// A stream that feeds the function.
 #[derive(Clone, Debug, Default)]
 pub struct StreamTrigger {
@@ -50,14 +32,6 @@ pub struct StreamTrigger {
 
 /// Reads an event; nothing if it is switched off.
 pub fn trigger(properties: &Value) -> Result<Option<StreamTrigger>> {
-    let unknown =
-        properties.as_object().into_iter().flatten().find(|(key, _)| !KNOWN.contains(&key.as_str()));
-    if let Some((key, _)) = unknown {
-        bail!("{key} is not understood by the local stack");
-    }
-    if properties.get("TumblingWindowInSeconds").is_some() {
-        bail!("TumblingWindowInSeconds is not understood by the local stack");
-    }
     if properties["Enabled"] == false {
         return Ok(None);
     }
@@ -152,12 +126,6 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_an_error() {
         for (key, value, expected) in [
-            ("BatchSise", json!(1), "BatchSise is not understood by the local stack"),
-            (
-                "TumblingWindowInSeconds",
-                json!(1),
-                "TumblingWindowInSeconds is not understood by the local stack",
-            ),
             ("BatchSize", json!(0), "BatchSize must be between 1 and 10000"),
             ("BatchSize", json!(-1), "BatchSize must be between 1 and 10000"),
             (

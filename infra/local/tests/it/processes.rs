@@ -86,7 +86,7 @@ async fn requests_over_the_cap_wait_and_are_served_when_an_instance_is_free() {
         assert_eq!(printed(&world, "few", "waiting").len(), 2, "the others wait");
         let functions = world.stack.functions().unwrap();
         let impatient = functions.invoke("few", "{}".into(), Duration::from_millis(1)).await;
-        assert!(matches!(impatient, Err(local::functions::Failure::Busy)), "{impatient:?}");
+        assert!(matches!(impatient, Err(local::Failure::Busy)), "{impatient:?}");
         let put = json!({ "TableName": "ringbridge-local-things", "Item": key });
         assert_eq!(world.aws("DynamoDB_20120810.PutItem", &put).await.status, 200);
     };

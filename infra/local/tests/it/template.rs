@@ -9,6 +9,14 @@ fn error(text: &str) -> String {
     }
 }
 
+/// A function whose event has a property.
+fn event(kind: &str, property: &str) -> String {
+    format!(
+        "Resources:\n  A:\n    Type: AWS::Serverless::Function\n    Properties:\n      Events:\n        E:\n          \
+         Type: {kind}\n          Properties: {{{property}: 1}}\n"
+    )
+}
+
 #[test]
 fn what_is_not_understood_is_named_with_its_line() {
     for (text, expected) in [
@@ -31,6 +39,38 @@ fn what_is_not_understood_is_named_with_its_line() {
         (
             "Parameters:\n  P: {Type: String}\nResources:\n  A: {Type: AWS::KMS::Key}\n",
             "line 2: parameter P has no Default, and the local stack does not set it",
+        ),
+        ("Mappings: {}\nResources: {}\n", "line 1: Mappings is not understood by the local stack"),
+        (
+            "Globals:\n  Function: {Events: {}}\nResources: {}\n",
+            "line 2: Events is not understood by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::KMS::Key\n    CreationPolicy: {}\n",
+            "line 4: CreationPolicy is not understood by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::DynamoDB::Table\n    Properties:\n      ProvisionedThroughput: {}\n",
+            "line 5: ProvisionedThroughput is not understood by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::SQS::Queue\n    Properties: {FifoQueue: true}\n",
+            "line 4: FifoQueue is not understood by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::Serverless::HttpApi\n    Properties: {CorsConfiguration: true}\n",
+            "line 4: CorsConfiguration is not understood by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::Serverless::Function\n    Properties: {TimeOut: 3}\n",
+            "line 4: TimeOut is not understood by the local stack",
+        ),
+        (&event("HttpApi", "Auth"), "line 8: Auth is not understood by the local stack"),
+        (&event("ScheduleV2", "Enabled"), "line 8: Enabled is not understood by the local stack"),
+        (&event("SQS", "FilterCriteria"), "line 8: FilterCriteria is not understood by the local stack"),
+        (
+            &event("DynamoDB", "TumblingWindowInSeconds"),
+            "line 8: TumblingWindowInSeconds is not understood by the local stack",
         ),
         ("Resources:\n  A:\n   - b\n  c\n", "line 5: simple key"),
         ("Outputs: {}\n", "it has no Resources"),

@@ -37,8 +37,6 @@ pub struct Ticket {
     pub challenge: Option<(String, String)>,
     /// The scope asked for.
     pub scope: Option<String>,
-    /// OIDC's nonce.
-    pub nonce: Option<String>,
     /// Fills the user name field.
     pub login_hint: Option<String>,
     /// The brand whose page is shown.
@@ -113,7 +111,6 @@ pub fn check(world: &World, now: Millis, params: &Params) -> Result<Ticket, Refu
         state,
         challenge,
         scope: params.get("scope").map(str::to_owned),
-        nonce: params.get("nonce").map(str::to_owned),
         login_hint: params.get("login_hint").map(str::to_owned),
         brand_id: params.get("brand_id").or_else(|| params.get("brandId")).map(str::to_owned),
         user: None,
@@ -132,7 +129,6 @@ pub fn allow(world: &mut World, now: Millis, ticket: &Ticket, user: i64) -> Stri
             redirect_uri: ticket.redirect_uri.clone(),
             challenge: ticket.challenge.clone(),
             scope: ticket.scope.clone(),
-            nonce: ticket.nonce.clone(),
             expires_at: now + CODE_LIFE,
             used: false,
         },

@@ -34,8 +34,6 @@ pub struct Code {
     pub challenge: Option<(String, String)>,
     /// The scope asked for.
     pub scope: Option<String>,
-    /// OIDC's nonce.
-    pub nonce: Option<String>,
     /// When it ends.
     pub expires_at: Millis,
     /// It has been exchanged.
@@ -118,8 +116,6 @@ pub struct Wishes {
     pub endpoint_id: Option<String>,
     /// Scope to narrow to, when the settings honour it.
     pub scope: Option<String>,
-    /// OIDC's nonce, kept with the code.
-    pub nonce: Option<String>,
 }
 
 impl Wishes {

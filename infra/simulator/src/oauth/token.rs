@@ -118,7 +118,6 @@ fn granted(world: &mut World, now: Millis, app: &App, params: &Params) -> Result
         refresh_ttl: number("refresh_token_ttl")?,
         endpoint_id: params.get("endpoint_id").map(str::to_owned),
         scope: params.get("scope").map(str::to_owned),
-        nonce: None,
     };
     let grant = params.need("grant_type")?;
     match grant {
@@ -232,6 +231,5 @@ fn by_code(
     let user = world.extensions.get(&code.extension_id).cloned();
     let user = user.ok_or_else(|| invalid("OAU-136", "Extension not found"))?;
     wishes.scope = code.scope.clone();
-    wishes.nonce = code.nonce.clone();
     begin(world, now, app, &user, "authorization_code", &wishes)
 }

@@ -63,7 +63,7 @@ impl Shapes {
             "int64" => value.is_i64(),
             "uri" => text.is_some_and(|t| url::Url::parse(t).is_ok()),
             "email" => text.is_some_and(|t| t.contains('@')),
-            "date-time" => text.is_some_and(|t| t.len() == 24 && simulator::clock::parse_iso(t).is_some()),
+            "date-time" => text.is_some_and(|t| t.len() == 24 && simulator::parse_iso(t).is_some()),
             shape if self.0.contains_key(shape) => return self.object(shape, value, at, problems),
             words => text.is_some_and(|t| words.split('|').any(|w| w == t)),
         };
