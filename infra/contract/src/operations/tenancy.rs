@@ -99,7 +99,7 @@ pub fn of_apps() -> Vec<Operation> {
                 json!({ "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop" }),
             ),
         Operation::new("POST /v1/apps/{appId}/rotate-webhook-secret", "rotate-webhook-secret", "Replaces an app's webhook secret")
-            .more("For a day both of them sign.")
+            .more("Each replaced one signs along for a day; up to three may.")
             .scopes(APPS)
             .gives::<RotatedSecret<'_>>(
                 200,
