@@ -36,6 +36,7 @@ mod send_trouble;
 mod setup;
 mod simulator_page;
 mod source;
+mod syncing;
 mod template;
 mod tenancy;
 mod upkeep;

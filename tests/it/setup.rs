@@ -62,6 +62,40 @@ async fn a_part_that_fails_is_shown_and_finished_by_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_reached_puts_a_set_up_off_until_its_end() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let penalty = json!({ "rateLimit": { "retryAfter": 300, "penaltyRestarts": true } });
+    world.sim_fault("/phone-number", Some(1), penalty).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let shown = async || world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+    assert_eq!(shown().await["setup"]["numbers"], "failed");
+    for _ in 0..4 {
+        world.advance(61).await;
+        assert_eq!(world.count("rate_limited").await, 1, "each further call would begin it anew");
+    }
+    assert_eq!(shown().await["setup"]["complete"], false);
+    for _ in 0..3 {
+        world.advance(61).await;
+    }
+    assert_eq!(world.count("rate_limited").await, 1);
+    assert_eq!(shown().await["setup"]["complete"], true);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_in_a_set_up_by_the_sweep_is_replaced_at_once() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    world.sim_fault("/phone-number", None, json!({"status": 503})).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let refused = json!({"status": 401, "body": {"errorCode": "TokenInvalid"}});
+    world.sim_fault("/phone-number", Some(1), refused).await;
+    world.advance(75).await;
+    let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+    assert_eq!(shown["setup"]["complete"], true, "{shown}");
+}
+
+#[tokio::test]
 async fn a_subscription_whose_answer_was_lost_is_not_made_twice() {
     let world = World::start().await;
     let tenant = world.tenant();

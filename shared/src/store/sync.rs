@@ -58,16 +58,13 @@ impl Store {
         let Progress { token, rest } = &taken.progress;
         let token = token.as_ref().map(|(token, at)| (item::text(token), item::time(*at)));
         let (token, token_at) = token.unzip();
-        let mut fields = vec![
+        let fields = vec![
             ("sync_token", token),
             ("sync_token_at", token_at),
             ("sync_rest_from", rest.map(|rest| item::time(rest.from))),
             ("sync_rest_until", rest.map(|rest| item::time(rest.until))),
             ("sync_round", Some(item::number(taken.round + 1))),
         ];
-        if rest.is_none() {
-            fields.push(("sync_reason", None));
-        }
         let write = |fields: Vec<_>| {
             let change = Change::of(fields);
             self.db
@@ -80,7 +77,9 @@ impl Store {
                 .expression_attribute_values(":none", item::number(0))
                 .expression_attribute_values(":seen", item::number(taken.round))
         };
-        let with_due = fields.iter().cloned().chain([("sync_due", Some(item::time(next)))]).collect();
+        let due_next = [("sync_due", Some(item::time(next)))].into_iter();
+        let done = rest.is_none().then_some(("sync_reason", None));
+        let with_due = due_next.chain(done).chain(fields.iter().cloned()).collect();
         let on_time = write(with_due)
             .condition_expression(format!("{SAME_ROUND} AND sync_due = :taken"))
             .expression_attribute_values(":taken", item::time(taken.due));

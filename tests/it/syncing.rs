@@ -1,0 +1,165 @@
+//! Comparisons that are long, killed, or not wanted at present: every text comes in once all the same.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::delivery::until;
+use crate::world::World;
+
+const US: &str = "+14155550100";
+const THEM: &str = "+16505550199";
+
+/// The slowest connection's comparison comes within this.
+const A_COMPARISON: i64 = 13 * 60;
+
+async fn connected() -> World {
+    let world = World::start().await;
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    world
+}
+
+async fn text(world: &World, text: &str, deliver: bool) {
+    let order = json!({ "from": THEM, "to": US, "text": text, "deliver": deliver });
+    world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+}
+
+/// More texts that no event tells of than one answer holds, some in the same second. Then RingCentral does not know the
+/// token any more. Gives the texts, in order.
+async fn many(world: &World) -> Vec<String> {
+    let mut sent = Vec::new();
+    for batch in 0..6 {
+        for at in 0..100 {
+            let body = format!("text {batch}-{at:02}");
+            text(world, &body, false).await;
+            sent.push(body);
+        }
+        world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 2 }))).await;
+    }
+    let stale = json!({ "errorCode": "InvalidParameter", "errors": [{ "errorCode": "MSG-333" }] });
+    let faults = json!([
+        { "match": { "path": "/message-sync" }, "times": 1, "do": { "status": 400, "body": stale } },
+        { "match": { "path": "/message-store" }, "times": null, "do": { "delayMs": 0 } },
+    ]);
+    world.sim(Method::PUT, "/_sim/faults", Some(faults)).await;
+    sent
+}
+
+/// How often each fault was at work.
+async fn fired(world: &World) -> Vec<u64> {
+    let faults = world.sim(Method::GET, "/_sim/faults", None).await;
+    faults.as_array().unwrap().iter().map(|fault| fault["fired"].as_u64().unwrap()).collect()
+}
+
+/// The texts that are stored, in order.
+async fn stored(world: &World) -> Vec<String> {
+    let items = world.items("MessagesTable").await;
+    let messages = items.iter().filter(|item| item["item"]["S"].as_str().unwrap().starts_with("message#"));
+    let mut texts: Vec<_> =
+        messages.map(|message| message["body"]["S"].as_str().unwrap().to_owned()).collect();
+    texts.sort();
+    texts
+}
+
+/// How many events tell of texts.
+async fn told(world: &World) -> usize {
+    let events = world.items("EventsTable").await;
+    events.iter().filter(|event| event.to_string().contains("sms_inbound")).count()
+}
+
+async fn row(world: &World) -> Value {
+    let rows = world.items("ConnectionsTable").await;
+    rows.into_iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_texts_than_one_answer_holds_all_come_in_once() {
+    let world = connected().await;
+    world.advance(A_COMPARISON).await;
+    let sent = many(&world).await;
+    world.advance(A_COMPARISON).await;
+    assert_eq!(stored(&world).await, sent);
+    assert_eq!(told(&world).await, sent.len());
+    let fired = fired(&world).await;
+    assert_eq!(fired[0], 1, "the token was too old");
+    assert!(fired[1] >= 2, "the rest was paged through: {fired:?}");
+    let row = row(&world).await;
+    assert_eq!(
+        (&row["sync_rest_from"], &row["sync_reason"]),
+        (&Value::Null, &Value::Null),
+        "nothing is left"
+    );
+    world.advance(A_COMPARISON).await;
+    assert_eq!((stored(&world).await.len(), told(&world).await), (sent.len(), sent.len()), "nothing twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comparison_that_is_killed_goes_on_from_what_it_has_stored() {
+    let world = connected().await;
+    world.advance(A_COMPARISON).await;
+    let sent = many(&world).await;
+    let mut known = BTreeSet::new();
+    for (skip, more) in [(300, 301), (100, 101)] {
+        let storing = json!({ "function": "sync-messages", "operation": "TransactWriteItems" });
+        world.aws_fault(storing, skip, Some(1), json!({ "kill": "after" })).await;
+        world.advance(A_COMPARISON).await;
+        assert_eq!(world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"], 1, "killed after {skip}");
+        world.aws(Method::DELETE, "/_aws/faults", None).await;
+        let row = row(&world).await;
+        assert!(row["sync_rest_until"]["N"].is_string(), "what is left is in the row: {row}");
+        let now: BTreeSet<_> = stored(&world).await.into_iter().collect();
+        assert_eq!(now.len(), known.len() + more, "nothing was begun anew");
+        known = now;
+    }
+    world.advance(A_COMPARISON).await;
+    assert_eq!(stored(&world).await, sent);
+    assert_eq!(told(&world).await, sent.len());
+    assert_eq!(row(&world).await["sync_rest_until"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_penalty_is_sat_out_in_silence_whatever_events_come() {
+    let world = connected().await;
+    world.advance(A_COMPARISON).await;
+    let penalty = json!({ "rateLimit": { "retryAfter": 300, "penaltyRestarts": true } });
+    let calls = json!({ "path": "/restapi/v1.0/", "user": world.user(0)["extensionId"] });
+    let fault = json!([{ "match": calls, "times": 1, "do": penalty }]);
+    world.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
+    let mut events = world.count("webhook_sent").await;
+    for at in 0..4 {
+        text(&world, &format!("text {at}"), true).await;
+        // One event with the text, one that says that messages have changed.
+        events += 2;
+        until("two events", async || world.count("webhook_sent").await >= events).await;
+        world.advance(61).await;
+        assert_eq!(world.count("rate_limited").await, 1, "the first call is the last one, at {at}");
+    }
+    text(&world, "text 4", false).await;
+    world.advance(61).await;
+    let refused = world.post("/v1/rc/numbers/refresh", &world.tenant().key).await;
+    assert_eq!(refused.error(), (503, "unavailable".to_owned()), "nor does anything else call");
+    assert_eq!(world.count("rate_limited").await, 1);
+    assert_eq!(stored(&world).await.len(), 4, "events bring texts all the same");
+    world.advance(61).await;
+    assert_eq!(world.count("rate_limited").await, 1);
+    assert_eq!(stored(&world).await, ["text 0", "text 1", "text 2", "text 3", "text 4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_comes_in_for_a_connection_that_is_given_up_meanwhile() {
+    let world = connected().await;
+    world.advance(A_COMPARISON).await;
+    text(&world, "too late", false).await;
+    world.without_schedules_of(&["sync-messages"]).await;
+    world.advance(A_COMPARISON).await;
+    // The row goes while the answer is on its way.
+    world.sim_fault("/message-sync", Some(1), json!({ "delayMs": 4_000 })).await;
+    let give_up = async {
+        until("a comparison", async || fired(&world).await == [1]).await;
+        world.post("/v1/rc/disconnect", &world.tenant().key).await.expect(200);
+    };
+    let nothing = json!({});
+    tokio::join!(world.invoke("sync-messages", &nothing), give_up);
+    assert_eq!((stored(&world).await, told(&world).await), (Vec::<String>::new(), 0));
+}
