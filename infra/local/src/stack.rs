@@ -168,6 +168,10 @@ impl Stack {
                 };
                 let functions = Functions::new(&template, settings, logs);
                 let _ = running.functions.set(functions.clone());
+                for stream in &running.streams {
+                    // What is wrong is told again and again by whoever reads the stream.
+                    let _ = stream.begin(&running).await;
+                }
                 parts.functions = Some(functions);
                 routes = Some(Routes::new(&template));
                 info.gateway = Some(gateway_url);

@@ -156,7 +156,8 @@ async fn the_control_api_answers_this_machine_only() {
     let other_site = read(world.client.post(&url).header("origin", "https://evil.example").body("{}")).await;
     assert_eq!(other_site.status, 403);
     let typo = world.post("/_local/clock", &json!({ "advanceSecond": 1 })).await;
-    assert_eq!((typo.status, typo.json()["error"].as_str()), (400, Some("advanceSecond: unknown field")));
+    assert_eq!(typo.status, 400);
+    assert!(typo.json()["error"].as_str().unwrap().starts_with("advanceSecond: unknown field"));
 }
 
 #[tokio::test]

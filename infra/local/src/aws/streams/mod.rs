@@ -82,6 +82,11 @@ pub fn mappings(template: &Template) -> Vec<Mapping> {
 }
 
 impl Mapping {
+    /// Takes its place in the stream, so that it misses nothing that is written from now on.
+    pub async fn begin(&self, aws: &Aws) -> Result<()> {
+        self.find_shards(aws, &mut Vec::new()).await
+    }
+
     /// Feeds the function for as long as it is not dropped.
     pub async fn run(self: Arc<Self>, aws: Arc<Aws>) {
         let mut writes = aws.dynamodb.writes();
