@@ -59,8 +59,6 @@ impl World {
 
     pub async fn with(options: Options) -> Self {
         let stack = Stack::start(options).await.unwrap();
-        // A function that is told what comes from now on has begun to listen.
-        stack.settle().await;
         let client = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
