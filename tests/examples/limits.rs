@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::config::Credentials;
 use lambda_http::{Body, Request};
+use measure::{ms, percentile};
 use reqwest::Method;
 use serde_json::json;
 use shared::auth;
@@ -32,6 +33,7 @@ use shared::model::app::Scope;
 use shared::model::ids::TenantId;
 use world::{Tenant, World};
 
+mod measure;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod world;
@@ -135,16 +137,16 @@ async fn in_one_process(world: &World) {
             calls[1] += world.calls_so_far().await - between;
         }
         if limit == 500 {
-            row("without key and limit", calls[0], &mut without);
+            row("without key and limit", calls[0], &without);
         }
-        row(&format!("with both, {name}"), calls[1], &mut with);
+        row(&format!("with both, {name}"), calls[1], &with);
     }
     println!();
 }
 
-fn row(name: &str, calls: u64, times: &mut [Duration]) {
+fn row(name: &str, calls: u64, times: &[Duration]) {
     let calls = calls as f64 / ROUNDS as f64;
-    println!("| {name} | {calls:.2} | {} | {} |", ms(percentile(times, 50)), ms(percentile(times, 95)));
+    println!("| {name} | {calls:.2} | {:.1} | {:.1} |", ms(percentile(times, 50)), ms(percentile(times, 95)));
 }
 
 async fn over_http(world: &World) {
@@ -163,9 +165,9 @@ async fn over_http(world: &World) {
         }
         let rate = ROUNDS as f64 / began.elapsed().as_secs_f64();
         println!(
-            "| GET {path} | {rate:.0} | {} | {} |",
-            ms(percentile(&mut times, 50)),
-            ms(percentile(&mut times, 95))
+            "| GET {path} | {rate:.0} | {:.1} | {:.1} |",
+            ms(percentile(&times, 50)),
+            ms(percentile(&times, 95))
         );
     }
     println!();
@@ -189,12 +191,12 @@ async fn with_a_noisy_neighbour(world: &Arc<World>) {
         served += ok;
         refused += limited;
     }
-    let (p95_alone, p95_beside) = (percentile(&mut alone, 95), percentile(&mut beside, 95));
+    let (p95_alone, p95_beside) = (percentile(&alone, 95), percentile(&beside, 95));
     println!("| B, while A | p50 ms | p95 ms |\n| --- | --- | --- |");
-    println!("| is quiet | {} | {} |", ms(percentile(&mut alone, 50)), ms(p95_alone));
+    println!("| is quiet | {:.1} | {:.1} |", ms(percentile(&alone, 50)), ms(p95_alone));
     println!(
-        "| sends 83 requests a second, 50 times its limit | {} | {} |",
-        ms(percentile(&mut beside, 50)),
+        "| sends 83 requests a second, 50 times its limit | {:.1} | {:.1} |",
+        ms(percentile(&beside, 50)),
         ms(p95_beside)
     );
     println!(
@@ -266,13 +268,4 @@ async fn with_bad_keys(world: &Arc<World>) {
         "\n{keys} keys with a wrong checksum: all refused, {calls} AWS calls, {:.0} a second.",
         keys as f64 / seconds
     );
-}
-
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort_unstable();
-    times[(times.len() * percent / 100).min(times.len() - 1)]
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1e3)
 }

@@ -9,6 +9,9 @@
 
 #[path = "../it/lane_simulation.rs"]
 mod lane_simulation;
+#[path = "../it/random.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod random;
 
 use lane_simulation::{BAD_DAY, simulate};
 

@@ -12,6 +12,9 @@
 
 #[path = "../it/month.rs"]
 mod month;
+#[path = "../it/random.rs"]
+#[expect(dead_code, reason = "the tests use the rest of it")]
+mod random;
 #[path = "../it/world.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod world;

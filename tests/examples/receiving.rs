@@ -14,11 +14,13 @@
 
 use std::time::{Duration, Instant};
 
+use measure::{ms, percentile};
 use receiver::{Manner, Receiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::World;
 
+mod measure;
 #[path = "../it/prices.rs"]
 mod prices;
 #[path = "../it/receiver.rs"]
@@ -71,12 +73,20 @@ async fn one_app() {
         .map(|call| Duration::from_secs_f64(call["ms"].as_f64().unwrap() / 1e3))
         .collect();
     println!("\n| {TEXTS} texts, one after another | p50 ms | p99 ms |\n| --- | --- | --- |");
-    println!("| the write of a text | {:.0} | {:.0} |", p(&storing, 50), p(&storing, 99));
-    println!("| receive-event, as RingCentral sees it | {:.0} | {:.0} |", p(&answers, 50), p(&answers, 99));
+    println!(
+        "| the write of a text | {:.0} | {:.0} |",
+        ms(percentile(&storing, 50)),
+        ms(percentile(&storing, 99))
+    );
+    println!(
+        "| receive-event, as RingCentral sees it | {:.0} | {:.0} |",
+        ms(percentile(&answers, 50)),
+        ms(percentile(&answers, 99))
+    );
     println!(
         "| from RingCentral's text to the tenant's program | {:.0} | {:.0} |",
-        p(&took, 50),
-        p(&took, 99)
+        ms(percentile(&took, 50)),
+        ms(percentile(&took, 99))
     );
     // Moving the clock ends all processes.
     world.advance(1).await;
@@ -91,7 +101,7 @@ async fn one_app() {
     println!("| receive-event, cold, once | {} | |", cold.unwrap());
     println!(
         "\none instance of receive-event takes {:.0} events a second",
-        1_000.0 / p(&answers, 50).max(1.0)
+        1_000.0 / ms(percentile(&answers, 50)).max(1.0)
     );
     println!(
         "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
@@ -132,7 +142,7 @@ async fn with_an_address_that_hangs() {
                 took.push(arrivals(&receiver, &format!("/{at}"), round + 2).await - began);
             }
         }
-        rows.push((hangs, p(&took, 50), p(&took, 99)));
+        rows.push((hangs, ms(percentile(&took, 50)), ms(percentile(&took, 99))));
         world.stack.stop().await.unwrap();
     }
     println!("\n| the first attempts at {} apps | p50 ms | p99 ms |\n| --- | --- | --- |", APPS - 1);
@@ -165,11 +175,4 @@ async fn arrivals(receiver: &Receiver, path: &str, count: usize) -> Instant {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("{count} arrivals at {path}");
-}
-
-/// A percentile, in milliseconds.
-fn p(took: &[Duration], percent: usize) -> f64 {
-    let mut sorted = took.to_vec();
-    sorted.sort();
-    sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1e3
 }

@@ -15,10 +15,12 @@
 
 use std::time::{Duration, Instant};
 
+use measure::{ms, percentile};
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::World;
 
+mod measure;
 #[path = "../it/prices.rs"]
 mod prices;
 #[path = "../it/world.rs"]
@@ -68,13 +70,13 @@ async fn main() {
     println!(
         "| {TEXTS} times, one after another | p50 ms | p99 ms | times GetItem |\n| --- | --- | --- | --- |"
     );
-    let bare = percentile(&mut reading, 50);
-    println!("| a bare GetItem | {} | {} | 1 |", ms(bare), ms(percentile(&mut reading, 99)));
-    let p50 = percentile(&mut accepting, 50);
+    let bare = percentile(&reading, 50);
+    println!("| a bare GetItem | {:.1} | {:.1} | 1 |", ms(bare), ms(percentile(&reading, 99)));
+    let p50 = percentile(&accepting, 50);
     println!(
-        "| POST /v1/sms/send, warm | {} | {} | {:.1} |",
+        "| POST /v1/sms/send, warm | {:.1} | {:.1} | {:.1} |",
         ms(p50),
-        ms(percentile(&mut accepting, 99)),
+        ms(percentile(&accepting, 99)),
         p50.as_secs_f64() / bare.as_secs_f64()
     );
     println!("\nOne instance accepts {:.0} texts a second.", TEXTS as f64 / total.as_secs_f64());
@@ -121,13 +123,4 @@ async fn main() {
 async fn send(world: &World, body: &str) {
     let order: Value = json!({ "to": "+16505550111", "from": "+14155550100", "body": body });
     world.call(Method::POST, "/v1/sms/send", &world.tenant().key, Some(order)).await.expect(202);
-}
-
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
-    times.sort();
-    times[(times.len() - 1) * percent / 100]
-}
-
-fn ms(time: Duration) -> String {
-    format!("{:.1}", time.as_secs_f64() * 1e3)
 }

@@ -9,6 +9,8 @@ use shared::model::ids::{ExtensionId, TenantId};
 use shared::model::lane::{self, Answer, Flight, Lane, Lost, Seen, Turn, Verdict};
 use shared::model::message::{Message, MessageStatus, Stage};
 
+use crate::random::Random;
+
 const FROM: &str = "+14155550100";
 const TO: &str = "+16505550111";
 const LIMIT: usize = 40;
@@ -40,21 +42,6 @@ pub struct Report {
     pub minutes: f64,
     /// Sends for each of the allowed ones, in the time that it took.
     pub used: f64,
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn chance(&mut self, thousandths: u64) -> bool {
-        self.next() % 1_000 < thousandths
-    }
 }
 
 #[derive(Default)]

@@ -22,6 +22,7 @@ mod month;
 #[path = "../../infra/simulator/tests/it/packages.rs"]
 mod packages;
 mod penalties;
+mod random;
 mod receive;
 mod receiver;
 mod refresh;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::random::Random;
 use crate::world::{Tenant, World};
 
 /// Half a day in each step.
@@ -32,17 +33,6 @@ pub struct Report {
     pub lapsed: usize,
     /// The most token calls of one user in a minute.
     pub most_in_a_minute: usize,
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % 1_000_003).unwrap() % end
-    }
 }
 
 /// Lets a month pass for so many connections, each of a tenant of its own.

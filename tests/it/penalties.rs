@@ -5,10 +5,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, Tenant, World};
-
-/// Longer than an access token lives.
-const HOUR: i64 = 3_700;
+use crate::world::{HOUR, Reply, Tenant, World};
 
 /// A stack with three tenants, two extensions each, whose tokens are refreshed when they are used, and by nobody else.
 async fn connected() -> (World, Vec<Tenant>) {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use shared::model::secret::Secret;
 
 use crate::delivery::{App, app, log, until};
+use crate::random::Random;
 use crate::receiver::{Arrival, Receiver};
 use crate::world::{Tenant, World};
 
@@ -360,25 +361,13 @@ async fn six_hours_without_events_cost_no_text() {
     assert_eq!(late, false);
 }
 
-/// A small generator, so that a seed tells the whole run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn in_whatever_order_events_repetitions_and_comparisons_come_each_text_is_one_event() {
     let line = Line::open().await;
     let mut sent = Vec::new();
     for seed in 1..=6_u64 {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let drop = [0.0, 0.3, 1.0][usize::try_from(random.below(3)).unwrap()];
+        let drop = [0.0, 0.3, 1.0][random.below(3)];
         let hooks = json!({ "duplicate": random.below(3), "reorder": random.below(2) == 0, "drop": drop });
         line.hooks(hooks.clone()).await;
         for at in 0..2 + random.below(3) {

@@ -5,10 +5,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, Tenant, World};
-
-/// Longer than an access token lives.
-const HOUR: i64 = 3_700;
+use crate::world::{HOUR, Tenant, World, attribute, extension, generation, use_token};
 
 /// A stack with one connected extension.
 async fn connected() -> (World, Tenant) {
@@ -18,27 +15,6 @@ async fn connected() -> (World, Tenant) {
     // Both use tokens by themselves.
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     (world, tenant)
-}
-
-/// Asks for something that takes a usable token.
-async fn use_token(world: &World, tenant: &Tenant) -> Reply {
-    world.post("/v1/rc/numbers/refresh", &tenant.key).await
-}
-
-async fn extension(world: &World, tenant: &Tenant) -> Value {
-    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
-}
-
-/// A number or text of the connection's row; empty if it has none.
-async fn attribute(world: &World, name: &str) -> String {
-    let rows = world.items("ConnectionsTable").await;
-    let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
-    let value = &row[name];
-    value["N"].as_str().or(value["S"].as_str()).unwrap_or_default().to_owned()
-}
-
-async fn generation(world: &World) -> u64 {
-    attribute(world, "generation").await.parse().unwrap()
 }
 
 /// Events of a kind.

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Tenant, World};
+use crate::world::{Tenant, World, attribute, extension, now};
 
 /// The slowest connection's turn comes within this.
 const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
@@ -16,22 +16,6 @@ async fn connected() -> (World, Tenant) {
     // It would do what is noted here to be done.
     world.without_schedules_of(&["sync-messages"]).await;
     (world, tenant)
-}
-
-async fn extension(world: &World, tenant: &Tenant) -> Value {
-    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
-}
-
-/// A text of the connection's row.
-async fn attribute(world: &World, name: &str) -> String {
-    let rows = world.items("ConnectionsTable").await;
-    let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
-    row[name]["S"].as_str().unwrap_or_default().to_owned()
-}
-
-async fn now(world: &World) -> Timestamp {
-    let clock = world.sim(Method::GET, "/_sim/clock", None).await;
-    clock["now"].as_str().unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

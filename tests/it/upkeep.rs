@@ -5,11 +5,9 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Tenant, World};
+use crate::world::{HOUR, World, extension, generation, now, use_token};
 
 const DAY: i64 = 24 * 3_600;
-/// Longer than an access token lives.
-const HOUR: i64 = 3_700;
 
 /// The schedules of connections.
 async fn schedules(world: &World) -> Vec<Value> {
@@ -22,30 +20,11 @@ fn next(schedule: &Value) -> Timestamp {
     schedule["next"].as_str().unwrap().parse().unwrap()
 }
 
-/// The stack's present moment.
-async fn now(world: &World) -> Timestamp {
-    let clock = world.sim(Method::GET, "/_sim/clock", None).await;
-    clock["now"].as_str().unwrap().parse().unwrap()
-}
-
 /// The rows of connections.
 async fn rows(world: &World) -> Vec<Value> {
     let mut rows = world.items("ConnectionsTable").await;
     rows.retain(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#"));
     rows
-}
-
-async fn generation(world: &World) -> u64 {
-    rows(world).await[0]["generation"]["N"].as_str().unwrap().parse().unwrap()
-}
-
-async fn extension(world: &World, tenant: &Tenant) -> Value {
-    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
-}
-
-/// Asks for something that takes a usable token.
-async fn use_token(world: &World, tenant: &Tenant) -> u16 {
-    world.post("/v1/rc/numbers/refresh", &tenant.key).await.status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +137,7 @@ async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
             world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
         };
         let (used, ()) = tokio::join!(use_token(&world, &tenant), disconnect);
-        assert!(used >= 400, "{mode}: it was disconnected: {used}");
+        assert!(used.status.as_u16() >= 400, "{mode}: it was disconnected: {}", used.status);
         world.no_faults().await;
         world.advance(400).await;
         assert!(world.items("ConnectionsTable").await.is_empty(), "{mode}");
@@ -230,7 +209,7 @@ async fn the_log_has_metrics_of_every_connection() {
     assert!((6.9..7.0).contains(&life), "{life} days");
     assert!(measured["Refreshes"].is_null());
     world.advance(HOUR).await;
-    assert_eq!(use_token(&world, &tenant).await, 200);
+    use_token(&world, &tenant).await.expect(200);
     assert_eq!(metrics(&world)["Refreshes"], 1.0);
     // A refresh without an answer leaves an intent, which grows old.
     world.advance(HOUR).await;
@@ -252,7 +231,7 @@ async fn after_a_restore_only_connections_that_rotated_since_must_reconnect_and_
     world.advance(HOUR).await;
     let backup = rows(&world).await;
     // After the moment of the backup one of them rotates, and its new tokens are used.
-    assert_eq!(use_token(&world, &tenant).await, 200);
+    use_token(&world, &tenant).await.expect(200);
     world.advance(300).await;
     let table = world.table("ConnectionsTable").await;
     for row in backup {

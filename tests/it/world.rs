@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use jiff::Timestamp;
 use local::{Options, Stack};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -377,6 +378,38 @@ impl World {
             .body(body.to_string());
         Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
+}
+
+/// Longer than an access token lives.
+pub const HOUR: i64 = 3_700;
+
+/// The present moment by the one clock.
+pub async fn now(world: &World) -> Timestamp {
+    let clock = world.sim(Method::GET, "/_sim/clock", None).await;
+    clock["now"].as_str().unwrap().parse().unwrap()
+}
+
+/// Asks for something that takes a usable token.
+pub async fn use_token(world: &World, tenant: &Tenant) -> Reply {
+    world.post("/v1/rc/numbers/refresh", &tenant.key).await
+}
+
+/// A tenant's first extension, as the API shows it.
+pub async fn extension(world: &World, tenant: &Tenant) -> Value {
+    world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
+}
+
+/// A number or text of the first connection's row; empty if it has none.
+pub async fn attribute(world: &World, name: &str) -> String {
+    let rows = world.items("ConnectionsTable").await;
+    let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
+    let value = &row[name];
+    value["N"].as_str().or(value["S"].as_str()).unwrap_or_default().to_owned()
+}
+
+/// How often the first connection's tokens have changed.
+pub async fn generation(world: &World) -> u64 {
+    attribute(world, "generation").await.parse().unwrap()
 }
 
 /// The operator's signature, which the local stack takes as it is.
