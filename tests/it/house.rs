@@ -88,6 +88,7 @@ const LAYERS: &[Layer] = &[
 
 /// The arrows inside a layer. There are no others.
 const ARROWS: &[(&str, &str)] = &[
+    ("store", "memory"),
     ("gateway", "config"),
     ("connect", "penalties"),
     ("connect", "revocation"),
