@@ -451,8 +451,8 @@ async fn every_refusal_says_what_to_do() {
     for (name, status, body, heading) in [
         ("code-refused", 400, json!({"error": "invalid_grant"}), "RingCentral did not accept the sign-in"),
         ("misconfigured", 401, json!({"error": "invalid_client"}), "This service is not set up correctly"),
-        ("busy", 429, json!({"errorCode": "CMN-301"}), "RingCentral is busy at the moment"),
         ("exchange-failed", 500, json!({}), "RingCentral did not answer"),
+        ("busy", 429, json!({"errorCode": "CMN-301"}), "RingCentral is busy at the moment"),
     ] {
         world.sim_fault("/restapi/oauth/token", Some(1), json!({"status": status, "body": body})).await;
         connect(&browser, &link, &world.user(0)).await;
@@ -462,6 +462,8 @@ async fn every_refusal_says_what_to_do() {
         browser.look(name).await;
     }
     world.no_faults().await;
+    // Until then every sign-in of the tenant is told to wait.
+    world.advance(120).await;
     // RingCentral's own words are not shown.
     browser.open(&link).await;
     browser.click(BUTTON).await;
