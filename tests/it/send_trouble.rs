@@ -83,7 +83,12 @@ async fn a_message_store_that_wants_silence_gets_it_and_texts_go_out_meanwhile()
     for _ in 0..3 {
         world.advance(20).await;
     }
-    assert_eq!(world.count("rate_limited").await, 1, "no look into the silence");
+    assert_eq!(
+        world.count("rate_limited").await,
+        1,
+        "no look into the silence: {:?}",
+        world.ledger("rate_limited").await
+    );
     world.advance(40).await;
     let found = until_settled(&world, &tenant, &lost).await;
     assert!(SENT.contains(&found["status"].as_str().unwrap()), "{found}");

@@ -87,7 +87,7 @@ pub(super) struct Worker<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) lease: &'a Lease,
     started: Instant,
-    usable: Option<Usable>,
+    pub(super) usable: Option<Usable>,
 }
 
 impl Worker<'_> {
@@ -199,7 +199,7 @@ impl Worker<'_> {
     }
 
     /// Gets another access token, for RingCentral does not know this one. False if there is none.
-    pub(super) async fn connect_again(&mut self) -> Result<bool> {
+    async fn connect_again(&mut self) -> Result<bool> {
         let Some(used) = self.usable.take() else { return Ok(false) };
         let (tenant, generation) = (&self.lease.tenant, used.connection.generation);
         match tokens::after_refusal(self.gateway, tenant, &used.connection.id, generation).await {
@@ -219,7 +219,7 @@ impl Worker<'_> {
     }
 
     /// Calls of RingCentral in the extension's name.
-    pub(super) fn api(&self) -> Result<Option<Api>> {
+    fn api(&self) -> Result<Option<Api>> {
         let client = self.gateway.ringcentral()?;
         Ok(self.usable.as_ref().map(|usable| client.api(&usable.access)))
     }
@@ -469,6 +469,6 @@ pub(super) fn wanted_pause(error: &ringcentral::Error) -> Duration {
 }
 
 /// So that those who were silenced together don't come back together.
-pub(super) fn jitter() -> u64 {
+fn jitter() -> u64 {
     1_000 + chance::below(limits::PENALTY_JITTER_MS)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::deliver::{Worker, jitter, wanted_pause};
+use super::deliver::{Worker, wanted_pause};
 use super::ring;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::MessageId;
 use crate::model::lane::{self, Lane, Lost, Seen};
@@ -16,10 +16,11 @@ use crate::model::message::{Message, Stage};
 use crate::model::rate::later;
 use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
 use crate::store::Place;
+use crate::tokens::{self, Failure};
 
 /// Looks for what is due to be looked for. If RingCentral can't be asked at present, the lane says when it can, and texts go
 /// out all the same. Without a connection nobody can look, ever: then its fate is unknown.
-pub(super) async fn look(worker: &mut Worker<'_>, lane: &mut Lane, settling: &[MessageId]) -> Result<()> {
+pub(super) async fn look(worker: &Worker<'_>, lane: &mut Lane, settling: &[MessageId]) -> Result<()> {
     let store = &worker.gateway.store;
     let tenant = &worker.lease.tenant;
     let now = worker.gateway.clock.now();
@@ -100,28 +101,25 @@ enum Shown {
     NotBefore(Duration),
 }
 
-async fn shown(worker: &mut Worker<'_>, lost: &[(usize, Lost)]) -> Result<Shown> {
-    for attempt in 0..2 {
-        let Some(api) = worker.api()? else { break };
-        let error = match records(&api, lost).await {
-            Ok(records) => return Ok(Shown::Records(records)),
-            Err(error) => error,
-        };
-        tracing::warn!(tenant.id = %worker.lease.tenant, error = %error, "the message store was not shown");
-        match error.kind() {
-            Kind::AccessToken if attempt == 0 && worker.connect_again().await? => continue,
-            Kind::RateLimited => {
-                let silence = wanted_pause(&error).max(Duration::from_secs(limits::PENALTY_SECONDS));
-                return Ok(Shown::NotBefore(silence + Duration::from_millis(jitter())));
-            }
+async fn shown(worker: &Worker<'_>, lost: &[(usize, Lost)]) -> Result<Shown> {
+    let nothing = Ok(Shown::Records(Vec::new()));
+    let Some(usable) = &worker.usable else { return nothing };
+    let ask = |api, _| async move { Ok(records(&api, lost).await?) };
+    let failure = match tokens::call(worker.gateway, &worker.lease.tenant, &usable.connection.id, ask).await {
+        Ok(records) => return Ok(Shown::Records(records)),
+        Err(failure) => failure,
+    };
+    tracing::warn!(tenant.id = %worker.lease.tenant, why = failure.sentence(), "the message store was not shown");
+    let obstacle = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
+    match &failure {
+        Failure::RingCentral(error) => match error.kind() {
             // It never will be shown to us.
-            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => break,
-            _ => {}
-        }
-        let obstacle = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
-        return Ok(Shown::NotBefore(wanted_pause(&error).max(obstacle)));
+            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => nothing,
+            _ => Ok(Shown::NotBefore(wanted_pause(error).max(obstacle))),
+        },
+        Failure::Ours(Error::NotConnected) => nothing,
+        _ => Ok(Shown::NotBefore(obstacle)),
     }
-    Ok(Shown::Records(Vec::new()))
 }
 
 async fn records(api: &Api, lost: &[(usize, Lost)]) -> ringcentral::Result<Vec<(String, Seen)>> {
