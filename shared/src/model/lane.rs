@@ -25,6 +25,11 @@ impl Flight {
     pub fn is_of(&self, part: &Part) -> bool {
         part.posted_at.is_some_and(|at| at.as_millisecond() == self.at.as_millisecond())
     }
+
+    /// True if what became of it is written down in the message.
+    pub fn is_in(&self, message: &Message) -> bool {
+        message.parts.iter().any(|part| self.is_of(part))
+    }
 }
 
 /// The lane of one sender: of an extension, whatever number it sends from.
@@ -90,6 +95,12 @@ impl Lane {
     pub fn stay(&mut self) {
         self.flight = None;
         self.sends.pop();
+    }
+
+    /// Nothing went, and nothing more of the same text will.
+    pub fn skip(&mut self) {
+        self.stay();
+        self.begun = None;
     }
 
     /// What became of the flight is written down. If parts of its message are left, they are next.
@@ -215,7 +226,7 @@ pub enum Verdict {
 /// Notes in the message what became of a flight. It may be asked again with the message as somebody else has changed it
 /// meanwhile, and with [`Answer::Lost`] by a worker that takes over from one that died.
 pub fn note(message: &mut Message, flight: &Flight, answer: &Answer, now: Timestamp) -> Verdict {
-    if message.parts.iter().any(|part| flight.is_of(part)) {
+    if flight.is_in(message) {
         return Verdict::Written;
     }
     // What was taken back or had expired at that moment was never handed over.

@@ -126,11 +126,10 @@ impl Worker<'_> {
     async fn take_over(&self, lane: &mut Lane, flight: &Flight) -> Result<()> {
         lane.heed(&Answer::Lost, 0, self.now());
         let goes_on = match self.message(&flight.message).await? {
-            Some(message) if message.parts.iter().any(|part| flight.is_of(part)) => {
-                self.follow_up(&message, flight, Told::Late).await?
-            }
             Some(message) => {
-                lane.heed_silence(flight);
+                if !flight.is_in(&message) {
+                    lane.heed_silence(flight);
+                }
                 self.write_down(message, flight, &Answer::Lost).await?
             }
             None => false,
@@ -250,8 +249,7 @@ impl Worker<'_> {
             match claimed.message {
                 Some(message) => self.take_turn(lane, message, &flight).await?,
                 None => {
-                    lane.stay();
-                    lane.begun = None;
+                    lane.skip();
                     self.gateway
                         .store
                         .drop_from_outbox(&self.lease.tenant, &self.lease.extension, &id)
@@ -286,13 +284,11 @@ impl Worker<'_> {
         let was = message.status;
         match lane::turn(&mut message, flight.at) {
             Turn::Gone => {
-                lane.stay();
-                lane.begun = None;
+                lane.skip();
                 Ok(self.gateway.store.leave_outbox(&message).await?)
             }
             Turn::Ended => {
-                lane.stay();
-                lane.begun = None;
+                lane.skip();
                 self.gateway.store.move_message(&message, was, Some(Place::Outbox), None).await?;
                 Ok(())
             }
@@ -342,8 +338,8 @@ impl Worker<'_> {
     /// What follows from what was written down: the tie of the record, the event, the end of its place in the queue, a ring
     /// for when it is looked for. Each may be repeated. True if the rest of the text is next.
     async fn follow_up(&self, message: &Message, flight: &Flight, told: Told) -> Result<bool> {
-        let Some(at) = message.parts.iter().position(|part| flight.is_of(part)) else { return Ok(false) };
-        let Some(part) = message.parts.get(at) else { return Ok(false) };
+        let mut parts = message.parts.iter().enumerate();
+        let Some((at, part)) = parts.find(|(_, part)| flight.is_of(part)) else { return Ok(false) };
         let Some(rc_id) = part.rc_id.as_deref() else {
             if part.stage == Stage::Posted {
                 let settled = later(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS));
