@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
@@ -63,7 +64,9 @@ impl Gateway {
             .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
             .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
             .build();
+        // Lambda puts a role's credentials there and nowhere else; looking elsewhere would need a client of its own.
         let sdk = aws_config::from_env()
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(timeouts)
             .retry_config(RetryConfig::standard())
             .load()

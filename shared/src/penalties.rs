@@ -97,19 +97,19 @@ impl Member {
         if let Some(until) = closed.max() {
             return Ok(Pass::After(until.duration_since(now).try_into().unwrap_or_default()));
         }
+        let follow = Pass::After(Duration::from_secs(limits::TOKEN_FOLLOW_SECONDS));
         for (at, gate) in gates.into_iter().enumerate() {
             let name = &self.circles[at].0;
             match gate {
                 Gate::Open | Gate::Closed(_) => {}
-                Gate::Slow { minute, calls } => {
-                    let counter = format!("{name}#{minute}");
-                    let share = rates::count(gateway, &counter, Allowance::per_minute(calls)).await?;
-                    if !share.allowed {
-                        return Ok(Pass::After(share.reset));
+                Gate::Turn { minute, turn } => {
+                    let counter = format!("{name}#{minute}#{turn}");
+                    if !rates::count(gateway, &counter, Allowance::per_minute(1)).await?.allowed {
+                        return Ok(follow);
                     }
                 }
                 Gate::Ahead if gateway.store.go_ahead(name).await? => self.ahead.push(at),
-                Gate::Ahead => return Ok(Pass::After(Duration::from_secs(limits::TOKEN_FOLLOW_SECONDS))),
+                Gate::Ahead => return Ok(follow),
             }
         }
         Ok(Pass::Yes)

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -242,6 +243,10 @@ impl Instance {
     }
 }
 
+/// Where systems keep the certificates that TLS trusts: Debian and Alpine, Red Hat, macOS.
+const ROOT_CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
 /// What Lambda itself puts into the environment, and nothing of the runner's own.
 fn lambda_environment(
     function: &Function,
@@ -271,6 +276,10 @@ fn lambda_environment(
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
     ];
+    // One file, as Lambda has it. Without the name of it, each process would read some hundred files as well, that are in it.
+    if let Some(bundle) = ROOT_CERTIFICATES.iter().find(|path| Path::new(path).exists()) {
+        variables.push(("SSL_CERT_FILE", (*bundle).to_owned()));
+    }
     let offset = settings.clock.offset_seconds();
     if offset != 0 {
         variables.push(("RINGBRIDGE_CLOCK_OFFSET_SECONDS", offset.to_string()));

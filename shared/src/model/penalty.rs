@@ -28,12 +28,13 @@ pub struct Penalty {
 pub enum Gate {
     /// Yes.
     Open,
-    /// As one of so many in this minute, for the silence is not long over. The minutes are numbered.
-    Slow {
-        /// Which minute.
+    /// If nobody else has in this turn, for the silence is not long over: calls at the same moment would meet the limit
+    /// together, and all but the first of them within the penalty.
+    Turn {
+        /// The minute after the silence.
         minute: i64,
-        /// How many calls in it.
-        calls: u32,
+        /// The number of the turn in it.
+        turn: i64,
     },
     /// The silence is over, but nobody has had an answer since: the one that goes ahead may.
     Ahead,
@@ -47,12 +48,15 @@ impl Penalty {
         if let Some(until) = self.closed_until {
             return if until > now { Gate::Closed(until) } else { Gate::Ahead };
         }
-        let minute = self.opened_at.map(|at| now.duration_since(at).as_mins());
-        let share = minute.and_then(|minute| limits::TOKEN_RAMP_SHARES.get(usize::try_from(minute).ok()?));
-        match (minute, share) {
-            (Some(minute), Some(share)) => Gate::Slow { minute, calls: (budget / share).max(1) },
-            _ => Gate::Open,
-        }
+        let turn = |at: Timestamp| {
+            let since = now.duration_since(at);
+            let minute = since.as_mins();
+            let share = limits::TOKEN_RAMP_SHARES.get(usize::try_from(minute).ok()?)?;
+            let turns = i64::from(budget / share).max(1);
+            let within = i64::try_from(since.as_millis() % 60_000).unwrap_or(0);
+            Some(Gate::Turn { minute, turn: within * turns / 60_000 })
+        };
+        self.opened_at.and_then(turn).unwrap_or(Gate::Open)
     }
 
     /// True if the circle closes when, after all this, `member` is told to wait.
@@ -89,9 +93,11 @@ mod tests {
         assert_eq!(closed.gate(300, at(200)), Gate::Ahead);
         assert!(closed.closes("a", at(300)), "the one that went ahead was told to wait");
         let opened = Penalty { opened_at: Some(at(300)), ..Penalty::default() };
-        assert_eq!(opened.gate(300, at(301)), Gate::Slow { minute: 0, calls: 30 });
-        assert_eq!(opened.gate(5, at(301)), Gate::Slow { minute: 0, calls: 1 });
-        assert_eq!(opened.gate(300, at(361)), Gate::Slow { minute: 1, calls: 100 });
+        assert_eq!(opened.gate(300, at(301)), Gate::Turn { minute: 0, turn: 0 });
+        assert_eq!(opened.gate(300, at(303)), Gate::Turn { minute: 0, turn: 1 });
+        assert_eq!(opened.gate(300, at(359)), Gate::Turn { minute: 0, turn: 29 });
+        assert_eq!(opened.gate(5, at(359)), Gate::Turn { minute: 0, turn: 0 }, "one call in this minute");
+        assert_eq!(opened.gate(300, at(419)), Gate::Turn { minute: 1, turn: 98 });
         assert!(opened.closes("a", at(361)));
         assert_eq!(opened.gate(300, at(421)), Gate::Open);
     }
