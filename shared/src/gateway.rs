@@ -64,11 +64,14 @@ impl Gateway {
             .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
             .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
             .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(limits::AWS_ATTEMPTS)
+            .with_initial_backoff(Duration::from_millis(limits::AWS_BACKOFF_MS));
         // Lambda puts a role's credentials there and nowhere else; looking elsewhere would need a client of its own.
         let sdk = aws_config::from_env()
             .credentials_provider(EnvironmentVariableCredentialsProvider::new())
             .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard())
+            .retry_config(retries)
             .load()
             .await;
         Ok(Self::new(config, clock, sdk))

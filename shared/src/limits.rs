@@ -96,6 +96,11 @@ pub const SETUP_IN_CALLBACK_MS: u64 = 12_000;
 pub const AWS_ATTEMPT_MS: u64 = 2_000;
 /// One AWS call with its retries.
 pub const AWS_CALL_MS: u64 = 5_000;
+/// How often an AWS call is made before it counts as failed.
+pub const AWS_ATTEMPTS: u32 = 4;
+/// The longest pause before the second attempt; it doubles, with full jitter. The SDK's own second is longer than some
+/// callers have.
+pub const AWS_BACKOFF_MS: u64 = 100;
 /// Timeout of the functions that talk to RingCentral while a browser waits (template.yaml).
 pub const CALLBACK_FUNCTION_MS: u64 = 29_000;
 

@@ -101,7 +101,7 @@ async fn connected(world: &World, connections: usize) -> Vec<Tenant> {
 /// Sets something that goes wrong in two of three steps.
 async fn fault(world: &World, random: &mut Random) -> bool {
     let (times, skip) =
-        (1 + u32::try_from(random.below(3)).unwrap(), u32::try_from(random.below(12)).unwrap());
+        (1 + u32::try_from(random.below(5)).unwrap(), u32::try_from(random.below(12)).unwrap());
     let refreshing = |operation: &str| json!({ "function": "refresh-tokens", "operation": operation });
     match random.below(9) {
         0 => world.sim_fault("/oauth/token", Some(times), json!({ "applyThenDrop": true })).await,
