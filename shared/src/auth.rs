@@ -20,7 +20,7 @@ use crate::limits;
 use crate::memory::KnownKey;
 use crate::model::app::{ApiKey, KeyRecord, Scope};
 use crate::model::audit::{Actor, By};
-use crate::model::cursor::CursorKey;
+use crate::model::cursor::{CursorKey, Cursors};
 use crate::model::ids::TenantId;
 use crate::model::rate::{Count, later};
 use crate::model::secret::Secret;
@@ -61,9 +61,9 @@ impl Caller {
         self.key.scopes.contains(&scope)
     }
 
-    /// Signs the cursors of this tenant's lists.
-    pub fn cursors(&self) -> CursorKey {
-        CursorKey::new(self.tenant.id.as_str(), self.tenant.cursor_key.clone())
+    /// The cursors of one of this tenant's lists.
+    pub fn cursors(&self, list: impl Into<String>) -> Cursors {
+        CursorKey::new(self.tenant.id.as_str(), self.tenant.cursor_key.clone()).of(list)
     }
 }
 
@@ -80,9 +80,9 @@ impl Operator {
         &self.by
     }
 
-    /// Signs the cursors of the operator's lists.
-    pub fn cursors(&self) -> CursorKey {
-        self.cursors.clone()
+    /// The cursors of one of the operator's lists.
+    pub fn cursors(&self, list: impl Into<String>) -> Cursors {
+        self.cursors.of(list)
     }
 }
 

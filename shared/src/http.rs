@@ -27,7 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::connect::Refusal;
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::cursor::CursorKey;
+use crate::model::cursor::Cursors;
 use crate::model::rate::Count;
 use crate::store::Page;
 use crate::views::Done;
@@ -312,7 +312,7 @@ pub fn idempotency_key(request: &Request) -> Result<Option<String>> {
 
 /// The part of a list that a request asks for, with `limit` and `cursor`. Any other parameter but those in `also` is
 /// refused, and nothing is clamped.
-pub fn page(request: &Request, cursors: &CursorKey, list: &str, also: &[&str]) -> Result<Page> {
+pub fn page(request: &Request, cursors: &Cursors, also: &[&str]) -> Result<Page> {
     let query = request.query_string_parameters();
     let known = |name: &str| ["limit", "cursor"].contains(&name) || also.contains(&name);
     if let Some((unknown, _)) = query.iter().find(|(name, _)| !known(name)) {
@@ -328,7 +328,7 @@ pub fn page(request: &Request, cursors: &CursorKey, list: &str, also: &[&str]) -
     };
     let after = match query_parameter(request, "cursor") {
         None => None,
-        Some(cursor) => Some(cursors.open(list, &cursor).ok_or_else(|| wrong("cursor"))?),
+        Some(cursor) => Some(cursors.open(&cursor).ok_or_else(|| wrong("cursor"))?),
     };
     Ok(Page { limit, after })
 }

@@ -192,10 +192,12 @@ pub const TOKEN_PENALTY_SECONDS: i64 = 30;
 pub const TOKEN_PENALTY_NEWS_SECONDS: i64 = 60;
 /// How long the one that goes ahead after a silence has, until another one may.
 pub const TOKEN_AHEAD_SECONDS: i64 = 15;
-/// How long the others wait before they look whether it was answered, or whose turn it is.
+/// How long the others wait before they look whether it was answered.
 pub const TOKEN_FOLLOW_SECONDS: u64 = 5;
 /// In each of the minutes after a silence, one part in so many of the usual token calls, one after another.
 pub const TOKEN_RAMP_SHARES: [u32; 2] = [10, 3];
+/// How long those wait whose turn it is not. They may be many, and each look costs.
+pub const TOKEN_TURN_SECONDS: u64 = 20;
 /// When AWS keeps a refresh from being made, it is tried again after this.
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).

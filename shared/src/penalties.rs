@@ -97,7 +97,6 @@ impl Member {
         if let Some(until) = closed.max() {
             return Ok(Pass::After(until.duration_since(now).try_into().unwrap_or_default()));
         }
-        let follow = Pass::After(Duration::from_secs(limits::TOKEN_FOLLOW_SECONDS));
         for (at, gate) in gates.into_iter().enumerate() {
             let name = &self.circles[at].0;
             match gate {
@@ -105,11 +104,11 @@ impl Member {
                 Gate::Turn { minute, turn } => {
                     let counter = format!("{name}#{minute}#{turn}");
                     if !rates::count(gateway, &counter, Allowance::per_minute(1)).await?.allowed {
-                        return Ok(follow);
+                        return Ok(Pass::After(Duration::from_secs(limits::TOKEN_TURN_SECONDS)));
                     }
                 }
                 Gate::Ahead if gateway.store.go_ahead(name).await? => self.ahead.push(at),
-                Gate::Ahead => return Ok(follow),
+                Gate::Ahead => return Ok(Pass::After(Duration::from_secs(limits::TOKEN_FOLLOW_SECONDS))),
             }
         }
         Ok(Pass::Yes)

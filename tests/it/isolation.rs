@@ -120,8 +120,15 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
                 absent: vec![
                     ("foreign", foreign_message),
                     ("random", "msg_00000000000000000000000000aa".into()),
+                    ("of another gateway", "msg_0123456789ab".into()),
                 ],
-                malformed: &["x", "msg_1", "app_00000000000000aa", "MSG_00000000000000000000000000AA"],
+                malformed: &[
+                    "x",
+                    "msg_1",
+                    "msg_0123456789a",
+                    "app_00000000000000aa",
+                    "MSG_00000000000000000000000000AA",
+                ],
             },
         ),
         (

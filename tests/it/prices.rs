@@ -12,7 +12,7 @@ const KMS_REQUEST: f64 = 3.00;
 const SECRET_REQUEST: f64 = 5.00;
 /// A call of EventBridge Scheduler, and an invocation by it.
 pub const SCHEDULE_CALL: f64 = 1.00;
-const LAMBDA_REQUEST: f64 = 0.20;
+pub const LAMBDA_REQUEST: f64 = 0.20;
 /// A million seconds of 256 MB.
 const LAMBDA_SECOND: f64 = 0.25 * 13.3334;
 

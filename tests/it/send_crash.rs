@@ -150,6 +150,20 @@ async fn a_message_that_changes_while_a_part_of_it_is_on_its_way_goes_once() {
     assert_eq!(waiting(&world).await, 0);
 }
 
+/// Its own status of before, which the message store tells, may be written by a transaction at that moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_meets_a_transaction_is_made_again_at_once() {
+    let (world, tenant, from) = connected().await;
+    let matching = json!({ "function": "deliver-sms", "operation": "PutItem" });
+    let conflict = json!({ "error": "TransactionConflictException", "status": 400 });
+    world.aws_fault(matching, 0, Some(2), conflict).await;
+    let id = accept(&world, &tenant, &from, "Twice refused").await;
+    until(&world, &tenant, &id, &SENT).await;
+    world.stack.settle().await;
+    let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"].clone();
+    assert_eq!((fired, texts(&world).await.len(), waiting(&world).await), (json!(2), 1, 0));
+}
+
 /// One line for a sender, however many texts it has; it goes when it has none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_is_marked_for_as_long_as_it_may_have_something() {

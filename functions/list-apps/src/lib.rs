@@ -8,15 +8,13 @@ use shared::http::{self, Answer};
 use shared::model::app::Scope;
 use shared::views::tenancy::{AppView, Apps};
 
-const LIST: &str = "apps";
-
 /// 200 with `{apps, nextCursor}`, in the order of their ids.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
-    let page = http::page(&request, &caller.cursors(), LIST, &[])?;
+    let cursors = caller.cursors("apps");
+    let page = http::page(&request, &cursors, &[])?;
     let (apps, next) = gateway.store.apps(caller.tenant_id(), &page).await?;
     let uses = gateway.store.last_uses(&apps.iter().map(|app| &app.id).collect::<Vec<_>>()).await?;
     let views = apps.iter().map(|app| AppView::of(app, uses.get(&app.id))).collect();
-    let next = next.map(|position| caller.cursors().seal(LIST, &position));
-    Ok(http::reply(StatusCode::OK, &Apps::of(views, next)))
+    Ok(http::reply(StatusCode::OK, &Apps::of(views, cursors.seal(next))))
 }

@@ -3,11 +3,11 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use shared::auth::{self, Caller, Operator, Principal};
+use shared::auth::{self, Operator, Principal};
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::model::app::Scope;
-use shared::model::cursor::CursorKey;
+use shared::model::cursor::Cursors;
 use shared::model::ids::TenantId;
 use shared::registration;
 use shared::views::tenancy::AuditLog;
@@ -16,37 +16,37 @@ use shared::views::tenancy::AuditLog;
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     match auth::principal(gateway, &request, &[Scope::AppsManage]).await? {
         Principal::Operator(operator) => for_operator(gateway, &request, &operator).await,
-        Principal::Caller(caller) => for_tenant(gateway, &request, &caller).await,
+        Principal::Caller(caller) => {
+            let tenant = caller.tenant_id();
+            of_tenant(gateway, &request, tenant, &caller.cursors(list_of(tenant)), &[]).await
+        }
     }
-}
-
-async fn for_tenant(gateway: &Gateway, request: &Request, caller: &Caller) -> Answer {
-    of_tenant(gateway, request, caller.tenant_id(), &caller.cursors(), &[]).await
 }
 
 async fn for_operator(gateway: &Gateway, request: &Request, operator: &Operator) -> Answer {
     let also = ["tenantId"];
     if let Some(tenant) = http::query_parameter(request, "tenantId") {
         let tenant = registration::tenant_id(&tenant)?;
-        return of_tenant(gateway, request, &tenant, &operator.cursors(), &also).await;
+        return of_tenant(gateway, request, &tenant, &operator.cursors(list_of(&tenant)), &also).await;
     }
-    let (list, cursors) = ("audit", operator.cursors());
-    let page = http::page(request, &cursors, list, &also)?;
+    let cursors = operator.cursors("audit");
+    let page = http::page(request, &cursors, &also)?;
     let (entries, next) = gateway.store.audit_log_of_all_tenants(&page).await?;
-    let next = next.map(|position| cursors.seal(list, &position));
-    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, next)))
+    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, cursors.seal(next))))
+}
+
+fn list_of(tenant: &TenantId) -> String {
+    format!("audit of {tenant}")
 }
 
 async fn of_tenant(
     gateway: &Gateway,
     request: &Request,
     tenant: &TenantId,
-    cursors: &CursorKey,
+    cursors: &Cursors,
     also: &[&str],
 ) -> Answer {
-    let list = format!("audit of {tenant}");
-    let page = http::page(request, cursors, &list, also)?;
+    let page = http::page(request, cursors, also)?;
     let (entries, next) = gateway.store.audit_log(tenant, &page).await?;
-    let next = next.map(|position| cursors.seal(&list, &position));
-    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, next)))
+    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, cursors.seal(next))))
 }

@@ -15,8 +15,8 @@ use shared::{apps, auth};
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let (list, cursors) = (format!("deliveries of {id}"), caller.cursors());
-    let page = http::page(&request, &cursors, &list, &["status", "type", "from", "to"])?;
+    let cursors = caller.cursors(format!("deliveries of {id}"));
+    let page = http::page(&request, &cursors, &["status", "type", "from", "to"])?;
     let status = http::query_word(&request, "status", DeliveryStatus::parse)?;
     let kind = http::query_word(&request, "type", EventKind::parse)?;
     let between = http::query_times(&request)?;
@@ -24,6 +24,5 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let (found, next) =
         gateway.store.deliveries(&app.tenant, &app.id, between, (status, kind), &page).await?;
     let health = gateway.store.endpoint(&app.tenant, &app.id).await?;
-    let next = next.map(|position| cursors.seal(&list, &position));
-    Ok(http::reply(StatusCode::OK, &Deliveries::of(&found, &health, next)))
+    Ok(http::reply(StatusCode::OK, &Deliveries::of(&found, &health, cursors.seal(next))))
 }

@@ -12,9 +12,8 @@ use shared::{auth, polling};
 /// 200 with `{events, nextCursor}`. The cursor is there even if nothing has happened.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
-    let (list, cursors) = ("events", caller.cursors());
-    let page = http::page(&request, &cursors, list, &[])?;
+    let cursors = caller.cursors("events");
+    let page = http::page(&request, &cursors, &[])?;
     let (events, place) = polling::since(gateway, caller.tenant_id(), &page).await?;
-    let next = place.map(|place| cursors.seal(list, &place));
-    Ok(http::reply(StatusCode::OK, &Events::of(&events, next)))
+    Ok(http::reply(StatusCode::OK, &Events::of(&events, cursors.seal(place))))
 }

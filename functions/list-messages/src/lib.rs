@@ -3,40 +3,36 @@
 
 use lambda_http::Request;
 use lambda_http::http::StatusCode;
-use shared::auth::{self, Caller};
+use shared::auth;
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::limits;
 use shared::model::app::Scope;
 use shared::sending;
-use shared::store::{MessageFilter, Page};
+use shared::store::Page;
 use shared::views::messages::MessageList;
 
-const LIST: &str = "messages";
 const FILTERS: [&str; 7] = ["direction", "status", "from", "to", "startDate", "endDate", "page"];
 
 /// 200 with `{messages, total, page, limit, nextCursor}`; with a cursor, nothing is counted.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
-    let part = http::page(&request, &caller.cursors(), LIST, &FILTERS)?;
+    let cursors = caller.cursors("messages");
+    let part = http::page(&request, &cursors, &FILTERS)?;
     let filter = sending::filter(|name| http::query_parameter(&request, name))?;
     let number = page_number(&request, &part)?;
     if part.after.is_some() {
-        return with_cursor(gateway, &caller, &filter, &part).await;
+        let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &part).await?;
+        let list = MessageList::of(&messages, None, part.limit, cursors.seal(next));
+        return Ok(http::reply(StatusCode::OK, &list));
     }
     let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
     let skip = (number - 1).saturating_mul(most);
     let (total, messages, next) =
         gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
-    let next = next.map(|position| caller.cursors().seal(LIST, &position));
-    Ok(http::reply(StatusCode::OK, &MessageList::of(&messages, Some((number, total)), part.limit, next)))
-}
-
-async fn with_cursor(gateway: &Gateway, caller: &Caller, filter: &MessageFilter, part: &Page) -> Answer {
-    let (messages, next) = gateway.store.messages(caller.tenant_id(), filter, part).await?;
-    let next = next.map(|position| caller.cursors().seal(LIST, &position));
-    Ok(http::reply(StatusCode::OK, &MessageList::of(&messages, None, part.limit, next)))
+    let list = MessageList::of(&messages, Some((number, total)), part.limit, cursors.seal(next));
+    Ok(http::reply(StatusCode::OK, &list))
 }
 
 fn page_number(request: &Request, part: &Page) -> Result<usize> {

@@ -7,13 +7,11 @@ use shared::gateway::Gateway;
 use shared::http::{self, Answer};
 use shared::views::tenancy::Tenants;
 
-const LIST: &str = "tenants";
-
 /// 200 with `{tenants, nextCursor}`.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
     let operator = auth::operator(gateway, &request).await?;
-    let page = http::page(&request, &operator.cursors(), LIST, &[])?;
+    let cursors = operator.cursors("tenants");
+    let page = http::page(&request, &cursors, &[])?;
     let (tenants, next) = gateway.store.all_tenants(&page).await?;
-    let next = next.map(|position| operator.cursors().seal(LIST, &position));
-    Ok(http::reply(StatusCode::OK, &Tenants::of(&tenants, next)))
+    Ok(http::reply(StatusCode::OK, &Tenants::of(&tenants, cursors.seal(next))))
 }

@@ -115,7 +115,7 @@ fn id_parameter(name: &str) -> Value {
         "extensionId" => ("^[1-9][0-9]{0,18}$", "A connected extension, by RingCentral's id."),
         "deliveryId" => ("^dlv_[0-9a-f]{28}$", "A delivery to the app."),
         "id" => ("^app_[0-9a-f]{16}$", "The subscription."),
-        "messageId" => ("^msg_[0-9a-f]{28}$", "A message of the tenant."),
+        "messageId" => ("^msg_[0-9a-f]{12,64}$", "A message of the tenant."),
         _ => ("^.+$", ""),
     };
     let schema = json!({ "type": "string", "pattern": pattern });

@@ -9,6 +9,7 @@ use lambda_http::http::StatusCode;
 use crate::connect::Refusal;
 use crate::error::Error;
 use crate::http::routes::{self, Access};
+use crate::model::failure::{self, FAILURES};
 
 /// An error as it is answered.
 #[derive(Debug)]
@@ -389,12 +390,32 @@ pub fn as_markdown() -> String {
             format!("| `{route}` | {} |\n", codes.join(", "))
         })
         .collect();
+    let failures: String = FAILURES
+        .iter()
+        .map(|failure| {
+            let again = if failure.is_retryable { "yes" } else { "no" };
+            format!("| `{}` | {} | {again} | {} |\n", failure.code, failure.meaning, failure.mender.as_str())
+        })
+        .collect();
+    let not_taken: String =
+        failure::REFUSALS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
     format!(
         "{INTRODUCTION}\n| status | code | text | field, for example | what to do |\n| --- | --- | --- | --- | --- |\n{errors}\n\
          {BROWSERS}\n| status | code | text | what to do |\n| --- | --- | --- | --- |\n{refusals}\n\
+         {MESSAGES}\n| code | what it means | may get through later | who can mend it |\n| --- | --- | --- | --- |\n{failures}\n\
+         {NOT_TAKEN}\n| code | what it means |\n| --- | --- |\n{not_taken}\n\
          {ROUTES}\n| route | codes |\n| --- | --- |\n{routes}"
     )
 }
+
+const MESSAGES: &str = "## In a message
+
+A text that RingCentral has taken may still fail. `errorCode` in its status, and in the event that tells of it, is then
+RingCentral's `deliveryErrorCode`, and `error` says in a sentence what it means.
+";
+
+const NOT_TAKEN: &str = "One that RingCentral did not take has RingCentral's code for the refusal:
+";
 
 const INTRODUCTION: &str = "# Errors
 

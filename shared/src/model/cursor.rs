@@ -9,7 +9,7 @@ const MAC_BYTES: usize = 32;
 /// Longer texts are no cursors of ours.
 const MAX_CHARS: usize = 512;
 
-/// Signs the cursors of one reader: a tenant, or the operator.
+/// The key of one reader: a tenant, or the operator.
 #[derive(Debug, Clone)]
 pub struct CursorKey {
     reader: String,
@@ -22,27 +22,42 @@ impl CursorKey {
         Self { reader: reader.into(), key }
     }
 
-    /// A position in a list, as the reader is given it.
-    pub fn seal(&self, list: &str, position: &str) -> String {
-        let mac = hmac::sign(&self.mac_key(), self.message(list, position).as_bytes());
-        BASE64URL_NOPAD.encode(&[mac.as_ref(), position.as_bytes()].concat())
+    /// The reader's cursors of a list.
+    pub fn of(&self, list: impl Into<String>) -> Cursors {
+        Cursors { key: self.clone(), list: list.into() }
+    }
+}
+
+/// The cursors of one list for one reader.
+#[derive(Debug, Clone)]
+pub struct Cursors {
+    key: CursorKey,
+    list: String,
+}
+
+impl Cursors {
+    /// The position at which the list goes on, as the reader is given it; none if that is its end.
+    pub fn seal(&self, position: Option<String>) -> Option<String> {
+        let position = position?;
+        let mac = hmac::sign(&self.mac_key(), self.message(&position).as_bytes());
+        Some(BASE64URL_NOPAD.encode(&[mac.as_ref(), position.as_bytes()].concat()))
     }
 
-    /// The position in a cursor; `None` unless this key has signed it for this list.
-    pub fn open(&self, list: &str, cursor: &str) -> Option<String> {
+    /// The position in a cursor; `None` unless it was made for this list and reader.
+    pub fn open(&self, cursor: &str) -> Option<String> {
         let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok().filter(|_| cursor.len() <= MAX_CHARS)?;
         let (mac, position) = bytes.split_at_checked(MAC_BYTES)?;
         let position = std::str::from_utf8(position).ok()?;
-        hmac::verify(&self.mac_key(), self.message(list, position).as_bytes(), mac).ok()?;
+        hmac::verify(&self.mac_key(), self.message(position).as_bytes(), mac).ok()?;
         Some(position.to_owned())
     }
 
     fn mac_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, self.key.expose().as_bytes())
+        hmac::Key::new(hmac::HMAC_SHA256, self.key.key.expose().as_bytes())
     }
 
-    fn message(&self, list: &str, position: &str) -> String {
-        format!("cursor\n{}\n{list}\n{position}", self.reader)
+    fn message(&self, position: &str) -> String {
+        format!("cursor\n{}\n{}\n{position}", self.key.reader, self.list)
     }
 }
 
@@ -52,23 +67,21 @@ mod tests {
 
     #[test]
     fn a_cursor_opens_for_its_own_list_and_reader_only() {
-        let key = CursorKey::new("tenant_1", Secret::new("k"));
-        let cursor = key.seal("apps", "app#1");
-        assert_eq!(key.open("apps", &cursor).as_deref(), Some("app#1"));
-        assert_eq!(key.open("audit", &cursor), None);
-        assert_eq!(CursorKey::new("tenant_2", Secret::new("k")).open("apps", &cursor), None);
-        assert_eq!(CursorKey::new("tenant_1", Secret::new("l")).open("apps", &cursor), None);
+        let of = |reader: &str, key: &str, list: &str| CursorKey::new(reader, Secret::new(key)).of(list);
+        let apps = of("tenant_1", "k", "apps");
+        assert_eq!(apps.seal(None), None);
+        let cursor = apps.seal(Some("app#1".to_owned())).unwrap();
+        assert_eq!(apps.open(&cursor).as_deref(), Some("app#1"));
+        assert_eq!(of("tenant_1", "k", "audit").open(&cursor), None);
+        assert_eq!(of("tenant_2", "k", "apps").open(&cursor), None);
+        assert_eq!(of("tenant_1", "l", "apps").open(&cursor), None);
         for at in 0..cursor.len() {
             let mut other = cursor.clone().into_bytes();
             other[at] = if other[at] == b'A' { b'B' } else { b'A' };
-            assert_ne!(
-                key.open("apps", std::str::from_utf8(&other).unwrap()).as_deref(),
-                Some("app#1"),
-                "{at}"
-            );
+            assert_ne!(apps.open(std::str::from_utf8(&other).unwrap()).as_deref(), Some("app#1"), "{at}");
         }
         for bad in ["", "x", "nonsense!", &"A".repeat(600)] {
-            assert_eq!(key.open("apps", bad), None);
+            assert_eq!(apps.open(bad), None);
         }
     }
 }

@@ -13,6 +13,18 @@ pub enum Mender {
     Carrier,
 }
 
+impl Mender {
+    /// Who that is, in the words of the documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sender => "whoever writes the text or chooses its recipient",
+            Self::Recipient => "the recipient",
+            Self::Administrator => "the administrator of the RingCentral account",
+            Self::Carrier => "RingCentral or the carrier",
+        }
+    }
+}
+
 /// What a code means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
@@ -73,18 +85,14 @@ pub const FAILURES: &[Failure] = {
     ]
 };
 
-/// What is known of a code.
-pub fn of_code(code: &str) -> Option<&'static Failure> {
-    FAILURES.iter().find(|failure| failure.code == code)
-}
-
 /// A sentence for the tenant.
 pub fn explain(code: &str) -> &'static str {
-    of_code(code).map_or("RingCentral could not deliver the message", |failure| failure.meaning)
+    let known = FAILURES.iter().find(|failure| failure.code == code);
+    known.map_or("RingCentral could not deliver the message", |failure| failure.meaning)
 }
 
 /// What RingCentral means when it refuses to take a message, by its code.
-const REFUSALS: &[(&str, &str)] = &[
+pub const REFUSALS: &[(&str, &str)] = &[
     ("MSG-240", "International SMS is not available for the sending number"),
     ("MSG-241", "The sending number is for fax only"),
     ("MSG-242", "SMS is not available for the sending number"),
@@ -124,12 +132,7 @@ mod tests {
     fn every_code_is_there_once() {
         let codes: HashSet<_> = FAILURES.iter().map(|failure| failure.code).collect();
         assert_eq!(codes.len(), FAILURES.len());
+        assert_eq!(explain("SMS-CAR-413"), "The recipient has opted out");
         assert_eq!(explain("SMS-NEW-999"), "RingCentral could not deliver the message");
-    }
-
-    #[test]
-    fn the_recipients_refusal_is_final() {
-        assert!(of_code("SMS-CAR-413").is_some_and(|failure| !failure.is_retryable));
-        assert!(of_code("SMS-RC-500").is_some_and(|failure| failure.is_retryable));
     }
 }

@@ -75,7 +75,7 @@ prefixed_id!(
     ConnectionId, "conn_", from_record);
 
 macro_rules! time_ordered_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $digits:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
@@ -106,7 +106,7 @@ macro_rules! time_ordered_id {
             /// The id in a text; `None` unless the text has the form of one.
             pub fn parse(text: &str) -> Option<Self> {
                 let digits = text.strip_prefix($prefix)?;
-                (digits.len() == 28 && is_lower_hex(digits)).then(|| Self(text.to_owned()))
+                ($digits.contains(&digits.len()) && is_lower_hex(digits)).then(|| Self(text.to_owned()))
             }
 
             /// The id in full, prefix included.
@@ -126,14 +126,15 @@ macro_rules! time_ordered_id {
 time_ordered_id!(
     /// Something that happened, as the tenant's programs are told: `evt_` and 28 hexadecimal digits, in the order of
     /// time.
-    EventId, "evt_");
+    EventId, "evt_", 28..=28);
 time_ordered_id!(
-    /// A message, in or out: `msg_` and 28 hexadecimal digits, in the order of time.
-    MessageId, "msg_");
+    /// A message, in or out: `msg_` and 28 hexadecimal digits, in the order of time. Those of other gateways, which a
+    /// program may still ask for, have from 12 on.
+    MessageId, "msg_", 12..=64);
 time_ordered_id!(
     /// One event on its way to one address of a tenant's program: `dlv_` and 28 hexadecimal digits, in the order of
     /// time.
-    DeliveryId, "dlv_");
+    DeliveryId, "dlv_", 28..=28);
 
 impl DeliveryId {
     /// The delivery of an event to an address: always the same one, so that it is written once.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::item::{self, Change, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
-use super::{Holding, Page, Store, StoreError, complete, failed, failure};
+use super::{Holding, Page, Store, StoreError, complete, failed, failure, query};
 use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::Deed;
 use crate::model::connection::Sealed;
@@ -143,10 +143,9 @@ impl Store {
             .expression_attribute_values(":app", item::text(APP))
             .limit(page.rows())
             .set_exclusive_start_key(page.after.as_ref().map(|at| item::key(tenant, at)));
-        let answer = query.send().await.map_err(failure)?;
-        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
-        let apps = answer.items.unwrap_or_default().into_iter().map(|row| read_app(&Row(row)));
-        Ok((apps.collect::<Result<_, _>>()?, next))
+        let (rows, last) = query::page(query).await?;
+        let apps = rows.iter().map(read_app).collect::<Result<_, _>>()?;
+        Ok((apps, last.and_then(|key| key.maybe_text("item"))))
     }
 
     /// Changes an app.

@@ -1,10 +1,11 @@
 //! The audit log, table `audit`: partition `tenant`, in it by time. The index `all` has the entries of all tenants by
 //! time. Entries are only ever put; no role may change or delete one.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure};
+use super::{Page, Store, StoreError, complete, query};
 use crate::model::audit::{Actor, Deed, Entry};
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
@@ -52,15 +53,8 @@ impl Store {
             .key_condition_expression("tenant = :tenant")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()));
         let start = page.after.as_ref().map(|place| place_key(tenant.as_str(), place));
-        let answer = query
-            .scan_index_forward(false)
-            .limit(page.rows())
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(failure)?;
-        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("place"));
-        Ok((entries(answer.items)?, next))
+        let (entries, last) = entries(query, page, start).await?;
+        Ok((entries, last.and_then(|key| key.maybe_text("place"))))
     }
 
     /// What was done in the data of all tenants, the newest first.
@@ -81,18 +75,9 @@ impl Store {
             .as_ref()
             .and_then(|at| at.split_once('/'))
             .map(|(tenant, place)| Writer(place_key(tenant, place)).set("log", item::text(ALL)).done());
-        let answer = query
-            .scan_index_forward(false)
-            .limit(page.rows())
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(failure)?;
-        let next = answer
-            .last_evaluated_key
-            .map(Row)
-            .and_then(|key| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("place")?)));
-        Ok((entries(answer.items)?, next))
+        let (entries, last) = entries(query, page, start).await?;
+        let place = |key: Row| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("place")?));
+        Ok((entries, last.and_then(place)))
     }
 }
 
@@ -100,8 +85,15 @@ fn place_key(tenant: &str, place: &str) -> Item {
     Writer::keyed([("tenant", item::text(tenant)), ("place", item::text(place))]).done()
 }
 
-fn entries(items: Option<Vec<Item>>) -> Result<Vec<Entry>, StoreError> {
-    items.unwrap_or_default().into_iter().map(|row| read(&Row(row))).collect()
+/// A page of entries, the newest first, and the key of the last one if there may be more.
+async fn entries(
+    query: QueryFluentBuilder,
+    page: &Page,
+    start: Option<Item>,
+) -> Result<(Vec<Entry>, Option<Row>), StoreError> {
+    let query = query.scan_index_forward(false).limit(page.rows()).set_exclusive_start_key(start);
+    let (rows, last) = query::page(query).await?;
+    Ok((rows.iter().map(read).collect::<Result<_, _>>()?, last))
 }
 
 fn read(row: &Row) -> Result<Entry, StoreError> {

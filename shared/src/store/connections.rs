@@ -10,7 +10,7 @@ use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
 use super::refresh::read_upkeep;
 use super::subscriptions::{read_subscription, write_gap, write_subscription};
-use super::{Store, StoreError, complete, failed, failure, made};
+use super::{Store, StoreError, complete, failed, failure, made, query};
 use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::connect_token::Flow;
@@ -240,28 +240,16 @@ impl Store {
 
     /// All rows of a tenant whose name begins in a certain way.
     pub(super) async fn rows(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Vec::new();
-        let mut from = None;
-        loop {
-            let answer = self
-                .db
-                .query()
-                .table_name(&self.tables.connections)
-                .consistent_read(true)
-                .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
-                .expression_attribute_names("#item", "item")
-                .expression_attribute_values(":tenant", item::text(tenant.as_str()))
-                .expression_attribute_values(":prefix", item::text(prefix))
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(failure)?;
-            rows.extend(answer.items.unwrap_or_default().into_iter().map(Row));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(rows);
-            }
-        }
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.connections)
+            .consistent_read(true)
+            .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .expression_attribute_values(":prefix", item::text(prefix));
+        query::all(query).await
     }
 }
 

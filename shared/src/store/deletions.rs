@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
-use super::{Store, StoreError, complete, failure, is_conditional, made};
+use super::{Store, StoreError, complete, failure, is_conditional, made, query};
 use crate::limits;
 use crate::model::audit::Deed;
 use crate::model::ids::{ConnectionId, TenantId};
@@ -104,7 +104,7 @@ impl Store {
 
     /// Deletions across all tenants that are due, at most [`limits::SWEEP_BATCH`].
     pub async fn overdue_deletions_of_all_tenants(&self) -> Result<Vec<Unfinished>, StoreError> {
-        let answer = self
+        let query = self
             .db
             .query()
             .table_name(&self.tables.connections)
@@ -112,12 +112,9 @@ impl Store {
             .key_condition_expression("due_lane = :lane AND due_at <= :now")
             .expression_attribute_values(":lane", item::text(LANE))
             .expression_attribute_values(":now", item::time(self.clock.now()))
-            .limit(limits::SWEEP_BATCH)
-            .send()
-            .await
-            .map_err(failure)?;
-        let read = |row: Row| Ok(Unfinished { tenant: row.tenant()?, at: row.time("due_at")? });
-        answer.items.unwrap_or_default().into_iter().map(|row| read(Row(row))).collect()
+            .limit(limits::SWEEP_BATCH);
+        let read = |row: &Row| Ok(Unfinished { tenant: row.tenant()?, at: row.time("due_at")? });
+        query::page(query).await?.0.iter().map(read).collect()
     }
 
     /// Takes a deletion: nobody else finds it for the next two minutes. False if somebody else was faster.
@@ -209,34 +206,23 @@ impl Store {
         tenant: &TenantId,
         prefix: &str,
     ) -> Result<Vec<String>, StoreError> {
-        let (mut names, mut from) = (Vec::new(), None);
-        loop {
-            let query = self
-                .db
-                .query()
-                .table_name(self.table(holding))
-                .consistent_read(true)
-                .select(Select::SpecificAttributes)
-                .projection_expression("#item")
-                .expression_attribute_names("#item", "item")
-                .expression_attribute_values(":tenant", item::text(tenant.as_str()))
-                .set_exclusive_start_key(from);
-            let query = if prefix.is_empty() {
-                query.key_condition_expression("tenant = :tenant")
-            } else {
-                query
-                    .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
-                    .expression_attribute_values(":prefix", item::text(prefix))
-            };
-            let answer = query.send().await.map_err(failure)?;
-            names.extend(
-                answer.items.unwrap_or_default().into_iter().filter_map(|row| Row(row).maybe_text("item")),
-            );
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(names);
-            }
-        }
+        let query = self
+            .db
+            .query()
+            .table_name(self.table(holding))
+            .consistent_read(true)
+            .select(Select::SpecificAttributes)
+            .projection_expression("#item")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()));
+        let query = if prefix.is_empty() {
+            query.key_condition_expression("tenant = :tenant")
+        } else {
+            query
+                .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
+                .expression_attribute_values(":prefix", item::text(prefix))
+        };
+        Ok(query::all(query).await?.iter().filter_map(|row| row.maybe_text("item")).collect())
     }
 }
 

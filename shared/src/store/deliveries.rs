@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, 
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional, made};
+use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, Health};
 use crate::model::event::{Event, EventKind};
@@ -259,10 +259,9 @@ impl Store {
             query = query.filter_expression(conditions.join(" AND "));
         }
         let start = page.after.as_ref().map(|after| item::key(tenant, after));
-        let answer = query.set_exclusive_start_key(start).send().await.map_err(failure)?;
-        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
-        let rows = answer.items.unwrap_or_default().into_iter().map(Row);
-        Ok((rows.map(|row| read(&row)).collect::<Result<_, _>>()?, next))
+        let (rows, last) = query::page(query.set_exclusive_start_key(start)).await?;
+        let next = last.and_then(|key| key.maybe_text("item"));
+        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
     }
 
     /// Makes a delivery that is done due again, with all its attempts before it. False if it is not done, or gone.
@@ -302,16 +301,12 @@ impl Store {
             .expression_attribute_values(":lane", item::text(LANE))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .set_exclusive_start_key(start);
-        let answer = query.send().await.map_err(failure)?;
-        let read = |row: Item| {
-            let row = Row(row);
-            let (app, id) = names(&row)?;
-            Ok(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
+        let read = |row: &Row| {
+            let (app, id) = names(row)?;
+            Ok::<_, StoreError>(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
         };
-        let next = answer.last_evaluated_key.map(read).transpose()?;
-        let due =
-            answer.items.unwrap_or_default().into_iter().map(read).collect::<Result<_, StoreError>>()?;
-        Ok((due, next))
+        let (rows, last) = query::page(query).await?;
+        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, last.as_ref().map(read).transpose()?))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
-use super::{Store, StoreError, failure, is_conditional, made};
+use super::{Store, StoreError, failure, is_conditional, made, query};
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::rate::later;
@@ -84,9 +84,8 @@ impl Store {
     /// What is overdue in a lane across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
     pub async fn overdue_of_all_tenants(&self, lane: Lane) -> Result<Vec<Due>, StoreError> {
         let query = self.lane(lane, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
-        let answer = query.send().await.map_err(failure)?;
-        let rows = answer.items.unwrap_or_default().into_iter().map(Row);
-        Ok(rows.filter_map(|row| legible(read(lane, &row))).collect())
+        let (rows, _) = query::page(query).await?;
+        Ok(rows.iter().filter_map(|row| legible(read(lane, row))).collect())
     }
 
     /// Takes a piece of work: nobody else finds it for the next two minutes. False if somebody else was faster, it is done,

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, made};
+use super::{Page, Store, StoreError, complete, failure, made, query};
 use crate::limits;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{EventId, TenantId};
@@ -52,7 +52,7 @@ impl Store {
         page: &Page,
     ) -> Result<(Vec<Event>, Option<String>), StoreError> {
         let start = page.after.as_ref().map(|after| item::key(tenant, after));
-        let answer = self
+        let query = self
             .db
             .query()
             .table_name(&self.tables.events)
@@ -60,13 +60,10 @@ impl Store {
             .key_condition_expression("tenant = :tenant")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .limit(page.rows())
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(failure)?;
-        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
-        let rows = answer.items.unwrap_or_default().into_iter().map(Row);
-        Ok((rows.map(|row| read(&row)).collect::<Result<_, _>>()?, next))
+            .set_exclusive_start_key(start);
+        let (rows, last) = query::page(query).await?;
+        let next = last.and_then(|key| key.maybe_text("item"));
+        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
     }
 }
 

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional, made};
+use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -265,9 +265,8 @@ impl Store {
         if names_only {
             query = query.projection_expression("#item");
         }
-        let answer = query.send().await.map_err(failure)?;
-        let next = answer.last_evaluated_key.and_then(|key| Row(key).maybe_text("item"));
-        Ok((answer.items.unwrap_or_default().into_iter().map(Row).collect(), next))
+        let (rows, last) = query::page(query).await?;
+        Ok((rows, last.and_then(|key| key.maybe_text("item"))))
     }
 }
 

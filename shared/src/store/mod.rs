@@ -20,6 +20,7 @@ mod messages;
 mod numbers;
 mod outbox;
 mod penalties;
+mod query;
 mod rate_limits;
 mod refresh;
 mod revocations;
@@ -257,6 +258,11 @@ fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
 /// True if a single write was refused because its condition did not hold.
 fn is_conditional<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
+}
+
+/// True if a single write was refused because a transaction has the item in hand.
+fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionConflictException")
 }
 
 /// True if a single write was made, false if its condition did not hold.

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 
 use super::connections::read_connection;
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failure};
+use super::{Store, StoreError, complete, failure, query};
 use crate::model::connection::Connection;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Number, Readiness};
@@ -128,28 +128,16 @@ impl Store {
 
     async fn all_rows(&self, tenant: &TenantId) -> Result<Vec<Row>, StoreError> {
         // Every name that is no revocation sorts before "r": one range, and no sealed refresh token is read for a list.
-        let mut rows = Vec::new();
-        let mut from = None;
-        loop {
-            let answer = self
-                .db
-                .query()
-                .table_name(&self.tables.connections)
-                .consistent_read(true)
-                .key_condition_expression("tenant = :tenant AND #item < :end")
-                .expression_attribute_names("#item", "item")
-                .expression_attribute_values(":tenant", item::text(tenant.as_str()))
-                .expression_attribute_values(":end", item::text("revocation#"))
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(failure)?;
-            rows.extend(answer.items.unwrap_or_default().into_iter().map(Row));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(rows);
-            }
-        }
+        let query = self
+            .db
+            .query()
+            .table_name(&self.tables.connections)
+            .consistent_read(true)
+            .key_condition_expression("tenant = :tenant AND #item < :end")
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .expression_attribute_values(":end", item::text("revocation#"));
+        query::all(query).await
     }
 }
 

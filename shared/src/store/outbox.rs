@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
-use super::{Store, StoreError, complete, failed, failure, made};
+use super::{Store, StoreError, complete, failed, failure, is_conflict, made, query};
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
@@ -181,8 +181,7 @@ impl Store {
     }
 
     /// Writes that a part was taken. The message comes first: what follows from it is repeated if it was not written,
-    /// for as long as the lane says that the part is on its way. Gives the message as it is now; `None` if it changed
-    /// meanwhile.
+    /// for as long as the lane says that the part is on its way. False if the message changed meanwhile: read it again.
     pub async fn record_taken(&self, message: &Message) -> Result<bool, StoreError> {
         let put = self
             .db
@@ -191,7 +190,11 @@ impl Store {
             .set_item(Some(super::messages::message_item(message, message.version + 1)))
             .condition_expression("version = :seen")
             .expression_attribute_values(":seen", item::number(message.version));
-        made(put.send().await)
+        match put.send().await {
+            // Somebody's transaction is changing it right now.
+            Err(error) if is_conflict(&error) => Ok(false),
+            written => made(written),
+        }
     }
 
     /// Takes a message out of its queue, if it is there.
@@ -263,7 +266,7 @@ impl Store {
         last: &str,
         most: i32,
     ) -> Result<Vec<String>, StoreError> {
-        let answer = self
+        let query = self
             .db
             .query()
             .table_name(&self.tables.messages)
@@ -274,23 +277,15 @@ impl Store {
             .expression_attribute_values(":first", item::text(first))
             .expression_attribute_values(":last", item::text(last))
             .projection_expression("#item")
-            .limit(most)
-            .send()
-            .await
-            .map_err(failure)?;
-        answer
-            .items
-            .unwrap_or_default()
-            .into_iter()
-            .map(|row| Ok(Row(row).text("item")?.to_owned()))
-            .collect()
+            .limit(most);
+        query::page(query).await?.0.iter().map(|row| Ok(row.text("item")?.to_owned())).collect()
     }
 
     /// Senders across all tenants for whom something is due, or may be.
     pub async fn due_senders_of_all_tenants(&self) -> Result<BTreeSet<DueSender>, StoreError> {
         let (mut senders, mut from) = (BTreeSet::new(), None);
         for _ in 0..limits::DUE_PAGES {
-            let answer = self
+            let query = self
                 .db
                 .query()
                 .table_name(&self.tables.messages)
@@ -298,18 +293,16 @@ impl Store {
                 .key_condition_expression("due_lane = :lane AND due_at <= :now")
                 .expression_attribute_values(":lane", item::text(LANE))
                 .expression_attribute_values(":now", item::time(self.clock.now()))
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(failure)?;
-            for row in answer.items.unwrap_or_default().into_iter().map(Row) {
+                .set_exclusive_start_key(from);
+            let (rows, last) = query::page(query).await?;
+            for row in rows {
                 let name = row.text("item")?;
                 let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
                 let marked = if name.starts_with(MARK) { Some(row.time("due_at")?) } else { None };
                 let extension = extension.ok_or(StoreError::Damaged("item"))?;
                 senders.insert(DueSender { tenant: row.tenant()?, extension, marked });
             }
-            from = answer.last_evaluated_key;
+            from = last.map(|last| last.0);
             if from.is_none() {
                 break;
             }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failed, failure};
+use super::{Page, Store, StoreError, complete, failed, failure, query};
 use crate::model::audit::Deed;
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
@@ -82,13 +82,12 @@ impl Store {
             .scan_index_forward(false)
             .limit(page.rows())
             .set_exclusive_start_key(start);
-        let answer = query.send().await.map_err(failure)?;
-        let next = answer.last_evaluated_key.map(Row).and_then(|key| {
+        let (rows, last) = query::page(query).await?;
+        let next = last.and_then(|key| {
             let created: i64 = key.number("created_at").ok()?;
             Some(format!("{created}/{}", key.maybe_text("tenant")?))
         });
-        let tenants = answer.items.unwrap_or_default().into_iter().map(|row| read_tenant(&Row(row)));
-        Ok((tenants.collect::<Result<_, _>>()?, next))
+        Ok((rows.iter().map(read_tenant).collect::<Result<_, _>>()?, next))
     }
 
     /// Changes a tenant that is not being deleted; [`Changed::Moved`] if it is.

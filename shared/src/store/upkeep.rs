@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::due::{Due, Lane, legible};
 use super::item::{self, Row};
-use super::{Store, StoreError, failure, made};
+use super::{Store, StoreError, made, query};
 use crate::limits;
 use crate::model::connection::{ACTIVE, ConnectionStatus};
 use crate::model::ids::{ConnectionId, TenantId};
@@ -44,34 +44,14 @@ impl Store {
     }
 
     async fn lines(&self, until: Option<Timestamp>, most: usize) -> Result<Vec<Kept>, StoreError> {
-        let (mut lines, mut from) = (Vec::new(), None);
-        loop {
-            let query = self.lane(Lane::Refresh, until).set_exclusive_start_key(from);
-            let answer = query.send().await.map_err(failure)?;
-            lines.extend(
-                answer.items.unwrap_or_default().into_iter().map(Row).filter_map(|row| legible(read(&row))),
-            );
-            from = answer.last_evaluated_key;
-            if from.is_none() || lines.len() >= most {
-                lines.truncate(most);
-                return Ok(lines);
-            }
-        }
+        let rows = query::up_to(most, self.lane(Lane::Refresh, until)).await?;
+        Ok(rows.iter().filter_map(|row| legible(read(row))).take(most).collect())
     }
 
     /// Connections across all tenants that need a new authorization, while their tokens are kept.
     pub async fn revoked_of_all_tenants(&self) -> Result<Vec<Due>, StoreError> {
-        let (mut revoked, mut from) = (Vec::new(), None);
-        loop {
-            let query = self.lane(Lane::Erasure, None).set_exclusive_start_key(from);
-            let answer = query.send().await.map_err(failure)?;
-            let rows = answer.items.unwrap_or_default().into_iter().map(Row);
-            revoked.extend(rows.filter_map(|row| legible(super::due::read(Lane::Erasure, &row))));
-            from = answer.last_evaluated_key;
-            if from.is_none() {
-                return Ok(revoked);
-            }
-        }
+        let rows = query::all(self.lane(Lane::Erasure, None)).await?;
+        Ok(rows.iter().filter_map(|row| legible(super::due::read(Lane::Erasure, row))).collect())
     }
 
     /// Puts an overdue refresh off that fails on our side. False if somebody has got further with it meanwhile.

@@ -1,0 +1,31 @@
+//! Queries, by the page or whole.
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+
+use super::item::Row;
+use super::{StoreError, failure};
+
+/// One page of a query: its rows, and the key of the last one looked at if there may be more.
+pub(super) async fn page(query: QueryFluentBuilder) -> Result<(Vec<Row>, Option<Row>), StoreError> {
+    let answer = query.send().await.map_err(failure)?;
+    let rows = answer.items.unwrap_or_default().into_iter().map(Row);
+    Ok((rows.collect(), answer.last_evaluated_key.map(Row)))
+}
+
+/// All rows of a query.
+pub(super) async fn all(query: QueryFluentBuilder) -> Result<Vec<Row>, StoreError> {
+    up_to(usize::MAX, query).await
+}
+
+/// The rows of a query, a page more or less than `most` of them.
+pub(super) async fn up_to(most: usize, query: QueryFluentBuilder) -> Result<Vec<Row>, StoreError> {
+    let (mut rows, mut from) = (Vec::new(), None);
+    loop {
+        let (some, last) = page(query.clone().set_exclusive_start_key(from)).await?;
+        rows.extend(some);
+        from = last.map(|last| last.0);
+        if from.is_none() || rows.len() >= most {
+            return Ok(rows);
+        }
+    }
+}
