@@ -104,6 +104,10 @@ async fn main() {
         world.count("rate_limited").await - refused
     );
 
+    // To the end: until it is known what became of each.
+    while delivered(&world).await < TEXTS {
+        world.advance(61).await;
+    }
     let log = world.calls_since(since).await;
     println!(
         "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
@@ -124,6 +128,12 @@ async fn main() {
     sum += price;
     println!("| receive-event, with nothing to note | | {price:.2} |");
     println!("| together (goal: {GOAL}) | | {sum:.2} |");
+}
+
+async fn delivered(world: &World) -> usize {
+    let listed =
+        world.get("/v1/sms/messages?status=delivered&limit=1", &world.tenant().key).await.expect(200);
+    usize::try_from(listed.json()["total"].as_u64().unwrap()).unwrap()
 }
 
 async fn send(world: &World, body: &str) {
