@@ -301,3 +301,21 @@ async fn what_waits_fails_when_its_user_ends_the_access_at_ringcentral() {
     until(&world, &tenant, &id, &SENT).await;
     assert_eq!(texts(&world).await, ["Back"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_cannot_be_read_keeps_no_sender_waiting() {
+    let (world, tenant, from) = connected().await;
+    let line = json!({
+        "TableName": world.table("MessagesTable").await,
+        "Item": { "tenant": { "S": tenant.id }, "item": { "S": "waiting#nobody" },
+            "due_lane": { "S": "deliver" }, "due_at": { "N": "1" } },
+    });
+    world.dynamodb("PutItem", &line).await;
+    let ringing = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });
+    world.aws_fault(ringing, 0, None, json!({ "error": "ServiceUnavailable", "status": 503 })).await;
+    let id = accept(&world, &tenant, &from, "Found by the sweep").await;
+    world.no_faults().await;
+    world.advance(60).await;
+    until(&world, &tenant, &id, &SENT).await;
+    assert_eq!(texts(&world).await, ["Found by the sweep"]);
+}

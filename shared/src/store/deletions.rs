@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{Delete, DeleteRequest, Put, Select, TransactWriteItem, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::legible;
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
 use super::{Store, StoreError, complete, failure, is_conditional, made, query};
@@ -114,7 +115,7 @@ impl Store {
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .limit(limits::SWEEP_BATCH);
         let read = |row: &Row| Ok(Unfinished { tenant: row.tenant()?, at: row.time("due_at")? });
-        query::page(query).await?.0.iter().map(read).collect()
+        Ok(query::page(query).await?.0.iter().filter_map(|row| legible(read(row))).collect())
     }
 
     /// Takes a deletion: nobody else finds it for the next two minutes. False if somebody else was faster.

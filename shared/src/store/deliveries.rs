@@ -5,6 +5,7 @@
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::legible;
 use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
 use crate::limits;
@@ -306,7 +307,8 @@ impl Store {
             Ok::<_, StoreError>(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
         };
         let (rows, last) = query::page(query).await?;
-        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, last.as_ref().map(read).transpose()?))
+        let due = rows.iter().filter_map(|row| legible(read(row))).collect();
+        Ok((due, last.and_then(|last| legible(read(&last)))))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {

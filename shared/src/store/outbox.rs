@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::legible;
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
 use super::{Store, StoreError, complete, failed, failure, is_conflict, made, query};
@@ -295,13 +296,7 @@ impl Store {
                 .expression_attribute_values(":now", item::time(self.clock.now()))
                 .set_exclusive_start_key(from);
             let (rows, last) = query::page(query).await?;
-            for row in rows {
-                let name = row.text("item")?;
-                let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
-                let marked = if name.starts_with(MARK) { Some(row.time("due_at")?) } else { None };
-                let extension = extension.ok_or(StoreError::Damaged("item"))?;
-                senders.insert(DueSender { tenant: row.tenant()?, extension, marked });
-            }
+            senders.extend(rows.iter().filter_map(|row| legible(due_sender(row))));
             from = last.map(|last| last.0);
             if from.is_none() {
                 break;
@@ -382,6 +377,15 @@ fn outbox_name(extension: &ExtensionId, priority: Priority, id: &MessageId) -> S
         Priority::Bulk => 3,
     };
     format!("outbox#{extension}#{digit}#{id}")
+}
+
+/// A line of the index.
+fn due_sender(row: &Row) -> Result<DueSender, StoreError> {
+    let name = row.text("item")?;
+    let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
+    let marked = if name.starts_with(MARK) { Some(row.time("due_at")?) } else { None };
+    let extension = extension.ok_or(StoreError::Damaged("item"))?;
+    Ok(DueSender { tenant: row.tenant()?, extension, marked })
 }
 
 fn message_in(name: &str) -> Result<MessageId, StoreError> {
