@@ -150,7 +150,7 @@ async fn a_message_that_changes_while_a_part_of_it_is_on_its_way_goes_once() {
     assert_eq!(waiting(&world).await, 0);
 }
 
-/// Its own status of before, which the message store tells, may be written by a transaction at that moment.
+/// Somebody who takes the message back, or notes what became of its first part, does so in a transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_meets_a_transaction_is_made_again_at_once() {
     let (world, tenant, from) = connected().await;

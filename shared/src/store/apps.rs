@@ -133,13 +133,7 @@ impl Store {
         page: &Page,
     ) -> Result<(Vec<App>, Option<String>), StoreError> {
         let query = self
-            .db
-            .query()
-            .table_name(&self.tables.tenants)
-            .consistent_read(true)
-            .key_condition_expression("tenant = :tenant AND begins_with(#item, :app)")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .items(&self.tables.tenants, tenant, "begins_with(#item, :app)")
             .expression_attribute_values(":app", item::text(APP))
             .limit(page.rows())
             .set_exclusive_start_key(page.after.as_ref().map(|at| item::key(tenant, at)));

@@ -241,13 +241,7 @@ impl Store {
     /// All rows of a tenant whose name begins in a certain way.
     pub(super) async fn rows(&self, tenant: &TenantId, prefix: &str) -> Result<Vec<Row>, StoreError> {
         let query = self
-            .db
-            .query()
-            .table_name(&self.tables.connections)
-            .consistent_read(true)
-            .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .items(&self.tables.connections, tenant, "begins_with(#item, :prefix)")
             .expression_attribute_values(":prefix", item::text(prefix));
         query::all(query).await
     }

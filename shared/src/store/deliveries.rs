@@ -234,14 +234,8 @@ impl Store {
     ) -> Result<(Vec<Delivery>, Option<String>), StoreError> {
         let (from, to) = (DeliveryId::floor(between.0), DeliveryId::ceiling(between.1));
         let mut query = self
-            .db
-            .query()
-            .table_name(&self.tables.deliveries)
-            .consistent_read(true)
+            .items(&self.tables.deliveries, tenant, "#item BETWEEN :from AND :to")
             .scan_index_forward(false)
-            .key_condition_expression("tenant = :tenant AND #item BETWEEN :from AND :to")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":from", item::text(format!("{app}#{from}")))
             .expression_attribute_values(":to", item::text(format!("{app}#{to}")))
             .limit(page.rows());

@@ -233,14 +233,8 @@ impl Store {
         // "~" sorts behind every id. The range includes its end, where no whole id is.
         let last = filter.end.map_or_else(|| "~".to_owned(), MessageId::first_of);
         let mut query = self
-            .db
-            .query()
-            .table_name(&self.tables.messages)
-            .consistent_read(true)
+            .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
             .scan_index_forward(false)
-            .key_condition_expression("tenant = :tenant AND #item BETWEEN :first AND :last")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .expression_attribute_values(":first", item::text(format!("{MESSAGE}{first}")))
             .expression_attribute_values(":last", item::text(format!("{MESSAGE}{last}")))
             .set_exclusive_start_key(after.map(|name| item::key(tenant, name)));

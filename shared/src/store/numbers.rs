@@ -129,13 +129,7 @@ impl Store {
     async fn all_rows(&self, tenant: &TenantId) -> Result<Vec<Row>, StoreError> {
         // Every name that is no revocation sorts before "r": one range, and no sealed refresh token is read for a list.
         let query = self
-            .db
-            .query()
-            .table_name(&self.tables.connections)
-            .consistent_read(true)
-            .key_condition_expression("tenant = :tenant AND #item < :end")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .items(&self.tables.connections, tenant, "#item < :end")
             .expression_attribute_values(":end", item::text("revocation#"));
         query::all(query).await
     }

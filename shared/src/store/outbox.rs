@@ -268,13 +268,7 @@ impl Store {
         most: i32,
     ) -> Result<Vec<String>, StoreError> {
         let query = self
-            .db
-            .query()
-            .table_name(&self.tables.messages)
-            .consistent_read(true)
-            .key_condition_expression("tenant = :tenant AND #item BETWEEN :first AND :last")
-            .expression_attribute_names("#item", "item")
-            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+            .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
             .expression_attribute_values(":first", item::text(first))
             .expression_attribute_values(":last", item::text(last))
             .projection_expression("#item")

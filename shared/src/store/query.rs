@@ -2,8 +2,22 @@
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 
-use super::item::Row;
-use super::{StoreError, failure};
+use super::item::{self, Row};
+use super::{Store, StoreError, failure};
+use crate::model::ids::TenantId;
+
+impl Store {
+    /// Those items of a tenant whose `#item` meets a condition, as they are now.
+    pub(super) fn items(&self, table: &str, tenant: &TenantId, condition: &str) -> QueryFluentBuilder {
+        self.db
+            .query()
+            .table_name(table)
+            .consistent_read(true)
+            .key_condition_expression(format!("tenant = :tenant AND {condition}"))
+            .expression_attribute_names("#item", "item")
+            .expression_attribute_values(":tenant", item::text(tenant.as_str()))
+    }
+}
 
 /// One page of a query: its rows, and the key of the last one looked at if there may be more.
 pub(super) async fn page(query: QueryFluentBuilder) -> Result<(Vec<Row>, Option<Row>), StoreError> {
