@@ -188,6 +188,8 @@ async fn who_says_no_may_press_again_on_the_same_link() {
     browser.open(&link).await;
     browser.click(BUTTON).await;
     browser.click(&user_button(&world.user(1))).await;
+    // The page before has such a button, too.
+    browser.see("to use your account?").await;
     browser.click(DENY).await;
     browser.see("You did not allow the access").await;
     browser.look("denied").await;
