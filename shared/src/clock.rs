@@ -31,7 +31,7 @@ pub struct SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock that everything else asks")]
     fn now(&self) -> Timestamp {
-        moved(Timestamp::now(), SignedDuration::from_secs(self.offset_seconds))
+        saturating_add(Timestamp::now(), SignedDuration::from_secs(self.offset_seconds))
     }
 }
 
@@ -51,7 +51,7 @@ impl ManualClock {
     /// Moves the clock; a negative duration moves it back.
     pub fn advance(&self, by: SignedDuration) {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        *now = moved(*now, by);
+        *now = saturating_add(*now, by);
     }
 
     /// Moves the clock by whole seconds; a negative number moves it back.
@@ -72,7 +72,8 @@ impl Clock for ManualClock {
 }
 
 /// `at` moved by a duration, stopping at the ends of representable time.
-fn moved(at: Timestamp, by: SignedDuration) -> Timestamp {
+/// `at + by`, clamped to the range of [`Timestamp`].
+pub fn saturating_add(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(if by.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
 }
 

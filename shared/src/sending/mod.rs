@@ -3,28 +3,28 @@
 //! An accepted message and its place in its sender's queue are one transaction. SQS only rings the worker
 //! ([`deliver::run`]); a ring that is lost is made up for by [`ring_due`], which looks once a minute.
 
-pub mod deliver;
+pub mod dispatch;
 mod filter;
-mod order;
-mod settle;
+mod reconcile;
+mod request;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::lane;
 use crate::model::message::{Message, MessageStatus, Stage, Told};
 use crate::model::number::Features;
 use crate::model::phone::E164;
-use crate::model::rate::later;
+use crate::model::sender;
 use crate::ringcentral;
 use crate::store::{Accepted, DueSender, FirstAnswer, Idempotency, Place, Record};
 
 pub use filter::filter;
-pub use order::{Order, SendRequest, checked_body};
+pub use request::{Order, SendRequest, checked_body};
 
 /// How often a message is read again when it changes meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -102,19 +102,19 @@ fn repeated(first: FirstAnswer, key: &Idempotency) -> Result<Receipt> {
 /// Wakes the worker of a sender for a message that was accepted just now. Of many in a row, the first wakes it at once, and
 /// the next one for all that come until then.
 async fn ring_once(gateway: &Gateway, tenant: &TenantId, extension: &ExtensionId) {
-    let (rung, now) = (&gateway.memory.rung_senders, gateway.clock.now());
+    let (rung, now) = (&gateway.cache.rung_senders, gateway.clock.now());
     let (name, wait) =
         (format!("{tenant} {extension}"), SignedDuration::from_secs(limits::RING_SECONDS.into()));
     match rung.get(&name, now) {
         // Somebody is rung for after this moment.
         Some(true) => {}
         Some(false) => {
-            rung.put(&name, true, later(now, wait));
+            rung.insert(&name, true, saturating_add(now, wait));
             // A second more than the queue counts: what is accepted until then is there when it wakes.
             ring(gateway, tenant, extension, limits::RING_SECONDS + 1).await;
         }
         None => {
-            rung.put(&name, false, later(now, wait));
+            rung.insert(&name, false, saturating_add(now, wait));
             ring(gateway, tenant, extension, 0).await;
         }
     }
@@ -131,7 +131,7 @@ fn place_of(message: &Message) -> Place {
 async fn sender(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<ExtensionId> {
     let now = gateway.clock.now();
     let name = format!("{tenant} {from}");
-    if let Some(extension) = gateway.memory.senders.get(&name, now) {
+    if let Some(extension) = gateway.cache.senders.get(&name, now) {
         return Ok(extension);
     }
     let (number, connections) =
@@ -143,8 +143,8 @@ async fn sender(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<Ext
         if !is_connected(&number.extension) {
             return Err(Error::SenderNotConnected);
         }
-        let until = later(now, SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
-        gateway.memory.senders.put(&name, number.extension.clone(), until);
+        let until = saturating_add(now, SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
+        gateway.cache.senders.insert(&name, number.extension.clone(), until);
         return Ok(number.extension);
     }
     if !connections.iter().any(|connection| connection.status.is_connected()) {
@@ -183,7 +183,7 @@ pub async fn ring_due(gateway: &Gateway) -> Result<usize> {
 async fn ring_if_due(gateway: &Gateway, sender: DueSender) -> bool {
     let DueSender { tenant, extension, marked } = sender;
     if let (Some(marked), Ok(None)) = (marked, gateway.store.first_of_outbox(&tenant, &extension).await) {
-        let end = later(marked, SignedDuration::from_secs(limits::MARK_KEPT_SECONDS));
+        let end = saturating_add(marked, SignedDuration::from_secs(limits::MARK_KEPT_SECONDS));
         if end <= gateway.clock.now()
             && let Err(error) = gateway.store.unmark(&tenant, &extension, marked).await
         {
@@ -232,7 +232,7 @@ pub async fn resolve(gateway: &Gateway, tenant: &TenantId, id: &MessageId, resen
     for _ in 0..ATTEMPTS {
         let mut message = find(gateway, tenant, id).await?;
         let was = message.status;
-        if !lane::decide(&mut message, resend, gateway.clock.now()) {
+        if !sender::decide(&mut message, resend, gateway.clock.now()) {
             return Err(Error::MessageState { status: message.status.as_str() });
         }
         let to = resend.then_some(Place::Outbox);

@@ -1,7 +1,7 @@
 //! What keeping one connection costs, measured with the real functions on the local stack:
 //!
 //! ```sh
-//! cargo run --package tests --example upkeep
+//! cargo run --package tests --example keepalive
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]

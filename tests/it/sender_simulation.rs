@@ -1,4 +1,4 @@
-//! The worker's decisions (`shared::model::lane`), driven through many sends with lost answers and crashes against a
+//! The worker's decisions (`shared::model::sender`), driven through many sends with lost answers and crashes against a
 //! RingCentral that counts and remembers. No text may go out twice, none may be lost, and no call may be one too many.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::model::ids::{ExtensionId, TenantId};
-use shared::model::lane::{self, Answer, Flight, Lane, Lost, Seen, Turn, Verdict};
 use shared::model::message::{Message, MessageStatus, Stage};
+use shared::model::sender::{self, Answer, Flight, Lane, Lost, Seen, Turn, Verdict};
 
 use crate::random::Random;
 
@@ -160,7 +160,7 @@ impl Run {
         }
         let mut message = self.outbox.pop_front().unwrap();
         let flight = self.lane.depart(&message.id, self.now);
-        match lane::turn(&mut message, flight.at) {
+        match sender::turn(&mut message, flight.at) {
             Turn::Send(part) => self.send(message, part, &flight),
             Turn::Ended | Turn::Gone => panic!("nothing expires or is taken back here"),
         }
@@ -180,7 +180,7 @@ impl Run {
             return self.crash(message, flight);
         }
         self.lane.heed(&answer, 1_000, self.now);
-        let verdict = lane::note(&mut message, flight, &answer, self.now);
+        let verdict = sender::note(&mut message, flight, &answer, self.now);
         let remaining = LIMIT.saturating_sub(self.platform.counts(arrived));
         self.lane.learn(LIMIT.try_into().unwrap(), remaining.try_into().unwrap(), 60, self.now);
         if let Answer::Taken(id) = &answer {
@@ -219,7 +219,7 @@ impl Run {
         self.report.crashes += 1;
         self.now = after(self.now, LEASE_MS);
         self.lane.heed(&Answer::Lost, 0, self.now);
-        let verdict = lane::note(&mut message, flight, &Answer::Lost, self.now);
+        let verdict = sender::note(&mut message, flight, &Answer::Lost, self.now);
         if verdict == Verdict::Written {
             self.platform.tie(message.rc_id().unwrap());
         } else {
@@ -258,12 +258,15 @@ impl Run {
         let ids: Vec<String> = free.iter().map(|record| record.id.clone()).collect();
         let seen: Vec<Seen> =
             free.iter().map(|record| Seen { same: same(&record.text), at: record.at }).collect();
-        for ((_, mut message), found) in due.into_iter().zip(lane::find(&lost, &seen)) {
+        for ((_, mut message), found) in due.into_iter().zip(sender::find(&lost, &seen)) {
             let rc_id = found.map(|at| ids[at].clone());
             if let Some(id) = &rc_id {
                 self.platform.tie(id);
             }
-            assert!(!lane::looked(&mut message, 0, rc_id.as_deref(), now), "nothing is sent again by itself");
+            assert!(
+                !sender::looked(&mut message, 0, rc_id.as_deref(), now),
+                "nothing is sent again by itself"
+            );
             self.done.push(message);
         }
     }

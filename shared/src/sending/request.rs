@@ -5,12 +5,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::message::{Message, OnAmbiguous, Priority};
 use crate::model::phone::E164;
-use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::store::Idempotency;
 
@@ -92,7 +92,7 @@ impl SendRequest {
 impl Order {
     /// Checks what depends on when it is asked for.
     pub fn is_in_time(&self, now: Timestamp) -> Result<()> {
-        let furthest = later(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
+        let furthest = saturating_add(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
         if self.send_at.is_some_and(|at| at > furthest) {
             return Err(invalid("sendAt", "sendAt must be within a year"));
         }

@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::item::{self, Row};
 use super::rate_limits::key;
 use super::{Store, StoreError, failure, made};
+use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::penalty::Penalty;
-use crate::model::rate::later;
+use crate::model::circuit_breaker::Penalty;
 
 impl Store {
     /// What some circles, at most 100, know; those that know nothing are left out.
@@ -49,7 +49,7 @@ impl Store {
     /// Goes ahead for a circle whose silence is over. False if somebody else does.
     pub async fn go_ahead(&self, circle: &str) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let until = later(now, SignedDuration::from_secs(limits::TOKEN_AHEAD_SECONDS));
+        let until = saturating_add(now, SignedDuration::from_secs(limits::TOKEN_AHEAD_SECONDS));
         let update = self
             .update_counter(circle)
             .update_expression("SET ahead_until = :until")
@@ -79,7 +79,7 @@ impl Store {
 
 /// What a circle knows has no meaning when the news is old, the silence over for long, and all follow at full speed.
 fn kept(from: Timestamp) -> Timestamp {
-    later(from, SignedDuration::from_hours(1))
+    saturating_add(from, SignedDuration::from_hours(1))
 }
 
 fn read(row: &Row) -> Result<Penalty, StoreError> {

@@ -11,13 +11,13 @@ use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::invoke::InvokeError;
 use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 use crate::model::refresh::Cause;
 use crate::schedule::Call;
 use crate::store::{Kept, Lane};
@@ -184,7 +184,8 @@ async fn refresh(gateway: &Gateway, kept: &Kept) -> Tried {
     if let InvokeError::Failed = error {
         // It would fail again in a minute, and be tried before all that expires later.
         tracing::error!(tenant.id = %kept.tenant, connection.id = %kept.connection, "a connection can't be refreshed");
-        let until = later(gateway.clock.now(), SignedDuration::from_secs(limits::REFRESH_BROKEN_SECONDS));
+        let until =
+            saturating_add(gateway.clock.now(), SignedDuration::from_secs(limits::REFRESH_BROKEN_SECONDS));
         if let Err(error) = gateway.store.postpone_refresh(kept, until).await {
             let error = Error::from(error);
             tracing::warn!(connection.id = %kept.connection, error = error.chain(), "a refresh is not put off");

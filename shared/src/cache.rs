@@ -14,37 +14,37 @@ use crate::limits;
 use crate::model::app::KeyRecord;
 use crate::model::connection::Connection;
 use crate::model::ids::ExtensionId;
-use crate::model::rate::Slots;
+use crate::model::rate_limit::Slots;
 use crate::model::secret::Secret;
 use crate::model::tenant::Tenant;
 
 /// What a process remembers.
 #[derive(Debug)]
-pub struct Memory {
+pub struct Cache {
     /// Public parts of keys that nobody has.
-    pub unknown_keys: Remembered<()>,
+    pub unknown_keys: TtlCache<()>,
     /// Keys that exist, by their public part.
-    pub known_keys: Remembered<KnownKey>,
+    pub known_keys: TtlCache<KnownKey>,
     /// Keys that were looked up a moment ago, by their public part.
-    pub checked_keys: Remembered<Arc<(Tenant, KeyRecord)>>,
+    pub checked_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
     /// Extensions by the numbers that they send from.
-    pub senders: Remembered<ExtensionId>,
+    pub senders: TtlCache<ExtensionId>,
     /// Senders that were rung a moment ago; true for those that are rung again when this is forgotten.
-    pub rung_senders: Remembered<bool>,
+    pub rung_senders: TtlCache<bool>,
     /// Events, by what proves them, that say no more than that messages have changed, while their comparison is due.
-    pub noted_changes: Remembered<()>,
+    pub noted_changes: TtlCache<()>,
     /// Keys whose use is written down for the present.
-    pub noted_uses: Remembered<()>,
+    pub noted_uses: TtlCache<()>,
     /// Counters that were full, with their limit then and when they are not any more.
-    pub full_counters: Remembered<(u32, Timestamp)>,
+    pub full_counters: TtlCache<(u32, Timestamp)>,
     /// What this process counts alone while the counters fail.
-    pub counted_alone: Remembered<Slots>,
+    pub counted_alone: TtlCache<Slots>,
     /// While this is remembered, the counters are not asked.
-    pub failing_counters: Remembered<()>,
+    pub failing_counters: TtlCache<()>,
     /// Access tokens that were read a short time ago, by their connection.
-    pub tokens: Remembered<KnownToken>,
+    pub tokens: TtlCache<KnownToken>,
     /// Whose turn it is to read or refresh a connection.
-    pub turns: Turns,
+    pub turns: KeyedMutex,
 }
 
 /// An access token, and the connection as it was read with it.
@@ -58,9 +58,9 @@ pub struct KnownToken {
 
 /// One turn for each name: whoever has it goes on, the others of this process wait.
 #[derive(Debug, Default)]
-pub struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub struct KeyedMutex(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl KeyedMutex {
     /// The turn of a name. Those that nobody waits for are forgotten.
     pub fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,28 +80,28 @@ pub struct KnownKey {
     pub read_at: Timestamp,
 }
 
-impl Default for Memory {
+impl Default for Cache {
     fn default() -> Self {
         Self {
-            unknown_keys: Remembered::at_most(limits::REMEMBERED),
-            known_keys: Remembered::at_most(limits::REMEMBERED),
-            checked_keys: Remembered::at_most(limits::REMEMBERED),
-            senders: Remembered::at_most(limits::REMEMBERED),
-            rung_senders: Remembered::at_most(limits::REMEMBERED),
-            noted_changes: Remembered::at_most(limits::REMEMBERED),
-            noted_uses: Remembered::at_most(limits::REMEMBERED),
-            full_counters: Remembered::at_most(limits::REMEMBERED),
-            counted_alone: Remembered::at_most(limits::REMEMBERED),
-            failing_counters: Remembered::at_most(1),
-            tokens: Remembered::at_most(limits::DATA_KEY_CACHE_ENTRIES),
-            turns: Turns::default(),
+            unknown_keys: TtlCache::at_most(limits::REMEMBERED),
+            known_keys: TtlCache::at_most(limits::REMEMBERED),
+            checked_keys: TtlCache::at_most(limits::REMEMBERED),
+            senders: TtlCache::at_most(limits::REMEMBERED),
+            rung_senders: TtlCache::at_most(limits::REMEMBERED),
+            noted_changes: TtlCache::at_most(limits::REMEMBERED),
+            noted_uses: TtlCache::at_most(limits::REMEMBERED),
+            full_counters: TtlCache::at_most(limits::REMEMBERED),
+            counted_alone: TtlCache::at_most(limits::REMEMBERED),
+            failing_counters: TtlCache::at_most(1),
+            tokens: TtlCache::at_most(limits::DATA_KEY_CACHE_ENTRIES),
+            turns: KeyedMutex::default(),
         }
     }
 }
 
 /// Values by name, each until a moment, at most so many.
 #[derive(Debug)]
-pub struct Remembered<V> {
+pub struct TtlCache<V> {
     most: usize,
     inner: Mutex<Inner<V>>,
 }
@@ -113,7 +113,7 @@ struct Inner<V> {
     order: VecDeque<String>,
 }
 
-impl<V: Clone> Remembered<V> {
+impl<V: Clone> TtlCache<V> {
     /// Remembers at most so many values.
     pub fn at_most(most: usize) -> Self {
         Self { most, inner: Mutex::new(Inner { values: HashMap::new(), order: VecDeque::new() }) }
@@ -126,7 +126,7 @@ impl<V: Clone> Remembered<V> {
     }
 
     /// Remembers a value until a moment.
-    pub fn put(&self, name: &str, value: V, until: Timestamp) {
+    pub fn insert(&self, name: &str, value: V, until: Timestamp) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.values.insert(name.to_owned(), (value, until)).is_some() {
             return;
@@ -139,7 +139,7 @@ impl<V: Clone> Remembered<V> {
     }
 
     /// Forgets the value of a name.
-    pub fn forget(&self, name: &str) {
+    pub fn remove(&self, name: &str) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.values.remove(name).is_some() {
             inner.order.retain(|known| known != name);
@@ -157,7 +157,7 @@ impl<V: Clone> Remembered<V> {
     ) -> T {
         let mut value = self.get(name, now).unwrap_or_else(new);
         let outcome = change(&mut value);
-        self.put(name, value, until);
+        self.insert(name, value, until);
         outcome
     }
 }
@@ -172,20 +172,20 @@ mod tests {
 
     #[test]
     fn a_value_is_forgotten_at_its_end() {
-        let memory = Remembered::at_most(2);
-        memory.put("a", 1, at(60));
-        assert_eq!(memory.get("a", at(59)), Some(1));
-        assert_eq!(memory.get("a", at(60)), None);
+        let cache = TtlCache::at_most(2);
+        cache.insert("a", 1, at(60));
+        assert_eq!(cache.get("a", at(59)), Some(1));
+        assert_eq!(cache.get("a", at(60)), None);
     }
 
     #[test]
     fn the_oldest_goes_when_there_is_no_room() {
-        let memory = Remembered::at_most(2);
+        let cache = TtlCache::at_most(2);
         for name in ["a", "b", "a", "c"] {
-            memory.put(name, name.to_owned(), at(60));
+            cache.insert(name, name.to_owned(), at(60));
         }
-        assert_eq!(memory.get("a", at(0)), None);
-        assert_eq!(memory.get("b", at(0)).as_deref(), Some("b"));
-        assert_eq!(memory.get("c", at(0)).as_deref(), Some("c"));
+        assert_eq!(cache.get("a", at(0)), None);
+        assert_eq!(cache.get("b", at(0)).as_deref(), Some("b"));
+        assert_eq!(cache.get("c", at(0)).as_deref(), Some("c"));
     }
 }

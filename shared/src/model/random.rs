@@ -1,11 +1,11 @@
-//! Chance, as evenly as spreading work over time needs it.
+//! Random numbers for jitter. Not for secrets: see [`Secret::random`](super::secret::Secret::random).
 
 use aws_lc_rs::rand;
 
-/// A random number below `end`.
+/// A random number in `0..end`.
 ///
 /// # Panics
-/// If the system has no random numbers.
+/// If the system's random generator fails.
 pub fn below(end: u64) -> u64 {
     let mut bytes = [0_u8; 8];
     rand::fill(&mut bytes).expect("the system's random generator works");

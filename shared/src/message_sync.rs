@@ -10,11 +10,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::batch;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Connection;
-use crate::model::rate::later;
 use crate::receiving;
 use crate::ringcentral::{
     self, Api, Direction, Kind, Message, MessageKind, MessageQuery, SyncRequest, Synced,
@@ -22,7 +23,6 @@ use crate::ringcentral::{
 use crate::sending;
 use crate::store::{Due, Lane, Progress, Rest};
 use crate::tokens::{self, Failure};
-use crate::work;
 
 /// Compares the messages of every connection whose turn has come; one that fails does not stop the others. Gives how many
 /// were compared.
@@ -31,8 +31,8 @@ use crate::work;
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SYNC_RUN_MS);
-    let stop = later(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_STOP_MS));
-    work::while_due(gateway, Lane::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
+    let stop = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_STOP_MS));
+    batch::drain_due(gateway, Lane::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
         match turn(gateway, due, stop).await {
             Err(Failure::Ours(Error::NotConnected)) => {
                 // A connection that comes back is compared at once.
@@ -60,7 +60,7 @@ async fn turn(gateway: &Gateway, due: &Due, stop: Timestamp) -> Result<bool, Fai
         let rest = taken.progress.rest;
         let pause = rest.map_or(pace, |_| SignedDuration::from_secs(limits::SYNC_REST_SECONDS));
         let now = gateway.clock.now();
-        let is_ours = gateway.store.commit_sync(due, &mut taken, later(now, pause)).await?;
+        let is_ours = gateway.store.commit_sync(due, &mut taken, saturating_add(now, pause)).await?;
         let Some(rest) = rest.filter(|_| is_ours && pages < limits::SYNC_PAGES && now < stop) else { break };
         let go_on = |api, connection| take_page(gateway, api, connection, rest, stop);
         taken.progress.rest = tokens::call(gateway, tenant, id, go_on).await?;
@@ -148,7 +148,7 @@ async fn take_page(
 /// second is looked through twice.
 fn before_all(records: &[Message]) -> Option<Timestamp> {
     let oldest = records.iter().filter_map(|record| record.creation_time).min()?;
-    Some(later(oldest, SignedDuration::from_secs(1)))
+    Some(saturating_add(oldest, SignedDuration::from_secs(1)))
 }
 
 /// From when on messages are ours to tell: since the extension was connected, and not for longer than what is remembered
@@ -198,7 +198,7 @@ async fn take_in(
     left.extend(noted.into_iter().flatten());
     let now = gateway.clock.now();
     let bounds = left.into_iter().map(|record| match record.creation_time {
-        Some(at) => Rest { from: at, until: later(at, SignedDuration::from_secs(1)) },
+        Some(at) => Rest { from: at, until: saturating_add(at, SignedDuration::from_secs(1)) },
         None => Rest { from: begin(connection, now), until: now },
     });
     Ok(bounds.reduce(Rest::and))

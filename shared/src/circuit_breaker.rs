@@ -1,17 +1,18 @@
 //! Whether a call of RingCentral's group Auth (the token endpoint, and revoking) may be made now: it is nobody's penalty,
-//! and there is a share left. [`model::penalty`](crate::model::penalty) says when a penalty is more than one user's.
+//! and there is a share left. [`model::circuit_breaker`](crate::model::circuit_breaker) says when a penalty is more than one user's.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::circuit_breaker::{Gate, Penalty};
 use crate::model::ids::{ExtensionId, TenantId};
-use crate::model::penalty::{Gate, Penalty};
-use crate::model::rate::{Allowance, later};
-use crate::rates;
+use crate::model::rate_limit::Allowance;
+use crate::rate_limits;
 use crate::ringcentral::Retry;
 
 /// A user of a tenant at one of RingCentral's issuers, or whoever signs in for the tenant, as its circles see it.
@@ -78,7 +79,7 @@ impl Member {
         let budget = gateway.config.token_calls_per_minute;
         let (name, limit) = &self.counter;
         let limit = limit.unwrap_or((budget / limits::SIGN_INS_SHARE).max(1));
-        let wait = rates::count_token_call(gateway, &self.issuer, name, limit).await?;
+        let wait = rate_limits::count_token_call(gateway, &self.issuer, name, limit).await?;
         Ok(wait.map_or(Pass::Yes, Pass::After))
     }
 
@@ -103,7 +104,7 @@ impl Member {
                 Gate::Open | Gate::Closed(_) => {}
                 Gate::Turn { minute, turn } => {
                     let counter = format!("{name}#{minute}#{turn}");
-                    if !rates::count(gateway, &counter, Allowance::per_minute(1)).await?.allowed {
+                    if !rate_limits::count(gateway, &counter, Allowance::per_minute(1)).await?.allowed {
                         return Ok(Pass::After(Duration::from_secs(limits::TOKEN_TURN_SECONDS)));
                     }
                 }
@@ -155,5 +156,8 @@ pub fn ends(gateway: &Gateway, asked: Retry, jitter: i64) -> Timestamp {
         _ => 0,
     };
     let seconds = asked.max(limits::TOKEN_PENALTY_SECONDS);
-    later(gateway.clock.now(), SignedDuration::from_secs(seconds.saturating_add(1 + jitter.abs() / 4)))
+    saturating_add(
+        gateway.clock.now(),
+        SignedDuration::from_secs(seconds.saturating_add(1 + jitter.abs() / 4)),
+    )
 }

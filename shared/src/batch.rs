@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::clock::saturating_add;
 use crate::error::Result;
 use crate::gateway::Gateway;
-use crate::model::rate::later;
 use crate::store::{Due, Lane};
 
 /// What a queue starts a function with.
@@ -46,7 +46,10 @@ struct Failure {
 
 /// Does each piece of work of a batch, one after the other. A piece that can't be read is reported as failed too: after a
 /// few times it lies in the dead-letter queue, where somebody can look at it.
-pub async fn each<W: DeserializeOwned>(batch: Batch, mut work: impl AsyncFnMut(W) -> Result<()>) -> Answer {
+pub async fn process_sqs_batch<W: DeserializeOwned>(
+    batch: Batch,
+    mut work: impl AsyncFnMut(W) -> Result<()>,
+) -> Answer {
     let mut answer = Answer::default();
     for record in batch.records {
         let done = match serde_json::from_str(&record.body) {
@@ -66,14 +69,14 @@ pub async fn each<W: DeserializeOwned>(batch: Batch, mut work: impl AsyncFnMut(W
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn while_due(
+pub async fn drain_due(
     gateway: &Gateway,
     lane: Lane,
     at_once: usize,
     within: SignedDuration,
     work: impl AsyncFn(&Due) -> Result<bool>,
 ) -> Result<usize> {
-    let until = later(gateway.clock.now(), within);
+    let until = saturating_add(gateway.clock.now(), within);
     let mut done = 0;
     while gateway.clock.now() < until {
         let overdue = gateway.store.overdue_of_all_tenants(lane).await?;
@@ -118,7 +121,7 @@ struct ChangedItem {
 
 /// Does what follows from each change of a stream, in order. It ends with the first one that fails, from which on the
 /// stream is offered again.
-pub async fn in_order(changes: Changes, mut work: impl AsyncFnMut(Value) -> Result<()>) -> Answer {
+pub async fn process_stream(changes: Changes, mut work: impl AsyncFnMut(Value) -> Result<()>) -> Answer {
     let mut answer = Answer::default();
     for Change { dynamodb: item } in changes.records {
         if let Err(error) = work(item.new_image).await {

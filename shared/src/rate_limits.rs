@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::cache::Cache;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::memory::Memory;
 use crate::model::ids::TenantId;
-use crate::model::rate::{Allowance, Count, Slots, later, part, shards, within};
+use crate::model::rate_limit::{Allowance, Count, Slots, part, shards, within};
 use crate::store::{Logged, Slotted, StoreError};
 
 /// The only name among the failing counters.
@@ -28,24 +29,24 @@ const ALL: &str = "all";
 pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Count {
     let allowance = Allowance::per_minute(limit);
     let now = gateway.clock.now();
-    if gateway.memory.failing_counters.get(ALL, now).is_none() {
+    if gateway.cache.failing_counters.get(ALL, now).is_none() {
         let patience = Duration::from_millis(limits::COUNTING_MS);
         match tokio::time::timeout(patience, count(gateway, counter, allowance)).await {
             Ok(Ok(count)) => return count,
             Ok(Err(error)) => tracing::warn!(error = Error::from(error).chain(), "the counters fail"),
             Err(_) => tracing::warn!("the counters do not answer in time"),
         }
-        let until = later(now, SignedDuration::from_secs(limits::COUNTING_ALONE_SECONDS));
-        gateway.memory.failing_counters.put(ALL, (), until);
+        let until = saturating_add(now, SignedDuration::from_secs(limits::COUNTING_ALONE_SECONDS));
+        gateway.cache.failing_counters.insert(ALL, (), until);
     }
-    count_alone(&gateway.memory, counter, allowance, now)
+    count_alone(&gateway.cache, counter, allowance, now)
 }
 
 /// The refusal of a request, if this process knows already that its counters are full: nothing is asked.
 pub fn refused_already(gateway: &Gateway, counter: &str, limit: u32) -> Option<Count> {
     let now = gateway.clock.now();
     let until_of = |name: &str, share: u32| {
-        let full = gateway.memory.full_counters.get(name, now);
+        let full = gateway.cache.full_counters.get(name, now);
         full.filter(|(limit, _)| *limit == share).map(|(_, until)| until)
     };
     let until = if limit <= limits::COUNTER_LOG_ENTRIES {
@@ -115,7 +116,7 @@ pub async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Re
 async fn count_part(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
     let now = gateway.clock.now();
     if let Some((_, until)) =
-        gateway.memory.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
+        gateway.cache.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
     {
         return Ok(Count::refused(allowance.limit, until, now));
     }
@@ -125,8 +126,8 @@ async fn count_part(gateway: &Gateway, counter: &str, allowance: Allowance) -> R
         count_in_slots(gateway, counter, allowance).await?
     };
     if !count.allowed {
-        let until = later(now, SignedDuration::try_from(count.reset).unwrap_or_default());
-        gateway.memory.full_counters.put(counter, (allowance.limit, until), until);
+        let until = saturating_add(now, SignedDuration::try_from(count.reset).unwrap_or_default());
+        gateway.cache.full_counters.insert(counter, (allowance.limit, until), until);
     }
     Ok(count)
 }
@@ -190,9 +191,9 @@ fn of_slots(allowance: Allowance, slots: &Slots, allowed: bool, now: Timestamp) 
     }
 }
 
-fn count_alone(memory: &Memory, counter: &str, allowance: Allowance, now: Timestamp) -> Count {
+fn count_alone(memory: &Cache, counter: &str, allowance: Allowance, now: Timestamp) -> Count {
     let slot = Slots::of(allowance.window, now);
-    let until = later(later(now, allowance.window), allowance.window);
+    let until = saturating_add(saturating_add(now, allowance.window), allowance.window);
     memory.counted_alone.change(
         counter,
         now,
@@ -226,7 +227,7 @@ mod tests {
 
     #[test]
     fn alone_a_process_allows_the_limit_and_no_more() {
-        let memory = Memory::default();
+        let memory = Cache::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let allowance = Allowance::per_minute(3);
         let tries: Vec<bool> =

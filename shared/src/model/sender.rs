@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ids::MessageId;
 use super::message::{Message, MessageStatus, OnAmbiguous, Part, Stage};
-use super::rate::later;
+use crate::clock::saturating_add;
 use crate::limits;
 
 /// A part that was handed to RingCentral, and whose answer is not written down yet.
@@ -76,7 +76,7 @@ impl Lane {
         let most = usize::try_from(self.limit.saturating_sub(limits::SENDS_LEFT_FREE).max(1)).unwrap_or(1);
         // The one that has to leave the window before another may come.
         match self.sends.len().checked_sub(most).and_then(|at| self.sends.get(at)) {
-            Some(oldest) => later(*oldest, window).max(gate),
+            Some(oldest) => saturating_add(*oldest, window).max(gate),
             None => gate,
         }
     }
@@ -84,7 +84,8 @@ impl Lane {
     /// A part goes: it is counted from here on, whatever becomes of it.
     pub fn depart(&mut self, message: &MessageId, now: Timestamp) -> Flight {
         self.forget_old(now);
-        let last = self.sends.last().map_or(now, |last| later(*last, SignedDuration::from_millis(1)));
+        let last =
+            self.sends.last().map_or(now, |last| saturating_add(*last, SignedDuration::from_millis(1)));
         let flight = Flight { message: message.clone(), at: last.max(now) };
         self.sends.push(flight.at);
         self.flight = Some(flight.clone());
@@ -121,7 +122,7 @@ impl Lane {
 
     /// Nothing is sent for a while.
     pub fn close(&mut self, wait: Duration, now: Timestamp) {
-        let until = later(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+        let until = saturating_add(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
         self.closed_until = Some(self.closed_until.unwrap_or(until).max(until));
     }
 
@@ -156,7 +157,7 @@ impl Lane {
 
     fn forget_old(&mut self, now: Timestamp) {
         let window = SignedDuration::from_secs(i64::from(self.window_seconds));
-        self.sends.retain(|at| later(*at, window) > now);
+        self.sends.retain(|at| saturating_add(*at, window) > now);
     }
 }
 
@@ -250,7 +251,7 @@ pub fn note(message: &mut Message, flight: &Flight, answer: &Answer, now: Timest
         }
         Answer::Lost => {
             put(message, Stage::Posted, None);
-            Verdict::Lost(later(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS)))
+            Verdict::Lost(saturating_add(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS)))
         }
         Answer::Refused { code, error } => {
             put(message, Stage::Failed, None);
@@ -259,7 +260,7 @@ pub fn note(message: &mut Message, flight: &Flight, answer: &Answer, now: Timest
         }
         Answer::NotSent(_) => {
             let begin = message.send_at.unwrap_or(message.created_at).max(message.created_at);
-            if now <= later(begin, SignedDuration::from_secs(limits::SENDING_GIVEN_UP_SECONDS)) {
+            if now <= saturating_add(begin, SignedDuration::from_secs(limits::SENDING_GIVEN_UP_SECONDS)) {
                 return Verdict::Stays;
             }
             put(message, Stage::Failed, None);
@@ -306,8 +307,8 @@ pub fn find(lost: &[Lost], seen: &[Seen]) -> Vec<Option<usize>> {
         let fits = |record: &&usize| {
             let record = &seen[**record];
             record.same == part.same
-                && later(record.at, before) >= part.at
-                && record.at <= later(part.at, after)
+                && saturating_add(record.at, before) >= part.at
+                && record.at <= saturating_add(part.at, after)
         };
         let record = records.iter().filter(|record| !taken[**record]).find(fits).copied();
         if let Some(record) = record {

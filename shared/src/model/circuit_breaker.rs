@@ -9,8 +9,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::rate::later;
 
 /// What a circle knows of penalties.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Penalty {
     /// True if the circle closes when, after all this, `member` is told to wait.
     pub fn closes(&self, member: &str, now: Timestamp) -> bool {
         let another = self.told.as_ref().is_some_and(|(who, at)| {
-            who != member && later(*at, SignedDuration::from_secs(limits::TOKEN_PENALTY_NEWS_SECONDS)) > now
+            who != member
+                && saturating_add(*at, SignedDuration::from_secs(limits::TOKEN_PENALTY_NEWS_SECONDS)) > now
         });
         // Whoever goes ahead, or follows slowly, speaks for all.
         another || !matches!(self.gate(1, now), Gate::Open)

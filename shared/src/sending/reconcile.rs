@@ -6,14 +6,14 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::deliver::{Worker, wanted_pause};
+use super::dispatch::{Worker, wanted_pause};
 use super::ring;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::MessageId;
-use crate::model::lane::{self, Lane, Lost, Seen};
 use crate::model::message::{Message, Stage};
-use crate::model::rate::later;
+use crate::model::sender::{self, Lane, Lost, Seen};
 use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
 use crate::store::Place;
 use crate::tokens::{self, Failure};
@@ -27,7 +27,8 @@ pub(super) async fn look(worker: &Worker<'_>, lane: &mut Lane, settling: &[Messa
     if lane.look_after.is_some_and(|at| at > now) {
         return Ok(());
     }
-    let settled = |at: Timestamp| later(at, SignedDuration::from_secs(limits::SETTLE_SECONDS)) <= now;
+    let settled =
+        |at: Timestamp| saturating_add(at, SignedDuration::from_secs(limits::SETTLE_SECONDS)) <= now;
     let mut due = Vec::new();
     for id in settling {
         let Some(message) = store.message(tenant, id).await? else { continue };
@@ -47,7 +48,7 @@ pub(super) async fn look(worker: &Worker<'_>, lane: &mut Lane, settling: &[Messa
     let records = match shown(worker, &lost).await? {
         Shown::Records(records) => records,
         Shown::NotBefore(wait) => {
-            let at = later(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+            let at = saturating_add(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
             lane.look_after = Some(at);
             let delay = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX).saturating_add(1);
             ring(worker.gateway, tenant, &worker.lease.extension, delay).await;
@@ -70,7 +71,7 @@ pub(super) async fn look(worker: &Worker<'_>, lane: &mut Lane, settling: &[Messa
         pairs().filter(|(message, (part, _))| found_before(message, *part).is_none()).collect();
     let asked: Vec<Lost> = wanted.iter().map(|(_, (_, lost))| lost.clone()).collect();
     let seen: Vec<Seen> = free.iter().map(|(_, seen)| seen.clone()).collect();
-    for ((message, (part, _)), found) in wanted.into_iter().zip(lane::find(&asked, &seen)) {
+    for ((message, (part, _)), found) in wanted.into_iter().zip(sender::find(&asked, &seen)) {
         let rc_id = found.and_then(|found| free.get(found)).map(|(rc_id, _)| rc_id.as_str());
         settle(worker, message.clone(), *part, rc_id).await?;
     }
@@ -145,7 +146,7 @@ async fn settle(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: O
         None => None,
     };
     let was = message.status;
-    let goes_on = lane::looked(&mut message, part, rc_id.filter(|_| tied.is_some()), now);
+    let goes_on = sender::looked(&mut message, part, rc_id.filter(|_| tied.is_some()), now);
     if let Some(told) = tied.flatten() {
         message.note_part(part, &told, now);
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::saturating_add;
+
 /// How many of something are allowed in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowance {
@@ -56,7 +58,7 @@ impl Count {
         let over = recent.len().saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
         let mut sorted = recent.to_vec();
         sorted.sort_unstable();
-        let frees = sorted.get(over).map_or(now, |oldest| later(*oldest, allowance.window));
+        let frees = sorted.get(over).map_or(now, |oldest| saturating_add(*oldest, allowance.window));
         let used = u32::try_from(recent.len()).unwrap_or(u32::MAX);
         Self { allowed, limit, remaining: limit.saturating_sub(used), reset: span(now, frees) }
     }
@@ -143,11 +145,6 @@ pub fn shards(limit: u32, each: u32) -> u32 {
 /// The part of a limit that one of its counters has; all parts together are the limit.
 pub fn part(limit: u32, shards: u32, shard: u32) -> u32 {
     limit / shards + u32::from(shard < limit % shards)
-}
-
-/// A moment, so much later.
-pub fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
-    time.saturating_add(by).unwrap_or(time)
 }
 
 /// From one moment to another; nothing if it has passed.

@@ -9,17 +9,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{ATTEMPTS, Ring, apply, ring, settle};
+use super::{ATTEMPTS, Ring, apply, reconcile, ring};
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::chance;
 use crate::model::failure;
 use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
-use crate::model::lane::{self, Answer, Flight, Lane, Turn, Verdict};
 use crate::model::message::{Message, MessageStatus, Stage};
-use crate::model::rate::later;
+use crate::model::random;
 use crate::model::secret::Secret;
+use crate::model::sender::{self, Answer, Flight, Lane, Turn, Verdict};
 use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
 use crate::store::{Lease, Place, Taken};
 use crate::tokens::{self, Usable};
@@ -46,7 +46,7 @@ pub async fn run(gateway: &Gateway, ring_: &Ring) -> Result<()> {
         Ok(rest) => *rest,
         Err(error) => {
             tracing::warn!(tenant.id = %lease.tenant, error = error.chain(), "a lane came to a stop");
-            Rest::Until(later(now, SignedDuration::from_secs(limits::LANE_OBSTACLE_SECONDS)))
+            Rest::Until(saturating_add(now, SignedDuration::from_secs(limits::LANE_OBSTACLE_SECONDS)))
         }
     };
     let alarm = if let Rest::Until(at) = rest { Some(at) } else { None };
@@ -102,7 +102,7 @@ impl Worker<'_> {
             Obstacle::Wait(at) => return Ok(Rest::Until(at)),
             Obstacle::NotConnected => false,
         };
-        settle::look(self, lane, &settling).await?;
+        reconcile::look(self, lane, &settling).await?;
         if !can_send {
             self.fail_all(lane).await?;
             return Ok(Rest::Empty);
@@ -174,7 +174,7 @@ impl Worker<'_> {
                 }
                 let least = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
                 let wait = SignedDuration::try_from(retry_after.max(least)).unwrap_or(SignedDuration::ZERO);
-                return Ok(Obstacle::Wait(later(now, wait)));
+                return Ok(Obstacle::Wait(saturating_add(now, wait)));
             }
             Err(error) => return Err(error),
         }
@@ -182,7 +182,7 @@ impl Worker<'_> {
     }
 
     fn soon(&self) -> Timestamp {
-        later(self.now(), SignedDuration::from_millis(limits::LANE_NAP_MS))
+        saturating_add(self.now(), SignedDuration::from_millis(limits::LANE_NAP_MS))
     }
 
     async fn connect(&self) -> Result<Usable> {
@@ -282,7 +282,7 @@ impl Worker<'_> {
 
     async fn take_turn(&mut self, lane: &mut Lane, mut message: Message, flight: &Flight) -> Result<()> {
         let was = message.status;
-        match lane::turn(&mut message, flight.at) {
+        match sender::turn(&mut message, flight.at) {
             Turn::Gone => {
                 lane.skip();
                 Ok(self.gateway.store.leave_outbox(&message).await?)
@@ -313,7 +313,7 @@ impl Worker<'_> {
         let store = &self.gateway.store;
         for _ in 0..ATTEMPTS {
             let (was, now) = (message.status, self.now());
-            let verdict = lane::note(&mut message, flight, answer, now);
+            let verdict = sender::note(&mut message, flight, answer, now);
             let outbox = Some(Place::Outbox);
             let is_written = match verdict {
                 Verdict::Taken => store.record_taken(&message).await?,
@@ -342,7 +342,7 @@ impl Worker<'_> {
         let Some((at, part)) = parts.find(|(_, part)| flight.is_of(part)) else { return Ok(false) };
         let Some(rc_id) = part.rc_id.as_deref() else {
             if part.stage == Stage::Posted {
-                let settled = later(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS));
+                let settled = saturating_add(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS));
                 let delay = whole_seconds(self.now(), settled) + 1;
                 ring(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
             }
@@ -377,7 +377,7 @@ impl Worker<'_> {
                 continue;
             };
             let was = message.status;
-            if lane::turn(&mut message, self.now()) == Turn::Gone {
+            if sender::turn(&mut message, self.now()) == Turn::Gone {
                 self.gateway.store.leave_outbox(&message).await?;
                 continue;
             }
@@ -466,5 +466,5 @@ pub(super) fn wanted_pause(error: &ringcentral::Error) -> Duration {
 
 /// So that those who were silenced together don't come back together.
 fn jitter() -> u64 {
-    1_000 + chance::below(limits::PENALTY_JITTER_MS)
+    1_000 + random::below(limits::PENALTY_JITTER_MS)
 }
