@@ -1,44 +1,23 @@
 //! The words of the product: plain values that know no database, no HTTP, no AWS and no `await`.
 
-pub mod secret;
-
-#[cfg(feature = "gateway")]
 pub mod app;
-#[cfg(feature = "gateway")]
 pub mod audit;
-#[cfg(feature = "gateway")]
 pub mod circuit_breaker;
-#[cfg(feature = "gateway")]
 pub mod connect_token;
-#[cfg(feature = "gateway")]
 pub mod connection;
-#[cfg(feature = "gateway")]
 pub mod cursor;
-#[cfg(feature = "gateway")]
 pub mod delivery;
-#[cfg(feature = "gateway")]
 pub mod event;
-#[cfg(feature = "gateway")]
 pub mod failure;
-#[cfg(feature = "gateway")]
 pub mod ids;
-#[cfg(feature = "gateway")]
 pub mod message;
-#[cfg(feature = "gateway")]
 pub mod number;
-#[cfg(feature = "gateway")]
 pub mod phone;
-#[cfg(feature = "gateway")]
 pub mod random;
-#[cfg(feature = "gateway")]
 pub mod rate_limit;
-#[cfg(feature = "gateway")]
 pub mod refresh;
-#[cfg(feature = "gateway")]
+pub mod secret;
 pub mod sender;
-#[cfg(feature = "gateway")]
 pub mod signature;
-#[cfg(feature = "gateway")]
 pub mod tenant;
-#[cfg(feature = "gateway")]
 pub mod text;

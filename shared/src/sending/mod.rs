@@ -291,9 +291,8 @@ pub(crate) fn told(record: &ringcentral::Message) -> Option<Told> {
         ringcentral::MessageStatus::DeliveryFailed | ringcentral::MessageStatus::SendingFailed => {
             Stage::Failed
         }
-        ringcentral::MessageStatus::Queued
-        | ringcentral::MessageStatus::Received
-        | ringcentral::MessageStatus::Other(_) => return None,
+        // Queued, received, or a word that RingCentral added later.
+        _ => return None,
     };
     Some(Told { stage, error_code: record.delivery_error_code.clone() })
 }
