@@ -1,8 +1,8 @@
-//! The pages that people see: rendered here, escaped by the template engine, without any script.
+//! The HTML pages. The template engine escapes all values, and no page runs a script.
 //!
-//! A page is one answer: its policy allows nothing but its own style, by its hash, and the tab's icon, which is in the
-//! page too. The page with the button may send its form on, over any chain of https hosts: browsers check every hop, and
-//! single-sign-on hosts can't be listed (reliability rule 5).
+//! A page is a single response: its Content-Security-Policy allows only its inline style, by hash, and the icon, which is
+//! inline too. The form of the confirmation page may be redirected through any https host: browsers check every redirect
+//! against `form-action`, and the hosts of single sign-on cannot be listed (reliability rule 5).
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,6 @@ use crate::error::Error;
 use crate::http::{self, Answer, RequestId};
 use crate::model::connect_token::{ConnectToken, Link};
 
-/// The style of all pages, without a build step.
 const STYLE: &str = include_str!("../templates/style.css");
 
 static STYLE_HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
@@ -49,8 +48,8 @@ struct ConnectedPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "refusal.html")]
-struct RefusalPage<'a> {
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
     style: &'static str,
     mark: Option<&'a str>,
     title: &'a str,
@@ -59,7 +58,7 @@ struct RefusalPage<'a> {
     reference: Option<&'a str>,
 }
 
-/// The page with the button.
+/// The confirmation page.
 pub fn connect(config: &Config, token: &ConnectToken, link: &Link) -> Answer {
     let page = ConnectPage {
         style: STYLE,
@@ -68,7 +67,7 @@ pub fn connect(config: &Config, token: &ConnectToken, link: &Link) -> Answer {
         token: token.expose(),
     };
     let mut response = html(StatusCode::OK, &page, &form_action(config))?;
-    // With "no-referrer", Chromium would send "Origin: null" along with the form, and the press would be refused.
+    // With "no-referrer", Chromium sends "Origin: null" with the form, and the same-origin check rejects it.
     response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
 }
@@ -82,7 +81,7 @@ fn form_action(config: &Config) -> String {
     }
 }
 
-/// The page after success. A browser whose flow is forgotten by now sees it without the company's name and link.
+/// The success page. After the flow has expired, it has neither the company's name nor its link.
 pub fn connected(done: Option<&Done>) -> Answer {
     let return_url = done.and_then(|done| done.return_url.as_deref());
     let host = return_url
@@ -97,16 +96,16 @@ pub fn connected(done: Option<&Done>) -> Answer {
     html(StatusCode::OK, &page, "'none'")
 }
 
-/// The page for whatever stopped a browser.
-pub fn stop(stop: Stop, request: &RequestId) -> Answer {
+/// The error page of a flow that stopped.
+pub fn error(stop: Stop, request: &RequestId) -> Answer {
     match stop {
         Stop::Refused(refusal) => refused(&refusal),
         Stop::Failed(error) => failed(&error, request),
     }
 }
 
-/// The same for a program that asked with `format=json`.
-pub fn stop_as_json(stop: Stop, request: &RequestId) -> Answer {
+/// The error response to a request with `format=json`.
+pub fn error_as_json(stop: Stop, request: &RequestId) -> Answer {
     match stop {
         Stop::Refused(refusal) => Ok(http::refusal(&refusal, request)),
         Stop::Failed(error) => Err(error),
@@ -115,11 +114,11 @@ pub fn stop_as_json(stop: Stop, request: &RequestId) -> Answer {
 
 fn refused(refusal: &Refusal) -> Answer {
     let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
-    let (title, meaning, advice) = words(refusal);
-    // Of these two, the person may well be connected.
-    let perhaps = matches!(refusal, Refusal::LinkUsed | Refusal::AlreadyHandled);
-    let mark = (!perhaps).then_some("Not connected");
-    let page = RefusalPage { style: STYLE, mark, title, meaning, advice, reference: Some(code) };
+    let (title, meaning, advice) = refusal_text(refusal);
+    // In these two cases the user may already be connected.
+    let may_be_connected = matches!(refusal, Refusal::LinkUsed | Refusal::AlreadyHandled);
+    let mark = (!may_be_connected).then_some("Not connected");
+    let page = ErrorPage { style: STYLE, mark, title, meaning, advice, reference: Some(code) };
     let mut response = html(status, &page, "'none'")?;
     if let Refusal::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(*wait)));
@@ -130,16 +129,16 @@ fn refused(refusal: &Refusal) -> Answer {
 fn failed(error: &Error, request: &RequestId) -> Answer {
     http::report(error, request);
     let (title, meaning, advice) = (
-        "Something on our side does not answer",
-        "It is not your fault, and you can try again.",
-        "Wait a minute, then open your link again in this browser. If it says that a RingCentral user was connected, there is nothing left to do.",
+        "Something went wrong on our side",
+        "This is not your fault, and you can try again.",
+        "Wait a minute, then open your link again in this browser. If it says that a RingCentral user was connected, you are done.",
     );
     let (status, wait) = match error {
         Error::Unavailable { retry_after, .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after)),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
     let page =
-        RefusalPage { style: STYLE, mark: None, title, meaning, advice, reference: Some(request.as_str()) };
+        ErrorPage { style: STYLE, mark: None, title, meaning, advice, reference: Some(request.as_str()) };
     let mut response = html(status, &page, "'none'")?;
     if let Some(wait) = wait {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(wait)));
@@ -147,15 +146,15 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
     Ok(response)
 }
 
-/// A page that was written when this was built, with its style in it.
-pub fn written(page: &'static str) -> Answer {
+/// A complete page with an inline style, embedded at build time.
+pub fn embedded(page: &'static str) -> Answer {
     let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
     let hash = hash(style.map_or("", |(style, _)| style));
     with_policy(StatusCode::OK, page.to_owned(), &hash, "'none'")
 }
 
 fn html(status: StatusCode, page: &impl Template, form_action: &str) -> Answer {
-    let text = page.render().map_err(|error| Error::internal("a page", error))?;
+    let text = page.render().map_err(|error| Error::internal("page template", error))?;
     with_policy(status, text, &STYLE_HASH, form_action)
 }
 
@@ -169,103 +168,103 @@ fn with_policy(status: StatusCode, text: String, style_hash: &str, form_action: 
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(
         CONTENT_SECURITY_POLICY,
-        HeaderValue::from_str(&policy).map_err(|error| Error::internal("a page's policy", error))?,
+        HeaderValue::from_str(&policy).map_err(|error| Error::internal("Content-Security-Policy", error))?,
     );
     Ok(response)
 }
 
-/// Title, meaning and advice of each refusal, in plain words.
-fn words(refusal: &Refusal) -> (&'static str, &'static str, &'static str) {
+/// Title, meaning and advice of each refusal, for readers who are not technical.
+fn refusal_text(refusal: &Refusal) -> (&'static str, &'static str, &'static str) {
     match refusal {
         Refusal::LinkMissing => (
-            "This link is not complete",
-            "The part of the link that says who sent it is missing.",
-            "Open the link again from the message that you got, or copy all of it into the address bar.",
+            "This link is incomplete",
+            "Part of the link is missing.",
+            "Open the link again from the message you received, or copy the whole link into the address bar.",
         ),
         Refusal::LinkUnknown => (
-            "We don't know this link",
-            "It may have been cut off or mistyped, or it is very old.",
-            "Open the link again from the message that you got, or ask for a new one.",
+            "This link is not valid",
+            "It may be cut off, mistyped or very old.",
+            "Open the link again from the message you received, or ask for a new one.",
         ),
         Refusal::LinkExpired => (
             "This link has expired",
-            "For your safety, links work for a short time only.",
-            "Ask the company that sent it for a new link, and open that one soon.",
+            "For your security, links work only for a short time.",
+            "Ask the company that sent it for a new link, and open the new link soon.",
         ),
         Refusal::LinkUsed => (
             "This link was already used",
-            "A RingCentral user was connected with it. Each link connects one user, once.",
-            "If that was you, there is nothing left to do. To connect another user, ask for a new link.",
+            "A RingCentral user was connected with it. Each link connects one user.",
+            "If that was you, you are done. To connect another user, ask for a new link.",
         ),
         Refusal::LinkTaken => (
             "This link was already used in another browser",
-            "Someone pressed its button in another browser, and since then it works only there.",
+            "Someone pressed its button in another browser. Since then, it works only there.",
             "Go back to that browser. If it was not you, tell the company that sent the link, and ask for a new one.",
         ),
         Refusal::TenantUnavailable => (
-            "This company's access is switched off",
-            "The company that sent you the link can't use this service at present.",
-            "Ask the company to get in touch with its provider, and try again afterwards.",
+            "This company cannot use the service at the moment",
+            "The access of the company that sent you the link is suspended.",
+            "Ask the company to contact its provider, and try again afterwards.",
         ),
         Refusal::CrossSite => (
-            "This did not come from our page",
-            "For your safety, the button works only on its own page.",
-            "Open the link from the message that you got, and press the button there.",
+            "This request did not come from our page",
+            "For your security, the button works only on its own page.",
+            "Open the link from the message you received, and press the button there.",
         ),
         Refusal::CallbackIncomplete => (
-            "RingCentral sent you back without an answer",
-            "Something is missing in the address that led here.",
-            "Open your link again and press the button. Please don't copy this page's address.",
+            "RingCentral's response is incomplete",
+            "Part of the address that RingCentral sent you to is missing.",
+            "Open your link again and press the button. Do not copy the address of this page.",
         ),
         Refusal::FlowUnknown => (
             "This sign-in does not belong to this browser",
-            "It took longer than ten minutes, was begun in another browser, or cookies are switched off.",
-            "Open your link again in this browser, press the button, and sign in without a long pause.",
+            "It took longer than ten minutes, it was started in another browser, or cookies are turned off.",
+            "Open your link again in this browser, press the button, and sign in within ten minutes.",
         ),
         Refusal::AlreadyHandled => (
             "This sign-in was already handled",
-            "Its page was opened a second time.",
-            "If you saw the page that says \"Connected\", there is nothing left to do. If not, open your link again.",
+            "This page was opened a second time.",
+            "If you saw the page that says \"Connected\", you are done. If not, open your link again.",
         ),
         Refusal::Denied => (
-            "You did not allow the access",
-            "RingCentral told us that the access was denied, so nothing was connected.",
-            "If you want to connect, open your link again, press the button, and choose to allow it. If RingCentral does not let you, ask your company's RingCentral administrator.",
+            "You did not allow access",
+            "RingCentral reports that access was denied, so nothing was connected.",
+            "To connect, open your link again, press the button, and choose to allow access. If RingCentral does not let you, ask your company's RingCentral administrator.",
         ),
         Refusal::ProviderError => (
             "RingCentral reported an error",
-            "The sign-in ended at RingCentral with an error, so nothing was connected.",
+            "The sign-in ended with an error at RingCentral, so nothing was connected.",
             "Open your link again and press the button. If it happens again, tell the company that sent the link.",
         ),
         Refusal::CodeRefused => (
             "RingCentral did not accept the sign-in",
-            "The confirmation that RingCentral gave your browser was too old, or not meant for this sign-in.",
+            "The confirmation from RingCentral was too old, or it belongs to another sign-in.",
             "Open your link again and press the button.",
         ),
         Refusal::ExchangeFailed => (
-            "RingCentral did not answer",
+            "RingCentral did not respond",
             "Your sign-in could not be completed, so nothing was connected.",
             "Open your link again and press the button.",
         ),
         Refusal::Busy(_) => (
             "RingCentral is busy at the moment",
-            "Nothing was connected, and nothing was lost.",
+            "Nothing was connected.",
             "Wait a minute, then open your link again and press the button.",
         ),
         Refusal::Misconfigured => (
             "This service is not set up correctly",
-            "The service's own registration at RingCentral lacks something. It is not your fault, and your sign-in was ended again.",
+            "Its registration at RingCentral is incomplete. This is not your fault. You have been signed out again.",
             "Tell the company that sent you the link. Its provider has been notified.",
         ),
         Refusal::ConnectedElsewhere => (
             "This RingCentral user is connected to another company",
-            "One RingCentral user can be connected to one company at a time. The sign-in was ended again, and the other connection is as it was.",
-            "Sign in as another RingCentral user, or end the other connection first and ask for a new link.",
+            "A RingCentral user can be connected to one company at a time. You have been signed out again, and the existing connection has not changed.",
+            "Sign in as another RingCentral user, or end the existing connection first and ask for a new link.",
         ),
     }
 }
 
-/// True if a form was sent by a page of ours: `Sec-Fetch-Site` decides if the browser sends it, else `Origin`.
+/// Whether one of our own pages sent a form: by `Sec-Fetch-Site` if the browser sends it, otherwise by `Origin`.
 pub fn is_same_origin(config: &Config, request: &Request) -> bool {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     match header("sec-fetch-site") {
@@ -279,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_names_are_escaped() {
+    fn names_with_html_are_escaped() {
         let page = ConnectPage {
             style: "",
             tenant: "<script>alert(1)</script>",
@@ -291,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_style_cannot_end_its_element() {
+    fn the_style_does_not_close_its_element() {
         assert!(!STYLE.contains("</"));
     }
 }

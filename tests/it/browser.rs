@@ -71,6 +71,8 @@ async fn a_person_connects_in_a_browser() {
     browser.see("Connect your RingCentral number to Riverside Dental").await;
     assert!(browser.text("main").await.contains("Front desk, Elm Street"));
     browser.look("connect").await;
+    let bottom = browser.bottom_of(BUTTON, (390, 700)).await;
+    assert!(bottom <= 700.0, "on a phone, the button ends at {bottom} px, below the fold");
     browser.click(BUTTON).await;
     browser.see("Sign in").await;
     browser.look("ringcentral-sign-in").await;
@@ -184,14 +186,14 @@ async fn who_says_no_may_press_again_on_the_same_link() {
     browser.open(&link).await;
     browser.click(BUTTON).await;
     browser.click(DENY).await;
-    browser.see("You did not allow the access").await;
+    browser.see("You did not allow access").await;
     browser.open(&link).await;
     browser.click(BUTTON).await;
     browser.click(&user_button(&world.user(1))).await;
     // The page before has such a button, too.
     browser.see("to use your account?").await;
     browser.click(DENY).await;
-    browser.see("You did not allow the access").await;
+    browser.see("You did not allow access").await;
     browser.look("denied").await;
     assert_eq!(connections(&world, &tenant).await, 0);
     connect(&browser, &link, &world.user(1)).await;
@@ -295,7 +297,7 @@ async fn a_form_or_a_frame_of_another_site_gets_nowhere() {
     ] {
         browser.open(&place).await;
         browser.run(&form).await;
-        browser.see("This did not come from our page").await;
+        browser.see("This request did not come from our page").await;
         let sent = browser.sent().await;
         let post = last(&sent, "POST", "/v1/rc/connect");
         assert_eq!(post.header("sec-fetch-site"), site, "{post:#?}");
@@ -438,9 +440,9 @@ async fn every_refusal_says_what_to_do() {
         browser.look(name).await;
     };
     let at = |path: &str| format!("{}{path}", world.gateway());
-    page("link-missing", &at("/v1/rc/connect"), "This link is not complete").await;
-    page("link-unknown", &at("/v1/rc/connect?token=x"), "We don't know this link").await;
-    page("callback-incomplete", &at("/v1/rc/callback"), "RingCentral sent you back without an answer").await;
+    page("link-missing", &at("/v1/rc/connect"), "This link is incomplete").await;
+    page("link-unknown", &at("/v1/rc/connect?token=x"), "This link is not valid").await;
+    page("callback-incomplete", &at("/v1/rc/callback"), "RingCentral's response is incomplete").await;
     page(
         "flow-unknown",
         &at("/v1/rc/callback?code=a&state=b"),
@@ -453,7 +455,7 @@ async fn every_refusal_says_what_to_do() {
     for (name, status, body, heading) in [
         ("code-refused", 400, json!({"error": "invalid_grant"}), "RingCentral did not accept the sign-in"),
         ("misconfigured", 401, json!({"error": "invalid_client"}), "This service is not set up correctly"),
-        ("exchange-failed", 500, json!({}), "RingCentral did not answer"),
+        ("exchange-failed", 500, json!({}), "RingCentral did not respond"),
         ("busy", 429, json!({"errorCode": "CMN-301"}), "RingCentral is busy at the moment"),
     ] {
         world.sim_fault("/restapi/oauth/token", Some(1), json!({"status": status, "body": body})).await;
@@ -501,12 +503,12 @@ async fn every_refusal_says_what_to_do() {
             json!({"error": "InternalServerError", "status": 500}),
         )
         .await;
-    page("unavailable", &link, "Something on our side does not answer").await;
+    page("unavailable", &link, "Something went wrong on our side").await;
     world.no_faults().await;
     world.set_status(&rival, "suspended").await;
     browser.open(&link).await;
     browser.click(BUTTON).await;
-    browser.see("This company's access is switched off").await;
+    browser.see("This company cannot use the service at the moment").await;
     browser.look("suspended").await;
     world.advance(3600).await;
     page("link-expired", &link, "This link has expired").await;

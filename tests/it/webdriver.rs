@@ -266,6 +266,15 @@ impl Chromium {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// The bottom edge of an element in CSS pixels below the top of the page, on a screen of this size.
+    pub async fn bottom_of(&self, css: &str, size: (u32, u32)) -> f64 {
+        self.view(size, "light").await;
+        let script = format!("return document.querySelector({css:?}).getBoundingClientRect().bottom");
+        let bottom = self.run(&script).await.as_f64().unwrap();
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+        bottom
+    }
+
     /// Looks at the page as everybody may see it: on a desk and a phone, in light and dark. Leaves pictures in
     /// `target/screenshots`, and checks what a machine can check of it.
     pub async fn look(&self, name: &str) {

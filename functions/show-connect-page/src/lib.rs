@@ -22,6 +22,6 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
             );
             Ok(page)
         }
-        Err(stop) => pages::stop(stop, &RequestId::from(&request)),
+        Err(stop) => pages::error(stop, &RequestId::from(&request)),
     }
 }

@@ -10,5 +10,5 @@ const PAGE: &str = include_str!("../../../docs/api.html");
 /// 200 with the page.
 #[expect(clippy::unused_async, reason = "every handler is async")]
 pub async fn handle(_gateway: &Gateway, _request: Request) -> Answer {
-    pages::written(PAGE)
+    pages::embedded(PAGE)
 }

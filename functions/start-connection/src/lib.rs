@@ -15,7 +15,7 @@ pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
             http::set_cookie(&mut response, &departure.cookie, departure.key.expose(), departure.seconds);
             Ok(response)
         }
-        Err(stop) => pages::stop(stop, &RequestId::from(&request)),
+        Err(stop) => pages::error(stop, &RequestId::from(&request)),
     }
 }
 
