@@ -9,6 +9,7 @@ use shared::http::{catalogue, routes};
 use shared::model::app::Scope;
 use shared::model::message::{OnAmbiguous, Priority};
 
+use crate::endpoint_tables;
 use crate::send::without_limit;
 use crate::template;
 use crate::world::{World, root};
@@ -28,6 +29,7 @@ fn the_documents_are_what_the_code_says() {
     written("openapi.json", &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
     written("api.html", &contract::page(&document).unwrap());
     written("errors.md", &catalogue::as_markdown());
+    written("endpoints.md", &endpoint_tables::as_markdown(&document));
 }
 
 /// Template, functions, catalogue and contract know the same routes, and the same function behind each.

@@ -1,5 +1,5 @@
-//! What is deployed, read from `template.yaml` as it is written: every right is named, every schedule can be read, every
-//! table is kept safe, and folders, routes and README say the same.
+//! Checks of `template.yaml`: policies without wildcards, valid schedules, protected tables; and that the function folders, the
+//! environment and the documentation match it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,10 @@ use shared::limits;
 
 use crate::house::{function_folders, read, root};
 
-/// Tables of which nothing expires, with what they keep. Every other table has a TTL.
-const NOTHING_EXPIRES: [(&str, &str); 3] = [
-    ("TenantsTable", "tenants, apps and keys stay until somebody deletes them"),
-    ("AuditTable", "who did what stays, also of tenants that are gone"),
+/// Tables without a TTL, and why.
+const WITHOUT_TTL: [(&str, &str); 3] = [
+    ("TenantsTable", "tenants, apps and keys stay until they are deleted"),
+    ("AuditTable", "audit entries stay, including those of deleted tenants"),
     ("ExtensionsTable", "an extension stays until it is disconnected"),
 ];
 
@@ -26,66 +26,72 @@ const WITH_ENCRYPTION_CONTEXT: [&str; 6] = [
     "kms:ReEncryptTo",
 ];
 
-/// What an access log may hold: nothing that a caller wrote.
+/// The context variables that the access log may contain: none of them contains input of a caller.
 const LOGGED: [&str; 6] =
     ["requestId", "routeKey", "status", "responseLatency", "requestTime", "responseLength"];
 
 #[test]
-fn every_schedule_can_be_read() {
+fn every_schedule_expression_is_valid() {
     let mut found = 0;
     walk(&template(), &mut |key, value| {
         if key == "ScheduleExpression" {
-            let text = value.as_str().expect("a schedule is a text");
+            let text = value.as_str().expect("a schedule expression is a string");
             Expression::parse(text).unwrap_or_else(|error| panic!("{error}"));
             found += 1;
         }
     });
-    assert!(found > 0, "the sweep has a schedule");
+    assert!(found > 0, "no schedule found");
 }
 
 #[test]
-fn a_wrong_schedule_is_found() {
-    for wrong in
+fn invalid_schedule_expressions_are_rejected() {
+    for invalid in
         ["rate(1 minutes)", "rate(5 minute)", "every 5 minutes", "at(nonsense)", "cron(* * * * * *)", ""]
     {
-        assert!(Expression::parse(wrong).is_err(), "{wrong}");
+        assert!(Expression::parse(invalid).is_err(), "{invalid}");
     }
 }
 
 #[test]
-fn every_right_is_written_out() {
-    let wrong = patterns(&template());
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+fn policies_contain_no_wildcards() {
+    let problems = policy_problems(&template());
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
 #[test]
-fn a_planted_pattern_is_found() {
-    let planted = |policy: &str| {
+fn wildcards_in_policies_are_detected() {
+    let problems_in = |policy: &str| {
         let text = format!(
             "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Policies:\n        - Statement:\n            - {policy}\n"
         );
-        patterns(&serde_yaml_ng::from_str(&text).unwrap()).len()
+        policy_problems(&serde_yaml_ng::from_str(&text).unwrap()).len()
     };
-    assert_eq!(planted("{Effect: Allow, Action: 'dynamodb:*', Resource: !GetAtt T.Arn}"), 1);
+    assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:*', Resource: !GetAtt T.Arn}"), 1);
     assert_eq!(
-        planted("{Effect: Allow, Action: ['dynamodb:GetItem', 'dynamodb:Put?tem'], Resource: !GetAtt T.Arn}"),
+        problems_in(
+            "{Effect: Allow, Action: ['dynamodb:GetItem', 'dynamodb:Put?tem'], Resource: !GetAtt T.Arn}"
+        ),
         1
     );
-    assert_eq!(planted("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: '*'}"), 1);
-    assert_eq!(planted("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: [!Sub '${T.Arn}/*']}"), 1);
-    assert_eq!(planted("{Effect: Allow, NotAction: 'iam:PassRole', Resource: !GetAtt T.Arn}"), 1);
-    assert_eq!(planted("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: !GetAtt T.Arn}"), 0);
-    let of_connections = |action: &str, group: &str| {
-        planted(&format!(
+    assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: '*'}"), 1);
+    assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: [!Sub '${T.Arn}/*']}"), 1);
+    assert_eq!(problems_in("{Effect: Allow, NotAction: 'iam:PassRole', Resource: !GetAtt T.Arn}"), 1);
+    assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: !GetAtt T.Arn}"), 0);
+    let with_schedule = |action: &str, group: &str| {
+        problems_in(&format!(
             "{{Effect: Allow, Action: '{action}', Resource: 'arn:aws:scheduler:r:a:schedule/{group}/connection-*'}}"
         ))
     };
-    assert_eq!(of_connections("scheduler:CreateSchedule", "stack"), 0);
-    assert_eq!(of_connections("scheduler:CreateSchedule", "*"), 1);
-    assert_eq!(of_connections("scheduler:CreateScheduleGroup", "stack"), 1);
-    assert_eq!(planted("{Effect: Allow, Action: 'kms:Decrypt', Resource: !GetAtt K.Arn}"), 1, "no context");
+    assert_eq!(with_schedule("scheduler:CreateSchedule", "stack"), 0);
+    assert_eq!(with_schedule("scheduler:CreateSchedule", "*"), 1);
+    assert_eq!(with_schedule("scheduler:CreateScheduleGroup", "stack"), 1);
     assert_eq!(
-        planted(
+        problems_in("{Effect: Allow, Action: 'kms:Decrypt', Resource: !GetAtt K.Arn}"),
+        1,
+        "no encryption context"
+    );
+    assert_eq!(
+        problems_in(
             "{Effect: Allow, Action: 'kms:Decrypt', Resource: !GetAtt K.Arn, Condition: {StringEquals: {'kms:EncryptionContext:app': ringbridge, 'kms:EncryptionContext:purpose': access}}}"
         ),
         0
@@ -93,12 +99,12 @@ fn a_planted_pattern_is_found() {
 }
 
 #[test]
-fn every_exception_has_its_reason() {
+fn every_wildcard_resource_has_a_comment_with_the_reason() {
     let text = read(&root().join("template.yaml"));
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     for (at, line) in lines.iter().enumerate() {
-        let is_pattern = line.contains("Resource: '*'") || line.ends_with("*\"");
-        if line.contains("Resource:") && is_pattern {
+        let is_wildcard = line.contains("Resource: '*'") || line.ends_with("*\"");
+        if line.contains("Resource:") && is_wildcard {
             let reason = at.checked_sub(1).and_then(|before| lines[before].strip_prefix("# "));
             assert!(
                 reason.is_some_and(|reason| reason.len() > 20),
@@ -110,37 +116,37 @@ fn every_exception_has_its_reason() {
 }
 
 #[test]
-fn one_function_alone_opens_refresh_tokens() {
+fn only_one_function_can_decrypt_refresh_tokens() {
     let template = template();
-    let mut openers = Vec::new();
+    let mut decrypting = Vec::new();
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         for statement in statements(function) {
-            let decrypts = texts(statement.get("Action")).iter().any(|action| action == "kms:Decrypt");
-            if decrypts && contexts(statement, "purpose").iter().any(|purpose| purpose == "refresh") {
-                openers.push(id);
+            let decrypts = strings(statement.get("Action")).iter().any(|action| action == "kms:Decrypt");
+            if decrypts && constrings(statement, "purpose").iter().any(|purpose| purpose == "refresh") {
+                decrypting.push(id);
             }
         }
     }
-    assert_eq!(openers, ["RefreshTokens"]);
-    assert!(routes_of(resource(&template, "RefreshTokens")).is_empty(), "it is called by functions alone");
+    assert_eq!(decrypting, ["RefreshTokens"]);
+    assert!(routes_of(resource(&template, "RefreshTokens")).is_empty(), "it has no route");
 }
 
 #[test]
-fn every_function_has_a_role_of_its_own() {
+fn every_function_has_its_own_role() {
     let template = template();
     assert!(template["Globals"]["Function"].get("Role").is_none());
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         let properties = &function["Properties"];
-        // Without one named, SAM makes one for each function.
+        // SAM creates a role for each function that does not name one.
         assert!(properties.get("Role").is_none(), "{id} shares a role");
         for policy in sequence(properties.get("Policies")) {
-            assert!(policy.get("Statement").is_some(), "{id} takes a policy that is not written out");
+            assert!(policy.get("Statement").is_some(), "{id} uses a managed policy");
         }
     }
 }
 
 #[test]
-fn every_function_folder_is_a_resource_of_the_same_name_and_the_other_way_round() {
+fn function_folders_and_function_resources_match() {
     let template = template();
     let mut deployed = BTreeSet::new();
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
@@ -149,14 +155,14 @@ fn every_function_folder_is_a_resource_of_the_same_name_and_the_other_way_round(
         let name = untagged(&function["Properties"]["FunctionName"]).as_str().unwrap_or_default();
         assert_eq!(name, format!("${{AWS::StackName}}-{binary}"), "{id}");
         assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
-        assert!(function["Properties"].get("Description").is_some(), "{id} says what it does");
+        assert!(function["Properties"].get("Description").is_some(), "{id} has no description");
         deployed.insert(binary.to_owned());
     }
     assert_eq!(deployed, function_folders().into_iter().collect());
 }
 
 #[test]
-fn every_table_is_kept_safe() {
+fn every_table_is_protected() {
     let template = template();
     for (id, table) in resources(&template, "AWS::DynamoDB::Table") {
         let properties = &table["Properties"];
@@ -168,13 +174,13 @@ fn every_table_is_kept_safe() {
         assert_eq!(properties["SSESpecification"]["SSEEnabled"], true, "{id}");
         let protection = untagged(&properties["DeletionProtectionEnabled"]);
         let wanted: Value = serde_yaml_ng::from_str("[IsProduction, true, false]").unwrap();
-        assert_eq!(protection, &wanted, "{id}: production is protected");
+        assert_eq!(protection, &wanted, "{id}: deletion protection in production");
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
-            assert!(table.get(policy).is_some(), "{id} does not say what becomes of it: {policy}");
+            assert!(table.get(policy).is_some(), "{id} has no {policy}");
         }
         let expires = properties["TimeToLiveSpecification"]["Enabled"] == Value::Bool(true);
-        let stays = NOTHING_EXPIRES.iter().any(|(table, _)| *table == id);
-        assert!(expires || stays, "{id} has no TTL, and is not among those of which nothing expires");
+        let stays = WITHOUT_TTL.iter().any(|(table, _)| *table == id);
+        assert!(expires || stays, "{id} has no TTL and is not in WITHOUT_TTL");
         if expires {
             assert_eq!(properties["TimeToLiveSpecification"]["AttributeName"], "ttl", "{id}");
         }
@@ -182,7 +188,7 @@ fn every_table_is_kept_safe() {
 }
 
 #[test]
-fn keys_rotate_and_secrets_stay() {
+fn keys_rotate_and_secrets_are_retained() {
     let template = template();
     for (id, key) in resources(&template, "AWS::KMS::Key") {
         assert_eq!(key["Properties"]["EnableKeyRotation"], true, "{id}");
@@ -190,23 +196,22 @@ fn keys_rotate_and_secrets_stay() {
     }
     for (id, secret) in resources(&template, "AWS::SecretsManager::Secret") {
         assert_eq!(secret["DeletionPolicy"], "Retain", "{id}");
-        assert!(secret["Properties"].get("SecretString").is_none(), "{id} has its secret in the template");
+        assert!(secret["Properties"].get("SecretString").is_none(), "{id} has its value in the template");
     }
 }
 
-/// What an operator reads of the template is counted here, so that it stays true.
 #[test]
-fn the_operators_page_says_what_the_template_has() {
+fn the_deployment_guide_matches_the_template() {
     let template = template();
-    let page = read(&root().join("infra/README.md"));
-    let says = |text: &str| assert!(page.contains(text), "infra/README.md does not say: {text}");
-    let kept = |kind: &str| {
+    let guide = read(&root().join("docs/deploying.md"));
+    let says = |text: &str| assert!(guide.contains(text), "docs/deploying.md does not say: {text}");
+    let retained = |kind: &str| {
         let all = resources(&template, kind).into_iter();
         all.filter(|(_, resource)| resource["DeletionPolicy"] == "Retain").count()
     };
     let [tables, queues, keys, secrets] =
         ["DynamoDB::Table", "SQS::Queue", "KMS::Key", "SecretsManager::Secret"]
-            .map(|kind| kept(&format!("AWS::{kind}")));
+            .map(|kind| retained(&format!("AWS::{kind}")));
     says(&format!("leaves {tables} tables, {queues} queues, {keys} key and {secrets} secrets behind"));
 
     for (name, parameter) in mapping(&template["Parameters"]) {
@@ -241,7 +246,7 @@ fn the_operators_page_says_what_the_template_has() {
 }
 
 #[test]
-fn the_access_log_holds_nothing_that_a_caller_wrote() {
+fn the_access_log_contains_no_input_of_callers() {
     let template = template();
     for (id, api) in resources(&template, "AWS::Serverless::HttpApi") {
         let format = api["Properties"]["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
@@ -256,115 +261,115 @@ fn the_access_log_holds_nothing_that_a_caller_wrote() {
         assert!(names.iter().all(|name| LOGGED.contains(name)), "{id} logs {names:?}");
     }
     for (id, group) in resources(&template, "AWS::Logs::LogGroup") {
-        assert!(group["Properties"].get("RetentionInDays").is_some(), "{id} keeps its lines for ever");
+        assert!(group["Properties"].get("RetentionInDays").is_some(), "{id} has no retention period");
     }
 }
 
 #[test]
-fn functions_have_the_time_that_the_limits_count_on() {
+fn function_timeouts_match_the_limits() {
     let template = template();
     let seconds = |id: &str| resource(&template, id)["Properties"]["Timeout"].as_u64().expect("a timeout");
     assert_eq!(seconds("FinishConnection") * 1_000, limits::CALLBACK_FUNCTION_MS);
-    assert!(seconds("RefreshTokens") * 1_000 > limits::INVOKE_MS, "whoever invokes it gives up first");
+    assert!(seconds("RefreshTokens") * 1_000 > limits::INVOKE_MS, "the caller times out first");
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         let seconds = function["Properties"].get("Timeout").and_then(Value::as_u64);
         assert!(
             routes_of(function).is_empty() || seconds.is_none_or(|s| s <= 29),
-            "API Gateway waits 30 s for {id}"
+            "API Gateway gives {id} 30 seconds"
         );
     }
 }
 
 #[test]
-fn the_environment_is_what_config_reads() {
+fn the_environment_matches_the_variables_that_config_reads() {
     let variables = &template()["Globals"]["Function"]["Environment"]["Variables"];
-    let given: BTreeSet<String> =
+    let set: BTreeSet<String> =
         variables.as_mapping().unwrap().keys().map(|name| name.as_str().unwrap().to_owned()).collect();
     let config = read(&root().join("shared/src/config.rs"));
-    let listed: BTreeSet<String> = config
+    let documented: BTreeSet<String> = config
         .lines()
         .filter_map(|line| line.strip_prefix("//! | `")?.split(" | ").next())
         .flat_map(|names| names.split(", ").map(|name| name.trim_matches('`').to_owned()))
         .filter(|name| name != "RINGBRIDGE_CLOCK_OFFSET_SECONDS")
         .collect();
-    assert_eq!(given, listed);
+    assert_eq!(set, documented);
 }
 
 #[test]
-fn the_readme_lists_every_route_with_its_function_and_no_other() {
+fn the_endpoint_page_lists_every_route_with_its_function() {
     let template = template();
     let mut routes = BTreeMap::new();
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
         for route in routes_of(function) {
-            assert!(routes.insert(route.clone(), id.to_owned()).is_none(), "{route} is there twice");
+            assert!(routes.insert(route.clone(), id.to_owned()).is_none(), "{route} is defined twice");
         }
     }
     let mut listed = BTreeMap::new();
-    for line in read(&root().join("README.md")).lines() {
+    for line in read(&root().join("docs/endpoints.md")).lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let Some((method, path)) = cells.get(1).and_then(|cell| cell.split_once(" `/")) else { continue };
         let path = path.split('`').next().unwrap_or_default();
         let function = cells.iter().rev().find(|cell| !cell.is_empty()).copied().unwrap_or_default();
-        listed.insert(format!("{method} /{path}"), pascal(function));
+        listed.insert(format!("{method} /{path}"), pascal(function.trim_matches('`')));
     }
     assert_eq!(listed, routes);
 }
 
-/// What is wrong with the rights: patterns in actions or resources, and keys that open without an encryption context.
-fn patterns(template: &Value) -> Vec<String> {
-    let mut wrong = Vec::new();
+/// Wildcards in actions, resources or principals, and KMS permissions without an encryption context.
+fn policy_problems(template: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
     for (id, resource) in mapping(&template["Resources"]) {
         let id = id.as_str().unwrap_or_default();
         let is_key = resource["Type"] == "AWS::KMS::Key";
         for statement in statements(resource) {
-            let actions = texts(statement.get("Action"));
-            // A role's trust policy can only mean the role that it belongs to.
+            let actions = strings(statement.get("Action"));
+            // A role's trust policy has no resource: it applies to the role itself.
             let is_trust = actions == ["sts:AssumeRole"] && statement.get("Principal").is_some();
             if actions.is_empty() || (statement.get("Resource").is_none() && !is_trust) {
-                wrong.push(format!("{id}: a statement does not name its actions or its resources"));
+                problems.push(format!("{id}: a statement does not name its actions or its resources"));
             }
             for action in &actions {
                 if action.contains(['*', '?']) || !action.contains(':') {
-                    wrong.push(format!("{id}: the action {action}"));
+                    problems.push(format!("{id}: the action {action}"));
                 }
             }
-            for target in texts(statement.get("Resource")) {
-                // A key policy can only mean its own key.
-                let of_connections = target.strip_suffix("/connection-*").is_some_and(|before| {
-                    !before.contains(['*', '?']) && actions.iter().all(|action| is_of_a_schedule(action))
+            for target in strings(statement.get("Resource")) {
+                // A key policy applies to its own key, so its resource may be a wildcard.
+                let is_connection_schedule = target.strip_suffix("/connection-*").is_some_and(|before| {
+                    !before.contains(['*', '?']) && actions.iter().all(|action| is_schedule_action(action))
                 });
-                if target.contains(['*', '?']) && !(is_key && target == "*") && !of_connections {
-                    wrong.push(format!("{id}: the resource {target}"));
+                if target.contains(['*', '?']) && !(is_key && target == "*") && !is_connection_schedule {
+                    problems.push(format!("{id}: the resource {target}"));
                 }
             }
-            let principals = texts(statement.get("Principal"));
+            let principals = strings(statement.get("Principal"));
             if principals.iter().any(|principal| principal == "*") {
-                wrong.push(format!("{id}: everybody"));
+                problems.push(format!("{id}: the principal *"));
             }
             if actions.iter().any(|action| WITH_ENCRYPTION_CONTEXT.contains(&action.as_str())) {
-                let for_product = contexts(statement, "app") == ["ringbridge"];
-                let for_purpose = is_key || !contexts(statement, "purpose").is_empty();
+                let for_product = constrings(statement, "app") == ["ringbridge"];
+                let for_purpose = is_key || !constrings(statement, "purpose").is_empty();
                 if !for_product || !for_purpose {
-                    wrong.push(format!("{id}: {} without its encryption context", actions.join(", ")));
+                    problems.push(format!("{id}: {} without its encryption context", actions.join(", ")));
                 }
             }
         }
     }
-    wrong
+    problems
 }
 
-/// Schedules of connections are made by the product itself, so nobody knows their whole names beforehand.
-fn is_of_a_schedule(action: &str) -> bool {
+/// The functions create the schedules of connections, so a policy cannot contain their complete names.
+fn is_schedule_action(action: &str) -> bool {
     ["scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"].contains(&action)
 }
 
-/// The values that a statement wants an entry of the encryption context to have.
-fn contexts(statement: &Mapping, entry: &str) -> Vec<String> {
+/// The values that a statement's condition allows for an entry of the encryption context.
+fn constrings(statement: &Mapping, entry: &str) -> Vec<String> {
     let condition = statement.get("Condition").and_then(|condition| condition.get("StringEquals"));
-    texts(condition.and_then(|values| values.get(format!("kms:EncryptionContext:{entry}"))))
+    strings(condition.and_then(|values| values.get(format!("kms:EncryptionContext:{entry}"))))
 }
 
-/// Every statement below a node.
+/// All policy statements below a node.
 fn statements(node: &Value) -> Vec<&Mapping> {
     match untagged(node) {
         Value::Mapping(map) if map.contains_key("Effect") => vec![map],
@@ -374,25 +379,25 @@ fn statements(node: &Value) -> Vec<&Mapping> {
     }
 }
 
-/// The texts of a node: itself, those of a list, or those that an intrinsic is made of.
-fn texts(node: Option<&Value>) -> Vec<String> {
+/// All strings of a node: the node itself, the items of a list, or the operands of an intrinsic function.
+fn strings(node: Option<&Value>) -> Vec<String> {
     match node.map(untagged) {
         Some(Value::String(text)) => vec![text.clone()],
-        Some(Value::Sequence(items)) => items.iter().flat_map(|item| texts(Some(item))).collect(),
-        Some(Value::Mapping(map)) => map.values().flat_map(|value| texts(Some(value))).collect(),
+        Some(Value::Sequence(items)) => items.iter().flat_map(|item| strings(Some(item))).collect(),
+        Some(Value::Mapping(map)) => map.values().flat_map(|value| strings(Some(value))).collect(),
         _ => Vec::new(),
     }
 }
 
-fn walk(node: &Value, see: &mut impl FnMut(&str, &Value)) {
+fn walk(node: &Value, visit: &mut impl FnMut(&str, &Value)) {
     match untagged(node) {
         Value::Mapping(map) => {
             for (key, value) in map {
-                see(key.as_str().unwrap_or_default(), value);
-                walk(value, see);
+                visit(key.as_str().unwrap_or_default(), value);
+                walk(value, visit);
             }
         }
-        Value::Sequence(items) => items.iter().for_each(|item| walk(item, see)),
+        Value::Sequence(items) => items.iter().for_each(|item| walk(item, visit)),
         _ => {}
     }
 }
@@ -405,15 +410,72 @@ fn routes_of(function: &Value) -> Vec<String> {
     properties.map(|event| format!("{} {}", text(event, "Method"), text(event, "Path"))).collect()
 }
 
-/// Every route with the function behind it.
+/// The name of the function behind each route.
 pub fn routes_with_functions() -> BTreeMap<String, String> {
     let template = template();
-    let mut behind = BTreeMap::new();
+    let mut functions = BTreeMap::new();
     for (_, function) in resources(&template, "AWS::Serverless::Function") {
         let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
-        behind.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
+        functions.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
     }
-    behind
+    functions
+}
+
+pub struct UnroutedFunction {
+    pub name: String,
+    pub description: String,
+    pub invokers: Vec<String>,
+}
+
+/// The functions that no route leads to, sorted by name.
+pub fn functions_without_routes() -> Vec<UnroutedFunction> {
+    let template = template();
+    let functions = resources(&template, "AWS::Serverless::Function").into_iter();
+    let unrouted = functions.filter(|(_, function)| routes_of(function).is_empty()).map(|(_, function)| {
+        let name = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
+        let description = function["Properties"]["Description"].as_str().unwrap().to_owned();
+        UnroutedFunction { invokers: invokers(&template, &name, function), name, description }
+    });
+    let mut unrouted: Vec<_> = unrouted.collect();
+    unrouted.sort_by(|one, other| one.name.cmp(&other.name));
+    unrouted
+}
+
+/// What invokes a function, in words: its schedules, queues and streams, and the roles that may call it.
+fn invokers(template: &Value, name: &str, function: &Value) -> Vec<String> {
+    let mut invokers = Vec::new();
+    for (_, event) in function["Properties"].get("Events").map(mapping).into_iter().flatten() {
+        let properties = &event["Properties"];
+        let resource = |key: &str| {
+            let target = untagged(&properties[key]).as_str().unwrap();
+            target.split('.').next().unwrap().to_owned()
+        };
+        invokers.push(match event["Type"].as_str().unwrap() {
+            "ScheduleV2" => {
+                let rate = properties["ScheduleExpression"].as_str().unwrap();
+                let rate = rate.trim_start_matches("rate(").trim_end_matches(')');
+                format!("a schedule, every {}", rate.strip_prefix("1 ").unwrap_or(rate))
+            }
+            "SQS" => format!("`{}`", resource("Queue")),
+            "DynamoDB" => format!("the stream of `{}`", resource("Stream")),
+            other => panic!("{name} has an event of the type {other}"),
+        });
+    }
+    for (kind, words) in
+        [("AWS::Serverless::Function", "other functions"), ("AWS::IAM::Role", "schedules of connections")]
+    {
+        let may_invoke = resources(template, kind)
+            .into_iter()
+            .flat_map(|(_, resource)| statements(resource))
+            .any(|statement| {
+                strings(statement.get("Action")).iter().any(|action| action == "lambda:InvokeFunction")
+                    && strings(statement.get("Resource")).iter().any(|arn| arn.ends_with(&format!("-{name}")))
+            });
+        if may_invoke {
+            invokers.push(words.to_owned());
+        }
+    }
+    invokers
 }
 
 fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
