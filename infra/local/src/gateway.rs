@@ -82,7 +82,7 @@ impl Gateway {
             );
         }
         match (&call.method, path) {
-            (&Method::POST, "clock") => match simulator::advance_seconds(&call.body) {
+            (&Method::POST, "clock") => match simulator::parse_advance_seconds(&call.body) {
                 Ok(seconds) => server::json(StatusCode::OK, &(self.advance)(seconds).await),
                 Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
             },

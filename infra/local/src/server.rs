@@ -49,7 +49,7 @@ impl Call {
     /// A control API answers only this machine: not through a rebound name, not to a page of another site.
     #[must_use]
     pub fn is_from_this_machine(&self) -> bool {
-        simulator::is_from_this_machine(self.peer, &self.headers)
+        simulator::is_local_request(self.peer, &self.headers)
     }
 }
 

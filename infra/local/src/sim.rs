@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::Value;
-use simulator::{Options, Simulator};
+use simulator::{Simulator, SimulatorOptions};
 use std::path::PathBuf;
 use tokio::net::TcpListener;
 
@@ -23,7 +23,7 @@ impl RingCentral {
         gateway: &str,
         data: Option<PathBuf>,
     ) -> Result<Self> {
-        let options = Options {
+        let options = SimulatorOptions {
             listener,
             public_url: url.to_owned(),
             redirect_uris: vec![format!("{gateway}{CALLBACK}")],

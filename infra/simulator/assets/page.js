@@ -1,10 +1,12 @@
-// Keeps the page up to date: one stream of ledger entries, and a fresh view after each of them.
+// Updates the page: a stream of ledger entries, and the whole view again after each entry.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+// The selected number.
 let own = null;
 let fetching = false;
-let again = false;
+// Whether the view changed while it was fetched.
+let outdated = false;
 let usersShown = "";
 
 function make(tag, text, className) {
@@ -17,7 +19,7 @@ function make(tag, text, className) {
 function showUsers(view) {
   const numbers = view.accounts.flatMap((account) => account.users.flatMap((user) => user.numbers));
   own ??= numbers.find((number) => number.canReceive)?.phoneNumber ?? null;
-  // Built anew only when it changed, so that the keyboard keeps its place.
+  // Rebuilt only after a change, so that the keyboard focus stays.
   const shown = JSON.stringify([view.accounts, own]);
   if (shown === usersShown) return;
   usersShown = shown;
@@ -50,7 +52,7 @@ function showUsers(view) {
   byId("to").textContent = own ?? "…";
 }
 
-function showTalk(view) {
+function showConversations(view) {
   const box = byId("talk");
   const conversations = new Map();
   for (const message of view.messages) {
@@ -81,29 +83,29 @@ function showSubscriptions(view) {
     row.append(make("strong", one.status, one.status === "Active" ? "" : "bad"));
     row.append(` ${one.address}`);
     const hours = Math.round(one.expiresIn / 360) / 10;
-    row.append(make("div", `extension ${one.extensionId} · ends in ${hours} h · ${one.failures} failures`, "soft"));
+    row.append(make("div", `extension ${one.extensionId} · expires in ${hours} h · ${one.failures} failures`, "soft"));
     for (const filter of one.filters) row.append(make("div", filter, "soft"));
     return row;
   });
-  if (all.length === 0) all.push(make("p", "None.", "soft"));
+  if (all.length === 0) all.push(make("p", "No subscriptions.", "soft"));
   byId("subscriptions").replaceChildren(...all);
 }
 
 async function refresh() {
-  if (fetching) { again = true; return; }
+  if (fetching) { outdated = true; return; }
   fetching = true;
   try {
     do {
-      again = false;
+      outdated = false;
       const view = await (await fetch("/_sim/view")).json();
-      const moved = view.offsetSeconds ? `, moved by ${view.offsetSeconds} s` : "";
+      const moved = view.offsetSeconds ? `, advanced by ${view.offsetSeconds} s` : "";
       byId("clock").textContent = `${view.now.slice(0, 19).replace("T", " ")} UTC${moved}`;
       showUsers(view);
-      showTalk(view);
+      showConversations(view);
       showSubscriptions(view);
-    } while (again);
+    } while (outdated);
   } catch {
-    byId("live").textContent = "not reachable";
+    byId("live").textContent = "unreachable";
   } finally {
     fetching = false;
   }
@@ -145,8 +147,8 @@ let first = true;
 stream.addEventListener("open", () => { byId("live").textContent = "live"; first = true; });
 stream.addEventListener("error", () => { byId("live").textContent = "reconnecting"; });
 stream.addEventListener("message", (event) => {
-  const { entries, again: anew } = JSON.parse(event.data);
-  if (first || anew) byId("ledger").replaceChildren();
+  const { entries, again } = JSON.parse(event.data);
+  if (first || again) byId("ledger").replaceChildren();
   first = false;
   addEntries(entries);
   refresh();

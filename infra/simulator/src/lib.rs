@@ -1,52 +1,27 @@
-//! A RingCentral simulator: the part of the platform that an SMS gateway meets, on loopback, with a clock that can be
-//! moved and faults that can be asked for.
+//! A RingCentral simulator: the part of the platform that an SMS gateway uses, on loopback, with a clock that tests can
+//! advance and faults that they can inject.
 //!
-//! It is for development and tests and never part of a deployment. It keeps one invariant: a client cannot tell it
-//! from the platform by what is documented, except through `/_sim`, the control API, which only loopback may call. It
-//! knows nothing about the gateway that it serves.
+//! It is for development and tests and never part of a deployment. A client cannot distinguish it from the platform by
+//! documented behaviour, except by `/_sim`, the control API, which accepts only local requests. The simulator knows
+//! nothing about the gateway that uses it.
 //!
-//! `README.md` beside this crate lists the control API and what is decided where RingCentral's texts disagree.
+//! `README.md` of this crate describes the control API, and the decisions where RingCentral's sources disagree.
 //!
-//! Where to look: `state` is everything it knows, `gate` the way of a request (faults first), `routes` the
-//! endpoints with their throttling groups and permissions, `oauth` the logins, `settings` the switches.
+//! Layers, each of which imports only those before it:
+//! - `platform`: the records, as one state that can be saved;
+//! - `rules`: what the platform does with the state;
+//! - `runtime`: the lock, the tasks, the webhook calls, the file;
+//! - `server`: HTTP.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "a server for development: it owns its clock, and its tasks outlive a request"
 )]
 
-mod account;
-mod caller;
-mod clock;
-mod consents;
-mod control;
-mod error;
-mod events;
-mod faults;
-mod filters;
-mod gate;
-mod handshake;
-mod inbound;
-mod ledger;
-mod limits;
-mod messages;
-mod multipart;
-mod numbers;
-mod oauth;
-mod page;
-mod paging;
-mod routes;
-mod save;
-mod seed;
+mod platform;
+mod rules;
+mod runtime;
 mod server;
-mod settings;
-mod sim;
-mod sms;
-mod state;
-mod store;
-mod subscriptions;
-mod sync;
-mod webhooks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,99 +29,105 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-pub use clock::parse_iso;
-pub use control::{advance_seconds, is_from_this_machine};
-pub use seed::{Seed, SeedUser};
-use sim::Sim;
+pub use platform::clock::parse_time;
+pub use rules::seed::{SeedUser, SimulatorSeed};
+pub use server::local_only::is_local_request;
+pub use server::parse_advance_seconds;
 
-/// How to start a simulator.
+use platform::clock::SECOND;
+use rules::seed::{seed_of, seeded_state};
+use runtime::simulator_core::SimulatorCore;
+use runtime::{delivery, persistence};
+use server::listener;
+
 #[derive(Debug)]
-pub struct Options {
-    /// Where it listens. See [`listen`].
+pub struct SimulatorOptions {
+    /// See [`listen`].
     pub listener: TcpListener,
-    /// Its address as clients write it, for example `http://localhost:9410`. See [`public_url`].
+    /// The base URL that clients use, for example `http://localhost:9410`. See [`public_url`].
     pub public_url: String,
-    /// Redirect URIs of the seed apps, matched character for character.
+    /// Redirect URIs of the seed apps, compared character for character.
     pub redirect_uris: Vec<String>,
-    /// The folder that keeps its state between runs; none: memory only.
+    /// The folder that keeps the state between runs; `None`: memory only.
     pub data: Option<PathBuf>,
 }
 
-/// Listens on loopback; port 0 takes any free one.
+/// Listens on loopback. Port 0 selects a free port.
 pub async fn listen(port: u16) -> std::io::Result<TcpListener> {
     TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await
 }
 
-/// The address of a listener under the name `localhost`: another site than `127.0.0.1`, so that cookies and content
-/// security policies are tested across sites.
+/// The base URL of a listener with the host name `localhost`. To browsers it is another site than `127.0.0.1`, so cookies
+/// and content security policies are tested across sites.
 pub fn public_url(listener: &TcpListener) -> std::io::Result<String> {
     Ok(format!("http://localhost:{}", listener.local_addr()?.port()))
 }
 
-/// A running simulator. It stops when this is dropped, without the last flush that [`Simulator::stop`] does.
+/// A running simulator. Dropping it stops it, without the last save that [`Simulator::stop`] waits for.
 #[derive(Debug)]
 pub struct Simulator {
-    sim: Arc<Sim>,
+    core: Arc<SimulatorCore>,
     server: tokio::task::JoinHandle<()>,
     saver: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Simulator {
-    /// Starts to serve. Fails if the state of an earlier run cannot be restored.
-    pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let world = match &options.data {
-            Some(folder) => save::load(folder, &options.redirect_uris).await?,
-            None => state::World::seeded(&options.redirect_uris),
+    /// Fails if the state of an earlier run cannot be restored.
+    pub async fn start(options: SimulatorOptions) -> anyhow::Result<Self> {
+        let state = match &options.data {
+            Some(folder) => persistence::load_state(folder, &options.redirect_uris).await?,
+            None => seeded_state(&options.redirect_uris),
         };
         let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-        let sim = Sim::new(world, &options.public_url, options.redirect_uris, sender)?;
-        tokio::spawn(webhooks::deliver(Arc::clone(&sim), events));
-        tokio::spawn(Arc::clone(&sim).tick());
-        let saver = options.data.map(|folder| tokio::spawn(save::keep(Arc::clone(&sim), folder)));
-        let server = tokio::spawn(server::serve(Arc::clone(&sim), options.listener));
-        Ok(Self { sim, server, saver })
+        let core = SimulatorCore::new(state, &options.public_url, options.redirect_uris, sender)?;
+        tokio::spawn(delivery::deliver_events(Arc::clone(&core), events));
+        tokio::spawn(Arc::clone(&core).apply_due_effects());
+        let saver =
+            options.data.map(|folder| tokio::spawn(persistence::save_changes(Arc::clone(&core), folder)));
+        let server = tokio::spawn(listener::serve(Arc::clone(&core), options.listener));
+        Ok(Self { core, server, saver })
     }
 
-    /// The app and the users, as `stack.json` shows them.
+    /// The apps and users, for `stack.json`.
     #[must_use]
-    pub fn seed(&self) -> Seed {
-        self.sim.world(|world, _| seed::seed(world))
+    pub fn seed(&self) -> SimulatorSeed {
+        self.core.update(|state, _| seed_of(state))
     }
 
-    /// Its address.
+    /// The base URL.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.sim.public_url
+        &self.core.public_url
     }
 
-    /// Moves its clock; what falls due happens before this returns.
+    /// Advances the clock. What falls due is applied before this returns.
     pub fn advance(&self, seconds: i64) {
-        self.sim.advance(seconds);
+        self.core.advance(seconds);
     }
 
-    /// Returns when no webhook event is on its way any more.
+    /// Returns when no webhook event is pending.
     pub async fn idle(&self) {
-        self.sim.idle().await;
+        self.core.idle().await;
     }
 
-    /// Whether no webhook event is on its way.
+    /// Whether no webhook event is pending.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.sim.is_idle()
+        self.core.is_idle()
     }
 
-    /// How far its clock is ahead, in seconds.
+    /// How far the clock is ahead of the machine's, in seconds.
     #[must_use]
     pub fn clock_offset(&self) -> i64 {
-        self.sim.clock.offset() / clock::SECOND
+        self.core.clock.offset() / SECOND
     }
 
-    /// Stops serving, ends every connection and writes the state.
+    /// Stops serving, closes every connection and saves the state.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.sim.stop();
+        self.core.stop();
         (&mut self.server).await.context("the simulator's server failed")?;
         if let Some(saver) = self.saver.take() {
-            saver.await.context("the simulator's state was not written")?;
+            saver.await.context("the simulator's state could not be saved")?;
         }
         Ok(())
     }
@@ -154,6 +135,6 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.sim.stop();
+        self.core.stop();
     }
 }

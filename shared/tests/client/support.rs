@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, SystemClock};
 use shared::ringcentral::oauth::TokenOptions;
 use shared::ringcentral::{AppCredentials, Client, Session, TokenSet};
-use simulator::{Options, Seed, SeedUser, Simulator};
+use simulator::{SeedUser, Simulator, SimulatorOptions, SimulatorSeed};
 
 /// The redirect URI that the app is registered with.
 pub const REDIRECT: &str = "http://localhost/callback";
@@ -60,7 +60,7 @@ impl Clock for MovedClock {
 /// A running simulator.
 pub struct Rc {
     pub simulator: Simulator,
-    pub seed: Seed,
+    pub seed: SimulatorSeed,
     clock: Arc<MovedClock>,
     http: reqwest::Client,
 }
@@ -70,7 +70,7 @@ impl Rc {
     pub async fn start() -> Self {
         keep_log();
         let listener = simulator::listen(0).await.expect("a free port");
-        let options = Options {
+        let options = SimulatorOptions {
             public_url: simulator::public_url(&listener).expect("an address"),
             listener,
             redirect_uris: vec![REDIRECT.to_owned()],

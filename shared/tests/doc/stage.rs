@@ -1,16 +1,16 @@
 // What the examples of the documentation run on: a simulator in the place of RingCentral, and a user's browser.
 // Each example includes this file in a hidden line.
 
-use simulator::{Options, Seed, Simulator};
+use simulator::{Simulator, SimulatorOptions, SimulatorSeed};
 
 struct Stage {
     simulator: Simulator,
-    seed: Seed,
+    seed: SimulatorSeed,
 }
 
 async fn stage() -> Stage {
     let listener = simulator::listen(0).await.expect("a free port");
-    let options = Options {
+    let options = SimulatorOptions {
         public_url: simulator::public_url(&listener).expect("an address"),
         listener,
         redirect_uris: vec!["https://my.app.example/callback".to_owned()],

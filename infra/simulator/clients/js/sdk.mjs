@@ -28,7 +28,7 @@ function client(options = {}) {
 }
 
 async function step(name, work) {
-  // Five token calls a minute are allowed: each step gets a minute of its own.
+  // The limit is five token calls a minute, so each step starts in a new minute.
   await control("POST", "/clock", { advanceSeconds: 61 });
   try {
     await work();
@@ -69,7 +69,7 @@ await step("a public client logs in without a secret", async () => {
   await open.platform.logout();
 });
 
-await step("a refused login tells its error", async () => {
+await step("a rejected login reports its error", async () => {
   await assert.rejects(platform.login({ username: user.username, password: "wrong" }), /Invalid resource owner/);
 });
 
@@ -78,7 +78,7 @@ await step("JWT login", async () => {
   assert.equal((await json(platform.get("/restapi/v1.0/account/~"))).id, Number(user.accountId));
 });
 
-await step("ten calls with a dead token make one refresh", async () => {
+await step("ten calls with an expired token cause one refresh", async () => {
   const before = (await ledger("token_refreshed")).length;
   await control("POST", "/clock", { advanceSeconds: 3600 });
   const replies = await Promise.all(Array.from({ length: 10 }, () => platform.get(extension)));
@@ -101,10 +101,10 @@ await step("SMS", async () => {
   assert.equal((await json(platform.get(`${extension}/message-store/${sent.id}`))).messageStatus, "Delivered");
 });
 
-await step("MMS, and its content back", async () => {
+await step("MMS, and its content", async () => {
   const form = new FormData();
-  const order = { from: { phoneNumber: own }, to: [{ phoneNumber: customer }], text: "look" };
-  form.append("json", Buffer.from(JSON.stringify(order)), { filename: "request.json", contentType: "application/json" });
+  const body = { from: { phoneNumber: own }, to: [{ phoneNumber: customer }], text: "look" };
+  form.append("json", Buffer.from(JSON.stringify(body)), { filename: "request.json", contentType: "application/json" });
   form.append("attachment", Buffer.from([0, 13, 10, 255, 45, 45]), { filename: "a.png", contentType: "image/png" });
   const message = await json(platform.post(`${extension}/mms`, form));
   const attachment = message.attachments.find((one) => one.type === "MmsAttachment");
@@ -164,15 +164,15 @@ await step("a subscription, its handshake, an event", async () => {
   receiver.close();
 });
 
-await step("429 is told with its wait, and waited for if wanted", async () => {
+await step("429 reports its delay, and the SDK can wait", async () => {
   const fault = (retryAfter) => control("PUT", "/faults", [
     { match: { path: "/extension/~" }, times: 1, do: { rateLimit: { retryAfter, penaltyRestarts: false } } },
   ]);
   await fault(7);
-  let told;
-  platform.once("rateLimitError", (error) => { told = error.retryAfter; });
+  let reported;
+  platform.once("rateLimitError", (error) => { reported = error.retryAfter; });
   await assert.rejects(platform.get(extension), (error) => error.response.status === 429 && error.retryAfter === 7000);
-  assert.equal(told, 7000);
+  assert.equal(reported, 7000);
   await fault(1);
   assert.equal((await platform.get(extension, undefined, { handleRateLimit: true })).status, 200);
   await control("DELETE", "/faults");

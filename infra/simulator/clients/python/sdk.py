@@ -28,18 +28,18 @@ def ledger(kind):
     return [entry for entry in control("GET", "/ledger?since=0")["entries"] if entry["kind"] == kind]
 
 
-def refused(work, status):
+def rejected(work, status):
     try:
         work()
     except ApiException as error:
         assert error.api_response().response().status_code == status, error
         return error.api_response().json_dict()
-    raise AssertionError("was not refused")
+    raise AssertionError("was not rejected")
 
 
 def step(name):
     def run(work):
-        # Five token calls a minute are allowed: each step gets a minute of its own.
+        # The limit is five token calls a minute, so each step starts in a new minute.
         control("POST", "/clock", {"advanceSeconds": 61})
         try:
             work()
@@ -60,7 +60,7 @@ sdk = SDK(SEED["clientId"], SEED["clientSecret"], SERVER)
 platform = sdk.platform()
 
 
-@step("password login, extension beside the user name")
+@step("password login with a separate extension")
 def _():
     platform.login(USER["username"], USER["extension"], USER["password"])
     assert str(platform.get(EXTENSION).json_dict()["id"]) == USER["extensionId"]
@@ -70,19 +70,20 @@ def _():
 
 @step("code login")
 def _():
-    # login_url of this version fails for a missing import of its own, so the request is described by hand.
-    asked = {"clientId": SEED["clientId"], "redirectUri": REDIRECT_URI, "state": "s1", "username": USER["username"],
-             "codeChallenge": "a-verifier-that-is-long-enough-for-plain-pkce", "codeChallengeMethod": "plain"}
-    back = parse_qs(urlparse(control("POST", "/authorize", asked)["redirect"]).query)
+    # login_url of this version fails because it lacks an import, so the control API gets the parameters.
+    parameters = {"clientId": SEED["clientId"], "redirectUri": REDIRECT_URI, "state": "s1",
+                  "username": USER["username"], "codeChallenge": "a-verifier-that-is-long-enough-for-plain-pkce",
+                  "codeChallengeMethod": "plain"}
+    back = parse_qs(urlparse(control("POST", "/authorize", parameters)["redirect"]).query)
     assert back["state"] == ["s1"]
-    verifier = asked["codeChallenge"]
+    verifier = parameters["codeChallenge"]
     platform.login(code=back["code"][0], redirect_uri=REDIRECT_URI, verifier=verifier)
     platform.logout()
 
 
-@step("a wrong password is refused")
+@step("a wrong password is rejected")
 def _():
-    reply = refused(lambda: platform.login(USER["username"], "", "wrong"), 400)
+    reply = rejected(lambda: platform.login(USER["username"], "", "wrong"), 400)
     assert reply["error"] == "invalid_grant", reply
 
 
@@ -102,7 +103,7 @@ def _():
     assert [entry["repeated"] for entry in ledger("token_refreshed")] == [False, False]
 
 
-@step("refresh under load: concurrent refreshes of one token give one pair")
+@step("concurrent refreshes of one token return the same pair")
 def _():
     tokens = []
     data = platform.auth().data()
@@ -117,7 +118,7 @@ def _():
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(tokens) == 4 and len(set(tokens)) == 1, "one new pair for all"
+    assert len(tokens) == 4 and len(set(tokens)) == 1, "all get the same new pair"
     platform.refresh()
 
 
@@ -126,8 +127,8 @@ sent = {}
 
 @step("SMS")
 def _():
-    order = {"from": {"phoneNumber": OWN}, "to": [{"phoneNumber": CUSTOMER}], "text": "hello from Python"}
-    sent.update(platform.post(f"{EXTENSION}/sms", order).json_dict())
+    body = {"from": {"phoneNumber": OWN}, "to": [{"phoneNumber": CUSTOMER}], "text": "hello from Python"}
+    sent.update(platform.post(f"{EXTENSION}/sms", body).json_dict())
     assert sent["messageStatus"] == "Queued"
     control("POST", "/clock", {"advanceSeconds": 5})
     assert platform.get(f"{EXTENSION}/message-store/{sent['id']}").json_dict()["messageStatus"] == "Delivered"
@@ -197,7 +198,7 @@ def _():
 def _():
     control("PUT", "/faults", [{"match": {"path": "/extension/~"}, "times": 1,
                                 "do": {"rateLimit": {"retryAfter": 7, "penaltyRestarts": False}}}])
-    reply = refused(lambda: platform.get(EXTENSION), 429)
+    reply = rejected(lambda: platform.get(EXTENSION), 429)
     assert reply["errors"][0]["errorCode"] == "CMN-301", reply
     control("DELETE", "/faults")
 
@@ -207,7 +208,7 @@ def _():
     data = dict(platform.auth().data())
     platform.logout()
     platform.auth().set_data(data)
-    reply = refused(lambda: platform.get(EXTENSION), 401)
+    reply = rejected(lambda: platform.get(EXTENSION), 401)
     assert reply["errorCode"] == "TokenInvalid", reply
 
 

@@ -1,19 +1,18 @@
-//! What the simulator does, seen over HTTP. No sleeps: the simulator's own clock is moved.
+//! The behaviour of the simulator over HTTP. Tests advance the simulator's clock and never sleep.
 
-#![expect(clippy::disallowed_methods, reason = "tests start servers and clients of their own")]
+#![expect(clippy::disallowed_methods, reason = "tests start their own servers and clients")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
-#![expect(clippy::needless_pass_by_value, reason = "helpers read better when they take json!(…) as it is")]
+#![expect(clippy::needless_pass_by_value, reason = "helpers take json!(…) by value for readable calls")]
 
 mod authorize;
 mod clients;
 mod consents;
 mod control;
 mod faults;
-mod hook;
-mod kit;
-mod limits;
 mod packages;
 mod page;
+mod rate_limits;
+mod receiver;
 mod refresh;
 mod resources;
 mod shapes;
@@ -21,5 +20,6 @@ mod sms;
 mod store;
 mod subscriptions;
 mod sync;
+mod test_simulator;
 mod token;
 mod webhooks;

@@ -1,25 +1,25 @@
-//! The developer's page.
+//! The developer page.
 
 use futures_util::StreamExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::kit;
+use crate::test_simulator;
 
 #[tokio::test]
 async fn the_page_and_its_view_show_users_messages_and_subscriptions() {
-    let kit = kit::start().await;
-    let page = kit.request(Method::GET, "/").send().await.unwrap();
+    let sim = test_simulator::start().await;
+    let page = sim.request(Method::GET, "/").send().await.unwrap();
     assert!(page.headers()["content-security-policy"].to_str().unwrap().contains("script-src 'self'"));
     let html = page.text().await.unwrap();
     assert!(html.contains("/_sim/page.js") && !html.contains("<script>"));
     for (path, kind) in [("/_sim/page.js", "text/javascript"), ("/_sim/page.css", "text/css")] {
-        let asset = kit.request(Method::GET, path).send().await.unwrap();
+        let asset = sim.request(Method::GET, path).send().await.unwrap();
         assert_eq!(asset.headers()["content-type"], kind);
     }
     let message = json!({"from": "+16505550111", "to": "+14155550101", "text": "<b>hello</b>"});
-    kit.sim(Method::POST, "/inbound", message).await;
-    let view = kit.sim(Method::GET, "/view", json!({})).await;
+    sim.control(Method::POST, "/inbound", message).await;
+    let view = sim.control(Method::GET, "/view", json!({})).await;
     assert_eq!(view["accounts"][0]["users"][0]["name"], "Dana Sim");
     let shown = &view["messages"][0];
     assert_eq!((&shown["own"], &shown["text"]), (&json!("+14155550101"), &json!("<b>hello</b>")));
@@ -27,12 +27,12 @@ async fn the_page_and_its_view_show_users_messages_and_subscriptions() {
 }
 
 #[tokio::test]
-async fn the_ledger_comes_live() {
-    let kit = kit::start().await;
-    let stream = kit.request(Method::GET, "/_sim/live").send().await.unwrap();
+async fn the_ledger_is_streamed_live() {
+    let sim = test_simulator::start().await;
+    let stream = sim.request(Method::GET, "/_sim/live").send().await.unwrap();
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
     let mut stream = stream.bytes_stream();
-    kit.log_in().await;
+    sim.log_in().await;
     let mut text = String::new();
     while !text.contains("token_issued") {
         text.push_str(std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap());

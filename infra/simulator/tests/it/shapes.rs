@@ -1,19 +1,19 @@
-//! Replies and events have the shapes of RingCentral's specification, no field more and none of another type.
+//! Replies and events have the shapes of RingCentral's specification: no unknown field and no field of another type.
 //!
-//! `shapes.json` restates the part of the specification that the simulator answers with. A field is written as
-//! `"name": type`; `name!` is required; `name+` is not in the specification but in RingCentral's guide or in real
-//! replies. A type is a primitive, another shape, a list of one of these, or words with `|` between them.
+//! `shapes.json` restates the part of the specification that the simulator implements. A field is written as
+//! `"name": type`; `name!` is required; `name+` is not in the specification but in RingCentral's guide or in observed
+//! replies. A type is a primitive, another shape, a list of one of these, or words separated by `|`.
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use crate::hook::{INSTANT, PATH, listening};
-use crate::kit::{self, EXTENSION};
-use crate::sms::{order, send};
+use crate::receiver::{INSTANT, PATH, subscribed_receiver};
+use crate::sms::{send, sms_body};
+use crate::test_simulator::{self, EXTENSION};
 
-struct Shapes(Map<String, Value>);
+struct ShapeChecker(Map<String, Value>);
 
-impl Shapes {
+impl ShapeChecker {
     fn load() -> Self {
         Self(serde_json::from_str(include_str!("shapes.json")).unwrap())
     }
@@ -63,7 +63,7 @@ impl Shapes {
             "int64" => value.is_i64(),
             "uri" => text.is_some_and(|t| url::Url::parse(t).is_ok()),
             "email" => text.is_some_and(|t| t.contains('@')),
-            "date-time" => text.is_some_and(|t| t.len() == 24 && simulator::parse_iso(t).is_some()),
+            "date-time" => text.is_some_and(|t| t.len() == 24 && simulator::parse_time(t).is_some()),
             shape if self.0.contains_key(shape) => return self.object(shape, value, at, problems),
             words => text.is_some_and(|t| words.split('|').any(|w| w == t)),
         };
@@ -74,14 +74,14 @@ impl Shapes {
 }
 
 #[tokio::test]
-async fn identity_and_numbers() {
-    let (kit, shapes) = (kit::start().await, Shapes::load());
-    let user = kit.user(0);
+async fn identity_and_number_replies_match_the_specification() {
+    let (sim, shapes) = (test_simulator::start().await, ShapeChecker::load());
+    let user = sim.user(0);
     let form = [("grant_type", "password"), ("username", &user.username), ("password", &user.password)];
-    let (_, token) = kit.token(&form).await;
+    let (_, token) = sim.token(&form).await;
     shapes.check("TokenInfo", &token);
     let access = token["access_token"].as_str().unwrap();
-    let numbers = kit.get(access, &format!("{EXTENSION}/phone-number")).await.1;
+    let numbers = sim.get(access, &format!("{EXTENSION}/phone-number")).await.1;
     let id =
         &numbers["records"].as_array().unwrap().iter().find(|r| r["phoneNumber"] == "+14155550101").unwrap()
             ["id"];
@@ -98,32 +98,32 @@ async fn identity_and_numbers() {
         ("ApiErrorResponseModel", "/restapi/v1.0/account/1".to_owned()),
         ("ApiErrorResponseModel", "/restapi/v1.0/nothing".to_owned()),
     ] {
-        shapes.check(shape, &kit.get(access, &path).await.1);
+        shapes.check(shape, &sim.get(access, &path).await.1);
     }
 }
 
 #[tokio::test]
-async fn messages_subscriptions_and_events() {
-    let (kit, shapes) = (kit::start().await, Shapes::load());
-    let login = kit.log_in().await;
+async fn message_subscription_and_event_shapes_match_the_specification() {
+    let (sim, shapes) = (test_simulator::start().await, ShapeChecker::load());
+    let login = sim.log_in().await;
     let access = &login.access;
     let store = format!("{EXTENSION}/message-store");
-    let (receiver, id) = listening(&kit, access, &[INSTANT, &store]).await;
+    let (receiver, id) = subscribed_receiver(&sim, access, &[INSTANT, &store]).await;
     let own = "+14155550101";
-    let (_, sent) = send(&kit, access, order(own, &["+16505550111", "+16505550112"], "hi")).await;
+    let (_, sent) = send(&sim, access, sms_body(own, &["+16505550111", "+16505550112"], "hi")).await;
     shapes.check("GetSMSMessageInfoResponse", &sent);
-    kit.settings(json!({"finalStatus": "DeliveryFailed"})).await;
-    send(&kit, access, order(own, &["+16505550111"], "fails")).await;
+    sim.settings(json!({"finalStatus": "DeliveryFailed"})).await;
+    send(&sim, access, sms_body(own, &["+16505550111"], "fails")).await;
     let media = json!([{"contentType": "image/gif", "fileName": "a.gif"}]);
-    kit.sim(
+    sim.control(
         Method::POST,
         "/inbound",
         json!({"from": "+16505550111", "to": own, "text": "pic", "media": media}),
     )
     .await;
-    kit.sim(Method::POST, "/inbound", json!({"from": "+16505550119", "to": own, "text": "STOP"})).await;
-    kit.simulator.advance(10);
-    kit.simulator.idle().await;
+    sim.control(Method::POST, "/inbound", json!({"from": "+16505550119", "to": own, "text": "STOP"})).await;
+    sim.simulator.advance(10);
+    sim.simulator.idle().await;
     let consents = "/restapi/v2/accounts/~/sms/consents";
     for (shape, path) in [
         ("GetMessageList", store.clone()),
@@ -135,15 +135,15 @@ async fn messages_subscriptions_and_events() {
         ("OptRecordList", consents.to_owned()),
         ("ApiErrorResponseModel", format!("{store}/1")),
     ] {
-        shapes.check(shape, &kit.get(access, &path).await.1);
+        shapes.check(shape, &sim.get(access, &path).await.1);
     }
     let records = json!({"records": [{"from": "+19995550100", "to": "+16505550111", "optStatus": "OptIn"}]});
-    let (_, summary) = kit.call(Method::PATCH, access, consents, records).await;
+    let (_, summary) = sim.call(Method::PATCH, access, consents, records).await;
     shapes.check("OptRecordsModificationSummary", &summary);
-    kit.sim(Method::POST, &format!("/subscriptions/{id}/blacklist"), json!({})).await;
-    shapes.check("SubscriptionInfo", &kit.get(access, &format!("{PATH}/{id}")).await.1);
+    sim.control(Method::POST, &format!("/subscriptions/{id}/blacklist"), json!({})).await;
+    shapes.check("SubscriptionInfo", &sim.get(access, &format!("{PATH}/{id}")).await.1);
     let events = receiver.events();
-    assert_eq!(events.len(), 10, "2 instant ones, 4 new messages, 4 changes of status");
+    assert_eq!(events.len(), 10, "2 instant events, 4 new messages, 4 status changes");
     for event in events {
         let event = event.json();
         let instant = event["event"].as_str().unwrap().contains("instant");
@@ -152,8 +152,8 @@ async fn messages_subscriptions_and_events() {
 }
 
 #[test]
-fn a_wrong_shape_is_seen() {
-    let shapes = Shapes::load();
+fn a_wrong_shape_is_reported() {
+    let shapes = ShapeChecker::load();
     let mut problems = Vec::new();
     let value = json!({"id": 1, "uri": "nowhere", "color": "red", "status": "Tired"});
     shapes.object("SubscriptionInfo", &value, "s", &mut problems);

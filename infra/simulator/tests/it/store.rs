@@ -3,13 +3,13 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{self, EXTENSION, Kit, code};
-use crate::sms::{order, send};
+use crate::sms::{send, sms_body};
+use crate::test_simulator::{self, EXTENSION, TestSimulator, code};
 
 const OWN: &str = "+14155550101";
 
-pub async fn arrive(kit: &Kit, from: &str, text: &str) -> String {
-    let reply = kit.sim(Method::POST, "/inbound", json!({"from": from, "to": OWN, "text": text})).await;
+pub async fn receive(sim: &TestSimulator, from: &str, text: &str) -> String {
+    let reply = sim.control(Method::POST, "/inbound", json!({"from": from, "to": OWN, "text": text})).await;
     reply["messageId"].as_str().unwrap().to_owned()
 }
 
@@ -18,22 +18,22 @@ fn subjects(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn lists_are_filtered_and_newest_first() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    arrive(&kit, "+16505550111", "old").await;
-    kit.simulator.advance(90_000);
-    let login = kit::Login {
-        access: kit.refresh(&login.refresh).await.1["access_token"].as_str().unwrap().to_owned(),
+async fn message_lists_are_filtered_and_newest_first() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    receive(&sim, "+16505550111", "old").await;
+    sim.simulator.advance(90_000);
+    let login = test_simulator::Login {
+        access: sim.refresh(&login.refresh).await.1["access_token"].as_str().unwrap().to_owned(),
         refresh: String::new(),
     };
-    arrive(&kit, "+16505550111", "one").await;
-    kit.simulator.advance(10);
-    arrive(&kit, "+16505550112", "two").await;
-    kit.simulator.advance(10);
-    send(&kit, &login.access, order(OWN, &["+16505550111"], "three")).await;
+    receive(&sim, "+16505550111", "one").await;
+    sim.simulator.advance(10);
+    receive(&sim, "+16505550112", "two").await;
+    sim.simulator.advance(10);
+    send(&sim, &login.access, sms_body(OWN, &["+16505550111"], "three")).await;
     let list =
-        async |query: &str| kit.get(&login.access, &format!("{EXTENSION}/message-store?{query}")).await.1;
+        async |query: &str| sim.get(&login.access, &format!("{EXTENSION}/message-store?{query}")).await.1;
     assert_eq!(subjects(&list("").await), ["three", "two", "one"], "the last 24 hours");
     assert_eq!(subjects(&list("dateFrom=2020-01-01").await), ["three", "two", "one", "old"]);
     assert_eq!(subjects(&list("direction=Inbound&messageType=SMS&messageType=Fax").await), ["two", "one"]);
@@ -52,85 +52,85 @@ async fn lists_are_filtered_and_newest_first() {
 }
 
 #[tokio::test]
-async fn messages_are_marked_deleted_restored_and_purged() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let id = arrive(&kit, "+16505550111", "hello").await;
+async fn messages_can_be_marked_deleted_restored_and_purged() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let id = receive(&sim, "+16505550111", "hello").await;
     let path = format!("{EXTENSION}/message-store/{id}");
-    let (_, read) = kit.call(Method::PUT, &login.access, &path, json!({"readStatus": "Read"})).await;
+    let (_, read) = sim.call(Method::PUT, &login.access, &path, json!({"readStatus": "Read"})).await;
     assert_eq!(read["readStatus"], "Read");
-    assert_eq!(kit.call(Method::DELETE, &login.access, &path, json!({})).await.0, 204);
-    assert_eq!(kit.get(&login.access, &path).await.1["availability"], "Deleted");
+    assert_eq!(sim.call(Method::DELETE, &login.access, &path, json!({})).await.0, 204);
+    assert_eq!(sim.get(&login.access, &path).await.1["availability"], "Deleted");
     let list = format!("{EXTENSION}/message-store");
-    assert_eq!(kit.get(&login.access, &list).await.1["paging"]["totalElements"], 0);
-    let (_, back) = kit.call(Method::PATCH, &login.access, &path, json!({"availability": "Alive"})).await;
+    assert_eq!(sim.get(&login.access, &list).await.1["paging"]["totalElements"], 0);
+    let (_, back) = sim.call(Method::PATCH, &login.access, &path, json!({"availability": "Alive"})).await;
     assert_eq!(back["availability"], "Alive");
     assert_eq!(
-        kit.call(Method::DELETE, &login.access, &format!("{path}?purge=true"), json!({})).await.0,
+        sim.call(Method::DELETE, &login.access, &format!("{path}?purge=true"), json!({})).await.0,
         204
     );
-    let (status, reply) = kit.get(&login.access, &path).await;
+    let (status, reply) = sim.get(&login.access, &path).await;
     assert_eq!((status.as_u16(), code(&reply)), (404, "CMN-102"));
-    assert_eq!(kit.call(Method::PUT, &login.access, &path, json!({"readStatus": "Read"})).await.0, 404);
+    assert_eq!(sim.call(Method::PUT, &login.access, &path, json!({"readStatus": "Read"})).await.0, 404);
 }
 
 #[tokio::test]
-async fn several_messages_come_as_207() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (a, b) = (arrive(&kit, "+16505550111", "a").await, arrive(&kit, "+16505550111", "b").await);
+async fn several_messages_are_returned_as_207() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (a, b) = (receive(&sim, "+16505550111", "a").await, receive(&sim, "+16505550111", "b").await);
     let path = format!("{EXTENSION}/message-store/{a},{b},1");
-    let mixed = kit.request(Method::GET, &path).bearer_auth(&login.access).send().await.unwrap();
+    let mixed = sim.request(Method::GET, &path).bearer_auth(&login.access).send().await.unwrap();
     assert_eq!(mixed.status(), 207);
     assert!(mixed.headers()["content-type"].to_str().unwrap().starts_with("multipart/mixed; boundary="));
     let text = mixed.text().await.unwrap();
     assert!(text.contains("\"responseDescription\":\"Not Found\"") && text.contains("\"subject\":\"b\""));
     let kind = "application/vnd.ringcentral.multipart+json";
-    let list = kit
+    let list = sim
         .request(Method::GET, &path)
         .bearer_auth(&login.access)
         .header("accept", kind)
         .send()
         .await
         .unwrap();
-    let (_, list) = kit::json_of(list).await;
+    let (_, list) = test_simulator::json_of(list).await;
     assert_eq!(
         list.as_array().unwrap().iter().map(|i| i["status"].clone()).collect::<Vec<_>>(),
         [200, 200, 404]
     );
     assert_eq!(list[1]["body"]["subject"], "b");
     let both = format!("{EXTENSION}/message-store/{a},{b}");
-    assert_eq!(kit.call(Method::DELETE, &login.access, &both, json!({})).await.0, 204);
-    assert_eq!(kit.call(Method::DELETE, &login.access, &path, json!({})).await.0, 207);
+    assert_eq!(sim.call(Method::DELETE, &login.access, &both, json!({})).await.0, 204);
+    assert_eq!(sim.call(Method::DELETE, &login.access, &path, json!({})).await.0, 207);
 }
 
 #[tokio::test]
 async fn a_conversation_can_be_deleted() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    arrive(&kit, "+16505550111", "a").await;
-    arrive(&kit, "+16505550112", "b").await;
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    receive(&sim, "+16505550111", "a").await;
+    receive(&sim, "+16505550112", "b").await;
     let list = format!("{EXTENSION}/message-store");
-    let conversation = kit.get(&login.access, &list).await.1["records"][0]["conversationId"].to_string();
+    let conversation = sim.get(&login.access, &list).await.1["records"][0]["conversationId"].to_string();
     let path = format!("{list}?conversationId={conversation}");
-    assert_eq!(kit.call(Method::DELETE, &login.access, &path, json!({})).await.0, 204);
-    assert_eq!(kit.get(&login.access, &list).await.1["paging"]["totalElements"], 1);
-    assert_eq!(kit.call(Method::DELETE, &login.access, &list, json!({})).await.0, 400);
+    assert_eq!(sim.call(Method::DELETE, &login.access, &path, json!({})).await.0, 204);
+    assert_eq!(sim.get(&login.access, &list).await.1["paging"]["totalElements"], 1);
+    assert_eq!(sim.call(Method::DELETE, &login.access, &list, json!({})).await.0, 400);
 }
 
 #[tokio::test]
-async fn a_mailbox_is_its_owners() {
-    let kit = kit::start().await;
-    let (dana, robin, alex) = (kit.log_in_as(0).await, kit.log_in_as(1).await, kit.log_in_as(3).await);
-    let id = arrive(&kit, "+16505550111", "private").await;
-    assert_eq!(kit.get(&robin.access, &format!("{EXTENSION}/message-store/{id}")).await.0, 404);
-    assert_eq!(kit.get(&alex.access, &format!("{EXTENSION}/message-store/{id}")).await.0, 404);
-    let danas = format!("/restapi/v1.0/account/~/extension/{}/message-store/{id}", kit.user(0).extension_id);
-    assert_eq!(kit.get(&robin.access, &danas).await.0, 403);
-    assert_eq!(kit.get(&dana.access, &danas).await.0, 200);
-    kit.settings(json!({"scopes": "ReadAccounts"})).await;
-    let poor = kit.log_in_as(0).await;
-    let (status, reply) = kit.get(&poor.access, &danas).await;
+async fn a_mailbox_is_visible_only_to_its_owner_and_administrators() {
+    let sim = test_simulator::start().await;
+    let (dana, robin, alex) = (sim.log_in_as(0).await, sim.log_in_as(1).await, sim.log_in_as(3).await);
+    let id = receive(&sim, "+16505550111", "private").await;
+    assert_eq!(sim.get(&robin.access, &format!("{EXTENSION}/message-store/{id}")).await.0, 404);
+    assert_eq!(sim.get(&alex.access, &format!("{EXTENSION}/message-store/{id}")).await.0, 404);
+    let danas = format!("/restapi/v1.0/account/~/extension/{}/message-store/{id}", sim.user(0).extension_id);
+    assert_eq!(sim.get(&robin.access, &danas).await.0, 403);
+    assert_eq!(sim.get(&dana.access, &danas).await.0, 200);
+    sim.settings(json!({"scopes": "ReadAccounts"})).await;
+    let limited = sim.log_in_as(0).await;
+    let (status, reply) = sim.get(&limited.access, &danas).await;
     assert_eq!(
         (status.as_u16(), code(&reply), &reply["permissionName"]),
         (403, "CMN-401", &json!("ReadMessages"))
@@ -138,24 +138,24 @@ async fn a_mailbox_is_its_owners() {
 }
 
 #[tokio::test]
-async fn media_has_its_own_address_if_wanted() {
-    let kit = kit::start().await;
-    kit.settings(json!({"mediaOnSecondHost": true})).await;
-    let login = kit.log_in().await;
+async fn media_can_be_served_on_the_second_host() {
+    let sim = test_simulator::start().await;
+    sim.settings(json!({"mediaOnSecondHost": true})).await;
+    let login = sim.log_in().await;
     let media = json!([{"contentType": "image/png", "fileName": "p.png", "content": "aGVsbG8="}]);
-    let made = kit
-        .sim(
+    let made = sim
+        .control(
             Method::POST,
             "/inbound",
             json!({"from": "+16505550111", "to": OWN, "text": "pic", "media": media}),
         )
         .await;
     let path = format!("{EXTENSION}/message-store/{}", made["messageId"].as_str().unwrap());
-    let (_, record) = kit.get(&login.access, &path).await;
+    let (_, record) = sim.get(&login.access, &path).await;
     let uri = record["attachments"][1]["uri"].as_str().unwrap();
     assert!(uri.starts_with("http://127.0.0.1:"), "{uri}");
-    assert_eq!(kit.http.get(uri).send().await.unwrap().status(), 401);
-    let content = kit
+    assert_eq!(sim.http.get(uri).send().await.unwrap().status(), 401);
+    let content = sim
         .http
         .get(format!("{uri}?contentDisposition=Attachment"))
         .bearer_auth(&login.access)

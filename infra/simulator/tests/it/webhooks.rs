@@ -3,9 +3,9 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::hook::{INSTANT, PATH, listening};
-use crate::kit::{self, EXTENSION};
-use crate::sms::{order, send};
+use crate::receiver::{INSTANT, PATH, subscribed_receiver};
+use crate::sms::{send, sms_body};
+use crate::test_simulator::{self, EXTENSION};
 
 const OWN: &str = "+14155550101";
 const STORE: &str = "/restapi/v1.0/account/~/extension/~/message-store";
@@ -15,14 +15,14 @@ fn text(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_inbound_message_is_told_in_full() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, id) = listening(&kit, &login.access, &[INSTANT]).await;
+async fn an_instant_event_has_the_content_of_the_message() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, id) = subscribed_receiver(&sim, &login.access, &[INSTANT]).await;
     let mut message = text("hello");
     message["media"] = json!([{"contentType": "image/jpeg"}]);
-    let made = kit.sim(Method::POST, "/inbound", message).await;
-    kit.simulator.idle().await;
+    let made = sim.control(Method::POST, "/inbound", message).await;
+    sim.simulator.idle().await;
     let events = receiver.events();
     assert_eq!(events.len(), 1);
     let headers = &events[0].headers;
@@ -30,7 +30,7 @@ async fn an_inbound_message_is_told_in_full() {
     assert_eq!(headers["content-type"], "application/json; charset=UTF-8");
     assert!(headers["user-agent"].to_str().unwrap().starts_with("RingCentral-Webhook/"));
     let event = events[0].json();
-    let user = kit.user(0);
+    let user = sim.user(0);
     assert_eq!(
         event["event"],
         json!(INSTANT.replacen('~', &user.account_id, 1).replacen('~', &user.extension_id, 1))
@@ -38,7 +38,7 @@ async fn an_inbound_message_is_told_in_full() {
     assert_eq!((&event["subscriptionId"], &event["ownerId"]), (&json!(id), &json!(user.extension_id)));
     assert!(event["uuid"].as_str().unwrap().bytes().all(|b| b.is_ascii_digit()));
     let body = &event["body"];
-    assert_eq!(body["id"], made["messageId"], "ids are text in events");
+    assert_eq!(body["id"], made["messageId"], "ids are strings in events");
     assert_eq!(
         (&body["subject"], &body["messageStatus"], &body["direction"]),
         (&json!("hello"), &json!("Received"), &json!("Inbound"))
@@ -48,41 +48,41 @@ async fn an_inbound_message_is_told_in_full() {
     assert_eq!(body["attachments"][0]["id"], body["id"]);
     assert_eq!(body["conversation"]["id"], made["conversationId"]);
     let uri = body["attachments"][1]["uri"].as_str().unwrap();
-    let content = kit.http.get(uri).bearer_auth(&login.access).send().await.unwrap();
+    let content = sim.http.get(uri).bearer_auth(&login.access).send().await.unwrap();
     assert_eq!(content.headers()["content-type"], "image/jpeg");
-    let sent = kit.ledger_of("webhook_sent").await;
+    let sent = sim.ledger_of("webhook_sent").await;
     assert_eq!((&sent[0]["status"], &sent[0]["subscriptionId"]), (&json!(200), &json!(id)));
     assert!(sent[0]["ms"].is_u64());
 }
 
 #[tokio::test]
-async fn a_lost_event_leaves_the_message_in_the_store() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, _) = listening(&kit, &login.access, &[INSTANT, STORE]).await;
+async fn a_message_whose_event_is_lost_is_in_the_message_store() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, _) = subscribed_receiver(&sim, &login.access, &[INSTANT, STORE]).await;
     let mut message = text("lost");
     message["deliver"] = json!(false);
-    kit.sim(Method::POST, "/inbound", message).await;
-    kit.simulator.idle().await;
+    sim.control(Method::POST, "/inbound", message).await;
+    sim.simulator.idle().await;
     assert!(receiver.events().is_empty());
-    let (_, list) = kit.get(&login.access, &format!("{EXTENSION}/message-store")).await;
+    let (_, list) = sim.get(&login.access, &format!("{EXTENSION}/message-store")).await;
     assert_eq!(list["records"][0]["subject"], "lost");
-    kit.settings(json!({"hooks": {"drop": 1.0}})).await;
-    kit.sim(Method::POST, "/inbound", text("lost too")).await;
-    kit.simulator.idle().await;
+    sim.settings(json!({"hooks": {"drop": 1.0}})).await;
+    sim.control(Method::POST, "/inbound", text("lost too")).await;
+    sim.simulator.idle().await;
     assert!(receiver.events().is_empty());
-    assert_eq!(kit.ledger_of("webhook_dropped").await.len(), 2, "the instant event and the store event");
+    assert_eq!(sim.ledger_of("webhook_dropped").await.len(), 2, "the instant event and the store event");
 }
 
 #[tokio::test]
-async fn events_are_doubled_reordered_and_sent_with_a_wrong_token_on_demand() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, _) = listening(&kit, &login.access, &[INSTANT]).await;
-    kit.settings(json!({"hooks": {"duplicate": 1, "reorder": true, "wrongToken": true}})).await;
-    kit.sim(Method::POST, "/inbound", text("first")).await;
-    kit.sim(Method::POST, "/inbound", text("second")).await;
-    kit.simulator.idle().await;
+async fn events_can_be_duplicated_reordered_and_sent_with_a_wrong_token() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, _) = subscribed_receiver(&sim, &login.access, &[INSTANT]).await;
+    sim.settings(json!({"hooks": {"duplicate": 1, "reorder": true, "wrongToken": true}})).await;
+    sim.control(Method::POST, "/inbound", text("first")).await;
+    sim.control(Method::POST, "/inbound", text("second")).await;
+    sim.simulator.idle().await;
     let subjects: Vec<Value> =
         receiver.events().iter().map(|e| e.json()["body"]["subject"].clone()).collect();
     assert_eq!(subjects, ["second", "second", "first", "first"]);
@@ -91,16 +91,16 @@ async fn events_are_doubled_reordered_and_sent_with_a_wrong_token_on_demand() {
 }
 
 #[tokio::test]
-async fn the_message_store_filter_tells_counts() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, _) = listening(&kit, &login.access, &[STORE]).await;
+async fn message_store_events_have_counts() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, _) = subscribed_receiver(&sim, &login.access, &[STORE]).await;
     let (inbound, _) =
-        listening(&kit, &login.access, &[&format!("{STORE}?type=SMS&direction=Inbound")]).await;
-    let (fax, _) = listening(&kit, &login.access, &[&format!("{STORE}?type=Fax")]).await;
-    let (_, sent) = send(&kit, &login.access, order(OWN, &["+16505550111"], "x")).await;
-    kit.simulator.advance(5);
-    kit.simulator.idle().await;
+        subscribed_receiver(&sim, &login.access, &[&format!("{STORE}?type=SMS&direction=Inbound")]).await;
+    let (fax, _) = subscribed_receiver(&sim, &login.access, &[&format!("{STORE}?type=Fax")]).await;
+    let (_, sent) = send(&sim, &login.access, sms_body(OWN, &["+16505550111"], "x")).await;
+    sim.simulator.advance(5);
+    sim.simulator.idle().await;
     let mut changes: Vec<Value> =
         receiver.events().iter().map(|e| e.json()["body"]["changes"][0].clone()).collect();
     changes.sort_by_key(|c| c["newCount"].is_null());
@@ -111,119 +111,119 @@ async fn the_message_store_filter_tells_counts() {
 }
 
 #[tokio::test]
-async fn failures_in_a_row_blacklist_a_subscription() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, id) = listening(&kit, &login.access, &[INSTANT]).await;
-    kit.settings(json!({"blacklistAfterFailures": 3, "reactivateAfterSeconds": 900})).await;
-    receiver.answer_with(StatusCode::NOT_FOUND);
+async fn consecutive_failures_blacklist_a_subscription() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, id) = subscribed_receiver(&sim, &login.access, &[INSTANT]).await;
+    sim.settings(json!({"blacklistAfterFailures": 3, "reactivateAfterSeconds": 900})).await;
+    receiver.reply_with(StatusCode::NOT_FOUND);
     for _ in 0..2 {
-        kit.sim(Method::POST, "/inbound", text("x")).await;
-        kit.simulator.idle().await;
+        sim.control(Method::POST, "/inbound", text("x")).await;
+        sim.simulator.idle().await;
     }
-    receiver.answer_with(StatusCode::OK);
-    kit.sim(Method::POST, "/inbound", text("good, so counting begins again")).await;
-    kit.simulator.idle().await;
-    receiver.answer_with(StatusCode::NOT_FOUND);
+    receiver.reply_with(StatusCode::OK);
+    sim.control(Method::POST, "/inbound", text("a success resets the count")).await;
+    sim.simulator.idle().await;
+    receiver.reply_with(StatusCode::NOT_FOUND);
     for _ in 0..4 {
-        kit.sim(Method::POST, "/inbound", text("x")).await;
-        kit.simulator.idle().await;
+        sim.control(Method::POST, "/inbound", text("x")).await;
+        sim.simulator.idle().await;
     }
     assert_eq!(receiver.events().len(), 6, "nothing is sent to a blacklisted subscription");
-    let (_, read) = kit.get(&login.access, &format!("{PATH}/{id}")).await;
+    let (_, read) = sim.get(&login.access, &format!("{PATH}/{id}")).await;
     assert_eq!(read["status"], "Blacklisted");
     assert_eq!(read["blacklistedData"]["reason"], "Webhook responses with code: [404]");
-    assert_eq!(kit.ledger_of("subscription_blacklisted").await.len(), 1);
-    kit.simulator.advance(901);
-    assert_eq!(kit.get(&login.access, &format!("{PATH}/{id}")).await.1["status"], "Active");
+    assert_eq!(sim.ledger_of("subscription_blacklisted").await.len(), 1);
+    sim.simulator.advance(901);
+    assert_eq!(sim.get(&login.access, &format!("{PATH}/{id}")).await.1["status"], "Active");
 }
 
 #[tokio::test]
-async fn ten_minutes_of_failure_blacklist_too() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, id) = listening(&kit, &login.access, &[INSTANT]).await;
-    receiver.answer_with(StatusCode::INTERNAL_SERVER_ERROR);
+async fn ten_minutes_of_failures_blacklist_a_subscription() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, id) = subscribed_receiver(&sim, &login.access, &[INSTANT]).await;
+    receiver.reply_with(StatusCode::INTERNAL_SERVER_ERROR);
     for _ in 0..2 {
-        kit.sim(Method::POST, "/inbound", text("x")).await;
-        kit.simulator.idle().await;
-        kit.simulator.advance(601);
+        sim.control(Method::POST, "/inbound", text("x")).await;
+        sim.simulator.idle().await;
+        sim.simulator.advance(601);
     }
-    assert_eq!(kit.get(&login.access, &format!("{PATH}/{id}")).await.1["status"], "Blacklisted");
+    assert_eq!(sim.get(&login.access, &format!("{PATH}/{id}")).await.1["status"], "Blacklisted");
 }
 
 #[tokio::test]
-async fn reminders_come_before_the_end_and_none_after() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
+async fn reminders_are_sent_before_expiry_and_not_after() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
     let reminder = "/restapi/v1.0/subscription/~?threshold=86400&interval=36000";
-    let (receiver, _) = listening(&kit, &login.access, &[INSTANT, reminder]).await;
-    kit.simulator.advance(604_800 - 86_400 - 100);
-    kit.simulator.idle().await;
+    let (receiver, _) = subscribed_receiver(&sim, &login.access, &[INSTANT, reminder]).await;
+    sim.simulator.advance(604_800 - 86_400 - 100);
+    sim.simulator.idle().await;
     assert!(receiver.events().is_empty());
-    kit.simulator.advance(200_000);
-    kit.simulator.idle().await;
+    sim.simulator.advance(200_000);
+    sim.simulator.idle().await;
     let mut left: Vec<i64> =
         receiver.events().iter().map(|e| e.json()["body"]["expiresIn"].as_i64().unwrap()).collect();
     left.sort_unstable();
     assert_eq!(left, [14_400, 50_400, 86_400]);
     assert_eq!(receiver.events()[0].json()["event"], reminder);
-    kit.sim(Method::POST, "/inbound", text("after the end")).await;
-    kit.simulator.idle().await;
+    sim.control(Method::POST, "/inbound", text("after expiry")).await;
+    sim.simulator.idle().await;
     assert_eq!(receiver.events().len(), 3);
 }
 
 #[tokio::test]
-async fn an_administrator_hears_of_others_and_a_negated_filter_is_silent() {
-    let kit = kit::start().await;
-    let admin = kit.log_in_as(1).await;
-    let robin = kit.user(1).extension_id;
-    let (own, _) = listening(&kit, &admin.access, &[INSTANT, &format!("!{INSTANT}")]).await;
-    let dana = kit.log_in_as(0).await;
+async fn an_administrator_can_subscribe_for_others_and_an_excluding_filter_stops_events() {
+    let sim = test_simulator::start().await;
+    let admin = sim.log_in_as(1).await;
+    let robin = sim.user(1).extension_id;
+    let (own, _) = subscribed_receiver(&sim, &admin.access, &[INSTANT, &format!("!{INSTANT}")]).await;
+    let dana = sim.log_in_as(0).await;
     let filter = format!("/restapi/v1.0/account/~/extension/{robin}/message-store/instant?type=SMS");
-    let (others, _) = listening(&kit, &dana.access, &[&filter]).await;
-    kit.sim(
+    let (others, _) = subscribed_receiver(&sim, &dana.access, &[&filter]).await;
+    sim.control(
         Method::POST,
         "/inbound",
         json!({"from": "+16505550111", "to": "+14155550102", "text": "for Robin"}),
     )
     .await;
-    kit.simulator.idle().await;
+    sim.simulator.idle().await;
     assert_eq!(others.events()[0].json()["body"]["owner"]["extensionId"], json!(robin));
     assert_eq!(
         others.events()[0].json()["ownerId"],
-        json!(kit.user(0).extension_id),
+        json!(sim.user(0).extension_id),
         "the owner of the subscription"
     );
     assert!(own.events().is_empty());
 }
 
 #[tokio::test]
-async fn the_switches_of_the_event_shape_work() {
-    let kit = kit::start().await;
-    let login = kit.log_in().await;
-    let (receiver, _) = listening(&kit, &login.access, &[INSTANT]).await;
-    kit.settings(json!({"eventTokenHeader": "Validation-Token", "ownerIdInBody": true})).await;
-    kit.sim(Method::POST, "/inbound", text("x")).await;
-    kit.simulator.idle().await;
+async fn settings_change_the_shape_of_events() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let (receiver, _) = subscribed_receiver(&sim, &login.access, &[INSTANT]).await;
+    sim.settings(json!({"eventTokenHeader": "Validation-Token", "ownerIdInBody": true})).await;
+    sim.control(Method::POST, "/inbound", text("x")).await;
+    sim.simulator.idle().await;
     let event = &receiver.events()[0];
     assert_eq!(event.headers["validation-token"], "vt-1");
     assert!(event.json().get("ownerId").is_none());
-    assert_eq!(event.json()["body"]["ownerId"], json!(kit.user(0).extension_id));
+    assert_eq!(event.json()["body"]["ownerId"], json!(sim.user(0).extension_id));
 }
 
 #[tokio::test]
-async fn inbound_needs_a_number_that_can_receive() {
-    let kit = kit::start().await;
+async fn an_inbound_message_needs_a_number_that_can_receive_sms() {
+    let sim = test_simulator::start().await;
     for (body, status) in [
         (json!({"from": "+16505550111", "to": "+19995550100", "text": "x"}), 404),
         (json!({"from": "+16505550111", "to": "+14155550103", "text": "x"}), 400),
         (json!({"from": "+16505550111", "to": OWN}), 400),
         (json!({"from": "+16505550111", "to": OWN, "txt": "x"}), 400),
         (json!({"from": "+16505550111", "to": ["+16505550112", OWN], "text": "group"}), 200),
-        (json!({"from": "+16505550111", "to": "+14155550106", "text": "a queue has a mailbox too"}), 200),
+        (json!({"from": "+16505550111", "to": "+14155550106", "text": "a call queue has a mailbox"}), 200),
     ] {
-        let reply = kit.request(Method::POST, "/_sim/inbound").json(&body).send().await.unwrap();
+        let reply = sim.request(Method::POST, "/_sim/inbound").json(&body).send().await.unwrap();
         assert_eq!(reply.status(), status, "{body}");
     }
 }

@@ -1,0 +1,23 @@
+//! HTTP: the listener, the way of a request, the endpoints, the pages and the control API.
+
+mod accounts;
+mod connection;
+mod consents;
+mod control;
+mod guard;
+pub mod listener;
+pub mod local_only;
+mod message_store;
+mod message_sync;
+mod multi_status;
+mod multipart;
+mod numbers;
+mod oauth;
+mod page;
+mod pipeline;
+mod responses;
+mod routes;
+mod sms;
+mod subscriptions;
+
+pub use control::clock::parse_advance_seconds;
