@@ -6,13 +6,13 @@
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope, ip_range};
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::ids::{AppId, KeyId, TenantId};
-use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::registration;
 use crate::store::{AppChange, Changed, KeyChange};
@@ -43,7 +43,7 @@ pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Ap
 /// Changes an app.
 pub async fn change(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
     change: &AppChange,
@@ -57,7 +57,7 @@ pub async fn change(
     ];
     let fields: Vec<&'static str> =
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
-    let deed = Deed { by, action: Action::AppChanged, tenant, subject: id.as_str(), fields: &fields };
+    let deed = AuditEntry { by, action: Action::AppChanged, tenant, subject: id.as_str(), fields: &fields };
     match gateway.store.change_app(tenant, id, change, &deed).await? {
         Changed::Yes => find(gateway, tenant, id).await,
         Changed::Absent | Changed::Moved => Err(Error::NotFound),
@@ -65,24 +65,29 @@ pub async fn change(
 }
 
 /// Deletes an app with all its keys.
-pub async fn delete(gateway: &Gateway, by: &By, tenant: &TenantId, id: &AppId) -> Result<()> {
+pub async fn delete(gateway: &Gateway, by: &AuditContext, tenant: &TenantId, id: &AppId) -> Result<()> {
     end(gateway, by, tenant, id, Action::AppDeleted, None).await
 }
 
 /// Ends a flow's subscription. An app that is none is not found.
-pub async fn delete_trigger(gateway: &Gateway, by: &By, tenant: &TenantId, id: &AppId) -> Result<()> {
+pub async fn delete_trigger(
+    gateway: &Gateway,
+    by: &AuditContext,
+    tenant: &TenantId,
+    id: &AppId,
+) -> Result<()> {
     end(gateway, by, tenant, id, Action::TriggerDeleted, Some(AppKind::Trigger)).await
 }
 
 async fn end(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
     action: Action,
     kind: Option<AppKind>,
 ) -> Result<()> {
-    let deed = Deed { by, action, tenant, subject: id.as_str(), fields: &[] };
+    let deed = AuditEntry { by, action, tenant, subject: id.as_str(), fields: &[] };
     for _ in 0..ATTEMPTS {
         let app = find(gateway, tenant, id).await?;
         if kind.is_some_and(|kind| kind != app.kind) {
@@ -168,7 +173,7 @@ pub fn overlap(seconds: Option<i64>) -> Result<SignedDuration> {
 /// Makes a further key of an app.
 pub async fn create_key(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
     order: &KeyOrder,
@@ -185,7 +190,8 @@ pub async fn create_key(
             ..KeyRecord::of(&key, id, order.scopes.clone(), gateway.clock.now())
         };
         let change = KeyChange { add: Some(&record), remove: expired, ..KeyChange::default() };
-        let deed = Deed { by, action: Action::KeyCreated, tenant, subject: record.id.as_str(), fields: &[] };
+        let deed =
+            AuditEntry { by, action: Action::KeyCreated, tenant, subject: record.id.as_str(), fields: &[] };
         if applied(gateway.store.change_keys(&app, &change, &deed).await?)? {
             return Ok((key, record));
         }
@@ -196,7 +202,7 @@ pub async fn create_key(
 /// Replaces an app's main key by one that may do the same. The old one is dead after the overlap, without one at once.
 pub async fn rotate_key(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
     overlap: SignedDuration,
@@ -216,7 +222,7 @@ pub async fn rotate_key(
             if overlap.is_zero() {
                 change.remove.push(old.id.clone());
             } else {
-                let end = later(now, overlap);
+                let end = saturating_add(now, overlap);
                 change.expire =
                     Some((old.id.clone(), old.expires_at.map_or(end, |earlier| earlier.min(end))));
             }
@@ -225,7 +231,8 @@ pub async fn rotate_key(
             return Err(Error::TooManyKeys);
         }
         change.add = Some(&record);
-        let deed = Deed { by, action: Action::KeyRotated, tenant, subject: record.id.as_str(), fields: &[] };
+        let deed =
+            AuditEntry { by, action: Action::KeyRotated, tenant, subject: record.id.as_str(), fields: &[] };
         if applied(gateway.store.change_keys(&app, &change, &deed).await?)? {
             return Ok(key);
         }
@@ -236,12 +243,12 @@ pub async fn rotate_key(
 /// Revokes a key of an app: no request that begins after this passes with it.
 pub async fn revoke_key(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
     key: &KeyId,
 ) -> Result<()> {
-    let deed = Deed { by, action: Action::KeyRevoked, tenant, subject: key.as_str(), fields: &[] };
+    let deed = AuditEntry { by, action: Action::KeyRevoked, tenant, subject: key.as_str(), fields: &[] };
     for _ in 0..ATTEMPTS {
         let app = find(gateway, tenant, id).await?;
         if !app.keys.contains(key) {
@@ -258,11 +265,12 @@ pub async fn revoke_key(
 /// Replaces an app's webhook secret. The one before signs along until the moment that is given with the new one.
 pub async fn rotate_webhook_secret(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
 ) -> Result<(Secret, Timestamp)> {
-    let deed = Deed { by, action: Action::WebhookSecretRotated, tenant, subject: id.as_str(), fields: &[] };
+    let deed =
+        AuditEntry { by, action: Action::WebhookSecretRotated, tenant, subject: id.as_str(), fields: &[] };
     for _ in 0..ATTEMPTS {
         let (app, seen) = gateway.store.signing_app(tenant, id).await?.ok_or(Error::NotFound)?;
         let now = gateway.clock.now();
@@ -275,7 +283,7 @@ pub async fn rotate_webhook_secret(
         let generation = seen.current.generation + 1;
         let secret = registration::new_webhook_secret();
         let sealed = registration::seal_webhook_secret(gateway, tenant, id, generation, &secret).await?;
-        let ends = later(now, SignedDuration::from_secs(limits::WEBHOOK_SECRET_OVERLAP_SECONDS));
+        let ends = saturating_add(now, SignedDuration::from_secs(limits::WEBHOOK_SECRET_OVERLAP_SECONDS));
         if applied(gateway.store.replace_webhook_secret(&app, &seen, &sealed, ends, &deed).await?)? {
             return Ok((secret, ends));
         }

@@ -13,26 +13,27 @@ use std::sync::Arc;
 
 use lambda_http::Request;
 
+use crate::cache::KnownKey;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::http;
 use crate::limits;
-use crate::memory::KnownKey;
 use crate::model::app::{ApiKey, KeyRecord, Scope};
-use crate::model::audit::{Actor, By};
+use crate::model::audit::{Actor, AuditContext};
 use crate::model::cursor::{CursorKey, Cursors};
 use crate::model::ids::TenantId;
-use crate::model::rate::{Count, later};
+use crate::model::rate_limit::Count;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Tenant, TenantStatus};
-use crate::rates;
+use crate::rate_limits;
 
 /// A tenant's program, with a key that was checked.
 #[derive(Debug)]
 pub struct Caller {
     tenant: Tenant,
     key: KeyRecord,
-    by: By,
+    by: AuditContext,
 }
 
 impl Caller {
@@ -52,7 +53,7 @@ impl Caller {
     }
 
     /// Who this is, for the audit log.
-    pub fn by(&self) -> &By {
+    pub fn by(&self) -> &AuditContext {
         &self.by
     }
 
@@ -70,13 +71,13 @@ impl Caller {
 /// The operator, with a key that was checked.
 #[derive(Debug)]
 pub struct Operator {
-    by: By,
+    by: AuditContext,
     cursors: CursorKey,
 }
 
 impl Operator {
     /// Who this is, for the audit log.
-    pub fn by(&self) -> &By {
+    pub fn by(&self) -> &AuditContext {
         &self.by
     }
 
@@ -97,7 +98,7 @@ pub enum Principal {
 
 impl Principal {
     /// Who this is, for the audit log.
-    pub fn by(&self) -> &By {
+    pub fn by(&self) -> &AuditContext {
         match self {
             Self::Operator(operator) => operator.by(),
             Self::Caller(caller) => caller.by(),
@@ -117,21 +118,22 @@ pub async fn caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> R
 /// dead when that time is over.
 pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
     let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
-    let found = gateway.memory.checked_keys.get(&key.prefix(), gateway.clock.now());
+    let found = gateway.cache.checked_keys.get(&key.prefix(), gateway.clock.now());
     let Some(found) = found.filter(|found| key.matches(&found.1.digest)) else {
         let caller = with_key(gateway, request, &key, one_of).await?;
-        let until = later(gateway.clock.now(), jiff::SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
+        let until =
+            saturating_add(gateway.clock.now(), jiff::SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
         let found = Arc::new((caller.tenant.clone(), caller.key.clone()));
-        gateway.memory.checked_keys.put(&key.prefix(), found, until);
+        gateway.cache.checked_keys.insert(&key.prefix(), found, until);
         return Ok(caller);
     };
     let (tenant, record) = (found.0.clone(), found.1.clone());
     let limit = tenant.limits.requests_per_minute;
-    if let Some(count) = rates::refused_already(gateway, key.id().as_str(), limit) {
+    if let Some(count) = rate_limits::refused_already(gateway, key.id().as_str(), limit) {
         within_limit(request, count)?;
     }
     let caller = passed(gateway, request, tenant, record)?;
-    within_limit(request, rates::count_request(gateway, key.id().as_str(), limit).await)?;
+    within_limit(request, rate_limits::count_request(gateway, key.id().as_str(), limit).await)?;
     note_use(gateway, &caller.key).await;
     with_scope(caller, one_of)
 }
@@ -154,7 +156,7 @@ pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -
     if *operator_key != presented {
         return Err(Error::MissingKey);
     }
-    let count = rates::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
+    let count = rate_limits::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
     within_limit(request, count)?;
     let cursors = CursorKey::new("operator", Secret::new(operator_key.digest()));
     Ok(Principal::Operator(Operator { by: by(request, Actor::Operator), cursors }))
@@ -168,7 +170,7 @@ async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[
         Some(limit) => {
             let (checked, counted) = tokio::join!(
                 check(gateway, request, key),
-                rates::count_request(gateway, key.id().as_str(), limit)
+                rate_limits::count_request(gateway, key.id().as_str(), limit)
             );
             (checked?, Some(counted))
         }
@@ -178,7 +180,7 @@ async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[
         Some(count) => count,
         None => {
             let limit = checked.tenant.limits.requests_per_minute;
-            rates::count_request(gateway, key.id().as_str(), limit).await
+            rate_limits::count_request(gateway, key.id().as_str(), limit).await
         }
     };
     within_limit(request, count)?;
@@ -198,18 +200,19 @@ fn with_scope(caller: Caller, one_of: &[Scope]) -> Result<Caller> {
 fn refuse_unread(gateway: &Gateway, request: &Request, key: &ApiKey, known: Option<&KnownKey>) -> Result<()> {
     let fresh = jiff::SignedDuration::from_millis(limits::REFUSE_UNREAD_MS);
     let known = known.filter(|known| gateway.clock.now().duration_since(known.read_at) < fresh);
-    let refused =
-        known.and_then(|known| rates::refused_already(gateway, key.id().as_str(), known.requests_per_minute));
+    let refused = known.and_then(|known| {
+        rate_limits::refused_already(gateway, key.id().as_str(), known.requests_per_minute)
+    });
     refused.map_or(Ok(()), |count| within_limit(request, count))
 }
 
 /// What this process remembers of a presented key, if the whole of it was proven. Refuses one that nobody has.
 fn proven(gateway: &Gateway, key: &ApiKey) -> Result<Option<KnownKey>> {
     let now = gateway.clock.now();
-    if gateway.memory.unknown_keys.get(&key.prefix(), now).is_some() {
+    if gateway.cache.unknown_keys.get(&key.prefix(), now).is_some() {
         return Err(Error::UnknownKey);
     }
-    match gateway.memory.known_keys.get(&key.prefix(), now) {
+    match gateway.cache.known_keys.get(&key.prefix(), now) {
         Some(known) if key.matches(&known.digest) => Ok(Some(known)),
         // The digest of a key never changes: another secret is wrong without a look.
         Some(_) => Err(Error::UnknownKey),
@@ -244,16 +247,16 @@ fn passed(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecor
 }
 
 fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>) {
-    let until = |seconds| later(gateway.clock.now(), jiff::SignedDuration::from_secs(seconds));
+    let until = |seconds| saturating_add(gateway.clock.now(), jiff::SignedDuration::from_secs(seconds));
     match found {
-        None => gateway.memory.unknown_keys.put(&key.prefix(), (), until(limits::UNKNOWN_KEY_SECONDS)),
+        None => gateway.cache.unknown_keys.insert(&key.prefix(), (), until(limits::UNKNOWN_KEY_SECONDS)),
         Some((tenant, record)) => {
             let known = KnownKey {
                 digest: record.digest.clone(),
                 requests_per_minute: tenant.limits.requests_per_minute,
                 read_at: gateway.clock.now(),
             };
-            gateway.memory.known_keys.put(&key.prefix(), known, until(limits::KNOWN_KEY_SECONDS));
+            gateway.cache.known_keys.insert(&key.prefix(), known, until(limits::KNOWN_KEY_SECONDS));
         }
     }
 }
@@ -270,11 +273,11 @@ fn within_limit(request: &Request, count: Count) -> Result<()> {
 /// Writes down that a key was used, at most once a minute. That it can't be written down stops nobody.
 async fn note_use(gateway: &Gateway, key: &KeyRecord) {
     let now = gateway.clock.now();
-    if gateway.memory.noted_uses.get(key.id.as_str(), now).is_some() {
+    if gateway.cache.noted_uses.get(key.id.as_str(), now).is_some() {
         return;
     }
-    let until = later(now, jiff::SignedDuration::from_secs(limits::LAST_USED_SECONDS));
-    gateway.memory.noted_uses.put(key.id.as_str(), (), until);
+    let until = saturating_add(now, jiff::SignedDuration::from_secs(limits::LAST_USED_SECONDS));
+    gateway.cache.noted_uses.insert(key.id.as_str(), (), until);
     let patience = std::time::Duration::from_millis(limits::COUNTING_MS);
     match tokio::time::timeout(patience, gateway.store.note_use(&key.app, &key.id)).await {
         Ok(Ok(())) => {}
@@ -284,8 +287,12 @@ async fn note_use(gateway: &Gateway, key: &KeyRecord) {
 }
 
 /// Who calls, from where, in which request.
-pub fn by(request: &Request, actor: Actor) -> By {
-    By { actor, source: http::source(request), request: http::RequestId::from(request).as_str().to_owned() }
+pub fn by(request: &Request, actor: Actor) -> AuditContext {
+    AuditContext {
+        actor,
+        source: http::source(request),
+        request: http::RequestId::from(request).as_str().to_owned(),
+    }
 }
 
 /// `Authorization: Bearer KEY`, or `X-API-Key: KEY`.

@@ -9,20 +9,20 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
+use crate::circuit_breaker::{self, Member, Pass};
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
 use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
-use crate::model::rate::later;
 use crate::model::refresh::{Upkeep, half_life, jitter};
 use crate::model::secret::Secret;
-use crate::penalties::{self, Member, Pass};
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
 use crate::ringcentral::{AccessToken, Client, Kind, RefreshToken, TokenSet};
@@ -269,7 +269,7 @@ pub struct Arrival {
 /// spent, nothing of the flow stays behind; before it, the same callback may come again.
 pub async fn finish(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
@@ -293,7 +293,7 @@ pub async fn finish(
         return Err(Refusal::Busy(wait).into());
     }
     let needed = SignedDuration::from_millis(limits::EXCHANGE_NEEDS_MS.cast_signed());
-    if later(gateway.clock.now(), needed) >= deadline {
+    if saturating_add(gateway.clock.now(), needed) >= deadline {
         return Err(Refusal::Busy(Duration::from_secs(5)).into());
     }
     let claimant = Secret::random();
@@ -343,7 +343,7 @@ async fn exchange(
         Kind::OurConfiguration => Refusal::Misconfigured,
         Kind::Grant(_) => Refusal::CodeRefused,
         Kind::RateLimited => {
-            let until = penalties::ends(gateway, error.retry(), 0);
+            let until = circuit_breaker::ends(gateway, error.retry(), 0);
             member.limited(gateway, until).await;
             Refusal::Busy(until.duration_since(gateway.clock.now()).try_into().unwrap_or_default())
         }
@@ -369,7 +369,7 @@ struct Keys {
 
 /// A pair of tokens that only this process knows so far.
 struct Pair<'a> {
-    by: &'a By,
+    by: &'a AuditContext,
     flow: &'a Flow,
     keys: &'a Keys,
     tokens: &'a TokenSet,
@@ -394,7 +394,7 @@ impl<E: Into<Stop>> From<E> for Unkept {
 /// Stores the pair as a connection, or ends its session at RingCentral.
 async fn keep(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     flow: &Flow,
     tokens: &TokenSet,
     keys: &Keys,
@@ -447,7 +447,7 @@ impl Pair<'_> {
                 flow,
                 claim: claim.as_ref(),
                 replaces: old.as_ref(),
-                deed: Deed {
+                deed: AuditEntry {
                     by: self.by,
                     action: Action::ExtensionConnected,
                     tenant: &flow.tenant,

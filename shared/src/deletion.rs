@@ -28,13 +28,13 @@ use crate::disconnect;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::ids::TenantId;
 use crate::revocation;
 use crate::store::{Changed, Holding};
 
 /// Orders the deletion of a tenant, and does at once what can't wait. Ordering it again does no harm.
-pub async fn order(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> {
+pub async fn order(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
     let deed = deed(by, Action::TenantDeleted, tenant);
     match gateway.store.order_deletion(tenant, &deed).await? {
         Changed::Absent => return Err(Error::NotFound),
@@ -49,7 +49,7 @@ pub async fn order(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> 
 }
 
 /// Steps 1 to 3.
-async fn stop_and_erase(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> {
+async fn stop_and_erase(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
     let erasing = Duration::from_millis(limits::DELETION_ERASE_MS);
     let late = |_| Error::Unavailable { what: "a deletion", retry_after: erasing, source: None };
     tokio::time::timeout(erasing, give_up_connections(gateway, by, tenant)).await.map_err(late)??;
@@ -57,7 +57,7 @@ async fn stop_and_erase(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result
     tokio::time::timeout(erasing, erase_keys(gateway, tenant)).await.map_err(late)?
 }
 
-async fn give_up_connections(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> {
+async fn give_up_connections(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
     // One that changes meanwhile is met again; a tenant that is being deleted gets no new ones.
     loop {
         let connections = gateway.store.connections(tenant).await?;
@@ -118,7 +118,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
 
 /// Does what is left; true when nothing is.
 async fn finish(gateway: &Gateway, tenant: &TenantId) -> Result<bool> {
-    let by = By::background();
+    let by = AuditContext::background();
     stop_and_erase(gateway, &by, tenant).await?;
     for holding in Holding::ALL {
         gateway.store.erase(holding, tenant, "").await?;
@@ -137,6 +137,6 @@ pub async fn left(gateway: &Gateway, tenant: &TenantId) -> Result<BTreeMap<Strin
     Ok(try_join_all(counts).await?.into_iter().flatten().collect())
 }
 
-fn deed<'a>(by: &'a By, action: Action, tenant: &'a TenantId) -> Deed<'a> {
-    Deed { by, action, tenant, subject: tenant.as_str(), fields: &[] }
+fn deed<'a>(by: &'a AuditContext, action: Action, tenant: &'a TenantId) -> AuditEntry<'a> {
+    AuditEntry { by, action, tenant, subject: tenant.as_str(), fields: &[] }
 }

@@ -13,15 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::App;
-use crate::model::chance;
 use crate::model::delivery::{self, Admission, Delivery, DeliveryStatus, Ended, Health, Notice};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
-use crate::model::rate::later;
+use crate::model::random;
 use crate::model::signature;
 use crate::outbound::{Exchange, NoAnswer};
 use crate::registration;
@@ -83,7 +83,7 @@ pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
 async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
     let id = DeliveryId::of(&event.id, app.id.as_str());
     // Not the present moment: whoever hands the same event on again means the same work.
-    let due = later(event.at, SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
+    let due = saturating_add(event.at, SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
     let delivery = Delivery {
         tenant: event.tenant.clone(),
         app: app.id.clone(),
@@ -111,7 +111,7 @@ async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
 pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
     let due = work.due().ok_or(Error::Internal { what: "a delivery of an unknown form", source: None })?;
     let now = gateway.clock.now();
-    let until = later(now, SignedDuration::from_secs(limits::DELIVERY_TAKEN_SECONDS));
+    let until = saturating_add(now, SignedDuration::from_secs(limits::DELIVERY_TAKEN_SECONDS));
     let Some(mut delivery) = gateway.store.take_delivery(&due, until).await? else { return Ok(()) };
     match enter(gateway, &delivery, until).await? {
         (Admission::Go(place) | Admission::Probe(place), seen) => {
@@ -121,8 +121,8 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
         (Admission::NotBefore(at), _) => {
             let wait = u64::try_from(at.duration_since(now).as_millis()).unwrap_or_default();
             let most = limits::DELIVERY_SPREAD_MS + wait / limits::DELIVERY_SPREAD_PART;
-            let spread = SignedDuration::from_millis(chance::below(most).cast_signed());
-            delivery.next_attempt = Some(later(at, spread));
+            let spread = SignedDuration::from_millis(random::below(most).cast_signed());
+            delivery.next_attempt = Some(saturating_add(at, spread));
             gateway.store.write_delivery(&delivery, until).await?;
             again(gateway, &delivery).await
         }
@@ -143,7 +143,7 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
 /// Takes a place among the attempts at the address; others that do the same at this moment are made way for.
 async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Result<(Admission, Health)> {
     let (tenant, app) = (&delivery.tenant, &delivery.app);
-    let start = usize::try_from(chance::below(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
+    let start = usize::try_from(random::below(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
     // What is known of the address is told by the first try, which nearly always is the last.
     let mut admission = Admission::Go(start);
     let mut seen = Health::default();
@@ -271,7 +271,7 @@ async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
 /// Those that are more than a run takes of one app are read over: they keep nobody else from being tried, and are found
 /// again by the next run.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let end = later(gateway.clock.now(), SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS));
+    let end = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS));
     let (mut of_apps, mut swept, mut from) = (HashMap::new(), 0, None);
     for _ in 0..limits::DUE_PAGES {
         let (mut overdue, next) = gateway.store.overdue_deliveries_of_all_tenants(from).await?;
@@ -368,7 +368,7 @@ async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
     if delivery.status == DeliveryStatus::Pending {
         return Ok(false);
     }
-    let due = later(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
+    let due = saturating_add(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
     let renewed = gateway.store.renew_delivery(delivery, due).await?;
     if renewed {
         gateway
@@ -414,5 +414,5 @@ async fn post(
 
 /// A random number from 0 to 1.
 fn jitter() -> f64 {
-    f64::from(u16::try_from(chance::below(1 << 16)).unwrap_or_default()) / 65_536.0
+    f64::from(u16::try_from(random::below(1 << 16)).unwrap_or_default()) / 65_536.0
 }

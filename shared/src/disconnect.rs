@@ -7,22 +7,27 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 
+use crate::batch;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connection::Connection;
 use crate::model::event::EventKind;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
 use crate::store::{Due, Inventory, Lane};
-use crate::work;
 
 /// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
 
 /// Disconnects one extension of a tenant.
-pub async fn extension(gateway: &Gateway, by: &By, tenant: &TenantId, extension: &ExtensionId) -> Result<()> {
+pub async fn extension(
+    gateway: &Gateway,
+    by: &AuditContext,
+    tenant: &TenantId,
+    extension: &ExtensionId,
+) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
     for _ in 0..ATTEMPTS {
         let claim = gateway.store.claim_of_any_tenant(issuer, extension).await?;
@@ -37,7 +42,7 @@ pub async fn extension(gateway: &Gateway, by: &By, tenant: &TenantId, extension:
 }
 
 /// Disconnects every extension of a tenant.
-pub async fn account(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()> {
+pub async fn account(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
     let mut given_up = Vec::new();
     for _ in 0..ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
@@ -54,8 +59,8 @@ pub async fn account(gateway: &Gateway, by: &By, tenant: &TenantId) -> Result<()
 }
 
 /// Gives up a connection: from then on nobody can use it. False if it changed meanwhile.
-pub async fn give_up(gateway: &Gateway, by: &By, connection: &Connection) -> Result<bool> {
-    let deed = Deed {
+pub async fn give_up(gateway: &Gateway, by: &AuditContext, connection: &Connection) -> Result<bool> {
+    let deed = AuditEntry {
         by,
         action: Action::ExtensionDisconnected,
         tenant: &connection.tenant,
@@ -102,7 +107,7 @@ async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    work::while_due(gateway, Lane::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, Lane::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
         end(gateway, due).await
     })
     .await

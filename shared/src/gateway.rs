@@ -12,12 +12,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
 use crate::invoke::Functions;
 use crate::limits;
-use crate::memory::Memory;
 use crate::model::secret::Secret;
 use crate::outbound::Outbound;
 use crate::queue::Queues;
@@ -36,7 +36,7 @@ pub struct Gateway {
     /// What is kept.
     pub store: Store,
     /// What this process remembers for a short time.
-    pub memory: Memory,
+    pub cache: Cache,
     sdk: SdkConfig,
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
@@ -85,7 +85,7 @@ impl Gateway {
             config,
             clock,
             store,
-            memory: Memory::default(),
+            cache: Cache::default(),
             sdk,
             vault: OnceLock::new(),
             functions: OnceLock::new(),

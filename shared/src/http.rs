@@ -28,7 +28,7 @@ use crate::connect::Refusal;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::cursor::Cursors;
-use crate::model::rate::Count;
+use crate::model::rate_limit::Count;
 use crate::store::Page;
 use crate::views::Done;
 

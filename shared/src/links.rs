@@ -5,10 +5,10 @@ use jiff::SignedDuration;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connect_token::{ConnectToken, Link};
 use crate::model::tenant::{self, Tenant};
-use crate::rates;
+use crate::rate_limits;
 
 /// What a link is to be like.
 #[derive(Debug, Clone)]
@@ -53,8 +53,13 @@ pub fn label(label: Option<String>) -> Result<Option<String>> {
 }
 
 /// Makes a link for a tenant, within its limit for an hour.
-pub async fn mint(gateway: &Gateway, by: &By, tenant: &Tenant, order: LinkOrder) -> Result<ConnectToken> {
-    rates::count_link(gateway, &tenant.id, tenant.limits.connect_tokens_per_hour).await?;
+pub async fn mint(
+    gateway: &Gateway,
+    by: &AuditContext,
+    tenant: &Tenant,
+    order: LinkOrder,
+) -> Result<ConnectToken> {
+    rate_limits::count_link(gateway, &tenant.id, tenant.limits.connect_tokens_per_hour).await?;
     let token = ConnectToken::generate();
     let now = gateway.clock.now();
     let link = Link {
@@ -67,7 +72,7 @@ pub async fn mint(gateway: &Gateway, by: &By, tenant: &Tenant, order: LinkOrder)
         used_at: None,
     };
     let digest = token.digest();
-    let deed = Deed {
+    let deed = AuditEntry {
         by,
         action: Action::LinkCreated,
         tenant: &tenant.id,

@@ -126,12 +126,12 @@ async fn take(gateway: &Gateway, proof: &Proof<'_>, envelope: &Envelope, body: &
 async fn note_changes(gateway: &Gateway, proof: &Proof<'_>) -> Result<Proven> {
     let owner = proof.owner.map_or("", ExtensionId::as_str);
     let name = format!("{} {} {} {owner}", proof.connection, proof.token_digest, proof.subscription);
-    let (noted, now) = (&gateway.memory.noted_changes, gateway.clock.now());
+    let (noted, now) = (&gateway.cache.noted_changes, gateway.clock.now());
     if noted.get(&name, now).is_some() {
         return Ok(Proven::Yes);
     }
     let Some(until) = gateway.store.note_changes(proof).await? else { return Ok(Proven::No) };
-    noted.put(&name, (), until);
+    noted.insert(&name, (), until);
     Ok(Proven::Yes)
 }
 

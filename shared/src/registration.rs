@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope};
-use crate::model::audit::{Action, By, Deed};
+use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, TenantId};
 use crate::model::phone::E164;
@@ -26,7 +26,7 @@ const ATTEMPTS: u32 = 5;
 /// Creates an active tenant.
 pub async fn create_tenant(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     name: String,
     limits: TenantLimits,
     return_url: Option<String>,
@@ -43,7 +43,7 @@ pub async fn create_tenant(
         deletion: None,
     };
     let action = Action::TenantCreated;
-    let deed = Deed { by, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
+    let deed = AuditEntry { by, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
     gateway.store.create_tenant(&tenant, &deed).await?;
     tracing::info!(tenant.id = %tenant.id, "tenant created");
     Ok(tenant)
@@ -52,7 +52,7 @@ pub async fn create_tenant(
 /// Changes a tenant, unless it is being deleted.
 pub async fn change_tenant(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     id: &TenantId,
     change: &TenantChange,
 ) -> Result<Tenant> {
@@ -70,7 +70,7 @@ pub async fn change_tenant(
         Some(TenantStatus::Active) => Action::TenantResumed,
         Some(TenantStatus::Deleting) | None => Action::TenantChanged,
     };
-    let deed = Deed { by, action, tenant: id, subject: id.as_str(), fields: &fields };
+    let deed = AuditEntry { by, action, tenant: id, subject: id.as_str(), fields: &fields };
     match gateway.store.change_tenant(id, change, &deed).await? {
         Changed::Yes => gateway.store.tenant(id).await?.ok_or(Error::NotFound),
         Changed::Absent => Err(Error::NotFound),
@@ -107,7 +107,7 @@ pub struct Registered {
 }
 
 /// Registers an app of an active tenant.
-pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result<Registered> {
+pub async fn register_app(gateway: &Gateway, by: &AuditContext, order: AppOrder) -> Result<Registered> {
     let now = gateway.clock.now();
     let key = ApiKey::generate(&order.tenant);
     let app = App {
@@ -128,7 +128,7 @@ pub async fn register_app(gateway: &Gateway, by: &By, order: AppOrder) -> Result
     let sealed =
         seal_webhook_secret(gateway, &app.tenant, &app.id, FIRST_GENERATION, &webhook_secret).await?;
     let action = Action::AppRegistered;
-    let deed = Deed { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
+    let deed = AuditEntry { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, Some(&record), &sealed, &deed).await? {
         return Err(Error::TenantUnavailable);
     }
@@ -148,7 +148,7 @@ pub struct TriggerOrder {
 /// Subscribes a flow: an app without keys, which a flow makes and takes away by itself.
 pub async fn create_trigger(
     gateway: &Gateway,
-    by: &By,
+    by: &AuditContext,
     tenant: &TenantId,
     order: TriggerOrder,
 ) -> Result<App> {
@@ -167,7 +167,8 @@ pub async fn create_trigger(
     };
     let secret = new_webhook_secret();
     let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &secret).await?;
-    let deed = Deed { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
+    let deed =
+        AuditEntry { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
     if !add(gateway, &app, None, &sealed, &deed).await? {
         return Err(Error::TenantSuspended);
     }
@@ -181,7 +182,7 @@ async fn add(
     app: &App,
     first_key: Option<&KeyRecord>,
     webhook: &SealedSecret,
-    deed: &Deed<'_>,
+    deed: &AuditEntry<'_>,
 ) -> Result<bool> {
     for _ in 0..ATTEMPTS {
         let tenant = gateway.store.tenant(&app.tenant).await?;

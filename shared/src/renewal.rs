@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::batch;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::{ACTIVE, Connection, Gap, PreviousToken, Subscription};
-use crate::model::rate::later;
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, Kind};
 use crate::setup;
 use crate::store::{Checked, Due, Lane};
 use crate::tokens::{self, Failure};
-use crate::work;
 
 /// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
 ///
@@ -26,7 +26,7 @@ use crate::work;
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::CHECKS_MS);
-    work::while_due(gateway, Lane::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, Lane::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
         look(gateway, due).await
     })
     .await
@@ -49,8 +49,10 @@ async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {
         Err(Failure::Ours(Error::NotConnected)) => gateway.store.end_due(due).await?,
         Err(Failure::Ours(error)) => {
             // Its tokens are somebody else's work; this waits for them.
-            let until =
-                later(gateway.clock.now(), SignedDuration::from_secs(limits::CHECK_RETRY_MAX_SECONDS / 6));
+            let until = saturating_add(
+                gateway.clock.now(),
+                SignedDuration::from_secs(limits::CHECK_RETRY_MAX_SECONDS / 6),
+            );
             gateway.store.postpone_due(due, until).await?;
             return Err(error);
         }
@@ -130,7 +132,10 @@ impl Look<'_> {
         let made = setup::subscribe(self.gateway, self.api, self.connection).await?;
         let previous = PreviousToken {
             digest: self.known.token_digest.clone(),
-            until: later(self.gateway.clock.now(), SignedDuration::from_secs(limits::PREVIOUS_TOKEN_SECONDS)),
+            until: saturating_add(
+                self.gateway.clock.now(),
+                SignedDuration::from_secs(limits::PREVIOUS_TOKEN_SECONDS),
+            ),
         };
         Ok(Subscription { previous: Some(previous), ..made })
     }
@@ -156,7 +161,7 @@ fn postponed(gateway: &Gateway, known: Subscription, gap: Option<Gap>) -> Checke
     let pause = limits::CHECK_RETRY_SECONDS.saturating_mul(1 << known.failures.min(20));
     let pause = SignedDuration::from_secs(pause.min(limits::CHECK_RETRY_MAX_SECONDS));
     let failures = known.failures.saturating_add(1);
-    let due = later(gateway.clock.now(), pause);
+    let due = saturating_add(gateway.clock.now(), pause);
     Checked { subscription: Subscription { failures, ..known }, due, gap }
 }
 

@@ -8,17 +8,17 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
+use crate::circuit_breaker::{self, Member, Pass};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::keepalive;
 use crate::limits;
 use crate::model::connection::Revocation;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::jitter;
 use crate::model::secret::Secret;
-use crate::penalties::{self, Member, Pass};
 use crate::ringcentral::oauth::Revocable;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
-use crate::upkeep;
 use crate::vault::{Binding, Owner, Purpose};
 
 /// What the function that may open refresh tokens is told.
@@ -60,7 +60,7 @@ pub async fn end_session<'a>(
     };
     match error.kind() {
         Kind::RateLimited => {
-            whose.limited(gateway, penalties::ends(gateway, error.retry(), jitter())).await;
+            whose.limited(gateway, circuit_breaker::ends(gateway, error.retry(), jitter())).await;
         }
         Kind::OurConfiguration => {
             gateway.app_is_refused().await;
@@ -132,7 +132,7 @@ pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeO
     let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
         return Ok(RevokeOutcome { revoked: true });
     };
-    let (ended, ()) = tokio::join!(try_once(gateway, &revocation), upkeep::ended(gateway, &connection));
+    let (ended, ()) = tokio::join!(try_once(gateway, &revocation), keepalive::ended(gateway, &connection));
     let error = match ended {
         Ok(()) => {
             gateway.store.finish_revocation(&tenant, &connection).await?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::batch;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -15,13 +17,11 @@ use crate::model::connection::{ACTIVE, Connection, Part, Subscription};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
-use crate::model::rate::later;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
 use crate::store::{Due, Lane};
 use crate::tokens::{self, Failure};
-use crate::work;
 
 /// Does what is left of the set-up of a connection that was stored just now, with its access token, within a time, and
 /// records how far it came.
@@ -137,7 +137,7 @@ pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Dura
 
 /// When a connection's subscription and numbers are looked at next: about a day later.
 pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
-    later(now, connection.at_its_pace(limits::CHECK_SECONDS))
+    saturating_add(now, connection.at_its_pace(limits::CHECK_SECONDS))
 }
 
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
@@ -335,7 +335,7 @@ const EVENT_FILTERS: [&str; 3] = [
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    work::while_due(gateway, Lane::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, Lane::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
         finish(gateway, due).await
     })
     .await

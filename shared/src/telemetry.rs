@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 
 /// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Our libraries' own lines begin at `warn`.
 pub fn init(level: &str) {
-    let filter = EnvFilter::new(format!("warn,shared={level}"));
+    let filter = EnvFilter::new(format!("warn,shared={level},ringbridge_ringcentral={level}"));
     let lines =
         tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_current_span(false);
     // A second call (in tests) leaves the first one's in place.

@@ -13,16 +13,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::cache::KnownToken;
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::keepalive::{self, RefreshOrder};
 use crate::limits;
-use crate::memory::KnownToken;
 use crate::model::connection::{Connection, ConnectionStatus, Gap};
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 use crate::model::refresh::{Outcome, Record};
 use crate::ringcentral::AccessToken;
-use crate::upkeep::{self, RefreshOrder};
 use crate::vault::{Binding, Owner, Purpose};
 
 use self::attempt::Worker;
@@ -49,7 +49,7 @@ pub async fn usable(gateway: &Gateway, tenant: &TenantId, id: &ConnectionId) -> 
         return Ok(known);
     }
     // One at a time for each connection: the second finds what the first has remembered.
-    let turn = gateway.memory.turns.of(id.as_str());
+    let turn = gateway.cache.turns.of(id.as_str());
     let _turn = turn.lock().await;
     if let Some(known) = remembered(gateway, id) {
         return Ok(known);
@@ -72,8 +72,8 @@ pub async fn after_refusal(
     id: &ConnectionId,
     generation: u64,
 ) -> Result<Usable> {
-    gateway.memory.tokens.forget(id.as_str());
-    let turn = gateway.memory.turns.of(id.as_str());
+    gateway.cache.tokens.remove(id.as_str());
+    let turn = gateway.cache.turns.of(id.as_str());
     let _turn = turn.lock().await;
     let connection = read(gateway, tenant, id).await?;
     if connection.generation > generation && lives(gateway, &connection, limits::ACCESS_MARGIN_SECONDS) {
@@ -119,21 +119,21 @@ async fn read(gateway: &Gateway, tenant: &TenantId, id: &ConnectionId) -> Result
 }
 
 fn lives(gateway: &Gateway, connection: &Connection, seconds: i64) -> bool {
-    later(gateway.clock.now(), SignedDuration::from_secs(seconds)) < connection.access.expires_at
+    saturating_add(gateway.clock.now(), SignedDuration::from_secs(seconds)) < connection.access.expires_at
 }
 
 async fn open(gateway: &Gateway, connection: Connection) -> Result<Usable> {
     let (owner, binding) = sealed_for(&connection, Purpose::Access);
     let text = gateway.vault().open(owner, binding, &connection.access.key, &connection.access.token).await?;
     let now = gateway.clock.now();
-    let until = later(now, SignedDuration::from_secs(limits::ACCESS_UNREAD_SECONDS));
+    let until = saturating_add(now, SignedDuration::from_secs(limits::ACCESS_UNREAD_SECONDS));
     let known = KnownToken { connection: connection.clone(), access: text.clone() };
-    gateway.memory.tokens.put(connection.id.as_str(), known, until);
+    gateway.cache.tokens.insert(connection.id.as_str(), known, until);
     Ok(Usable { access: AccessToken::new(text), connection })
 }
 
 fn remembered(gateway: &Gateway, id: &ConnectionId) -> Option<Usable> {
-    let known = gateway.memory.tokens.get(id.as_str(), gateway.clock.now())?;
+    let known = gateway.cache.tokens.get(id.as_str(), gateway.clock.now())?;
     lives(gateway, &known.connection, limits::ACCESS_MARGIN_SECONDS)
         .then(|| Usable { access: AccessToken::new(known.access), connection: known.connection })
 }
@@ -187,7 +187,7 @@ pub fn deadline(gateway: &Gateway, told_ms: u64, timeout_ms: u64) -> Timestamp {
     let plausible =
         |at: &Timestamp| at.duration_since(now).as_secs().abs() <= limits::DEADLINE_PLAUSIBLE_SECONDS;
     let configured = SignedDuration::from_millis(timeout_ms.cast_signed());
-    told.filter(plausible).unwrap_or_else(|| later(now, configured))
+    told.filter(plausible).unwrap_or_else(|| saturating_add(now, configured))
 }
 
 /// Refreshes a connection, if it has to be. Ends before the deadline.
@@ -220,7 +220,7 @@ pub async fn refresh(gateway: &Gateway, order: &RefreshOrder, deadline: Timestam
 /// What follows a stored pair: the schedule moves, and if the connection was of no use for a while, its messages are
 /// compared with the message store. Neither may fail the refresh.
 async fn follow(gateway: &Gateway, found: &Connection, record: &Record) {
-    upkeep::refreshed(gateway, &record.applied_to(found)).await;
+    keepalive::refreshed(gateway, &record.applied_to(found)).await;
     if found.status != ConnectionStatus::Active
         && let Err(error) = gateway.store.note_gap(&found.tenant, &found.id, Gap::Recovered).await
     {

@@ -9,7 +9,7 @@
 //! window, attempts that fail are repeated by the queue, and every minute the sweep takes what is overdue, what expires
 //! first first, in rounds of a third of a second each. All of them share one budget of calls in a rolling minute.
 //!
-//! What keeping one connection costs is told by the example `upkeep`.
+//! What keeping one connection costs is told by the example `keepalive`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
@@ -20,9 +20,9 @@ use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use shared::keepalive::{Pace, window_before};
 use shared::limits;
 use shared::model::refresh::half_life;
-use shared::upkeep::{Pace, window_before};
 
 const CONNECTIONS: u32 = 1_000_000;
 const SECOND: i64 = 1_000;

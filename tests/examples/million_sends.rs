@@ -7,13 +7,13 @@
 #![expect(clippy::unwrap_used, reason = "a simulation that meets the unexpected ends")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
-#[path = "../it/lane_simulation.rs"]
-mod lane_simulation;
 #[path = "../it/random.rs"]
 #[expect(dead_code, reason = "the tests use the rest of it")]
 mod random;
+#[path = "../it/sender_simulation.rs"]
+mod sender_simulation;
 
-use lane_simulation::{BAD_DAY, simulate};
+use sender_simulation::{BAD_DAY, simulate};
 
 fn main() {
     println!(

@@ -41,7 +41,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "outside",
-        modules: &["ringcentral", "vault", "store", "invoke", "queue", "schedule", "memory", "outbound"],
+        modules: &["ringcentral", "vault", "store", "invoke", "queue", "schedule", "cache", "outbound"],
         may_import: &["ground", "words"],
         must_not_know: &["lambda_http", "lambda_runtime", "aws_config"],
     },
@@ -58,22 +58,22 @@ const LAYERS: &[Layer] = &[
             "connect",
             "setup",
             "renewal",
-            "upkeep",
+            "keepalive",
             "tokens",
             "revocation",
             "disconnect",
             "registration",
             "apps",
             "deletion",
-            "rates",
-            "penalties",
+            "rate_limits",
+            "circuit_breaker",
             "delivery",
             "polling",
             "sending",
             "receiving",
-            "syncing",
+            "message_sync",
             "views",
-            "work",
+            "batch",
         ],
         may_import: &["ground", "words", "outside", "context"],
         must_not_know: &["lambda_http", "lambda_runtime", "StatusCode", "aws_sdk", "aws_config", "reqwest"],
@@ -88,35 +88,35 @@ const LAYERS: &[Layer] = &[
 
 /// The arrows inside a layer. There are no others.
 const ARROWS: &[(&str, &str)] = &[
-    ("store", "memory"),
+    ("store", "cache"),
     ("gateway", "config"),
-    ("connect", "penalties"),
+    ("connect", "circuit_breaker"),
     ("connect", "revocation"),
-    ("penalties", "rates"),
-    ("tokens", "penalties"),
+    ("circuit_breaker", "rate_limits"),
+    ("tokens", "circuit_breaker"),
     ("tokens", "revocation"),
-    ("tokens", "upkeep"),
-    ("revocation", "penalties"),
-    ("revocation", "upkeep"),
+    ("tokens", "keepalive"),
+    ("revocation", "circuit_breaker"),
+    ("revocation", "keepalive"),
     ("setup", "tokens"),
-    ("setup", "work"),
+    ("setup", "batch"),
     ("sending", "tokens"),
     ("views", "sending"),
     ("renewal", "setup"),
     ("renewal", "tokens"),
-    ("links", "rates"),
+    ("links", "rate_limits"),
     ("apps", "registration"),
     ("deletion", "disconnect"),
     ("deletion", "revocation"),
     ("auth", "http"),
     ("disconnect", "revocation"),
-    ("disconnect", "work"),
+    ("disconnect", "batch"),
     ("views", "registration"),
-    ("syncing", "receiving"),
-    ("syncing", "sending"),
-    ("syncing", "tokens"),
-    ("syncing", "work"),
-    ("renewal", "work"),
+    ("message_sync", "receiving"),
+    ("message_sync", "sending"),
+    ("message_sync", "tokens"),
+    ("message_sync", "batch"),
+    ("renewal", "batch"),
     ("delivery", "registration"),
     ("pages", "http"),
 ];
@@ -147,6 +147,10 @@ const OWNERS: &[(&str, &[&str])] = &[
 const FUNCTION_DEPENDENCIES: &[&str] =
     &["shared", "lambda_http", "lambda_runtime", "schemars", "serde", "serde_json", "tokio"];
 
+/// The RingCentral client: the layer `outside` has it under the name that `shared` re-exports it by.
+const CLIENT: &str = "shared/ringcentral";
+const CLIENT_CRATE: &str = "ringbridge_ringcentral";
+
 /// Longest file, in lines.
 const FILE_LINES: usize = 600;
 
@@ -160,6 +164,49 @@ fn every_import_of_shared_follows_the_table() {
         );
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_client_crate_keeps_the_rules_of_its_layer_and_does_not_know_shared() {
+    let files = rust_files(&root().join(CLIENT).join("src"));
+    assert!(files.len() > 20, "the sources of the client were not found");
+    let mut wrong = Vec::new();
+    for file in files {
+        let found = client_violations(&read(&file));
+        wrong.extend(found.into_iter().map(|what| format!("{}: {what}", show(&file))));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let dependencies = names_in(&manifest(&root().join(CLIENT)), "dependencies");
+    let own = ["shared", "local", "simulator", "contract", "tests"];
+    assert!(!dependencies.iter().any(|name| own.contains(&name.as_str())), "{dependencies:?}");
+}
+
+#[test]
+fn only_the_reexports_of_shared_name_the_client_crate() {
+    let reexports = ["shared/src/ringcentral.rs", "shared/src/clock.rs", "shared/src/model/secret.rs"];
+    for (_, file, text) in shared_files() {
+        let names_it = find_word(&code_of(&text), CLIENT_CRATE).is_some();
+        assert_eq!(names_it, reexports.contains(&show(&file).as_str()), "{}", show(&file));
+    }
+    for folder in function_folders() {
+        let dependencies = names_in(&manifest(&root().join("functions").join(&folder)), "dependencies");
+        assert!(!dependencies.iter().any(|name| name.starts_with("ringbridge")), "{folder}");
+    }
+}
+
+#[test]
+fn a_rule_that_the_client_crate_breaks_is_found() {
+    let none: [&str; 0] = [];
+    assert_eq!(client_violations("use crate::error::Error;\nclient.refresh(&token); reqwest::Client"), none);
+    assert_eq!(client_violations("use shared::limits;"), ["line 1: the client must not know shared"]);
+    assert_eq!(
+        client_violations("\nuse lambda_http::Body;"),
+        ["line 2: ringcentral (outside) must not know lambda_http"]
+    );
+    assert_eq!(
+        client_violations("std::env::var(\"X\")"),
+        ["line 1: env:: is for config alone, not for ringcentral"]
+    );
 }
 
 #[test]
@@ -222,11 +269,7 @@ fn what_is_allowed_or_no_code_is_not_found() {
     );
     assert_eq!(of("model", "fn f<'a>(a: &'a str) {} use crate::limits;"), none);
     assert_eq!(of("views", "mod tests { use super::http; }"), none, "it is a name of the module's own");
-    assert_eq!(
-        violations("ringcentral", 2, "use super::store::TokenStore;"),
-        none,
-        "it is ringcentral::store"
-    );
+    assert_eq!(violations("outbound", 2, "use super::store::Cached;"), none, "it is outbound::store");
 }
 
 #[test]
@@ -327,22 +370,35 @@ fn violations(module: &str, depth: usize, text: &str) -> Vec<String> {
             wrong.push(format!("line {line}: {module} ({}) imports {imported} ({})", layer.name, other.name));
         }
     }
+    wrong.extend(forbidden_words(module, layer, &code));
+    wrong
+}
+
+/// What is wrong with a file of the client: what `crate` means there are its own modules.
+fn client_violations(text: &str) -> Vec<String> {
+    let code = code_of(text);
+    let layer = layer_of("ringcentral").expect("the client has a layer");
+    let mut wrong = forbidden_words("ringcentral", layer, &code);
+    if let Some(at) = find_word(&code, "shared::") {
+        wrong.push(format!("line {}: the client must not know shared", line_of(&code, at)));
+    }
+    wrong
+}
+
+/// The words in a module's code that its layer must not know, or that only others own.
+fn forbidden_words(module: &str, layer: &Layer, code: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
     for word in layer.must_not_know {
-        if let Some(at) = find_word(&code, word) {
-            wrong.push(format!(
-                "line {}: {module} ({}) must not know {word}",
-                line_of(&code, at),
-                layer.name
-            ));
+        if let Some(at) = find_word(code, word) {
+            wrong.push(format!("line {}: {module} ({}) must not know {word}", line_of(code, at), layer.name));
         }
     }
     for (word, owners) in OWNERS {
         let forbidden =
             !owners.contains(&module) && !layer.must_not_know.iter().any(|known| word.starts_with(known));
-        if let Some(at) = find_word(&code, word).filter(|_| forbidden) {
+        if let Some(at) = find_word(code, word).filter(|_| forbidden) {
             let owners = owners.join(", ");
-            wrong
-                .push(format!("line {}: {word} is for {owners} alone, not for {module}", line_of(&code, at)));
+            wrong.push(format!("line {}: {word} is for {owners} alone, not for {module}", line_of(code, at)));
         }
     }
     wrong

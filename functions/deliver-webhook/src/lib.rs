@@ -2,11 +2,11 @@
 //! open webhook secrets, and no token.
 
 use lambda_runtime::Error;
+use shared::batch::{self, Answer, Batch};
 use shared::delivery::{self, Work};
 use shared::gateway::Gateway;
-use shared::work::{self, Answer, Batch};
 
 /// Tries what the queue says is due; what could not even be looked at is offered again.
 pub async fn handle(gateway: &Gateway, batch: Batch) -> Result<Answer, Error> {
-    Ok(work::each(batch, async |work: Work| delivery::attempt(gateway, &work).await).await)
+    Ok(batch::process_sqs_batch(batch, async |work: Work| delivery::attempt(gateway, &work).await).await)
 }

@@ -10,7 +10,7 @@ use shared::gateway::Gateway;
 use shared::http::{self, Answer, RequestId};
 use shared::model::audit::Actor;
 use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
-use shared::{limits, pages, revocation, setup, tokens, upkeep};
+use shared::{keepalive, limits, pages, revocation, setup, tokens};
 
 /// 303 to the page after success, so that code and state leave the address bar; the page of what failed, at once.
 pub async fn handle(gateway: &Gateway, request: Request) -> Answer {
@@ -51,7 +51,7 @@ async fn follow_up(gateway: &Gateway, arrival: Arrival) {
             revocation::request(gateway, &old.tenant, &old.connection).await;
         }
     };
-    tokio::join!(set_up, end_replaced, upkeep::connected(gateway, &connection));
+    tokio::join!(set_up, end_replaced, keepalive::connected(gateway, &connection));
 }
 
 fn welcome(flow: &Flow, as_json: bool) -> Answer {

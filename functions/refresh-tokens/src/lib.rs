@@ -10,13 +10,13 @@
 use lambda_runtime::{Error, LambdaEvent};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::batch::{self, Batch};
 use shared::gateway::Gateway;
+use shared::keepalive::RefreshOrder;
 use shared::limits;
 use shared::revocation::{self, RevokeOrder};
 use shared::telemetry::{self, Metric, Unit};
 use shared::tokens::{self, Counted};
-use shared::upkeep::RefreshOrder;
-use shared::work::{self, Batch};
 
 /// What it can be told.
 #[derive(Debug, Deserialize)]
@@ -48,7 +48,7 @@ pub async fn handle(gateway: &Gateway, event: LambdaEvent<Order>) -> Result<Valu
                 count(gateway, tokens::work(gateway, &work, deadline).await?);
                 Ok(())
             };
-            Ok(json!(work::each(batch, again).await))
+            Ok(json!(batch::process_sqs_batch(batch, again).await))
         }
     }
 }

@@ -12,8 +12,8 @@ use lambda_runtime::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::gateway::Gateway;
+use shared::keepalive::{self, Health};
 use shared::telemetry::{self, Unit};
-use shared::upkeep::{self, Health};
 use shared::{deletion, delivery, disconnect, sending, setup};
 
 /// What it can be told.
@@ -49,11 +49,11 @@ pub struct Swept {
 /// Carries out an order.
 pub async fn handle(gateway: &Gateway, order: Order) -> Result<Value, Error> {
     match order.restored {
-        Some(Drill::Begin) => Ok(json!({ "due": upkeep::begin_drill(gateway).await? })),
-        Some(Drill::Report) => Ok(json!(upkeep::report_drill(gateway).await?)),
+        Some(Drill::Begin) => Ok(json!({ "due": keepalive::begin_drill(gateway).await? })),
+        Some(Drill::Report) => Ok(json!(keepalive::report_drill(gateway).await?)),
         None => {
             if order.measure {
-                measure(gateway, &upkeep::health(gateway).await?);
+                measure(gateway, &keepalive::health(gateway).await?);
             }
             Ok(json!(sweep(gateway).await?))
         }
@@ -66,7 +66,7 @@ async fn sweep(gateway: &Gateway) -> Result<Swept, Error> {
         setup::sweep(gateway),
         disconnect::sweep(gateway),
         deletion::sweep(gateway),
-        upkeep::sweep(gateway),
+        keepalive::sweep(gateway),
         delivery::sweep(gateway),
         sending::ring_due(gateway)
     );

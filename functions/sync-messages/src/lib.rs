@@ -5,7 +5,7 @@ use lambda_runtime::Error;
 use serde::Serialize;
 use serde_json::Value;
 use shared::gateway::Gateway;
-use shared::syncing;
+use shared::message_sync;
 
 /// What a run has done.
 #[derive(Debug, Serialize)]
@@ -16,5 +16,5 @@ pub struct Compared {
 
 /// Takes the connections that are due; one that fails does not stop the others.
 pub async fn handle(gateway: &Gateway, _schedule: Value) -> Result<Compared, Error> {
-    Ok(Compared { connections: syncing::sweep(gateway).await? })
+    Ok(Compared { connections: message_sync::sweep(gateway).await? })
 }

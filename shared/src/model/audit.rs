@@ -52,7 +52,7 @@ impl Actor {
 
 /// Who does something, from where, in which request.
 #[derive(Debug, Clone)]
-pub struct By {
+pub struct AuditContext {
     /// Who.
     pub actor: Actor,
     /// From which address.
@@ -61,7 +61,7 @@ pub struct By {
     pub request: String,
 }
 
-impl By {
+impl AuditContext {
     /// The product itself, in the background.
     pub fn background() -> Self {
         Self { actor: Actor::Background, source: None, request: String::new() }
@@ -127,9 +127,9 @@ actions! {
 
 /// Something that is done, to be written down together with it.
 #[derive(Debug, Clone, Copy)]
-pub struct Deed<'a> {
+pub struct AuditEntry<'a> {
     /// Who and from where.
-    pub by: &'a By,
+    pub by: &'a AuditContext,
     /// What.
     pub action: Action,
     /// In whose data.

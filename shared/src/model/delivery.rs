@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::event::EventKind;
 use super::ids::{AppId, DeliveryId, EventId, TenantId};
-use super::rate::later;
+use crate::clock::saturating_add;
 use crate::limits;
 
 /// How far a delivery has come.
@@ -141,7 +141,7 @@ impl Health {
         let over = failures.checked_sub(limits::BREAKER_FAILURES)?;
         let pause =
             limits::BREAKER_SECONDS.saturating_mul(1 << over.min(20)).min(limits::BREAKER_MAX_SECONDS);
-        Some(later(now, SignedDuration::from_secs(pause)))
+        Some(saturating_add(now, SignedDuration::from_secs(pause)))
     }
 }
 
@@ -151,7 +151,7 @@ pub fn after_crowd(times: u32, now: Timestamp, jitter: f64) -> Timestamp {
     let pause = limits::DELIVERY_CROWDED_SECONDS.saturating_mul(1 << times.min(20));
     let pause = Duration::from_secs(pause.min(limits::DELIVERY_CROWDED_MAX_SECONDS).unsigned_abs());
     let pause = pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0));
-    later(now, SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO))
+    saturating_add(now, SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO))
 }
 
 /// A notice to the tenant that an address fails.
@@ -196,7 +196,7 @@ pub fn judge(ended: Ended, attempts: u32, health: &Health, now: Timestamp, jitte
     after.closed_until = Health::closed_after(after.failures, now);
     after.notices = health.notices;
     let mut notice = None;
-    let end = later(since, SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS));
+    let end = saturating_add(since, SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS));
     if ended == Ended::Gone || end <= now {
         after.disabled_at = Some(now);
         notice = Some(if ended == Ended::Gone { Notice::Gone } else { Notice::Disabled });
@@ -228,7 +228,7 @@ fn next_attempt(attempts: u32, asked: Option<Duration>, now: Timestamp, jitter: 
     let planned = Duration::from_secs(*limits::DELIVERY_RETRY_SECONDS.get(at)?);
     let planned = planned.mul_f64(1.0 + limits::DELIVERY_JITTER * jitter.clamp(0.0, 1.0));
     let asked = asked.unwrap_or_default().min(Duration::from_secs(limits::RETRY_AFTER_MAX_SECONDS));
-    Some(later(now, SignedDuration::try_from(planned.max(asked)).unwrap_or(SignedDuration::ZERO)))
+    Some(saturating_add(now, SignedDuration::try_from(planned.max(asked)).unwrap_or(SignedDuration::ZERO)))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::chance;
 use super::connection::{Connection, ConnectionStatus};
-use super::rate::later;
+use super::random;
+use crate::clock::saturating_add;
 use crate::limits;
 
 /// Why a connection can't be used, or not at present.
@@ -178,7 +178,7 @@ pub struct Attempt<'a> {
 
 impl Attempt<'_> {
     fn after(&self, seconds: i64) -> Timestamp {
-        later(self.now, SignedDuration::from_millis(seconds * 10 * (100 + self.jitter)))
+        saturating_add(self.now, SignedDuration::from_millis(seconds * 10 * (100 + self.jitter)))
     }
 }
 
@@ -350,7 +350,8 @@ fn decide(row: Option<Record>, attempt: &Attempt<'_>) -> (State, Effect) {
         // Somebody has refreshed it since this was ordered.
         return over(Outcome::Generation(row.generation));
     }
-    let is_fresh = later(now, SignedDuration::from_secs(limits::ACCESS_MARGIN_SECONDS)) < row.access_until;
+    let is_fresh =
+        saturating_add(now, SignedDuration::from_secs(limits::ACCESS_MARGIN_SECONDS)) < row.access_until;
     if has_another && is_fresh {
         return over(Outcome::Generation(row.generation));
     }
@@ -374,7 +375,7 @@ fn decide(row: Option<Record>, attempt: &Attempt<'_>) -> (State, Effect) {
 fn lease(mut row: Record, attempt: &Attempt<'_>) -> (State, Effect) {
     let older = row.upkeep.intent.clone();
     let before = row.clone();
-    let until = later(attempt.deadline, SignedDuration::from_secs(limits::LEASE_MARGIN_SECONDS));
+    let until = saturating_add(attempt.deadline, SignedDuration::from_secs(limits::LEASE_MARGIN_SECONDS));
     row.upkeep.lease = Some(Lease { owner: attempt.id.to_owned(), until });
     // If this process dies, the sweep finds the intent as soon as the lease is over.
     row.upkeep.due = Some(until);
@@ -386,7 +387,7 @@ fn lease(mut row: Record, attempt: &Attempt<'_>) -> (State, Effect) {
 /// The call, if there is time for it. `row` is as it was before the lease.
 fn call(row: Record, attempt: &Attempt<'_>) -> (State, Effect) {
     let needed = SignedDuration::from_millis(limits::TOKEN_CALL_NEEDS_MS);
-    if later(attempt.now, needed) >= attempt.deadline {
+    if saturating_add(attempt.now, needed) >= attempt.deadline {
         let at = attempt.after(RETRY_SECONDS[0]);
         return end(row.clone(), row.upkeep.intent, at, Outcome::Busy(at));
     }
@@ -453,12 +454,12 @@ fn unusable(row: &mut Record, attempt: &Attempt<'_>) {
 pub fn half_life(now: Timestamp, refresh_until: Timestamp, jitter: i64) -> Timestamp {
     let life = refresh_until.duration_since(now).as_millis().clamp(0, i128::from(i64::MAX / 200));
     let life = i64::try_from(life).unwrap_or(0);
-    later(now, SignedDuration::from_millis(life / 200 * (100 + jitter)))
+    saturating_add(now, SignedDuration::from_millis(life / 200 * (100 + jitter)))
 }
 
 /// A fifth more or less, by chance, in percent: so that connections that began together don't come together for ever.
 pub fn jitter() -> i64 {
-    chance::below(41).cast_signed() - 20
+    random::below(41).cast_signed() - 20
 }
 
 /// Lets go of the lease, with what is left to find out.
@@ -504,7 +505,7 @@ fn denied(row: &Record, found: Option<Record>, denial: Denial, attempt: &Attempt
         first => {
             found.upkeep.denied_at = Some(first.unwrap_or(attempt.now));
             // Never earlier than the second one counts.
-            let at = later(first.unwrap_or(attempt.now), apart + SignedDuration::from_secs(1));
+            let at = saturating_add(first.unwrap_or(attempt.now), apart + SignedDuration::from_secs(1));
             let at = at.max(attempt.now);
             end(found, intent, at, Outcome::Busy(at))
         }

@@ -4,9 +4,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::model::message::{Direction, MessageStatus};
-use crate::model::rate::later;
 use crate::store::MessageFilter;
 
 /// Reads a filter from the parameters of a query.
@@ -47,7 +47,7 @@ fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
     }
     let day: Date = text.parse().ok()?;
     let begin = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(if is_end { later(begin, SignedDuration::from_hours(24)) } else { begin })
+    Some(if is_end { saturating_add(begin, SignedDuration::from_hours(24)) } else { begin })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::item::{self, Change, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
 use super::{Holding, Page, Store, StoreError, complete, failed, failure, query};
 use crate::model::app::{App, AppKind, KeyRecord};
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::connection::Sealed;
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, KeyId, TenantId};
@@ -63,7 +63,7 @@ impl Store {
         first_key: Option<&KeyRecord>,
         webhook: &SealedSecret,
         most: usize,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<bool, StoreError> {
         let count = Update::builder()
             .table_name(&self.tables.tenants)
@@ -148,7 +148,7 @@ impl Store {
         tenant: &TenantId,
         id: &AppId,
         change: &AppChange,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<Changed, StoreError> {
         let list = |words: Vec<&str>| (!words.is_empty()).then(|| item::texts(&words));
         let kinds = change.event_types.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect());
@@ -180,7 +180,7 @@ impl Store {
         seen: &SigningSecrets,
         new: &SealedSecret,
         overlap_ends: Timestamp,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<Changed, StoreError> {
         let mut replaced: Vec<_> = seen.replaced.iter().map(|(secret, until)| (secret, *until)).collect();
         replaced.push((&seen.current, overlap_ends));
@@ -204,7 +204,7 @@ impl Store {
     }
 
     /// Deletes an app with all its keys. [`Changed::Moved`] if it has other keys than were seen.
-    pub async fn delete_app(&self, app: &App, deed: &Deed<'_>) -> Result<Changed, StoreError> {
+    pub async fn delete_app(&self, app: &App, deed: &AuditEntry<'_>) -> Result<Changed, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.tables.tenants)
             .set_key(Some(app_key(&app.tenant, &app.id)))

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, query};
-use crate::model::audit::{Actor, Deed, Entry};
+use crate::model::audit::{Actor, AuditEntry, Entry};
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
 
@@ -15,7 +15,7 @@ const ALL: &str = "all";
 
 impl Store {
     /// Writes down what is done, as a part of the transaction that does it.
-    pub(super) fn write_down(&self, deed: &Deed<'_>) -> TransactWriteItem {
+    pub(super) fn write_down(&self, deed: &AuditEntry<'_>) -> TransactWriteItem {
         let now = self.clock.now();
         // Milliseconds first, so that the order of entries is the order of time.
         let place = format!("{:014}-{}", now.as_millisecond().max(0), &Secret::random().digest()[..12]);

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
 use crate::limits;
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::connect_token::{Flow, FlowStatus, Link, LinkState};
 
 /// What became of a press on the button.
@@ -42,7 +42,12 @@ pub enum Dropped {
 
 impl Store {
     /// Writes a new link.
-    pub async fn create_link(&self, digest: &str, link: &Link, deed: &Deed<'_>) -> Result<(), StoreError> {
+    pub async fn create_link(
+        &self,
+        digest: &str,
+        link: &Link,
+        deed: &AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
         let item = Writer::keyed([("id", item::text(link_id(digest)))])
             .set("tenant", item::text(link.tenant.as_str()))
             .set("tenant_name", item::text(&link.tenant_name))

@@ -12,7 +12,7 @@ use super::refresh::read_upkeep;
 use super::subscriptions::{read_subscription, write_gap, write_subscription};
 use super::{Store, StoreError, complete, failed, failure, made, query};
 use crate::limits;
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::connect_token::Flow;
 use crate::model::connection::{Connection, ConnectionStatus, Gap, Identity, Part, Revocation, Setup};
 use crate::model::event::Event;
@@ -41,7 +41,7 @@ pub struct NewConnection<'a> {
     /// The connection that it replaces, whose session is to be ended.
     pub replaces: Option<&'a Connection>,
     /// What the audit log is told.
-    pub deed: Deed<'a>,
+    pub deed: AuditEntry<'a>,
     /// What the tenant's programs are told.
     pub event: Event,
 }
@@ -209,7 +209,7 @@ impl Store {
     pub async fn give_up_connection(
         &self,
         connection: &Connection,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
         event: &Event,
     ) -> Result<bool, StoreError> {
         let claim = Delete::builder()

@@ -12,10 +12,10 @@ use super::due::legible;
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
 use super::{Store, StoreError, complete, failure, is_conditional, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 use crate::model::tenant::TenantStatus;
 
 /// One of the tables that hold what belongs to a tenant.
@@ -55,7 +55,11 @@ const LANE: &str = "deletion";
 impl Store {
     /// Stops everything of a tenant: its status changes, and what is left to do is remembered.
     /// [`Changed::Moved`] if it was ordered before.
-    pub async fn order_deletion(&self, tenant: &TenantId, deed: &Deed<'_>) -> Result<Changed, StoreError> {
+    pub async fn order_deletion(
+        &self,
+        tenant: &TenantId,
+        deed: &AuditEntry<'_>,
+    ) -> Result<Changed, StoreError> {
         let now = self.clock.now();
         let update = aws_sdk_dynamodb::types::Update::builder()
             .table_name(&self.tables.tenants)
@@ -68,7 +72,7 @@ impl Store {
             .return_values_on_condition_check_failure(
                 aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
             );
-        let due = later(now, SignedDuration::from_secs(limits::DELETION_GRACE_SECONDS));
+        let due = saturating_add(now, SignedDuration::from_secs(limits::DELETION_GRACE_SECONDS));
         let work = Writer(work_key(tenant)).set("due_lane", item::text(LANE)).set("due_at", item::time(due));
         let put = Put::builder().table_name(&self.tables.connections).set_item(Some(work.done()));
         let items = vec![
@@ -120,7 +124,7 @@ impl Store {
 
     /// Takes a deletion: nobody else finds it for the next two minutes. False if somebody else was faster.
     pub async fn take_deletion(&self, work: &Unfinished) -> Result<bool, StoreError> {
-        let until = later(self.clock.now(), SignedDuration::from_mins(2));
+        let until = saturating_add(self.clock.now(), SignedDuration::from_mins(2));
         let taken = self
             .db
             .update_item()
@@ -177,7 +181,7 @@ impl Store {
     }
 
     /// Ends a deletion: the tenant's record goes, and with it the work.
-    pub async fn finish_deletion(&self, tenant: &TenantId, deed: &Deed<'_>) -> Result<(), StoreError> {
+    pub async fn finish_deletion(&self, tenant: &TenantId, deed: &AuditEntry<'_>) -> Result<(), StoreError> {
         let delete = |table: &str, key: Item| {
             let delete = Delete::builder().table_name(table).set_key(Some(key));
             TransactWriteItem::builder().delete(complete(delete.build())).build()

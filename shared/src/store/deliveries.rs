@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::due::legible;
 use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, Health};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
-use crate::model::rate::later;
 
 /// A delivery that is to be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Store {
             .set("attempts", item::number(delivery.attempts))
             .maybe("due_lane", delivery.next_attempt.map(|_| item::text(LANE)))
             .maybe("due_at", delivery.next_attempt.map(item::time))
-            .set("ttl", item::ttl(later(self.clock.now(), kept)))
+            .set("ttl", item::ttl(saturating_add(self.clock.now(), kept)))
             .done();
         let put = self
             .db

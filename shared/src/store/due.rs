@@ -12,9 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
 use super::{Store, StoreError, failure, is_conditional, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Store {
     /// [`Store::take_due`], with the row as it was, and until when nobody else finds it.
     pub(super) async fn take(&self, due: &Due) -> Result<Option<(Row, Timestamp)>, StoreError> {
         let now = self.clock.now();
-        let until = later(now, SignedDuration::from_mins(2));
+        let until = saturating_add(now, SignedDuration::from_mins(2));
         let take = self
             .change_due(due, "SET #at = :until", Some(until))
             .condition_expression(

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{EventId, TenantId};
-use crate::model::rate::later;
 
 impl Store {
     /// Writes down what happened, as a part of the transaction that makes it happen.
@@ -73,7 +73,7 @@ fn event_item(event: &Event) -> Item {
         .set("kind", item::text(event.kind.as_str()))
         .set("at", item::time(event.at))
         .set("data", item::text(Value::Object(event.data.clone()).to_string()))
-        .set("ttl", item::ttl(later(event.at, kept)))
+        .set("ttl", item::ttl(saturating_add(event.at, kept)))
         .done()
 }
 

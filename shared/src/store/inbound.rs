@@ -15,11 +15,11 @@ use super::due::Lane;
 use super::item::{self, Row, Writer};
 use super::messages::record_key;
 use super::{Store, StoreError, complete, failed, failure, is_conditional};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::Message;
-use crate::model::rate::later;
 
 /// What an event claims to be of, and what shows it.
 #[derive(Debug, Clone, Copy)]
@@ -158,7 +158,7 @@ impl Store {
             Writer(item::key(proof.tenant, &format!("quarantine#{}#{}", proof.connection, &digest[..32])))
                 .set("body", item::text(body))
                 .set("at", item::time(now))
-                .set("ttl", item::ttl(later(now, kept)));
+                .set("ttl", item::ttl(saturating_add(now, kept)));
         let put = Put::builder()
             .table_name(&self.tables.messages)
             .set_item(Some(kept_item.done()))
@@ -171,7 +171,7 @@ impl Store {
     /// until then. If the proof is one, gives from when on changes have to be noted again.
     pub async fn note_changes(&self, proof: &Proof<'_>) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
-        let soon = later(now, SignedDuration::from_secs(limits::CHANGES_WAIT_SECONDS));
+        let soon = saturating_add(now, SignedDuration::from_secs(limits::CHANGES_WAIT_SECONDS));
         let update = self
             .note(proof, now, Lane::Sync, soon)
             // Never later than it is due already, or it would never be while there is traffic; and not while RingCentral

@@ -9,7 +9,7 @@ use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, read_tenant, tenant_key};
 use super::{Store, StoreError, complete};
 use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::tenant::Tenant;
 
@@ -57,7 +57,7 @@ impl Store {
         &self,
         app: &App,
         change: &KeyChange<'_>,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<Changed, StoreError> {
         let mut left: Vec<KeyId> =
             app.keys.iter().filter(|id| !change.remove.contains(id)).cloned().collect();

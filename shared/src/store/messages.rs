@@ -6,13 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{
     Direction, Message, MessageFile, MessageStatus, OnAmbiguous, Part, Priority, Stage, Told,
 };
-use crate::model::rate::later;
 
 /// What is known of a record of RingCentral's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,8 @@ impl Store {
         rc_id: &str,
         told: &Told,
     ) -> Result<bool, StoreError> {
-        let until = later(self.clock.now(), SignedDuration::from_secs(limits::UNTIED_RECORD_SECONDS));
+        let until =
+            saturating_add(self.clock.now(), SignedDuration::from_secs(limits::UNTIED_RECORD_SECONDS));
         let update = self
             .db
             .update_item()
@@ -293,7 +294,7 @@ fn read_record(row: &Row) -> Result<Record, StoreError> {
 /// Until when a message is kept.
 pub(super) fn kept(message: &Message) -> Timestamp {
     let begin = message.send_at.unwrap_or(message.created_at).max(message.created_at);
-    later(begin, SignedDuration::from_secs(limits::MESSAGE_KEPT_SECONDS))
+    saturating_add(begin, SignedDuration::from_secs(limits::MESSAGE_KEPT_SECONDS))
 }
 
 fn part_value(part: &Part) -> AttributeValue {

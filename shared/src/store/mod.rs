@@ -7,6 +7,7 @@
 
 mod apps;
 mod audit;
+mod circuit_breaker;
 mod connect_tokens;
 mod connections;
 mod deletions;
@@ -15,20 +16,19 @@ mod due;
 mod events;
 mod inbound;
 mod item;
+mod keepalive;
 mod keys;
+mod message_sync;
 mod messages;
 mod numbers;
 mod outbox;
-mod penalties;
 mod query;
 mod rate_limits;
 mod refresh;
 mod revocations;
 mod senders;
 mod subscriptions;
-mod sync;
 mod tenants;
-mod upkeep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,9 @@ pub use deliveries::{DueDelivery, Entered, Outcome, moment_of};
 pub use due::{Due, Lane};
 pub use events::event_of_image;
 pub use inbound::{Proof, Proven};
+pub use keepalive::Kept;
 pub use keys::KeyChange;
+pub use message_sync::{Progress, Rest, TakenSync};
 pub use messages::{MessageFilter, Record};
 pub use numbers::Inventory;
 pub use outbox::{Accepted, DueSender, FirstAnswer, Idempotency, Place};
@@ -54,15 +56,13 @@ pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
 pub use senders::{Lease, Taken};
 pub use subscriptions::Checked;
-pub use sync::{Progress, Rest, TakenSync};
 pub use tenants::{Changed, TenantChange};
-pub use upkeep::Kept;
 
+use crate::cache::TtlCache;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::limits;
-use crate::memory::Remembered;
-use crate::model::chance;
+use crate::model::random;
 
 /// Names of the tables.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ pub struct Store {
     tables: Arc<Tables>,
     clock: Arc<dyn Clock>,
     /// Senders that this process has marked as having something in their queue.
-    marked: Arc<Remembered<()>>,
+    marked: Arc<TtlCache<()>>,
 }
 
 /// Why the store could not do its work.
@@ -139,12 +139,7 @@ impl From<StoreError> for Error {
 impl Store {
     /// A store in these tables.
     pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            db,
-            tables: Arc::new(tables),
-            clock,
-            marked: Arc::new(Remembered::at_most(limits::REMEMBERED)),
-        }
+        Self { db, tables: Arc::new(tables), clock, marked: Arc::new(TtlCache::at_most(limits::REMEMBERED)) }
     }
 
     /// Asks every table for an item that isn't there, for the readiness check.
@@ -228,7 +223,7 @@ impl Store {
                 return Err(failure(error));
             }
             // By chance, so that those that met once don't meet again.
-            tokio::time::sleep(Duration::from_millis(5 + chance::below(20 << attempt))).await;
+            tokio::time::sleep(Duration::from_millis(5 + random::below(20 << attempt))).await;
         }
         unreachable!("the loop ends by returning")
     }

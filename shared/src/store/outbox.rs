@@ -18,10 +18,10 @@ use super::due::legible;
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
 use super::{Store, StoreError, complete, failed, failure, is_conflict, made, query};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
-use crate::model::rate::later;
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Store {
         let now = self.clock.now();
         let mut items = vec![self.put_message(message, None), self.put_place(message, place)];
         if let Some(key) = key {
-            let kept = later(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
+            let kept = saturating_add(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
                 .set("message", item::text(message.id.as_str()))
                 .set("status", item::text(message.status.as_str()))
@@ -328,8 +328,8 @@ impl Store {
             .set("due_at", item::time(now));
         let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
         put.send().await.map_err(failure)?;
-        let until = later(now, SignedDuration::from_secs(limits::MARK_TRUSTED_SECONDS));
-        self.marked.put(&sender, (), until);
+        let until = saturating_add(now, SignedDuration::from_secs(limits::MARK_TRUSTED_SECONDS));
+        self.marked.insert(&sender, (), until);
         Ok(())
     }
 

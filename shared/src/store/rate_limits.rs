@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, failure, is_conditional, made};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
-use crate::model::rate::{Allowance, SLOTS_KEPT, Slots, later};
+use crate::model::rate_limit::{Allowance, SLOTS_KEPT, Slots};
 
 /// What became of an attempt to add to a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Store {
     /// Writes down that a key was used, unless that was done within the last minute.
     pub async fn note_use(&self, app: &AppId, key_id: &KeyId) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let after = |seconds| later(now, SignedDuration::from_secs(seconds));
+        let after = |seconds| saturating_add(now, SignedDuration::from_secs(seconds));
         let noted = self
             .update_counter(&use_of(app))
             .update_expression("SET #key = :now, #ttl = :ttl")
@@ -208,7 +209,7 @@ pub(super) fn key(counter: &str) -> Item {
 
 /// A counter that nobody adds to has no meaning after its window.
 fn kept(allowance: Allowance, now: Timestamp) -> AttributeValue {
-    item::ttl(later(later(now, allowance.window), allowance.window))
+    item::ttl(saturating_add(saturating_add(now, allowance.window), allowance.window))
 }
 
 /// The item as it stood when a write to it was refused by its condition.

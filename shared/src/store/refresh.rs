@@ -10,11 +10,11 @@ use super::connections::key;
 use super::due::Lane;
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, complete, failed};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::connection::{Connection, ConnectionStatus, Sealed, SealedToken};
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 use crate::model::refresh::{Cause, Intent, Lease, Record, Upkeep, Write};
 
 /// A pair of tokens, sealed to the generation after the one that it replaces.
@@ -97,7 +97,7 @@ impl Store {
         let set = match write {
             // What RingCentral has refused is kept for a while, then erased.
             Write::Revoked => {
-                let kept = later(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
+                let kept = saturating_add(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
                 set.set("refresh_lane", item::text(Lane::Erasure.as_str()))
                     .set("refresh_due", item::time(kept))
             }

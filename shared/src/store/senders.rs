@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Change, Item, Row};
 use super::{Store, StoreError, failure, is_conditional, made};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::lane::{Flight, Lane};
-use crate::model::rate::later;
+use crate::model::sender::{Flight, Lane};
 
 /// A lease of a lane.
 #[derive(Debug, Clone)]
@@ -35,8 +35,8 @@ impl Store {
     /// Takes the lane of a sender, unless somebody works on it or has set an alarm for later.
     pub async fn take_lane(&self, lease: &Lease) -> Result<Taken, StoreError> {
         let now = self.clock.now();
-        let soon = later(now, SignedDuration::from_millis(limits::LANE_NAP_MS));
-        let until = later(now, SignedDuration::from_secs(limits::LANE_LEASE_SECONDS));
+        let soon = saturating_add(now, SignedDuration::from_millis(limits::LANE_NAP_MS));
+        let until = saturating_add(now, SignedDuration::from_secs(limits::LANE_LEASE_SECONDS));
         let update = self
             .db
             .update_item()
@@ -84,7 +84,10 @@ impl Store {
             ("begun", lane.begun.as_ref().map(|message| item::text(message.as_str()))),
             ("look_after", lane.look_after.filter(|at| *at > now).map(item::time)),
             ("wake_at", release.flatten().map(item::time)),
-            ("ttl", Some(item::ttl(later(now, SignedDuration::from_secs(limits::LANE_KEPT_SECONDS))))),
+            (
+                "ttl",
+                Some(item::ttl(saturating_add(now, SignedDuration::from_secs(limits::LANE_KEPT_SECONDS)))),
+            ),
         ];
         let released = release.is_some().then_some(["lease_owner", "lease_until"]).into_iter().flatten();
         let change = Change::of(fields.into_iter().chain(released.map(|name| (name, None))));

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failed, failure, query};
-use crate::model::audit::Deed;
+use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Deletion, Tenant, TenantLimits, TenantStatus};
@@ -45,7 +45,7 @@ const LISTED: &str = "tenants";
 
 impl Store {
     /// Writes a new tenant.
-    pub async fn create_tenant(&self, tenant: &Tenant, deed: &Deed<'_>) -> Result<(), StoreError> {
+    pub async fn create_tenant(&self, tenant: &Tenant, deed: &AuditEntry<'_>) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.tenants)
             .set_item(Some(tenant_item(tenant)))
@@ -95,7 +95,7 @@ impl Store {
         &self,
         id: &TenantId,
         change: &TenantChange,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<Changed, StoreError> {
         let fields = [
             ("name", change.name.as_ref().map(item::text)),
@@ -131,7 +131,7 @@ impl Store {
     pub(super) async fn update_with(
         &self,
         update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-        deed: &Deed<'_>,
+        deed: &AuditEntry<'_>,
     ) -> Result<Changed, StoreError> {
         let update = TransactWriteItem::builder().update(complete(update.build())).build();
         Ok(match self.transact(vec![update, self.write_down(deed)]).await? {

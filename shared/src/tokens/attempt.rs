@@ -6,18 +6,18 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::rescue::Rescue;
 use super::{Counted, RefreshOrder, follow, sealed_for, seconds_until};
+use crate::circuit_breaker::{self, Member, Pass};
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::{Connection, Revocation, SealedToken};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
 use crate::model::refresh::{
     Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, jitter, step,
 };
 use crate::model::secret::Secret;
-use crate::penalties::{self, Member, Pass};
 use crate::queue::MAX_DELAY_SECONDS;
 use crate::revocation;
 use crate::ringcentral::oauth::TokenOptions;
@@ -71,7 +71,10 @@ impl<'a> Worker<'a> {
             stale,
             id: Secret::random().digest()[..24].to_owned(),
             deadline,
-            patience: later(gateway.clock.now(), SignedDuration::from_secs(limits::LEASE_PATIENCE_SECONDS)),
+            patience: saturating_add(
+                gateway.clock.now(),
+                SignedDuration::from_secs(limits::LEASE_PATIENCE_SECONDS),
+            ),
             jitter: jitter(),
             found: None,
             member: None,
@@ -119,7 +122,7 @@ impl<'a> Worker<'a> {
     }
 
     fn after(&self, seconds: i64) -> Timestamp {
-        later(self.gateway.clock.now(), SignedDuration::from_secs(seconds))
+        saturating_add(self.gateway.clock.now(), SignedDuration::from_secs(seconds))
     }
 
     /// Reads the row. What an attempt has begun with stays at hand, since its keys and its generation are of that row.
@@ -236,7 +239,7 @@ impl<'a> Worker<'a> {
             Write::Lease => {}
             Write::Pair => {
                 self.counted.refreshed += 1;
-                self.gateway.memory.tokens.forget(self.connection.as_str());
+                self.gateway.cache.tokens.remove(self.connection.as_str());
                 tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, generation = record.generation, "refreshed");
             }
             Write::End => {
@@ -332,7 +335,7 @@ impl<'a> Worker<'a> {
     }
 
     fn penalty(&self, error: &ringcentral::Error) -> Timestamp {
-        penalties::ends(self.gateway, error.retry(), self.jitter)
+        circuit_breaker::ends(self.gateway, error.retry(), self.jitter)
     }
 
     /// The connection was given up while its tokens were on their way: nobody else knows of them, so they are ended.

@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::Usable;
+use crate::clock::saturating_add;
 use crate::error::Error;
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::chance;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::rate::later;
+use crate::model::random;
 use crate::ringcentral::{self, AccessToken, Api, Kind, Limiter, Retry};
 use crate::store::StoreError;
 
@@ -95,10 +95,11 @@ async fn note_penalty(
 ) -> Result<(), Failure> {
     let asked = if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO };
     let wait = asked.max(Duration::from_secs(limits::PENALTY_SECONDS))
-        + Duration::from_millis(chance::below(limits::PENALTY_JITTER_MS));
-    let until = later(gateway.clock.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+        + Duration::from_millis(random::below(limits::PENALTY_JITTER_MS));
+    let until =
+        saturating_add(gateway.clock.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
     tracing::warn!(tenant.id = %tenant, connection.id = %id, %until, "RingCentral's limit is reached");
-    gateway.memory.tokens.forget(id.as_str());
+    gateway.cache.tokens.remove(id.as_str());
     gateway.store.keep_quiet(tenant, id, until).await?;
     Ok(())
 }

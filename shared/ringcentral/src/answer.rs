@@ -1,0 +1,309 @@
+//! Reads what RingCentral says when it refuses: the envelopes, the headers, and what they mean.
+
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde_json::Value;
+
+use crate::error::{Error, ErrorCode, Facts, Grant, Kind, Retry, Sent};
+use crate::transport::{Answer, Dialect, Exchange};
+
+/// The wait after a 429 that does not say how long (Developer Guide, "Rate limits").
+const DEFAULT_PENALTY: Duration = Duration::from_secs(30);
+
+/// No advice is followed for longer than this.
+const MAX_PENALTY: Duration = Duration::from_secs(24 * 3600);
+
+/// Codes of the token endpoint that speak of the app, not of the user's grant (Developer Guide, "Errors").
+const APP_CODES: [&str; 17] = [
+    "OAU-112", "OAU-113", "OAU-116", "OAU-117", "OAU-120", "OAU-121", "OAU-123", "OAU-125", "OAU-127",
+    "OAU-134", "OAU-146", "OAU-151", "OAU-153", "OAU-164", "OAU-165", "OAU-167", "OAU-347",
+];
+
+/// Codes that mean that an access token is no good, whatever the status.
+const TOKEN_CODES: [&str; 9] = [
+    "TokenInvalid",
+    "TokenExpired",
+    "OAU-128",
+    "OAU-129",
+    "OAU-149",
+    "OAU-210",
+    "OAU-211",
+    "OAU-213",
+    "AGW-402",
+];
+
+/// RingCentral's id of the request.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("rcrequestid")?.to_str().ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (!id.is_empty() && id.len() <= 128 && id.bytes().all(plain)).then(|| id.to_owned())
+}
+
+/// Turns an answer of status 400 and above into an error.
+pub(crate) fn refusal(exchange: &Exchange<'_>, answer: Answer) -> Error {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let codes = codes(&body, &exchange.secrets);
+    let oauth_error = word(&body["error"], &exchange.secrets);
+    let has = |list: &[&str]| codes.iter().any(|known| list.contains(&known.code.as_str()));
+    let status = answer.status;
+
+    let kind = match (status, exchange.dialect) {
+        (429, _) => Kind::RateLimited,
+        (408 | 500.., _) => Kind::Unavailable,
+        (_, Dialect::OAuth) => oauth_kind(oauth_error.as_deref(), status, &has),
+        (401, Dialect::Api) => Kind::AccessToken,
+        (_, Dialect::Api) if has(&TOKEN_CODES) => Kind::AccessToken,
+        (403, _) => Kind::Forbidden,
+        (404, _) => Kind::NotFound,
+        (400, _) if has(&["CMN-102"]) => Kind::NotFound,
+        _ => Kind::Invalid,
+    };
+    let asked = retry_after(&answer.headers);
+    let retry = match kind {
+        Kind::RateLimited => Retry::After(asked.unwrap_or(DEFAULT_PENALTY)),
+        Kind::Unavailable if status == 501 => Retry::Never,
+        Kind::Unavailable => asked.map_or(Retry::Backoff, Retry::After),
+        Kind::AccessToken => Retry::WithNewToken,
+        _ => Retry::Never,
+    };
+    Facts {
+        operation: exchange.operation,
+        kind,
+        sent: Sent::Yes,
+        retry,
+        status: Some(status),
+        codes,
+        oauth_error,
+        request_id: answer.request_id,
+        rate_limit: answer.rate_limit,
+        ..Facts::default()
+    }
+    .into()
+}
+
+/// An `error` that the login page sent back with the browser.
+pub(crate) fn refused_redirect(operation: &'static str, error: &str) -> Error {
+    let oauth_error = word(&Value::from(error), &[]);
+    let kind = oauth_kind(oauth_error.as_deref(), 400, &|_| false);
+    Facts { operation, kind, oauth_error, ..Facts::default() }.into()
+}
+
+fn oauth_kind(word: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -> Kind {
+    match word {
+        Some(
+            "invalid_client"
+            | "unauthorized_client"
+            | "unsupported_grant_type"
+            | "invalid_scope"
+            | "unsupported_response_type"
+            | "request_not_supported"
+            | "request_uri_not_supported"
+            | "invalid_request_uri"
+            | "insufficient_scope",
+        ) => return Kind::OurConfiguration,
+        Some("invalid_grant" | "expired_token" | "access_denied") => {}
+        _ if has(&APP_CODES) => return Kind::OurConfiguration,
+        _ if has(&["OAU-210", "OAU-108", "OAU-211", "OAU-213", "OAU-106"]) => {}
+        _ if status == 401 => return Kind::OurConfiguration,
+        _ => return Kind::Invalid,
+    }
+    Kind::Grant(if word == Some("expired_token") || has(&["OAU-210", "OAU-108"]) {
+        Grant::Expired
+    } else if has(&["OAU-211"]) {
+        Grant::Revoked
+    } else if has(&["OAU-213", "OAU-106", "OAU-149", "OAU-129"]) {
+        Grant::Unknown
+    } else {
+        Grant::Denied
+    })
+}
+
+/// The codes of both levels: those of `errors[]` first, then the top level's, without repeats.
+fn codes(body: &Value, secrets: &[&str]) -> Vec<ErrorCode> {
+    let mut codes: Vec<ErrorCode> = Vec::new();
+    let inner = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for item in inner.iter().take(32).chain(std::iter::once(body)) {
+        let Some(code) = word(&item["errorCode"], secrets) else { continue };
+        if codes.iter().any(|known| known.code == code) {
+            continue;
+        }
+        codes.push(ErrorCode {
+            code,
+            message: item["message"].as_str().map(|text| scrubbed(text, secrets)).unwrap_or_default(),
+            parameter: word(&item["parameterName"], secrets)
+                .or_else(|| word(&item["parameters"][0]["parameterName"], secrets)),
+            permission: word(&item["permissionName"], secrets),
+        });
+    }
+    codes
+}
+
+/// A code or name: short, of plain characters, and no secret of the call.
+fn word(value: &Value, secrets: &[&str]) -> Option<String> {
+    let text = value.as_str().filter(|text| !text.is_empty() && text.len() <= 64)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'[' | b']');
+    let secret = secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret));
+    (!secret && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+/// A message without the secrets of the call, cut to a readable length.
+fn scrubbed(text: &str, secrets: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "…");
+    }
+    text.chars().take(500).collect()
+}
+
+/// `Retry-After` as seconds or as a date (counted from the answer's own `Date`).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds).min(MAX_PENALTY));
+    }
+    let date = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
+    let sent = date(headers.get(DATE)?.to_str().ok()?)?;
+    Some(Duration::try_from(date(text)?.duration_since(sent)).unwrap_or_default().min(MAX_PENALTY))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Method;
+    use reqwest::header::HeaderValue;
+    use url::Url;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn refused(dialect: Dialect, status: u16, body: &str, headers: &[(&'static str, &str)]) -> Error {
+        let url = Url::parse("http://localhost/").expect("valid");
+        let mut exchange = Exchange::new("test", dialect, Method::POST, url);
+        exchange.secrets = vec!["CANARY-token"];
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                (name.parse().expect("a header name"), HeaderValue::from_str(value).expect("a value"))
+            })
+            .collect();
+        let answer = Answer {
+            operation: "test",
+            status,
+            request_id: request_id(&headers),
+            rate_limit: None,
+            headers,
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+        };
+        refusal(&exchange, answer)
+    }
+
+    #[test]
+    fn oauth_refusals_are_told_apart() {
+        let body = |error: &str, code: &str| {
+            format!(
+                r#"{{"error":"{error}","error_description":"no","errors":[{{"errorCode":"{code}","message":"no"}}]}}"#
+            )
+        };
+        for (status, error, code, kind) in [
+            (400, "invalid_grant", "OAU-210", Kind::Grant(Grant::Expired)),
+            (400, "invalid_grant", "OAU-108", Kind::Grant(Grant::Expired)),
+            (400, "expired_token", "OAU-1", Kind::Grant(Grant::Expired)),
+            (400, "invalid_grant", "OAU-211", Kind::Grant(Grant::Revoked)),
+            (400, "invalid_grant", "OAU-213", Kind::Grant(Grant::Unknown)),
+            (400, "invalid_grant", "OAU-106", Kind::Grant(Grant::Unknown)),
+            (400, "invalid_grant", "OAU-109", Kind::Grant(Grant::Denied)),
+            (400, "invalid_grant", "OAU-140", Kind::Grant(Grant::Denied)),
+            (400, "invalid_client", "OAU-153", Kind::OurConfiguration),
+            (400, "invalid_client", "OAU-113", Kind::OurConfiguration),
+            (403, "invalid_client", "OAU-167", Kind::OurConfiguration),
+            (400, "unauthorized_client", "OAU-125", Kind::OurConfiguration),
+            (401, "", "OAU-146", Kind::OurConfiguration),
+            (400, "invalid_request", "CMN-101", Kind::Invalid),
+        ] {
+            let error = refused(Dialect::OAuth, status, &body(error, code), &[]);
+            assert_eq!(error.kind(), kind, "{code}");
+            assert_eq!(error.retry(), Retry::Never, "{code}");
+            assert_eq!(error.code(), Some(code));
+        }
+    }
+
+    #[test]
+    fn api_refusals_follow_status_and_codes_of_both_levels() {
+        let error = refused(
+            Dialect::Api,
+            403,
+            r#"{"errorCode":"FeatureNotAvailable","message":"m","errors":[{"errorCode":"MSG-304","message":"m"}]}"#,
+            &[("rcrequestid", "abc-123")],
+        );
+        assert_eq!(error.kind(), Kind::Forbidden);
+        assert_eq!(
+            error.codes().iter().map(|code| code.code.as_str()).collect::<Vec<_>>(),
+            ["MSG-304", "FeatureNotAvailable"]
+        );
+        assert_eq!(error.request_id(), Some("abc-123"));
+
+        let same_twice =
+            r#"{"errorCode":"SUB-521","message":"m","errors":[{"errorCode":"SUB-521","message":"m"}]}"#;
+        assert_eq!(refused(Dialect::Api, 400, same_twice, &[]).codes().len(), 1);
+        let permission = r#"{"errorCode":"InsufficientPermissions","errors":[{"errorCode":"CMN-401","permissionName":"SMS"}]}"#;
+        assert_eq!(refused(Dialect::Api, 403, permission, &[]).codes()[0].permission.as_deref(), Some("SMS"));
+        for (status, body, kind) in [
+            (401, "{}", Kind::AccessToken),
+            (400, r#"{"errorCode":"TokenInvalid"}"#, Kind::AccessToken),
+            (404, "", Kind::NotFound),
+            (400, r#"{"errorCode":"CMN-102"}"#, Kind::NotFound),
+            (415, "<html>", Kind::Invalid),
+            (500, "<html>", Kind::Unavailable),
+            (408, "", Kind::Unavailable),
+        ] {
+            assert_eq!(refused(Dialect::Api, status, body, &[]).kind(), kind, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_wait_is_taken_from_the_header_or_is_30_seconds() {
+        let wait =
+            |status, headers: &[(&'static str, &str)]| refused(Dialect::Api, status, "{}", headers).retry();
+        let seconds = |seconds| Retry::After(Duration::from_secs(seconds));
+        assert_eq!(wait(429, &[]), seconds(30));
+        assert_eq!(wait(429, &[("retry-after", "61")]), seconds(61));
+        assert_eq!(wait(503, &[("retry-after", "7")]), seconds(7));
+        assert_eq!(wait(503, &[]), Retry::Backoff);
+        assert_eq!(wait(501, &[]), Retry::Never);
+        let dates =
+            [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT")];
+        assert_eq!(wait(429, &dates), seconds(60));
+    }
+
+    #[test]
+    fn no_secret_of_the_call_survives_in_the_error() {
+        let body = r#"{"errorCode":"CANARY-token","message":"CANARY-token is bad","error":"CANARY-token",
+            "errors":[{"errorCode":"OAU-213","message":"Token CANARY-token not found","parameterValue":"CANARY-token"}]}"#;
+        let error = refused(Dialect::OAuth, 400, body, &[]);
+        assert_eq!(error.codes()[0].message, "Token … not found");
+        let shown = format!("{error} {error:?} {:?}", error.codes()[0].message);
+        assert!(!shown.contains("CANARY"), "{shown}");
+    }
+
+    #[test]
+    fn ambiguity_depends_on_the_status() {
+        for (status, ambiguous) in [
+            (400, false),
+            (401, false),
+            (429, false),
+            (500, true),
+            (501, false),
+            (502, true),
+            (503, true),
+            (504, true),
+            (520, true),
+            (408, true),
+        ] {
+            assert_eq!(refused(Dialect::Api, status, "", &[]).is_ambiguous(), ambiguous, "{status}");
+        }
+        let later = r#"{"errorCode":"MSG-290","errors":[{"errorCode":"MSG-290"}]}"#;
+        assert!(!refused(Dialect::Api, 503, later, &[]).is_ambiguous());
+        assert!(!refused(Dialect::Api, 503, "", &[("retry-after", "7")]).is_ambiguous());
+    }
+}

@@ -1,0 +1,3 @@
+//! The RingCentral client, a crate of its own: `shared/ringcentral`.
+
+pub use ringbridge_ringcentral::*;
