@@ -12,13 +12,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use lambda_http::RequestExt;
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-    RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use lambda_http::http::{HeaderMap, StatusCode};
+pub use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use lambda_http::request::RequestContext;
-use lambda_http::{Body, Request, RequestExt, Response};
+pub use lambda_http::{Body, Request, Response, http::StatusCode};
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -32,17 +33,17 @@ use crate::model::rate_limit::Count;
 use crate::store::Page;
 use crate::views::Done;
 
-/// What every handler ends with.
-pub type Answer = Result<Response<Body>>;
+/// What every handler of a route returns.
+pub type HandlerResult = Result<Response<Body>>;
 
 /// Runs a handler and makes its result the answer: errors become their status and body, every answer gets its request
 /// id and security headers, and one line goes to the log.
-pub async fn answer<F>(
+pub async fn respond<F>(
     mut request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
 where
-    F: Future<Output = Answer>,
+    F: Future<Output = HandlerResult>,
 {
     let started = Instant::now();
     let request_id = request_id(&request);
@@ -138,7 +139,7 @@ pub fn reply_written(text: impl Into<String>) -> Response<Body> {
 }
 
 /// 201, with the address of what was made.
-pub fn created(location: &str, body: &impl Serialize) -> Answer {
+pub fn created(location: &str, body: &impl Serialize) -> HandlerResult {
     let mut response = reply(StatusCode::CREATED, body);
     let value = HeaderValue::from_str(location).map_err(|error| Error::internal("an address", error))?;
     response.headers_mut().insert("location", value);
@@ -151,7 +152,7 @@ pub fn ok() -> Response<Body> {
 }
 
 /// An answer that sends the browser elsewhere with GET.
-pub fn see_other(location: &str) -> Answer {
+pub fn see_other(location: &str) -> HandlerResult {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SEE_OTHER;
     let value = HeaderValue::from_str(location).map_err(|error| Error::internal("a redirect", error))?;
@@ -339,6 +340,11 @@ pub fn source(request: &Request) -> Option<IpAddr> {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
         _ => None,
     }
+}
+
+/// When Lambda ends the invocation, in milliseconds since the epoch; 0 where it is unknown.
+pub fn deadline_ms(request: &Request) -> u64 {
+    request.lambda_context_ref().map_or(0, |context| context.deadline)
 }
 
 fn request_id(request: &Request) -> String {

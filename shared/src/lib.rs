@@ -30,6 +30,7 @@ pub mod registration;
 pub mod renewal;
 pub mod revocation;
 pub mod ringcentral;
+pub mod run;
 pub mod schedule;
 pub mod sending;
 pub mod setup;

@@ -18,7 +18,7 @@ use lambda_http::{Body, Request, Response};
 use crate::config::{self, Config};
 use crate::connect::{Done, Refusal, Stop};
 use crate::error::Error;
-use crate::http::{self, Answer, RequestId};
+use crate::http::{self, HandlerResult, RequestId};
 use crate::model::connect_token::{ConnectToken, Link};
 
 const STYLE: &str = include_str!("../templates/style.css");
@@ -59,7 +59,7 @@ struct ErrorPage<'a> {
 }
 
 /// The confirmation page.
-pub fn connect(config: &Config, token: &ConnectToken, link: &Link) -> Answer {
+pub fn connect(config: &Config, token: &ConnectToken, link: &Link) -> HandlerResult {
     let page = ConnectPage {
         style: STYLE,
         tenant: &link.tenant_name,
@@ -82,7 +82,7 @@ fn form_action(config: &Config) -> String {
 }
 
 /// The success page. After the flow has expired, it has neither the company's name nor its link.
-pub fn connected(done: Option<&Done>) -> Answer {
+pub fn connected(done: Option<&Done>) -> HandlerResult {
     let return_url = done.and_then(|done| done.return_url.as_deref());
     let host = return_url
         .and_then(|text| url::Url::parse(text).ok())
@@ -97,7 +97,7 @@ pub fn connected(done: Option<&Done>) -> Answer {
 }
 
 /// The error page of a flow that stopped.
-pub fn error(stop: Stop, request: &RequestId) -> Answer {
+pub fn error(stop: Stop, request: &RequestId) -> HandlerResult {
     match stop {
         Stop::Refused(refusal) => refused(&refusal),
         Stop::Failed(error) => failed(&error, request),
@@ -105,14 +105,14 @@ pub fn error(stop: Stop, request: &RequestId) -> Answer {
 }
 
 /// The error response to a request with `format=json`.
-pub fn error_as_json(stop: Stop, request: &RequestId) -> Answer {
+pub fn error_as_json(stop: Stop, request: &RequestId) -> HandlerResult {
     match stop {
         Stop::Refused(refusal) => Ok(http::refusal(&refusal, request)),
         Stop::Failed(error) => Err(error),
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+fn refused(refusal: &Refusal) -> HandlerResult {
     let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
     let (title, meaning, advice) = refusal_text(refusal);
     // In these two cases the user may already be connected.
@@ -126,7 +126,7 @@ fn refused(refusal: &Refusal) -> Answer {
     Ok(response)
 }
 
-fn failed(error: &Error, request: &RequestId) -> Answer {
+fn failed(error: &Error, request: &RequestId) -> HandlerResult {
     http::report(error, request);
     let (title, meaning, advice) = (
         "Something went wrong on our side",
@@ -147,18 +147,18 @@ fn failed(error: &Error, request: &RequestId) -> Answer {
 }
 
 /// A complete page with an inline style, embedded at build time.
-pub fn embedded(page: &'static str) -> Answer {
+pub fn embedded(page: &'static str) -> HandlerResult {
     let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>"));
     let hash = hash(style.map_or("", |(style, _)| style));
     with_policy(StatusCode::OK, page.to_owned(), &hash, "'none'")
 }
 
-fn html(status: StatusCode, page: &impl Template, form_action: &str) -> Answer {
+fn html(status: StatusCode, page: &impl Template, form_action: &str) -> HandlerResult {
     let text = page.render().map_err(|error| Error::internal("page template", error))?;
     with_policy(status, text, &STYLE_HASH, form_action)
 }
 
-fn with_policy(status: StatusCode, text: String, style_hash: &str, form_action: &str) -> Answer {
+fn with_policy(status: StatusCode, text: String, style_hash: &str, form_action: &str) -> HandlerResult {
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{style_hash}'; img-src data:; form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
     );

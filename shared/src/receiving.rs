@@ -56,6 +56,11 @@ struct Envelope {
     content: Content,
 }
 
+/// Whether a handshake's token may be sent back: one word of printable ASCII, so that it cannot add a second header.
+pub fn may_be_echoed(token: &[u8]) -> bool {
+    (1..=limits::HANDSHAKE_CHARS).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic)
+}
+
 /// The connection in an event's address: the digits of the tenant's id and those of the connection's.
 pub fn route(text: &str) -> Option<(TenantId, ConnectionId)> {
     let (tenant, connection) = text.split_once('-')?;
@@ -245,6 +250,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn only_a_well_formed_token_is_echoed() {
+        assert!(may_be_echoed(b"3f9c1f0e-7d1b"));
+        for bad in [&b"with space"[..], &[b'a'; 257], "\u{e9}".as_bytes(), b"", b"a\r\nx: y"] {
+            assert!(!may_be_echoed(bad));
+        }
+    }
 
     #[test]
     fn an_event_is_known_by_its_filter() {

@@ -80,7 +80,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "edge",
-        modules: &["auth", "http", "pages", "telemetry"],
+        modules: &["auth", "http", "pages", "telemetry", "run"],
         may_import: &["ground", "words", "outside", "context", "rules"],
         must_not_know: &["aws_sdk", "aws_config", "reqwest"],
     },
@@ -119,6 +119,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("renewal", "batch"),
     ("delivery", "registration"),
     ("pages", "http"),
+    ("run", "http"),
+    ("run", "telemetry"),
 ];
 
 /// What only some modules of `shared` may know, wherever they are in the table.
@@ -144,8 +146,10 @@ const OWNERS: &[(&str, &[&str])] = &[
 ];
 
 /// What a function may depend on.
-const FUNCTION_DEPENDENCIES: &[&str] =
-    &["shared", "lambda_http", "lambda_runtime", "schemars", "serde", "serde_json", "tokio"];
+const FUNCTION_DEPENDENCIES: &[&str] = &["shared", "schemars", "serde", "serde_json", "tokio"];
+
+/// Longest function, in lines.
+const FUNCTION_LINES: usize = 100;
 
 /// The RingCentral client: the layer `outside` has it under the name that `shared` re-exports it by.
 const CLIENT: &str = "shared/ringcentral";
@@ -295,18 +299,32 @@ fn functions_depend_on_shared_and_nothing_of_the_outside() {
 }
 
 #[test]
-fn a_function_is_a_folder_with_a_process_and_an_endpoint_of_the_same_name() {
+fn a_function_is_a_folder_with_one_file_that_starts_its_one_handler() {
     for folder in function_folders() {
         let path = root().join("functions").join(&folder);
-        assert!(path.join("src/main.rs").is_file() && path.join("src/lib.rs").is_file(), "{folder}");
+        let files: Vec<String> = rust_files(&path).iter().map(|file| show(file)).collect();
+        for file in &files {
+            let name = file.strip_prefix(&format!("functions/{folder}/src/"));
+            assert!(matches!(name, Some("main.rs" | "route.rs")), "{file}");
+        }
         let manifest = manifest(&path);
         assert!(
             manifest.contains(&format!("name = \"{folder}\"")),
             "the package of {folder} is named otherwise"
         );
         assert!(folder.contains('-') || folder == "sweep", "{folder} is no verb-noun");
-        let process = read(&path.join("src/main.rs")).lines().count();
-        assert!(process <= 25, "the process of {folder} has {process} lines");
+        let main = read(&path.join("src/main.rs"));
+        let start = main.split_once("fn main() -> run::ProcessResult {\n    run::").map(|(_, rest)| rest);
+        let start = start.and_then(|rest| rest.split_once("(handle)\n}\n"));
+        assert!(
+            start.is_some_and(|(runner, _)| runner.len() < 20),
+            "main of {folder} does not run its handler"
+        );
+        let handlers = main.matches("\nasync fn handle(").count();
+        assert_eq!(handlers, 1, "{folder} has not one handler");
+        assert!(main.lines().count() <= FUNCTION_LINES, "{folder} does not fit on a screen or two");
+        let targets = manifest.matches("[lib]").count() + manifest.matches("path =").count();
+        assert_eq!(targets, 0, "the package of {folder} has more than one binary");
     }
 }
 

@@ -1,12 +1,20 @@
-//! The process of `cancel-message`: one gateway, one handler.
+//! `POST /v1/sms/{messageId}/cancel`: takes a message back that is queued or scheduled.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::messages::MessageView;
+use shared::{auth, run, sending};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| cancel_message::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the message; 409 if it has come too far.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
+    http::no_fields(&request)?;
+    let message = sending::cancel(gateway, caller.tenant_id(), &id).await?;
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
 }

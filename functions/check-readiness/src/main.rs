@@ -1,13 +1,19 @@
-//! The process of `check-readiness`: one gateway, one handler.
+//! `GET /health/ready`: every table and the vault's key answer; else 503.
 
-use lambda_http::{Error, run, service_fn};
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::run;
+use shared::views::StatusOnly;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| check_readiness::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// Asks all of them at once.
+async fn handle(gateway: &Gateway, _request: Request) -> HandlerResult {
+    let store = async { gateway.store.check().await.map_err(Error::from) };
+    let vault = async { gateway.vault().check().await.map_err(Error::from) };
+    tokio::try_join!(store, vault)?;
+    Ok(http::reply(StatusCode::OK, &StatusOnly { status: "ok" }))
 }

@@ -1,13 +1,21 @@
-//! The process of `create-connect-token`: one gateway, one handler.
+//! `POST /v1/rc/connect-token`: a link for the admin, good for five minutes, once.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::links::{self, LinkOrder};
+use shared::model::app::Scope;
+use shared::views::NewLink;
+use shared::{auth, limits, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| create_connect_token::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the link, relative to this address.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
+    let order = LinkOrder::living(limits::CONNECT_TOKEN_SECONDS);
+    let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
+    Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

@@ -1,12 +1,30 @@
-//! The process of `create-key`: one gateway, one handler.
+//! `POST /v1/apps/{appId}/keys`: a further key of an app, with fewer scopes, an expiry, or an allow-list of addresses.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
+use shared::apps::{self, KeyOrder};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::tenancy::NewKey;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| create_key::handle(gateway, request)))).await
+use route::CreateKeyRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 201 with the key, which is shown this once.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let order: CreateKeyRequest = http::json(&request)?;
+    let order = KeyOrder {
+        scopes: apps::scopes(order.scopes)?,
+        expires_at: apps::expiry(order.expires_at.as_deref(), gateway.clock.now())?,
+        allowed_ips: apps::allowed_ips(order.allowed_ips.as_deref())?,
+    };
+    let (key, record) = apps::create_key(gateway, caller.by(), caller.tenant_id(), &id, &order).await?;
+    Ok(http::reply(StatusCode::CREATED, &NewKey::of(&key, &record)))
 }

@@ -1,12 +1,26 @@
-//! The process of `create-tenant`: one gateway, one handler.
+//! `POST /v1/tenants`: the operator creates a tenant.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::views::tenancy::TenantView;
+use shared::{auth, registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| create_tenant::handle(gateway, request)))).await
+use route::CreateTenantRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 201 with the tenant. It has no key yet: register an app for one.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let operator = auth::operator(gateway, &request).await?;
+    let order: CreateTenantRequest = http::json(&request)?;
+    let name = registration::name(order.name.as_deref())?;
+    let limits = order.limits.unwrap_or_default().0.check()?;
+    let return_url = registration::return_url(&gateway.config, order.return_url)?;
+    let tenant =
+        registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;
+    Ok(http::reply(StatusCode::CREATED, &TenantView::from(&tenant)))
 }

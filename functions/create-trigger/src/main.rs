@@ -1,12 +1,29 @@
-//! The process of `create-trigger`: one gateway, one handler.
+//! `POST /v1/triggers/sms-received/subscribe`: a flow of Power Automate wants to be told of texts that come in.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::model::app::Scope;
+use shared::registration::{self, TriggerOrder};
+use shared::views::tenancy::NewTrigger;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| create_trigger::handle(gateway, request)))).await
+use route::CreateTriggerRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 201 with `{id}`, and in `Location` the address where the subscription ends by DELETE.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let order: CreateTriggerRequest = http::json(&request)?;
+    let order = TriggerOrder {
+        callback_url: registration::callback_url(&gateway.config, order.callback_url)?,
+        number: registration::trigger_number(order.phone_number.as_deref())?,
+    };
+    let trigger = registration::create_trigger(gateway, caller.by(), caller.tenant_id(), order).await?;
+    let at = format!("{}/v1/triggers/sms-received/subscribe/{}", gateway.config.public_url, trigger.id);
+    http::created(&at, &NewTrigger::from(&trigger))
 }

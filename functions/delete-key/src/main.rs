@@ -1,12 +1,19 @@
-//! The process of `delete-key`: one gateway, one handler.
+//! `DELETE /v1/apps/{appId}/keys/{keyId}`: revokes a key of an app.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::model::app::Scope;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| delete_key::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{"ok":true}`; 404 if the app has no such key.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let app = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let key = apps::key_id(&http::path_parameter(&request, "keyId"))?;
+    apps::revoke_key(gateway, caller.by(), caller.tenant_id(), &app, &key).await?;
+    Ok(http::ok())
 }

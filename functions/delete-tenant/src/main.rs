@@ -1,12 +1,19 @@
-//! The process of `delete-tenant`: one gateway, one handler.
+//! `DELETE /v1/tenants/{tenantId}`: the operator deletes a tenant. Everything of it stops and its data keys are erased;
+//! the rest goes in the background, and `GET /v1/tenants/{tenantId}` tells how far it has come.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::views::StatusOnly;
+use shared::{auth, deletion, registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| delete_tenant::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 202 with `{"status":"deleting"}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let operator = auth::operator(gateway, &request).await?;
+    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    deletion::order(gateway, operator.by(), &id).await?;
+    Ok(http::reply(StatusCode::ACCEPTED, &StatusOnly { status: "deleting" }))
 }

@@ -1,12 +1,18 @@
-//! The process of `delete-trigger`: one gateway, one handler.
+//! `DELETE /v1/triggers/sms-received/subscribe/{id}`: a flow of Power Automate is switched off.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::model::app::Scope;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| delete_trigger::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{"ok":true}`; 404 if the tenant has no such flow.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::trigger_id(&http::path_parameter(&request, "id"))?;
+    apps::delete_trigger(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    Ok(http::ok())
 }

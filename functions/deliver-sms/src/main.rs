@@ -1,12 +1,16 @@
-//! The process of `deliver-sms`: one gateway, one handler.
+//! Sends the pending messages of a sender, at RingCentral's pace. The queue says only which sender to work on; the table
+//! holds the messages, so a repeated queue message does nothing.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::telemetry;
+use shared::run;
+use shared::sending::Ring;
+use shared::sending::dispatch;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| deliver_sms::handle(gateway, event.payload))).await
+fn main() -> run::ProcessResult {
+    run::queue(handle)
+}
+
+async fn handle(gateway: &Gateway, ring: Ring) -> Result<()> {
+    dispatch::run(gateway, &ring).await
 }

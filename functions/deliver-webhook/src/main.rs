@@ -1,12 +1,15 @@
-//! The process of `deliver-webhook`: one gateway, one handler.
+//! Posts events to the apps' webhook URLs. First attempts and retries come from two queues. This function can open webhook
+//! secrets, but no tokens.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use shared::delivery::{self, Work};
+use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::telemetry;
+use shared::run;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| deliver_webhook::handle(gateway, event.payload))).await
+fn main() -> run::ProcessResult {
+    run::queue(handle)
+}
+
+async fn handle(gateway: &Gateway, work: Work) -> Result<()> {
+    delivery::attempt(gateway, &work).await
 }

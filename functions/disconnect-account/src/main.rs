@@ -1,13 +1,18 @@
-//! The process of `disconnect-account`: one gateway, one handler.
+//! `POST /v1/rc/disconnect`: disconnects every extension of the tenant.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::model::app::Scope;
+use shared::{auth, disconnect, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| disconnect_account::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{"ok":true}`, also if nothing was connected.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
+    disconnect::account(gateway, caller.by(), caller.tenant_id()).await?;
+    Ok(http::ok())
 }

@@ -1,13 +1,22 @@
-//! The process of `disconnect-extension`: one gateway, one handler.
+//! `DELETE /v1/rc/extensions/{extensionId}`: disconnects one extension.
 
-use lambda_http::{Error, run, service_fn};
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::model::app::Scope;
+use shared::model::ids::ExtensionId;
+use shared::{auth, disconnect, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| disconnect_extension::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{"ok":true}`; 404 if the tenant has no such extension.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
+    let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
+    let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
+    disconnect::extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;
+    Ok(http::ok())
 }

@@ -1,12 +1,16 @@
-//! The process of `fan-out-events`: one gateway, one handler.
+//! Reads the stream of the events table: writes one delivery of each event for each app that subscribes to it, and queues
+//! its first attempt. This function can open nothing that is sealed.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde_json::Value;
+use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::telemetry;
+use shared::store::event_of_image;
+use shared::{delivery, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| fan_out_events::handle(gateway, event.payload))).await
+fn main() -> run::ProcessResult {
+    run::stream(handle)
+}
+
+async fn handle(gateway: &Gateway, image: Value) -> Result<()> {
+    delivery::fan_out(gateway, &event_of_image(&image)?).await
 }

@@ -1,12 +1,25 @@
-//! The process of `get-app`: one gateway, one handler.
+//! `GET /v1/apps/{appId}`: an app. A key that doesn't manage apps sees its own one only.
 
-use lambda_http::{Error, run, service_fn};
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::tenancy::AppView;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| get_app::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the app; 404 if the tenant has no such app.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    if !caller.may(Scope::AppsManage) && caller.key().app != id {
+        // Before anything is looked up, so that the answer tells nothing of what there is.
+        return Err(Error::InsufficientScope);
+    }
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let uses = gateway.store.last_uses(&[&id]).await?;
+    Ok(http::reply(StatusCode::OK, &AppView::of(&app, uses.get(&id))))
 }

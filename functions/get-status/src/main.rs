@@ -1,12 +1,18 @@
-//! The process of `get-status`: one gateway, one handler.
+//! `GET /v1/rc/status`: whether the tenant has a RingCentral extension that can be used.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::Status;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| get_status::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{connected:true, expiresAt, rcAccountId}` or `{connected:false}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage, Scope::SmsRead]).await?;
+    let connections = gateway.store.connections(caller.tenant_id()).await?;
+    Ok(http::reply(StatusCode::OK, &Status::of(&connections)))
 }

@@ -1,12 +1,23 @@
-//! The process of `get-tenant`: one gateway, one handler.
+//! `GET /v1/tenants/{tenantId}`: the operator looks at a tenant, or at how far its deletion has come.
 
-use lambda_http::{Error, run, service_fn};
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::views::tenancy::TenantView;
+use shared::{auth, deletion, registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| get_tenant::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the tenant; 404 when there is none, or nothing of it is left.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    auth::operator(gateway, &request).await?;
+    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    let tenant = gateway.store.tenant(&id).await?.ok_or(Error::NotFound)?;
+    let view = match tenant.deletion {
+        None => TenantView::from(&tenant),
+        Some(_) => TenantView::from(&tenant).with_left(deletion::left(gateway, &id).await?),
+    };
+    Ok(http::reply(StatusCode::OK, &view))
 }

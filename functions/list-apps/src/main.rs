@@ -1,12 +1,22 @@
-//! The process of `list-apps`: one gateway, one handler.
+//! `GET /v1/apps`: the apps of a tenant.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::tenancy::{AppView, Apps};
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_apps::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{apps, nextCursor}`, in the order of their ids.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let cursors = caller.cursors("apps");
+    let page = http::page(&request, &cursors, &[])?;
+    let (apps, next) = gateway.store.apps(caller.tenant_id(), &page).await?;
+    let uses = gateway.store.last_uses(&apps.iter().map(|app| &app.id).collect::<Vec<_>>()).await?;
+    let views = apps.iter().map(|app| AppView::of(app, uses.get(&app.id))).collect();
+    Ok(http::reply(StatusCode::OK, &Apps::of(views, cursors.seal(next))))
 }

@@ -1,12 +1,54 @@
-//! The process of `list-audit-log`: one gateway, one handler.
+//! `GET /v1/audit`: who did what to what, when and from where. A tenant reads its own log; the operator reads that of all
+//! tenants, or of the one in `tenantId`.
 
-use lambda_http::{Error, run, service_fn};
+use shared::auth::{self, Operator, Principal};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::model::cursor::Cursors;
+use shared::model::ids::TenantId;
+use shared::views::tenancy::AuditLog;
+use shared::{registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_audit_log::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{entries, nextCursor}`, the newest first.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    match auth::principal(gateway, &request, &[Scope::AppsManage]).await? {
+        Principal::Operator(operator) => for_operator(gateway, &request, &operator).await,
+        Principal::Caller(caller) => {
+            let tenant = caller.tenant_id();
+            of_tenant(gateway, &request, tenant, &caller.cursors(list_of(tenant)), &[]).await
+        }
+    }
+}
+
+async fn for_operator(gateway: &Gateway, request: &Request, operator: &Operator) -> HandlerResult {
+    let also = ["tenantId"];
+    if let Some(tenant) = http::query_parameter(request, "tenantId") {
+        let tenant = registration::tenant_id(&tenant)?;
+        return of_tenant(gateway, request, &tenant, &operator.cursors(list_of(&tenant)), &also).await;
+    }
+    let cursors = operator.cursors("audit");
+    let page = http::page(request, &cursors, &also)?;
+    let (entries, next) = gateway.store.audit_log_of_all_tenants(&page).await?;
+    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, cursors.seal(next))))
+}
+
+fn list_of(tenant: &TenantId) -> String {
+    format!("audit of {tenant}")
+}
+
+async fn of_tenant(
+    gateway: &Gateway,
+    request: &Request,
+    tenant: &TenantId,
+    cursors: &Cursors,
+    also: &[&str],
+) -> HandlerResult {
+    let page = http::page(request, cursors, also)?;
+    let (entries, next) = gateway.store.audit_log(tenant, &page).await?;
+    Ok(http::reply(StatusCode::OK, &AuditLog::of(&entries, cursors.seal(next))))
 }

@@ -1,13 +1,30 @@
-//! The process of `list-deliveries`: one gateway, one handler.
+//! `GET /v1/apps/{appId}/deliveries`: what an app was told, how often it was tried and what came back, the newest first;
+//! of one `status`, one `type`, or a time with `from` and `to`.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::model::delivery::DeliveryStatus;
+use shared::model::event::EventKind;
+use shared::views::deliveries::Deliveries;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_deliveries::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{deliveries, endpoint, nextCursor}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let cursors = caller.cursors(format!("deliveries of {id}"));
+    let page = http::page(&request, &cursors, &["status", "type", "from", "to"])?;
+    let status = http::query_word(&request, "status", DeliveryStatus::parse)?;
+    let kind = http::query_word(&request, "type", EventKind::parse)?;
+    let between = http::query_times(&request)?;
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let (found, next) =
+        gateway.store.deliveries(&app.tenant, &app.id, between, (status, kind), &page).await?;
+    let health = gateway.store.endpoint(&app.tenant, &app.id).await?;
+    Ok(http::reply(StatusCode::OK, &Deliveries::of(&found, &health, cursors.seal(next))))
 }

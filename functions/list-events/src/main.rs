@@ -1,12 +1,21 @@
-//! The process of `list-events`: one gateway, one handler.
+//! `GET /v1/events`: what happened, for programs that ask instead of being told, the oldest first. The cursor of an
+//! answer, given with the next call, shows what has happened since; no event is skipped and none comes twice.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::deliveries::Events;
+use shared::{auth, polling, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_events::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{events, nextCursor}`. The cursor is there even if nothing has happened.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
+    let cursors = caller.cursors("events");
+    let page = http::page(&request, &cursors, &[])?;
+    let (events, place) = polling::since(gateway, caller.tenant_id(), &page).await?;
+    Ok(http::reply(StatusCode::OK, &Events::of(&events, cursors.seal(place))))
 }

@@ -1,13 +1,18 @@
-//! The process of `list-extensions`: one gateway, one handler.
+//! `GET /v1/rc/extensions`: every connected extension with its numbers, its health, and what is missing of its set-up.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::Extensions;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_extensions::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{extensions}`, the earliest connected first.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage, Scope::SmsRead]).await?;
+    let inventory = gateway.store.inventory(caller.tenant_id()).await?;
+    Ok(http::reply(StatusCode::OK, &Extensions::of(&inventory)))
 }

@@ -1,12 +1,24 @@
-//! The process of `list-keys`: one gateway, one handler.
+//! `GET /v1/apps/{appId}/keys`: the keys of an app, without their secrets.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::tenancy::{KeyView, Keys};
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_keys::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{keys}`, the oldest first; those that have expired are left out.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let ids = [&id];
+    let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&ids))?;
+    let now = gateway.clock.now();
+    let alive = keys.iter().filter(|key| !key.is_expired(now));
+    let keys = alive.map(|key| KeyView::of(key, &app, uses.get(&id))).collect();
+    Ok(http::reply(StatusCode::OK, &Keys { keys }))
 }

@@ -1,12 +1,45 @@
-//! The process of `list-messages`: one gateway, one handler.
+//! `GET /v1/sms/messages`: a tenant's messages, the newest first. `cursor` reaches all of them; `page` is for programs that
+//! number pages, and counts.
 
-use lambda_http::{Error, run, service_fn};
+use shared::error::{Error, Result};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::store::Page;
+use shared::views::messages::MessageList;
+use shared::{auth, limits, run, sending};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_messages::handle(gateway, request)))).await
+const FILTERS: [&str; 7] = ["direction", "status", "from", "to", "startDate", "endDate", "page"];
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{messages, total, page, limit, nextCursor}`; with a cursor, nothing is counted.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
+    let cursors = caller.cursors("messages");
+    let part = http::page(&request, &cursors, &FILTERS)?;
+    let filter = sending::filter(|name| http::query_parameter(&request, name))?;
+    let number = page_number(&request, &part)?;
+    if part.after.is_some() {
+        let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &part).await?;
+        let list = MessageList::of(&messages, None, part.limit, cursors.seal(next));
+        return Ok(http::reply(StatusCode::OK, &list));
+    }
+    let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
+    let skip = (number - 1).saturating_mul(most);
+    let (total, messages, next) =
+        gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
+    let list = MessageList::of(&messages, Some((number, total)), part.limit, cursors.seal(next));
+    Ok(http::reply(StatusCode::OK, &list))
+}
+
+fn page_number(request: &Request, part: &Page) -> Result<usize> {
+    let wrong = || Error::InvalidQuery { field: "page".to_owned() };
+    let Some(text) = http::query_parameter(request, "page") else { return Ok(1) };
+    let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
+    let number: usize = text.parse().map_err(|_| wrong())?;
+    let reached = number > 0 && (number - 1).saturating_mul(most) < limits::LISTED_MESSAGES;
+    if reached && part.after.is_none() { Ok(number) } else { Err(wrong()) }
 }

@@ -1,12 +1,18 @@
-//! The process of `list-numbers`: one gateway, one handler.
+//! `GET /v1/rc/numbers`: every number that can text, and the account's other numbers with why they can't.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::Numbers;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_numbers::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{numbers}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage, Scope::SmsRead]).await?;
+    let inventory = gateway.store.inventory(caller.tenant_id()).await?;
+    Ok(http::reply(StatusCode::OK, &Numbers::of(&inventory)))
 }

@@ -1,12 +1,19 @@
-//! The process of `list-tenants`: one gateway, one handler.
+//! `GET /v1/tenants`: the operator lists the tenants, the newest first.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::views::tenancy::Tenants;
+use shared::{auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| list_tenants::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{tenants, nextCursor}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let operator = auth::operator(gateway, &request).await?;
+    let cursors = operator.cursors("tenants");
+    let page = http::page(&request, &cursors, &[])?;
+    let (tenants, next) = gateway.store.all_tenants(&page).await?;
+    Ok(http::reply(StatusCode::OK, &Tenants::of(&tenants, cursors.seal(next))))
 }

@@ -1,12 +1,24 @@
-//! The process of `preview-sms`: one gateway, one handler.
+//! `POST /v1/sms/preview`: how a text would be sent. Nothing is sent.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::model::text;
+use shared::views::messages::Preview;
+use shared::{auth, run, sending};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| preview_sms::handle(gateway, request)))).await
+use route::PreviewSmsRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{encoding, segments, parts, ucs2Characters}`.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let asked: PreviewSmsRequest = http::json(&request)?;
+    let body = sending::checked_body(asked.body)?;
+    Ok(http::reply(StatusCode::OK, &Preview::of(&body, &text::split(&body))))
 }

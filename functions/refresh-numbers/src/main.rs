@@ -1,13 +1,20 @@
-//! The process of `refresh-numbers`: one gateway, one handler.
+//! `POST /v1/rc/numbers/refresh`: asks RingCentral for the numbers of every connected extension again.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::Numbers;
+use shared::{auth, run, setup};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| refresh_numbers::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with `{numbers}` as they are now; 409 if nothing is connected.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    http::no_fields(&request)?;
+    setup::rediscover_all(gateway, caller.tenant_id()).await?;
+    let inventory = gateway.store.inventory(caller.tenant_id()).await?;
+    Ok(http::reply(StatusCode::OK, &Numbers::of(&inventory)))
 }

@@ -1,12 +1,48 @@
-//! The process of `register-app`: one gateway, one handler.
+//! `POST /v1/apps/register`: the operator, or an app that manages apps, registers an app.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
+use shared::auth::{self, Principal};
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::registration::{self, AppOrder};
+use shared::run;
+use shared::views::tenancy::Registered;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| register_app::handle(gateway, request)))).await
+use route::RegisterAppRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 201 with the app, its key and its webhook secret, which are shown this once.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let principal = auth::principal(gateway, &request, &[Scope::AppsManage]).await?;
+    let order: RegisterAppRequest = http::json(&request)?;
+    let name = registration::name(order.name.as_deref())?;
+    let named = order.tenant_id.as_deref().filter(|id| !id.is_empty()).ok_or(Error::MissingField {
+        text: "tenantId is required when registering new apps",
+        field: "tenantId",
+    })?;
+    let tenant = match &principal {
+        Principal::Operator(_) => registration::tenant_id(named)?,
+        // A key opens its own tenant; any other one is as absent as one that does not exist.
+        Principal::Caller(caller) if caller.tenant_id().as_str() == named => caller.tenant_id().clone(),
+        Principal::Caller(_) => {
+            registration::tenant_id(named)?;
+            return Err(Error::TenantUnavailable);
+        }
+    };
+    let order = AppOrder {
+        tenant,
+        name,
+        webhook_url: registration::webhook_url(&gateway.config, order.webhook_url)?,
+        event_types: registration::event_types(order.event_types)?,
+        numbers: registration::numbers(order.numbers)?,
+        role: registration::role(order.role)?,
+    };
+    let registered = registration::register_app(gateway, principal.by(), order).await?;
+    Ok(http::reply(StatusCode::CREATED, &Registered::from(&registered)))
 }

@@ -1,12 +1,22 @@
-//! The process of `renew-subscriptions`: one gateway, one handler.
+//! Every five minutes: checks the webhook subscriptions that are due, each about once a day. Renews them, creates those
+//! again that are gone or were stopped, and discovers changed numbers.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::telemetry;
+use shared::{renewal, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| renew_subscriptions::handle(gateway, event.payload))).await
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RenewalSummary {
+    checked: usize,
+}
+
+fn main() -> run::ProcessResult {
+    run::event(handle)
+}
+
+async fn handle(gateway: &Gateway, _schedule: Value) -> Result<RenewalSummary> {
+    Ok(RenewalSummary { checked: renewal::sweep(gateway).await? })
 }

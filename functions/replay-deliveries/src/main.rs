@@ -1,13 +1,28 @@
-//! The process of `replay-deliveries`: one gateway, one handler.
+//! `POST /v1/apps/{appId}/replay`: tries all deliveries of a time that have a status again, the newest first.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::deliveries::Replayed;
+use shared::views::iso;
+use shared::{apps, auth, delivery, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| replay_deliveries::handle(gateway, request))))
-        .await
+use route::ReplayDeliveriesRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 202 with how many; `to` tells where to go on if there are more than one call replays.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let order: ReplayDeliveriesRequest = http::json(&request)?;
+    let status = delivery::replayable(order.status.as_deref())?;
+    let between = delivery::between(order.from.as_deref(), order.to.as_deref(), gateway.clock.now())?;
+    let app = apps::find(gateway, caller.tenant_id(), &id).await?;
+    let (replayed, to) = delivery::replay_between(gateway, &app.tenant, &app.id, between, status).await?;
+    Ok(http::reply(StatusCode::ACCEPTED, &Replayed { replayed, to: to.map(iso) }))
 }

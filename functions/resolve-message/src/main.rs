@@ -1,13 +1,35 @@
-//! The process of `resolve-message`: one gateway, one handler.
+//! `POST /v1/sms/{messageId}/resolve`: what is to become of a message whose fate is unknown.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
+use shared::error::Error;
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::messages::MessageView;
+use shared::{auth, run, sending};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| resolve_message::handle(gateway, request))))
-        .await
+use route::ResolveMessageRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the message; 409 if its fate is known, or still being looked for.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
+    let resend = match http::json::<ResolveMessageRequest>(&request)?.action.as_deref() {
+        Some("resend") => true,
+        Some("drop") => false,
+        Some(_) => {
+            return Err(Error::InvalidField {
+                text: "action must be resend or drop".into(),
+                field: "action",
+            });
+        }
+        None => return Err(Error::MissingField { text: "action is required", field: "action" }),
+    };
+    let message = sending::resolve(gateway, caller.tenant_id(), &id, resend).await?;
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
 }

@@ -1,12 +1,26 @@
-//! The process of `rotate-key`: one gateway, one handler.
+//! `POST /v1/apps/{appId}/rotate-key`: replaces an app's main key. With `overlapSeconds` the old one lives on for so
+//! long; without, it is dead at once. The body is optional.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::tenancy::RotatedKey;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| rotate_key::handle(gateway, request)))).await
+use route::RotateKeyRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the new key, which is shown this once.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let order: RotateKeyRequest = http::optional_json(&request)?;
+    let overlap = apps::overlap(order.overlap_seconds)?;
+    let key = apps::rotate_key(gateway, caller.by(), caller.tenant_id(), &id, overlap).await?;
+    Ok(http::reply(StatusCode::OK, &RotatedKey::from(&key)))
 }

@@ -1,15 +1,22 @@
-//! The process of `rotate-webhook-secret`: one gateway, one handler.
+//! `POST /v1/apps/{appId}/rotate-webhook-secret`: replaces the secret that signs an app's webhooks. Both sign for a day,
+//! so that the receiver can change over without losing one.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::iso;
+use shared::views::tenancy::RotatedSecret;
+use shared::{apps, auth, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| {
-        http::answer(request, |request| rotate_webhook_secret::handle(gateway, request))
-    }))
-    .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the new secret, which is shown this once.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let (secret, ends) = apps::rotate_webhook_secret(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    let answer = RotatedSecret { webhook_secret: secret.expose(), previous_expires_at: iso(ends) };
+    Ok(http::reply(StatusCode::OK, &answer))
 }

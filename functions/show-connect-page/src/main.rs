@@ -1,13 +1,30 @@
-//! The process of `show-connect-page`: one gateway, one handler.
+//! `GET /v1/rc/connect?token=`: the page with the button. It stores nothing, however often it is opened: mail scanners
+//! open every link.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, RequestId};
+use shared::{connect, pages, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| show_connect_page::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the page, or the page that says why the link can't be used.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let token = http::query_parameter(&request, "token");
+    let cookies = http::cookies(&request);
+    match connect::look(gateway, token.as_deref(), &cookies).await {
+        Ok((token, link)) => {
+            let mut page = pages::connect(&gateway.config, &token, &link)?;
+            let (name, key) = connect::browser_cookie(&token, &cookies);
+            http::set_cookie(
+                &mut page,
+                &name,
+                key.expose(),
+                connect::cookie_seconds(&link, gateway.clock.now()),
+            );
+            Ok(page)
+        }
+        Err(stop) => pages::error(stop, &RequestId::from(&request)),
+    }
 }

@@ -1,13 +1,18 @@
-//! The process of `show-connected-page`: one gateway, one handler.
+//! `GET /v1/rc/connected`: the page after success. Its address holds nothing; a cookie finds the flow, which knows the company
+//! and, perhaps, an address to go on to.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request};
+use shared::{connect, pages, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| show_connected_page::handle(gateway, request))))
-        .await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the page.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    // Whatever is wrong with our memory of it, the person has been sent here after success.
+    let done = connect::done(gateway, http::cookies(&request)).await;
+    let done = done.inspect_err(|error| http::note(error, "the page after success lacks its details"));
+    pages::connected(done.ok().flatten().as_ref())
 }

@@ -1,12 +1,16 @@
-//! The process of `show-docs`: one gateway, one handler.
+//! `GET /docs`: the contract for people, as it was written when this was built.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{HandlerResult, Request};
+use shared::{pages, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| show_docs::handle(gateway, request)))).await
+const PAGE: &str = include_str!("../../../docs/api.html");
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the page.
+async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
+    pages::embedded(PAGE)
 }

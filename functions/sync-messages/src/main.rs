@@ -1,12 +1,23 @@
-//! The process of `sync-messages`: one gateway, one handler.
+//! Every minute: synchronises the connections that are due with RingCentral's message store, and stores the messages that
+//! no event announced.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::telemetry;
+use shared::{message_sync, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|event: LambdaEvent<_>| sync_messages::handle(gateway, event.payload))).await
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SyncSummary {
+    connections: usize,
+}
+
+fn main() -> run::ProcessResult {
+    run::event(handle)
+}
+
+/// A connection that fails does not stop the others.
+async fn handle(gateway: &Gateway, _schedule: Value) -> Result<SyncSummary> {
+    Ok(SyncSummary { connections: message_sync::sweep(gateway).await? })
 }

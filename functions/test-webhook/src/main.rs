@@ -1,12 +1,20 @@
-//! The process of `test-webhook`: one gateway, one handler.
+//! `POST /v1/apps/{appId}/test-webhook`: sends a signed test event to an app's address, once, and tells what came back.
 
-use lambda_http::{Error, run, service_fn};
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::views::deliveries::TestedView;
+use shared::{apps, auth, delivery, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| test_webhook::handle(gateway, request)))).await
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the outcome, whatever it is.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    http::no_fields(&request)?;
+    let exchange = delivery::test(gateway, caller.tenant_id(), &id).await?;
+    Ok(http::reply(StatusCode::OK, &TestedView::from(&exchange)))
 }

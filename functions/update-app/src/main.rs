@@ -1,12 +1,38 @@
-//! The process of `update-app`: one gateway, one handler.
+//! `PUT /v1/apps/{appId}`: changes an app's name, webhook address or role. An absent field stays as it is, `null` takes
+//! address or role away. An address that is given, even the same, is tried again if it was switched off.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::Scope;
+use shared::store::AppChange;
+use shared::views::deliveries::ChangedApp;
+use shared::views::tenancy::AppView;
+use shared::{apps, auth, delivery, registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| update_app::handle(gateway, request)))).await
+use route::UpdateAppRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the app as it is now.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let order: UpdateAppRequest = http::json(&request)?;
+    let url = |url| registration::webhook_url(&gateway.config, url);
+    let change = AppChange {
+        name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
+        webhook_url: order.webhook_url.map(url).transpose()?,
+        event_types: order.event_types.map(|words| registration::event_types(Some(words))).transpose()?,
+        numbers: order.numbers.map(|texts| registration::numbers(Some(texts))).transpose()?,
+        role: order.role.map(registration::role).transpose()?,
+    };
+    let has_address = change.webhook_url.as_ref().is_some_and(Option::is_some);
+    let app = apps::change(gateway, caller.by(), caller.tenant_id(), &id, &change).await?;
+    let forgiven = if has_address { Some(delivery::forgive(gateway, &app).await?) } else { None };
+    let uses = gateway.store.last_uses(&[&id]).await?;
+    Ok(http::reply(StatusCode::OK, &ChangedApp::of(AppView::of(&app, uses.get(&id)), forgiven.as_ref())))
 }

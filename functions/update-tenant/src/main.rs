@@ -1,12 +1,32 @@
-//! The process of `update-tenant`: one gateway, one handler.
+//! `PATCH /v1/tenants/{tenantId}`: the operator renames, limits, suspends or resumes a tenant.
 
-use lambda_http::{Error, run, service_fn};
+mod route;
+
 use shared::gateway::Gateway;
-use shared::{http, telemetry};
+use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::store::TenantChange;
+use shared::views::tenancy::TenantView;
+use shared::{auth, registration, run};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let gateway = &Gateway::from_env().await?;
-    telemetry::init(&gateway.config.log_level);
-    run(service_fn(|request| http::answer(request, |request| update_tenant::handle(gateway, request)))).await
+use route::UpdateTenantRequest;
+
+fn main() -> run::ProcessResult {
+    run::http(handle)
+}
+
+/// 200 with the tenant as it is now.
+async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
+    let operator = auth::operator(gateway, &request).await?;
+    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    let order: UpdateTenantRequest = http::json(&request)?;
+    let limits = order.limits.unwrap_or_default().0.check()?;
+    let change = TenantChange {
+        name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
+        status: order.status.map(|status| registration::status(&status)).transpose()?,
+        requests_per_minute: limits.requests_per_minute,
+        connect_tokens_per_hour: limits.connect_tokens_per_hour,
+        return_url: order.return_url.map(|url| registration::return_url(&gateway.config, url)).transpose()?,
+    };
+    let tenant = registration::change_tenant(gateway, operator.by(), &id, &change).await?;
+    Ok(http::reply(StatusCode::OK, &TenantView::from(&tenant)))
 }

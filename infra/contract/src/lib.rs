@@ -9,6 +9,7 @@ mod document;
 mod operation;
 mod operations;
 mod page;
+pub mod routes;
 
 pub use document::document;
 pub use operation::{Answer, Body, Operation, Request};

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::{Extensions, NewLink, Numbers, Status};
 
 use crate::operation::{Body, Operation, Request};
+use crate::routes;
 
 const MANAGE: &[Scope] = &[Scope::RcManage];
 const READ: &[Scope] = &[Scope::RcManage, Scope::SmsRead];
@@ -27,7 +28,7 @@ fn links() -> Vec<Operation> {
         )
         .more("Good for half an hour, or as long as is asked for, up to seven days; once, in one browser.")
         .scopes(MANAGE)
-        .may_take::<create_invite_token::Order>(
+        .may_take::<routes::create_invite_token::CreateInviteTokenRequest>(
             json!({ "expiresIn": 86_400, "label": "Front desk", "returnUrl": "https://example.com/done" }),
         )
         .gives::<NewLink>(200, "The link, relative to the API's address.", link),

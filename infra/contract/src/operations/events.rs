@@ -7,6 +7,7 @@ use shared::views::deliveries::{Deliveries, DeliveryView, Events, Replayed, Test
 use shared::views::tenancy::NewTrigger;
 
 use crate::operation::Operation;
+use crate::routes;
 
 const APPS: &[Scope] = &[Scope::AppsManage];
 const READ: &[Scope] = &[Scope::SmsRead];
@@ -50,12 +51,12 @@ pub fn operations() -> Vec<Operation> {
         Operation::new("POST /v1/apps/{appId}/replay", "replay-deliveries", "Retries all deliveries in a time range")
             .more("Those that are held, unless `status` says otherwise; the newest first.")
             .scopes(APPS)
-            .takes::<replay_deliveries::Order>(json!({ "from": "2026-11-21T00:00:00Z", "status": "failed" }))
+            .takes::<routes::replay_deliveries::ReplayDeliveriesRequest>(json!({ "from": "2026-11-21T00:00:00Z", "status": "failed" }))
             .gives::<Replayed>(202, "How many; `to` tells where to go on if there are more.", json!({ "replayed": 3 })),
         Operation::new("POST /v1/triggers/sms-received/subscribe", "create-trigger", "Subscribes a flow of Power Automate")
             .more("It is called with each text that comes in. Among the apps it has the kind `trigger`.")
             .scopes(APPS)
-            .takes::<create_trigger::Order>(
+            .takes::<routes::create_trigger::CreateTriggerRequest>(
                 json!({ "callbackUrl": "https://flows.example.com/run", "phoneNumber": "+14155550100" }),
             )
             .gives::<NewTrigger>(

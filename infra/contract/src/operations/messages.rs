@@ -7,6 +7,7 @@ use shared::sending::SendRequest;
 use shared::views::messages::{MessageList, MessageView, Preview, ReceiptView};
 
 use crate::operation::Operation;
+use crate::routes;
 
 const SEND: &[Scope] = &[Scope::SmsSend];
 const READ: &[Scope] = &[Scope::SmsRead];
@@ -54,12 +55,12 @@ pub fn operations() -> Vec<Operation> {
             .gives::<MessageView<'_>>(200, "The message, `canceled`.", message("canceled")),
         Operation::new("POST /v1/sms/{messageId}/resolve", "resolve-message", "Decides about a text whose fate is unknown")
             .scopes(SEND)
-            .takes::<resolve_message::Order>(json!({ "action": "drop" }))
+            .takes::<routes::resolve_message::ResolveMessageRequest>(json!({ "action": "drop" }))
             .gives::<MessageView<'_>>(200, "The message as it is now.", message("failed")),
         Operation::new("POST /v1/sms/preview", "preview-sms", "Shows how a text would be sent")
             .more("Nothing is sent.")
             .scopes(SEND)
-            .takes::<preview_sms::Order>(json!({ "body": "Your table is ready." }))
+            .takes::<routes::preview_sms::PreviewSmsRequest>(json!({ "body": "Your table is ready." }))
             .gives::<Preview<'_>>(
                 200,
                 "Its encoding, its parts, and which characters make it UCS-2.",

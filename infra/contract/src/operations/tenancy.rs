@@ -9,6 +9,7 @@ use shared::views::tenancy::{
 };
 
 use crate::operation::Operation;
+use crate::routes;
 
 const APPS: &[Scope] = &[Scope::AppsManage];
 
@@ -25,7 +26,7 @@ pub fn of_tenants() -> Vec<Operation> {
         Operation::new("POST /v1/tenants", "create-tenant", "Creates a tenant")
             .more("It has no key yet: register an app for one.")
             .operator()
-            .takes::<create_tenant::Order>(json!({ "name": "Acme", "limits": { "requestsPerMinute": 100 } }))
+            .takes::<routes::create_tenant::CreateTenantRequest>(json!({ "name": "Acme", "limits": { "requestsPerMinute": 100 } }))
             .gives::<TenantView<'_>>(201, "The tenant.", tenant.clone()),
         Operation::new("GET /v1/tenants", "list-tenants", "The tenants")
             .operator()
@@ -37,7 +38,7 @@ pub fn of_tenants() -> Vec<Operation> {
         Operation::new("PATCH /v1/tenants/{tenantId}", "update-tenant", "Renames, limits, suspends or resumes a tenant")
             .more("While a tenant is suspended its keys are refused, and its texts that wait to be sent fail: resuming does not bring them back.")
             .operator()
-            .takes::<update_tenant::Order>(json!({ "status": "suspended" }))
+            .takes::<routes::update_tenant::UpdateTenantRequest>(json!({ "status": "suspended" }))
             .gives::<TenantView<'_>>(200, "The tenant as it is now.", with(&tenant, "status", json!("suspended"))),
         Operation::new("DELETE /v1/tenants/{tenantId}", "delete-tenant", "Deletes a tenant")
             .more("Everything of it stops. What was sealed for it is erased with its data keys: when `deletion.dataKeysErasedAt` is set in `GET /v1/tenants/{tenantId}`, normally before the answer. The rest goes in the background.")
@@ -62,7 +63,7 @@ pub fn of_apps() -> Vec<Operation> {
             .more("Its first key has all scopes.")
             .scopes(APPS)
             .operator()
-            .takes::<register_app::Order>(
+            .takes::<routes::register_app::RegisterAppRequest>(
                 json!({ "name": "Front desk", "tenantId": TENANT, "webhookUrl": "https://app.example/hooks" }),
             )
             .gives::<Registered<'_>>(
@@ -85,14 +86,14 @@ pub fn of_apps() -> Vec<Operation> {
         Operation::new("PUT /v1/apps/{appId}", "update-app", "Changes an app")
             .more("An absent field stays as it is; `null` takes `webhookUrl` or `role` away. A `webhookUrl`, even the same, is switched on again if it was switched off.")
             .scopes(APPS)
-            .takes::<update_app::Order>(json!({ "webhookUrl": "https://app.example/hooks" }))
+            .takes::<routes::update_app::UpdateAppRequest>(json!({ "webhookUrl": "https://app.example/hooks" }))
             .gives::<ChangedApp<'_>>(200, "The app as it is now; with `replay` if its address was switched off until now.", app),
         Operation::new("DELETE /v1/apps/{appId}", "delete-app", "Deletes an app")
             .scopes(APPS)
             .gives_ok("It is gone. Its keys are refused at once; `POST /v1/sms/send` may still accept one for ten seconds."),
         Operation::new("POST /v1/apps/{appId}/rotate-key", "rotate-key", "Replaces an app's main key")
             .scopes(APPS)
-            .may_take::<rotate_key::Order>(json!({ "overlapSeconds": 600 }))
+            .may_take::<routes::rotate_key::RotateKeyRequest>(json!({ "overlapSeconds": 600 }))
             .gives::<RotatedKey<'_>>(
                 200,
                 "The new key, which is shown this once.",
@@ -108,7 +109,7 @@ pub fn of_apps() -> Vec<Operation> {
             ),
         Operation::new("POST /v1/apps/{appId}/keys", "create-key", "Makes a further key")
             .scopes(APPS)
-            .takes::<create_key::Order>(
+            .takes::<routes::create_key::CreateKeyRequest>(
                 json!({ "scopes": ["sms:read"], "expiresAt": "2030-01-01T00:00:00Z", "allowedIps": ["192.0.2.0/24"] }),
             )
             .gives::<NewKey<'_>>(

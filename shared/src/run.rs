@@ -1,0 +1,115 @@
+//! The process of a function: builds one [`Gateway`], then handles one event after another.
+//!
+//! `main` of each function is one call of one of these, by how the function is started: [`http`] and [`bare_http`] by
+//! API Gateway, [`queue`] by SQS, [`stream`] by a DynamoDB stream, [`event`] and [`invocation`] by EventBridge Scheduler
+//! or another function.
+
+use std::convert::Infallible;
+
+use lambda_http::{Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::batch;
+use crate::error::Result;
+use crate::gateway::Gateway;
+use crate::http::{self, HandlerResult};
+use crate::telemetry;
+
+/// What `main` returns.
+pub type ProcessResult = std::result::Result<(), lambda_http::Error>;
+
+/// An event with the time that is left to handle it.
+#[derive(Debug)]
+pub struct Invocation<T> {
+    pub payload: T,
+    /// When Lambda ends the invocation, in milliseconds since the epoch.
+    pub deadline_ms: u64,
+}
+
+/// Serves an HTTP route. Errors become responses, and every response gets its request id and security headers.
+pub fn http<F>(handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static) -> ProcessResult
+where
+    F: Future<Output = HandlerResult> + Send + 'static,
+{
+    serve(async |gateway| {
+        let respond = move |request| http::respond(request, move |request| handle(gateway, request));
+        lambda_http::run(service_fn(respond)).await
+    })
+}
+
+/// Serves an HTTP route whose responses carry no header but those that the handler sets.
+pub fn bare_http<F>(handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static) -> ProcessResult
+where
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    serve(async |gateway| {
+        let respond = move |request| {
+            let response = handle(gateway, request);
+            async move { Ok::<_, Infallible>(response.await) }
+        };
+        lambda_http::run(service_fn(respond)).await
+    })
+}
+
+/// Handles the messages of an SQS queue. One that fails is received again and does not stop the others.
+pub fn queue<T, F>(handle: impl Fn(&'static Gateway, T) -> F + Copy + 'static) -> ProcessResult
+where
+    T: DeserializeOwned,
+    F: Future<Output = Result<()>>,
+{
+    event(move |gateway, batch| async move {
+        Ok(batch::process_sqs_batch(batch, async |message| handle(gateway, message).await).await)
+    })
+}
+
+/// Handles the new images of a DynamoDB stream, in order. The batch ends at the first that fails, and is repeated from there.
+pub fn stream<F>(handle: impl Fn(&'static Gateway, Value) -> F + Copy + 'static) -> ProcessResult
+where
+    F: Future<Output = Result<()>>,
+{
+    event(move |gateway, changes| async move {
+        Ok(batch::process_stream(changes, async |image| handle(gateway, image).await).await)
+    })
+}
+
+/// Handles single events.
+pub fn event<T, R, F>(handle: impl Fn(&'static Gateway, T) -> F + Copy + 'static) -> ProcessResult
+where
+    T: DeserializeOwned,
+    R: Serialize,
+    F: Future<Output = Result<R>>,
+{
+    invocation(move |gateway, invocation: Invocation<T>| handle(gateway, invocation.payload))
+}
+
+/// Handles single events that need to know their deadline.
+pub fn invocation<T, R, F>(
+    handle: impl Fn(&'static Gateway, Invocation<T>) -> F + Copy + 'static,
+) -> ProcessResult
+where
+    T: DeserializeOwned,
+    R: Serialize,
+    F: Future<Output = Result<R>>,
+{
+    serve(async |gateway| {
+        let respond = async |event: LambdaEvent<T>| {
+            let deadline_ms = event.context.deadline;
+            let handled = handle(gateway, Invocation { payload: event.payload, deadline_ms }).await;
+            handled.map_err(lambda_runtime::Error::from)
+        };
+        lambda_runtime::run(service_fn(respond)).await
+    })
+}
+
+/// Lambda gives a process one event at a time, so one thread is enough.
+fn serve(run: impl AsyncFnOnce(&'static Gateway) -> ProcessResult) -> ProcessResult {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // It lives as long as the process.
+        let gateway: &'static Gateway = Box::leak(Box::new(Gateway::from_env().await?));
+        telemetry::init(&gateway.config.log_level);
+        run(gateway).await
+    })
+}
