@@ -19,12 +19,16 @@
 //! | `METRICS_NAMESPACE` | under which name CloudWatch keeps the metrics |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` (default), `debug` or `trace` |
 //! | `SECRETS_REVISION` | read by nobody: another value makes Lambda start every function afresh, after a secret was changed |
+//! | `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | set by Lambda; the session token may be absent elsewhere |
+//! | `AWS_ENDPOINT_URL` | one endpoint for all AWS services; the local stack sets it |
 //! | `RINGBRIDGE_CLOCK_OFFSET_SECONDS` | moves the clock; refused unless `AWS_ENDPOINT_URL` is a loopback address |
 
 use std::collections::HashMap;
 
+use aws_credential_types::Credentials;
 use url::{Host, Url};
 
+use crate::aws::AwsEnvironment;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::outbound::Reach;
 use crate::store::Tables;
@@ -54,6 +58,8 @@ pub struct Schedules {
 /// What the environment says.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// How AWS is reached.
+    pub aws: AwsEnvironment,
     /// Where this runs.
     pub stage: Stage,
     /// The product's own address, without a slash at the end.
@@ -118,7 +124,19 @@ impl Config {
         let public_url = need("PUBLIC_URL");
         let ringcentral_server = need("RINGCENTRAL_SERVER");
         let token_calls = need("TOKEN_CALLS_PER_MINUTE");
+        let aws = AwsEnvironment {
+            region: need("AWS_REGION"),
+            endpoint_url: environment.get("AWS_ENDPOINT_URL").filter(|url| !url.is_empty()).cloned(),
+            credentials: Credentials::new(
+                need("AWS_ACCESS_KEY_ID"),
+                need("AWS_SECRET_ACCESS_KEY"),
+                environment.get("AWS_SESSION_TOKEN").cloned(),
+                None,
+                "environment",
+            ),
+        };
         let mut config = Self {
+            aws,
             stage: Stage::Production,
             public_url: String::new(),
             ringcentral_server: String::new(),
@@ -266,6 +284,9 @@ mod tests {
             "SCHEDULE_DEAD_LETTERS",
             "METRICS_NAMESPACE",
             "REFRESH_QUEUE",
+            "AWS_REGION",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
         ];
         let mut all: HashMap<_, _> =
             names.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();

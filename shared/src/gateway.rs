@@ -4,14 +4,12 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::aws::{AwsClient, AwsRequest};
 use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
@@ -38,6 +36,7 @@ pub struct Gateway {
     /// What this process remembers for a short time.
     pub cache: Cache,
     sdk: SdkConfig,
+    aws: OnceLock<AwsClient>,
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
     queues: OnceLock<Queues>,
@@ -57,28 +56,15 @@ struct AppClient {
 
 impl Gateway {
     /// Reads the environment and gets ready. No call is made.
-    pub async fn from_env() -> std::result::Result<Self, ConfigError> {
+    pub fn from_env() -> std::result::Result<Self, ConfigError> {
         let config = Config::from_env()?;
         let clock = Arc::new(SystemClock { offset_seconds: config.clock_offset_seconds });
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
-            .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(limits::AWS_ATTEMPTS)
-            .with_initial_backoff(Duration::from_millis(limits::AWS_BACKOFF_MS));
-        // Lambda puts a role's credentials there and nowhere else; looking elsewhere would need a client of its own.
-        let sdk = aws_config::from_env()
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-            .timeout_config(timeouts)
-            .retry_config(retries)
-            .load()
-            .await;
-        Ok(Self::new(config, clock, sdk))
+        Ok(Self::new(config, clock))
     }
 
-    /// A gateway on a given AWS configuration and clock.
-    pub fn new(config: Config, clock: Arc<dyn Clock>, sdk: SdkConfig) -> Self {
+    /// A gateway with a given configuration and clock.
+    pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
+        let sdk = config.aws.sdk_config();
         let store =
             Store::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables.clone(), Arc::clone(&clock));
         Self {
@@ -87,6 +73,7 @@ impl Gateway {
             store,
             cache: Cache::default(),
             sdk,
+            aws: OnceLock::new(),
             vault: OnceLock::new(),
             functions: OnceLock::new(),
             queues: OnceLock::new(),
@@ -106,18 +93,13 @@ impl Gateway {
         })
     }
 
-    /// The other functions. One of them may wait for RingCentral, so calls to it get more time than other AWS calls.
+    /// The other functions of the stack.
     pub fn functions(&self) -> &Functions {
-        self.functions.get_or_init(|| {
-            let patience = Duration::from_millis(limits::INVOKE_MS);
-            let timeouts =
-                TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
-            let patient = aws_sdk_lambda::config::Builder::from(&self.sdk)
-                .timeout_config(timeouts.build())
-                .retry_config(RetryConfig::disabled())
-                .build();
-            Functions::new(aws_sdk_lambda::Client::from_conf(patient))
-        })
+        self.functions.get_or_init(|| Functions::new(self.aws().clone()))
+    }
+
+    fn aws(&self) -> &AwsClient {
+        self.aws.get_or_init(|| AwsClient::new(self.config.aws.clone()))
     }
 
     /// The queues.
@@ -203,16 +185,44 @@ impl Gateway {
     }
 
     async fn secret(&self, name: &str) -> Result<Secret> {
-        let secrets = aws_sdk_secretsmanager::Client::new(&self.sdk);
-        let answer = secrets.get_secret_value().secret_id(name).send().await;
-        let answer = answer.map_err(|error| {
-            use aws_sdk_secretsmanager::error::ProvideErrorMetadata;
-            let code = error.as_service_error().and_then(|e| e.code()).unwrap_or("no answer").to_owned();
-            Error::unavailable("the secret store", code)
-        })?;
-        answer
-            .secret_string
-            .map(Secret::new)
-            .ok_or(Error::Internal { what: "a secret has no text", source: None })
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct SecretValue {
+            secret_string: Secret,
+        }
+        let body = serde_json::json!({ "SecretId": name }).to_string().into_bytes();
+        let mut last = String::new();
+        for _ in 0..limits::AWS_ATTEMPTS {
+            let request = AwsRequest {
+                service: "secretsmanager",
+                operation: "GetSecretValue",
+                path: "/".to_owned(),
+                headers: vec![
+                    ("x-amz-target", "secretsmanager.GetSecretValue"),
+                    ("content-type", "application/x-amz-json-1.1"),
+                ],
+                body: body.clone(),
+                timeout: Duration::from_millis(limits::AWS_ATTEMPT_MS),
+            };
+            match self.aws().send(request).await {
+                Ok(response) if response.status == 200 => {
+                    let value: SecretValue = serde_json::from_slice(&response.body)
+                        .map_err(|_| Error::Internal { what: "a secret has no text", source: None })?;
+                    return Ok(value.secret_string);
+                }
+                Ok(response) if response.status < 500 && response.status != 429 => {
+                    return Err(Error::unavailable("Secrets Manager", error_code(&response.body)));
+                }
+                Ok(response) => last = error_code(&response.body),
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(Error::unavailable("Secrets Manager", last))
     }
+}
+
+/// The code of an AWS JSON error body.
+fn error_code(body: &[u8]) -> String {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    body["__type"].as_str().and_then(|code| code.rsplit('#').next()).unwrap_or("no error code").to_owned()
 }

@@ -1,59 +1,61 @@
 //! Calls from one function to another.
 //!
-//! The functions that face the internet cannot open refresh tokens; they ask the one that can, by Lambda `Invoke`.
+//! The functions that face the internet cannot decrypt refresh tokens. They call the one that can, by Lambda `Invoke`.
 
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::primitives::Blob;
-use aws_sdk_lambda::types::InvocationType;
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::Value;
 
-/// Calls functions by name.
-#[derive(Debug, Clone)]
-pub struct Functions(aws_sdk_lambda::Client);
+use crate::aws::{AwsClient, AwsRequest};
+use crate::limits;
 
-/// Why a function gave no answer.
+/// Calls functions by name or ARN.
+#[derive(Debug, Clone)]
+pub struct Functions(AwsClient);
+
+/// Why a function gave no response.
 #[derive(Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// Lambda did not take the call, or its answer was lost; the function may have run.
+    /// Lambda rejected the call, or its response was lost. If it was lost, the function may have run.
     #[error("Lambda: {0}")]
     Unavailable(String),
-    /// The function failed.
+    /// The function ran and failed.
     #[error("the function failed")]
     Failed,
-    /// What it was to be told can't be written as JSON, or its answer can't be read.
+    /// The payload cannot be written as JSON, or the response is not JSON.
     #[error("not JSON")]
     Json(#[source] serde_json::Error),
 }
 
 impl Functions {
-    /// Calls through this client.
-    pub fn new(client: aws_sdk_lambda::Client) -> Self {
+    pub fn new(client: AwsClient) -> Self {
         Self(client)
     }
 
-    /// Calls a function and waits for its answer.
+    /// Calls a function, once, and waits for its response. The function may wait for RingCentral, so the call may take
+    /// longer than other AWS calls.
     pub async fn call(&self, function: &str, payload: &impl Serialize) -> Result<Value, InvokeError> {
-        let payload = serde_json::to_vec(payload).map_err(InvokeError::Json)?;
-        let answer = self
-            .0
-            .invoke()
-            .function_name(function)
-            .invocation_type(InvocationType::RequestResponse)
-            .payload(Blob::new(payload))
-            .send()
-            .await
-            .map_err(|error| unavailable(&error))?;
-        if answer.function_error.is_some() {
-            return Err(InvokeError::Failed);
+        let request = AwsRequest {
+            service: "lambda",
+            operation: "Invoke",
+            path: format!("/2015-03-31/functions/{}/invocations", percent_encoded(function)),
+            headers: vec![("x-amz-invocation-type", "RequestResponse"), ("content-type", "application/json")],
+            body: serde_json::to_vec(payload).map_err(InvokeError::Json)?,
+            timeout: Duration::from_millis(limits::INVOKE_MS),
+        };
+        let response =
+            self.0.send(request).await.map_err(|error| InvokeError::Unavailable(error.to_string()))?;
+        match response.status {
+            200 if response.function_error => Err(InvokeError::Failed),
+            200 if response.body.is_empty() => Ok(Value::Null),
+            200 => serde_json::from_slice(&response.body).map_err(InvokeError::Json),
+            status => Err(InvokeError::Unavailable(format!("status {status}"))),
         }
-        let body = answer.payload.unwrap_or_else(|| Blob::new("null"));
-        serde_json::from_slice(body.as_ref()).map_err(InvokeError::Json)
     }
 }
 
-fn unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> InvokeError {
-    InvokeError::Unavailable(
-        error.as_service_error().and_then(|e| e.code()).unwrap_or("no answer").to_owned(),
-    )
+/// A name or ARN as one segment of a path.
+fn percent_encoded(text: &str) -> String {
+    text.replace('%', "%25").replace(':', "%3A").replace('$', "%24").replace('/', "%2F")
 }

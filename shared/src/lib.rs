@@ -2,6 +2,7 @@
 
 pub mod apps;
 pub mod auth;
+pub mod aws;
 pub mod batch;
 pub mod cache;
 pub mod circuit_breaker;

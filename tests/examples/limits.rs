@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::config::Credentials;
 use lambda_http::{Body, Request};
 use measure::{ms, percentile};
 use reqwest::Method;
@@ -91,16 +90,14 @@ async fn gateway(world: &World) -> Gateway {
         ("SCHEDULE_ROLE", "none"),
         ("SCHEDULE_DEAD_LETTERS", "none"),
         ("METRICS_NAMESPACE", "none"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "operator"),
+        ("AWS_SECRET_ACCESS_KEY", "none"),
+        ("AWS_ENDPOINT_URL", world.stack.info().aws()),
     ] {
         environment.insert(name.to_owned(), value.to_owned());
     }
-    let sdk = aws_config::from_env()
-        .region("us-east-1")
-        .endpoint_url(world.stack.info().aws())
-        .credentials_provider(Credentials::new("operator", "none", None, None, "benchmark"))
-        .load()
-        .await;
-    Gateway::new(Config::read(&environment).unwrap(), Arc::new(SystemClock::default()), sdk)
+    Gateway::new(Config::read(&environment).unwrap(), Arc::new(SystemClock::default()))
 }
 
 async fn in_one_process(world: &World) {
