@@ -20,8 +20,13 @@ pub fn root() -> PathBuf {
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let cargo =
-            std::process::Command::new(env!("CARGO")).arg("build").current_dir(root()).output().unwrap();
+        // The packages and targets of `cargo test --workspace`: each dependency keeps the features, and the build, that the
+        // test run has made already.
+        let cargo = std::process::Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--all-targets"])
+            .current_dir(root())
+            .output()
+            .unwrap();
         assert!(
             cargo.status.success(),
             "the functions do not build:\n{}",
