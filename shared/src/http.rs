@@ -482,7 +482,7 @@ mod tests {
     }
 
     fn told(body: &str) -> (String, Option<String>) {
-        let request = lambda_http::http::Request::new(Body::from(body));
+        let request = Request::new(Body::from(body));
         let error = json::<Outer>(&request).unwrap_err();
         let told = catalogue::describe(&error);
         (format!("{}: {}", told.code, told.text), told.field)

@@ -108,7 +108,7 @@ fn serve(run: impl AsyncFnOnce(&'static Gateway) -> ProcessResult) -> ProcessRes
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // It lives as long as the process.
-        let gateway: &'static Gateway = Box::leak(Box::new(Gateway::from_env().await?));
+        let gateway: &'static Gateway = Box::leak(Box::new(Gateway::from_env()?));
         telemetry::init(&gateway.config.log_level);
         run(gateway).await
     })
