@@ -1,4 +1,4 @@
-//! Work that comes in pieces. In a batch of a queue, and in a lane of what is due, each piece is done by itself: one that
+//! Work that comes in pieces. In a batch of a queue, and in the work that is due, each piece is done by itself: one that
 //! fails is offered again and never stops the rest. The changes of a stream are done in order: the first that fails ends
 //! the batch, which is offered again from there on.
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::clock::saturating_add;
 use crate::error::Result;
 use crate::gateway::Gateway;
-use crate::store::{Due, Lane};
+use crate::store::{DueWork, WorkKind};
 
 /// What a queue starts a function with.
 #[derive(Debug, Deserialize)]
@@ -64,27 +64,27 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
     answer
 }
 
-/// Does the work of a lane that is due, so many pieces side by side, until there is none or the time is over. One that fails
+/// Does the work of one kind that is due, so many pieces side by side, until there is none or the time is over. One that fails
 /// is logged and does not stop the others. Gives how many were done.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn drain_due(
     gateway: &Gateway,
-    lane: Lane,
+    kind: WorkKind,
     at_once: usize,
     within: SignedDuration,
-    work: impl AsyncFn(&Due) -> Result<bool>,
+    work: impl AsyncFn(&DueWork) -> Result<bool>,
 ) -> Result<usize> {
     let until = saturating_add(gateway.clock.now(), within);
     let mut done = 0;
     while gateway.clock.now() < until {
-        let overdue = gateway.store.overdue_of_all_tenants(lane).await?;
+        let overdue = gateway.store.overdue_of_all_tenants(kind).await?;
         // What there is no time for is not even taken, so that the next run finds it at once.
         let in_time = stream::iter(&overdue).take_while(|_| ready(gateway.clock.now() < until));
         let pieces = in_time.map(async |due| {
             work(due).await.unwrap_or_else(|error| {
-                tracing::warn!(tenant.id = %due.tenant, lane = ?lane, error = error.chain(), "work is left for later");
+                tracing::warn!(tenant.id = %due.tenant, kind = kind.as_str(), error = error.chain(), "work is left for later");
                 false
             })
         });

@@ -2,8 +2,8 @@
 //!
 //! What is remembered saves the work of refusing again, or of asking twice. It lets a request pass in one place alone: a
 //! message is accepted by a key and a sender that were looked up at most ten seconds ago.
-//! Access tokens are remembered for a minute, so that a busy connection costs no read; rings and notes that an earlier one
-//! stands for are left out.
+//! Access tokens are remembered for a minute, so that a busy connection costs no read; wake-ups and sync
+//! requests that an earlier one covers are skipped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,10 +29,10 @@ pub struct Cache {
     pub checked_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
     /// Extensions by the numbers that they send from.
     pub senders: TtlCache<ExtensionId>,
-    /// Senders that were rung a moment ago; true for those that are rung again when this is forgotten.
-    pub rung_senders: TtlCache<bool>,
-    /// Events, by what proves them, that say no more than that messages have changed, while their comparison is due.
-    pub noted_changes: TtlCache<()>,
+    /// Wake-ups that were sent to senders within the debounce time.
+    pub recent_wakeups: TtlCache<RecentWakeup>,
+    /// Events that report a change, by their authentication, while the sync that they request is due.
+    pub requested_syncs: TtlCache<()>,
     /// Keys whose use is written down for the present.
     pub noted_uses: TtlCache<()>,
     /// Counters that were full, with their limit then and when they are not any more.
@@ -45,6 +45,15 @@ pub struct Cache {
     pub tokens: TtlCache<KnownToken>,
     /// Whose turn it is to read or refresh a connection.
     pub turns: KeyedMutex,
+}
+
+/// The wake-ups that this process has sent to a sender within the debounce time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecentWakeup {
+    /// One wake-up, which the worker may have handled.
+    Sent,
+    /// A second one, which the queue delivers after the debounce time.
+    Delayed,
 }
 
 /// An access token, and the connection as it was read with it.
@@ -87,8 +96,8 @@ impl Default for Cache {
             known_keys: TtlCache::at_most(limits::REMEMBERED),
             checked_keys: TtlCache::at_most(limits::REMEMBERED),
             senders: TtlCache::at_most(limits::REMEMBERED),
-            rung_senders: TtlCache::at_most(limits::REMEMBERED),
-            noted_changes: TtlCache::at_most(limits::REMEMBERED),
+            recent_wakeups: TtlCache::at_most(limits::REMEMBERED),
+            requested_syncs: TtlCache::at_most(limits::REMEMBERED),
             noted_uses: TtlCache::at_most(limits::REMEMBERED),
             full_counters: TtlCache::at_most(limits::REMEMBERED),
             counted_alone: TtlCache::at_most(limits::REMEMBERED),

@@ -495,7 +495,7 @@ impl Pair<'_> {
             setup: Setup::default(),
             subscription: None,
             upkeep: Upkeep { due, since: Some(now), ..Upkeep::default() },
-            quiet_until: old.and_then(|old| old.quiet_until),
+            rate_limited_until: old.and_then(|old| old.rate_limited_until),
         }
     }
 

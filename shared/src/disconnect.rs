@@ -16,7 +16,7 @@ use crate::model::connection::Connection;
 use crate::model::event::EventKind;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::revocation;
-use crate::store::{Due, Inventory, Lane};
+use crate::store::{ClaimOutcome, DueWork, Inventory, WorkKind};
 
 /// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
@@ -107,14 +107,14 @@ async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    batch::drain_due(gateway, Lane::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, WorkKind::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
         end(gateway, due).await
     })
     .await
 }
 
-async fn end(gateway: &Gateway, due: &Due) -> Result<bool> {
-    if !gateway.store.take_due(due).await? {
+async fn end(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+    if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
     forget_numbers(gateway, &due.tenant).await?;

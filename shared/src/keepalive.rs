@@ -20,7 +20,7 @@ use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::Cause;
 use crate::schedule::Call;
-use crate::store::{Kept, Lane};
+use crate::store::{Kept, WorkKind};
 
 /// What the function that may open refresh tokens is told.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
         pace.after(of(Tried::InVain), of(Tried::Done));
         left = rest;
     }
-    for due in gateway.store.overdue_of_all_tenants(Lane::Erasure).await? {
+    for due in gateway.store.overdue_of_all_tenants(WorkKind::Erasure).await? {
         gateway.store.erase_refused_tokens(&due.tenant, &due.connection).await?;
     }
     Ok(tried)
@@ -264,7 +264,8 @@ pub struct Reconnect {
 pub async fn begin_drill(gateway: &Gateway) -> Result<usize> {
     let mut made_due = 0;
     for kept in gateway.store.kept_of_all_tenants().await? {
-        made_due += usize::from(gateway.store.make_due(Lane::Refresh, &kept.tenant, &kept.connection).await?);
+        made_due +=
+            usize::from(gateway.store.make_due(WorkKind::Refresh, &kept.tenant, &kept.connection).await?);
     }
     Ok(made_due)
 }

@@ -29,6 +29,7 @@ pub mod rate_limits;
 pub mod receiving;
 pub mod registration;
 pub mod renewal;
+pub mod retry;
 pub mod revocation;
 pub mod ringcentral;
 pub mod run;

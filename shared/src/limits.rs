@@ -295,123 +295,123 @@ const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_
 const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
 const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
 
-/// A message is kept for so long after it was accepted, or was to be sent.
+/// A message is kept for this long after it was accepted, or after `sendAt`.
 pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
-/// What RingCentral told of a record that is no message of ours (yet) is kept for so long.
-pub const UNTIED_RECORD_SECONDS: i64 = 3 * 24 * 3_600;
-/// As many messages are counted for `total`, and reached by number; a cursor reaches them all.
+/// A delivery report about a record that is not correlated with a message is kept for this long.
+pub const UNCORRELATED_RECORD_KEPT_SECONDS: i64 = 3 * 24 * 3_600;
+/// `total` counts up to this many messages, and page numbers reach as many; a cursor reaches all.
 pub const LISTED_MESSAGES: usize = 10_000;
-/// One request for a list reads so many pages of DynamoDB, a megabyte each; what it has found by then is answered with the
-/// cursor to go on.
+/// Pages of DynamoDB, of a megabyte each, that one list request reads. The response then has a cursor to continue.
 pub const LIST_PAGES: usize = 10;
 
-// What comes in.
+// Inbound messages.
 
-/// RingCentral waits three seconds for a receiver and stops a subscription that is slow; ours answers within one.
-pub const RECEIVE_MS: u64 = 700;
-/// When an event could not be stored, noting that gets so long.
-pub const RECEIVE_TROUBLE_MS: u64 = 200;
-/// Largest event, in bytes; what is larger is none.
+/// Time to store an event. RingCentral waits three seconds for a webhook response and suspends slow subscriptions; the
+/// gateway responds within one.
+pub const RECEIVE_TIMEOUT_MS: u64 = 700;
+/// Time to request a sync when an event could not be stored.
+pub const RECEIVE_FALLBACK_MS: u64 = 200;
+/// Largest body that is read as an event, in bytes.
 pub const EVENT_BYTES: usize = 256 * 1024;
-/// Longest handshake token that is echoed: the whole answer stays below 600 bytes.
+/// Longest handshake token that is echoed, in characters: the whole response stays below 600 bytes.
 pub const HANDSHAKE_CHARS: usize = 256;
-/// A connection's messages are compared with RingCentral's message store about this often.
-pub const SYNC_SECONDS: i64 = 600;
-/// So long after an event that says that messages have changed they are compared, with all that changes meanwhile.
-pub const CHANGES_WAIT_SECONDS: i64 = 20;
-/// A comparison without a token goes back so far.
-pub const SYNC_BACK_SECONDS: i64 = 7 * 24 * 3_600;
-/// How many connections are compared side by side.
+/// A connection's messages are synced about this often.
+pub const SYNC_INTERVAL_SECONDS: i64 = 600;
+/// Delay from an event that reports a change to the sync that it requests, which includes all changes until then.
+pub const SYNC_DEBOUNCE_SECONDS: i64 = 20;
+/// A sync without a sync token goes back this far.
+pub const SYNC_LOOKBACK_SECONDS: i64 = 7 * 24 * 3_600;
+/// Connections that are synced concurrently.
 pub const SYNCS_AT_ONCE: usize = 8;
-/// How many records of what went out are noted side by side; the parts of one message meet.
-pub const RECORDS_AT_ONCE: usize = 4;
-/// One run takes up comparisons for so long.
+/// Delivery reports that are applied concurrently. More would conflict: a message's parts are often reported together.
+pub const REPORTS_AT_ONCE: usize = 4;
+/// One run begins syncs for this long.
 pub const SYNC_RUN_MS: i64 = 25_000;
-/// After so long it leaves what it has not taken in to the next one.
+/// After this time a run leaves records that are not stored to the next run.
 pub const SYNC_STOP_MS: i64 = 45_000;
-/// Its timeout (template.yaml).
+/// Timeout of `sync-messages` (template.yaml).
 pub const SYNC_FUNCTION_MS: i64 = 60_000;
-/// One answer with what has changed: it may be long.
+/// One message sync call: the response may be long.
 pub const SYNC_CALL_MS: u64 = 10_000;
-/// Records of one page of RingCentral's message store, and about as many of a comparison without a token.
+/// Records per page of a backfill, and about as many of a sync without a sync token.
 pub const SYNC_PAGE: u32 = 250;
-/// Pages that one turn of a connection asks for: calls that RingCentral counts with all others of its user.
-pub const SYNC_PAGES: u32 = 8;
-/// A turn that has left pages is followed by the next one after so long.
-pub const SYNC_REST_SECONDS: i64 = 60;
-/// An answer that can't be had whole is asked for in pages, when no comparison has succeeded for so long.
+/// Backfill pages that one sync of a connection reads. RingCentral counts these calls with all others of its user.
+pub const BACKFILL_PAGES: u32 = 8;
+/// Delay between the syncs of a connection whose backfill is not complete.
+pub const BACKFILL_INTERVAL_SECONDS: i64 = 60;
+/// If syncs have failed for this long and the response may be too large, the changes are read page by page.
 pub const SYNC_STALE_SECONDS: i64 = 3_600;
 const _: () = assert!(
     SYNC_RUN_MS + (INVOKE_MS + SYNC_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
         && SYNC_STOP_MS + (API_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
 );
-const _: () = assert!(RECEIVE_MS + RECEIVE_TROUBLE_MS < 1_000);
-const _: () = assert!(SYNC_BACK_SECONDS < MESSAGE_KEPT_SECONDS);
+const _: () = assert!(RECEIVE_TIMEOUT_MS + RECEIVE_FALLBACK_MS < 1_000);
+const _: () = assert!(SYNC_LOOKBACK_SECONDS < MESSAGE_KEPT_SECONDS);
 
-/// The most that a caller may send as one message, in UTF-16 code units. It goes out in parts.
+/// Longest text of a message, in UTF-16 code units. It is sent in parts.
 pub const TEXT_UNITS: usize = 1_600;
-/// The longest `userId`, in characters.
+/// Longest `userId`, in characters.
 pub const USER_ID_CHARS: usize = 200;
-/// The longest idempotency key, in characters.
+/// Longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_CHARS: usize = 255;
-/// The first answer to a request with a key is kept for so long; 24 hours are promised.
+/// The response for an idempotency key is stored for this long; the documentation promises 24 hours.
 pub const IDEMPOTENCY_KEPT_SECONDS: i64 = 48 * 3_600;
 /// How far ahead a message may be scheduled.
 pub const SEND_AHEAD_SECONDS: i64 = 366 * 24 * 3_600;
-/// A sender that was rung is rung once more after so many seconds for everything that was accepted meanwhile.
-pub const RING_SECONDS: i32 = 2;
-/// For so long a request may pass on what a process remembers of its key and its sender.
+/// After a wake-up, a sender is woken once more after this time, for all messages accepted meanwhile.
+pub const WAKE_DEBOUNCE_SECONDS: i32 = 2;
+/// A send request may rely on a cached API key and sender for this long.
 pub const SEND_CACHE_SECONDS: i64 = 10;
-/// Calls that RingCentral allows an extension and app in a window, until its answers tell.
+/// Calls per window that RingCentral allows an extension and app, until its response headers report the limit.
 pub const SENDS_PER_WINDOW: u32 = 40;
-/// That window.
+/// Length of that window.
 pub const SEND_WINDOW_SECONDS: u32 = 60;
-/// Of those calls, so many are left to whoever else calls RingCentral for the extension.
-pub const SENDS_LEFT_FREE: u32 = 1;
-/// The shortest silence after one call too many.
+/// Calls of each window that are left to other clients of the extension.
+pub const SENDS_RESERVED: u32 = 1;
+/// Shortest penalty after a rate-limited call.
 pub const PENALTY_SECONDS: u64 = 60;
-/// At most so much is added to a silence, by chance.
+/// Largest random addition to a penalty.
 pub const PENALTY_JITTER_MS: u64 = 3_000;
-/// After a send that surely did not go out, the lane waits so long; doubles …
+/// Pause of a sender after a send that failed without reaching RingCentral; doubles …
 pub const SEND_RETRY_SECONDS: u64 = 5;
 /// … up to here.
 pub const SEND_RETRY_MAX_SECONDS: u64 = 300;
-/// A message that could not be sent for so long fails.
-pub const SENDING_GIVEN_UP_SECONDS: i64 = 3 * 24 * 3_600;
-/// A message whose answer was lost is looked for after so long; a request that is on its way arrives earlier.
-pub const SETTLE_SECONDS: i64 = 120;
-/// RingCentral's clock may be behind ours by so much.
+/// A message that could not be sent for this long fails.
+pub const SEND_GIVE_UP_SECONDS: i64 = 3 * 24 * 3_600;
+/// Delay from a send whose response was lost to its reconciliation: the request has arrived by then, or never will.
+pub const RECONCILE_AFTER_SECONDS: i64 = 120;
+/// RingCentral's clock may be behind by this much.
 pub const CLOCK_SKEW_SECONDS: i64 = 5;
-/// One run of the worker takes up no further message after so long.
-pub const DELIVERY_RUN_MS: u64 = 35_000;
-/// Its timeout (template.yaml).
-pub const DELIVERY_FUNCTION_MS: u64 = 60_000;
-/// The lease of a sender's lane.
-pub const LANE_LEASE_SECONDS: i64 = 70;
-/// A lane that nobody uses is forgotten after so long.
-pub const LANE_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
-/// A wait of this length is slept in the worker; a longer one is left to the queue.
-pub const LANE_NAP_MS: i64 = 3_000;
-/// When RingCentral can't be asked for a token or for messages, the lane waits so long.
-pub const LANE_OBSTACLE_SECONDS: i64 = 30;
-/// Scheduled messages of one sender that are taken up at once.
-pub const SCHEDULED_AT_ONCE: i32 = 100;
-/// Messages of one sender that are looked for at once.
-pub const SETTLING_AT_ONCE: i32 = 100;
-/// A process that has marked a sender as having something in its queue does not mark it again for so long.
-pub const MARK_TRUSTED_SECONDS: i64 = 30 * 60;
-/// The mark of a sender whose queue is empty is taken away after so long.
-pub const MARK_KEPT_SECONDS: i64 = 40 * 60;
-/// Pages of the index of what is due that one run reads; a page has some thousand entries.
+/// One run of a sender's worker begins sends for this long.
+pub const SEND_RUN_MS: u64 = 35_000;
+/// Timeout of `deliver-sms` (template.yaml).
+pub const SEND_FUNCTION_MS: u64 = 60_000;
+/// Length of a sender's lease.
+pub const SENDER_LEASE_SECONDS: i64 = 70;
+/// A sender's state is deleted when it was not saved for this long.
+pub const SENDER_STATE_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+/// Longest wait that a worker sleeps; for a longer one it ends and re-enqueues itself with a delay.
+pub const SENDER_SLEEP_MAX_MS: i64 = 3_000;
+/// Retry interval of a sender when there is no access token, or the message store cannot be queried.
+pub const SENDER_BLOCKED_RETRY_SECONDS: i64 = 30;
+/// Scheduled messages of one sender that one run moves to the outbox.
+pub const SCHEDULED_BATCH: i32 = 100;
+/// Messages of one sender that one run reconciles.
+pub const RECONCILE_BATCH: i32 = 100;
+/// A process that has set a sender's active marker does not set it again for this long.
+pub const ACTIVE_MARKER_TRUSTED_SECONDS: i64 = 30 * 60;
+/// The active marker of a sender with an empty outbox is deleted after this time.
+pub const ACTIVE_MARKER_KEPT_SECONDS: i64 = 40 * 60;
+/// Pages of the index `due` that one run reads; a page has some thousand entries.
 pub const DUE_PAGES: usize = 40;
-/// Senders that are rung side by side.
-pub const RINGS_AT_ONCE: usize = 16;
+/// Senders that are woken concurrently.
+pub const WAKEUPS_AT_ONCE: usize = 16;
 
-const _: () = assert!(DELIVERY_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < DELIVERY_FUNCTION_MS);
-const _: () = assert!(LANE_LEASE_SECONDS * 1_000 > DELIVERY_FUNCTION_MS.cast_signed() + 5_000);
-// A function that relies on a mark ends, and clocks differ, before the mark goes.
-const _: () = assert!(MARK_TRUSTED_SECONDS + 5 * 60 < MARK_KEPT_SECONDS);
-const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && LANE_NAP_MS < 5_000);
+const _: () = assert!(SEND_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < SEND_FUNCTION_MS);
+const _: () = assert!(SENDER_LEASE_SECONDS * 1_000 > SEND_FUNCTION_MS.cast_signed() + 5_000);
+// The margin covers the longest function run and clock skew.
+const _: () = assert!(ACTIVE_MARKER_TRUSTED_SECONDS + 5 * 60 < ACTIVE_MARKER_KEPT_SECONDS);
+const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && SENDER_SLEEP_MAX_MS < 5_000);
 
 /// A connection's schedule fires within so many minutes, which are over when it is due.
 pub const UPKEEP_WINDOW_MINUTES: i32 = 15;

@@ -1,9 +1,9 @@
-//! Comparing with RingCentral's message store: the guarantee that nothing that came in is lost.
+//! Message sync: compares each connection with RingCentral's message store, so that no inbound message is lost.
 //!
-//! RingCentral does not repeat an event that was not taken. So every connection's messages are compared every ten minutes
-//! or so, and at once after trouble, from where the last comparison ended: a token of RingCentral's. A comparison that is
-//! too long for one run goes on with the next one. The token is written together with the rest that is still to be looked
-//! through, and the rest gets shorter only by what is stored; so a run may end anywhere.
+//! RingCentral does not repeat an event that was not accepted. So every connection is synced about every ten minutes, and at
+//! once after a failure, from RingCentral's sync token on. What does not fit into one response or one run becomes the
+//! backfill, a range of time that is read page by page. Token and backfill are saved together, and the backfill shrinks only
+//! by what is stored: a run may end at any point.
 
 use std::time::Duration;
 
@@ -16,27 +16,26 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Connection;
-use crate::receiving;
+use crate::receiving::{self, MissedMessage};
 use crate::ringcentral::{
     self, Api, Direction, Kind, Message, MessageKind, MessageQuery, SyncRequest, Synced,
 };
 use crate::sending;
-use crate::store::{Due, Lane, Progress, Rest};
+use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
 use crate::tokens::{self, Failure};
 
-/// Compares the messages of every connection whose turn has come; one that fails does not stop the others. Gives how many
-/// were compared.
+/// Syncs every connection that is due; one that fails does not stop the others. Returns how many were synced.
 ///
 /// # Errors
-/// If the index can't be read.
+/// If the index cannot be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SYNC_RUN_MS);
     let stop = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_STOP_MS));
-    batch::drain_due(gateway, Lane::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
-        match turn(gateway, due, stop).await {
+    batch::drain_due(gateway, WorkKind::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
+        match sync_connection(gateway, due, stop).await {
             Err(Failure::Ours(Error::NotConnected)) => {
-                // A connection that comes back is compared at once.
-                gateway.store.end_due(due).await?;
+                // Authorizing again makes the sync due.
+                gateway.store.complete_work(due).await?;
                 Ok(true)
             }
             outcome => Ok(outcome?),
@@ -45,55 +44,62 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     .await
 }
 
-/// Compares the messages of one connection, as far as there is time until a moment.
-async fn turn(gateway: &Gateway, due: &Due, stop: Timestamp) -> Result<bool, Failure> {
-    let Some(mut taken) = gateway.store.take_sync(due).await? else { return Ok(false) };
+/// Syncs one connection, as far as possible until `stop`. False if another run has claimed it.
+async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<bool, Failure> {
+    let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(false) };
     let (tenant, id) = (&due.tenant, &due.connection);
-    let before = &taken.progress;
-    let go_on = |api, connection: Connection| async move {
-        let progress = take_news(gateway, &api, &connection, before, stop).await?;
-        Ok((connection.at_its_pace(limits::SYNC_SECONDS), progress))
+    let before = &claimed.progress;
+    let sync = |api, connection: Connection| async move {
+        let progress = sync_changes(gateway, &api, &connection, before, stop).await?;
+        Ok((connection.at_its_pace(limits::SYNC_INTERVAL_SECONDS), progress))
     };
-    let (pace, progress) = tokens::call(gateway, tenant, id, go_on).await?;
-    taken.progress = progress;
+    let (interval, progress) = tokens::call(gateway, tenant, id, sync).await?;
+    claimed.progress = progress;
     for pages in 0.. {
-        let rest = taken.progress.rest;
-        let pause = rest.map_or(pace, |_| SignedDuration::from_secs(limits::SYNC_REST_SECONDS));
+        let backfill = claimed.progress.backfill;
+        let pause =
+            backfill.map_or(interval, |_| SignedDuration::from_secs(limits::BACKFILL_INTERVAL_SECONDS));
         let now = gateway.clock.now();
-        let is_ours = gateway.store.commit_sync(due, &mut taken, saturating_add(now, pause)).await?;
-        let Some(rest) = rest.filter(|_| is_ours && pages < limits::SYNC_PAGES && now < stop) else { break };
-        let go_on = |api, connection| take_page(gateway, api, connection, rest, stop);
-        taken.progress.rest = tokens::call(gateway, tenant, id, go_on).await?;
+        let commit = gateway.store.commit_sync(due, &mut claimed, saturating_add(now, pause)).await?;
+        let may_continue = commit == SyncCommit::Committed && pages < limits::BACKFILL_PAGES && now < stop;
+        let Some(range) = backfill.filter(|_| may_continue) else { break };
+        let backfill = |api, connection| backfill_page(gateway, api, connection, range, stop);
+        claimed.progress.backfill = tokens::call(gateway, tenant, id, backfill).await?;
     }
     Ok(true)
 }
 
-/// Takes in what has changed since the last time. Gives how far the comparison has come then.
-async fn take_news(
+/// Stores what has changed since the last sync. Returns the progress after it.
+async fn sync_changes(
     gateway: &Gateway,
     api: &Api,
     connection: &Connection,
-    before: &Progress,
+    before: &SyncProgress,
     stop: Timestamp,
-) -> Result<Progress, Failure> {
+) -> Result<SyncProgress, Failure> {
     let now = gateway.clock.now();
-    let since = begin(connection, now);
+    let since = sync_start(connection, now);
     let api = api.with_timeout(Duration::from_millis(limits::SYNC_CALL_MS));
-    let synced = ask(&api, since, before, now).await?;
-    let older = || Rest { from: since, until: before_all(&synced.records).unwrap_or(now) };
+    let synced = request_changes(&api, since, before, now).await?;
+    let older = || BackfillRange { from: since, until: continue_before(&synced.records).unwrap_or(now) };
     let older = synced.older_records_exist.then(older);
-    let left = take_in(gateway, connection, &synced.records, stop).await?;
-    let rest = [before.rest, older, left].into_iter().flatten().reduce(Rest::and);
-    Ok(Progress { token: Some((synced.token, now)), rest })
+    let unstored = store_records(gateway, connection, &synced.records, stop).await?;
+    let backfill = [before.backfill, older, unstored].into_iter().flatten().reduce(BackfillRange::union);
+    Ok(SyncProgress { token: Some((synced.token, now)), backfill })
 }
 
-/// What has changed since a token. The newest of the last days if there is none, or RingCentral does not know it any more,
-/// or so much has changed that no answer holds it.
-async fn ask(api: &Api, since: Timestamp, before: &Progress, now: Timestamp) -> ringcentral::Result<Synced> {
+/// Requests the changes since the sync token. Requests the newest records since `since` if there is no token, if RingCentral
+/// does not know it any more, or if the changes do not fit into a response.
+async fn request_changes(
+    api: &Api,
+    since: Timestamp,
+    before: &SyncProgress,
+    now: Timestamp,
+) -> ringcentral::Result<Synced> {
     if let Some((token, at)) = &before.token {
         let is_stale = now.duration_since(*at).as_secs() > limits::SYNC_STALE_SECONDS;
         match api.sync_messages(&SyncRequest::since(token)).await {
-            Err(error) if error.needs_full_sync() || (is_stale && came_in_part(&error)) => {}
+            Err(error) if error.needs_full_sync() || (is_stale && may_be_too_large(&error)) => {}
             other => return other,
         }
     }
@@ -107,22 +113,22 @@ async fn ask(api: &Api, since: Timestamp, before: &Progress, now: Timestamp) -> 
     .await
 }
 
-/// True if an answer may have been too long.
-fn came_in_part(error: &ringcentral::Error) -> bool {
+/// True if the call may have failed because the response is too large.
+fn may_be_too_large(error: &ringcentral::Error) -> bool {
     matches!(error.kind(), Kind::Unreadable | Kind::Timeout | Kind::Interrupted)
 }
 
-/// Takes in the newest page of a rest. Gives what is left of it then.
-async fn take_page(
+/// Stores the newest page of a backfill. Returns what is left of the range.
+async fn backfill_page(
     gateway: &Gateway,
     api: Api,
     connection: Connection,
-    rest: Rest,
+    range: BackfillRange,
     stop: Timestamp,
-) -> Result<Option<Rest>, Failure> {
+) -> Result<Option<BackfillRange>, Failure> {
     let query = MessageQuery {
-        date_from: Some(rest.from),
-        date_to: Some(rest.until),
+        date_from: Some(range.from),
+        date_to: Some(range.until),
         kind: vec![MessageKind::Sms],
         per_page: Some(limits::SYNC_PAGE),
         ..MessageQuery::default()
@@ -130,76 +136,77 @@ async fn take_page(
     let mut page = 1;
     loop {
         let found = api.messages_page(&query, page).await?;
-        if take_in(gateway, &connection, &found.records, stop).await?.is_some() {
-            return Ok(Some(rest));
+        if store_records(gateway, &connection, &found.records, stop).await?.is_some() {
+            return Ok(Some(range));
         }
         if !found.has_next() {
             return Ok(None);
         }
-        match before_all(&found.records).filter(|until| *until < rest.until) {
-            Some(until) => return Ok(Some(Rest { until, ..rest })),
-            // A whole page of one moment.
+        match continue_before(&found.records).filter(|until| *until < range.until) {
+            Some(until) => return Ok(Some(BackfillRange { until, ..range })),
+            // All records of the page have the same time.
             None => page += 1,
         }
     }
 }
 
-/// Where older records than these are looked for. RingCentral's times may be cut to seconds, and its bounds exclusive: a
-/// second is looked through twice.
-fn before_all(records: &[Message]) -> Option<Timestamp> {
+/// The end of the range of records older than these. RingCentral may truncate times to seconds, and its bounds may be
+/// exclusive: one second is read twice.
+fn continue_before(records: &[Message]) -> Option<Timestamp> {
     let oldest = records.iter().filter_map(|record| record.creation_time).min()?;
     Some(saturating_add(oldest, SignedDuration::from_secs(1)))
 }
 
-/// From when on messages are ours to tell: since the extension was connected, and not for longer than what is remembered
-/// of messages that came in before.
-fn begin(connection: &Connection, now: Timestamp) -> Timestamp {
-    let back = now.saturating_sub(SignedDuration::from_secs(limits::SYNC_BACK_SECONDS)).unwrap_or(now);
-    connection.connected_at.max(back)
+/// The time from which messages are synced: when the extension was connected, but no longer ago than duplicates of stored
+/// messages are recognized.
+fn sync_start(connection: &Connection, now: Timestamp) -> Timestamp {
+    let lookback = SignedDuration::from_secs(limits::SYNC_LOOKBACK_SECONDS);
+    connection.connected_at.max(now.saturating_sub(lookback).unwrap_or(now))
 }
 
-/// Takes in what records tell: first the texts to us that no event has brought, from the oldest on, then what became of
-/// those from us. Gives what was left when the time was over.
-async fn take_in(
+/// Stores inbound messages that no event has brought, oldest first, then applies delivery reports of outbound messages.
+/// Returns the range of records that were not stored before `stop`.
+async fn store_records(
     gateway: &Gateway,
     connection: &Connection,
     records: &[Message],
     stop: Timestamp,
-) -> Result<Option<Rest>> {
+) -> Result<Option<BackfillRange>> {
     let (tenant, extension) = (&connection.tenant, &connection.extension);
     let is_over = || gateway.clock.now() >= stop;
     let mut inbound: Vec<&Message> = records.iter().filter(|record| receiving::is_inbound(record)).collect();
     let ids: Vec<String> = inbound.iter().map(|record| record.id.to_string()).collect();
-    let tied = gateway.store.tied_records(tenant, extension, &ids).await?;
-    inbound.retain(|record| !tied.contains(&record.id.to_string()));
+    let correlated = gateway.store.correlated_records(tenant, extension, &ids).await?;
+    inbound.retain(|record| !correlated.contains(&record.id.to_string()));
     inbound.sort_by_key(|record| record.creation_time);
-    let (mut left, mut found) = (Vec::new(), 0);
-    // One after the other: each is stored under a condition on the connection's row, where they would meet.
+    let (mut unstored, mut found) = (Vec::new(), 0);
+    // One after another: each transaction has a condition on the connection's row, so concurrent ones would conflict.
     for record in inbound {
         if is_over() {
-            left.push(record);
-        } else if receiving::take_late(gateway, connection, record).await? {
+            unstored.push(record);
+        } else if receiving::store_missed(gateway, connection, record).await? == MissedMessage::Stored {
             found += 1;
         }
     }
     if found > 0 {
-        tracing::info!(tenant.id = %tenant, connection.id = %connection.id, found, "messages were found by comparing");
-        // Perhaps no event comes any more: whoever renews the subscription looks at it now, not within a day.
-        gateway.store.make_due(Lane::Renewal, tenant, &connection.id).await?;
+        tracing::info!(tenant.id = %tenant, connection.id = %connection.id, extension.id = %extension, found,
+            "message sync found missed messages");
+        // Events may have stopped: check the subscription now rather than within a day.
+        gateway.store.make_due(WorkKind::Renewal, tenant, &connection.id).await?;
     }
     let outbound = records.iter().filter(|record| record.direction == Some(Direction::Outbound));
-    let noted = stream::iter(outbound).map(async |record| {
+    let reported = stream::iter(outbound).map(async |record| {
         if is_over() {
             return Ok(Some(record));
         }
-        sending::note_record(gateway, tenant, extension, record).await.map(|_| None)
+        sending::apply_delivery_report(gateway, tenant, extension, record).await.map(|_| None)
     });
-    let noted: Vec<_> = noted.buffer_unordered(limits::RECORDS_AT_ONCE).try_collect::<Vec<_>>().await?;
-    left.extend(noted.into_iter().flatten());
+    let reported: Vec<_> = reported.buffer_unordered(limits::REPORTS_AT_ONCE).try_collect::<Vec<_>>().await?;
+    unstored.extend(reported.into_iter().flatten());
     let now = gateway.clock.now();
-    let bounds = left.into_iter().map(|record| match record.creation_time {
-        Some(at) => Rest { from: at, until: saturating_add(at, SignedDuration::from_secs(1)) },
-        None => Rest { from: begin(connection, now), until: now },
+    let ranges = unstored.into_iter().map(|record| match record.creation_time {
+        Some(at) => BackfillRange { from: at, until: saturating_add(at, SignedDuration::from_secs(1)) },
+        None => BackfillRange { from: sync_start(connection, now), until: now },
     });
-    Ok(bounds.reduce(Rest::and))
+    Ok(ranges.reduce(BackfillRange::union))
 }

@@ -1,8 +1,8 @@
-//! What comes in from RingCentral: its events, and what the message store has beside.
+//! Inbound messages: RingCentral's events, and messages that message sync has found.
 //!
-//! An event says in its address which connection it belongs to, and proves it with the verification token of that
-//! connection's subscription. Token, subscription and owner are compared by the very write that stores what it brings, so
-//! that an event costs one call, and nothing of a stranger is ever written.
+//! The webhook URL names the connection that an event belongs to; the verification token of that connection's subscription
+//! proves it. The write that stores the event compares token, subscription and owner, so that an event costs one call and
+//! nothing is written for a forged one.
 
 use std::time::Duration;
 
@@ -14,40 +14,38 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
-use crate::model::message::{Message, MessageFile};
+use crate::model::message::{Attachment, Message};
 use crate::model::secret::Secret;
 use crate::ringcentral::{self, Availability, Direction, MessageKind};
-use crate::store::{Proof, Proven};
+use crate::store::{EventAuth, InboundOutcome, SyncRequested};
 
-/// What became of an event.
+/// The outcome of receiving an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received {
-    /// It brought something new, and that is stored.
+pub enum ReceiveOutcome {
+    /// Its message is stored.
     Stored,
-    /// It brought nothing new.
-    Known,
-    /// It says that something has changed; the message store will be compared.
-    Noted,
-    /// It was not understood, and is kept for whoever looks at it.
+    /// Its message was stored before.
+    Duplicate,
+    /// It reports a change; a sync or a check of the connection is due.
+    ChangeNoted,
+    /// Its kind or form is unknown; it is kept for inspection.
     Quarantined,
-    /// It is not of the connection that it claims to be of.
-    Refused,
+    /// It does not belong to the connection in its URL.
+    Unauthenticated,
 }
 
-/// What an event brings.
 #[derive(Debug)]
 enum Content {
-    /// An inbound message, whole.
+    /// A complete inbound message.
     Message(Box<ringcentral::Message>),
     /// Something in the message store has changed.
-    Changes,
-    /// Something else about the extension has changed: it may be its numbers.
-    Extension,
-    /// Nobody knows.
+    MessageStoreChanged,
+    /// Something else about the extension has changed, perhaps its numbers.
+    ExtensionChanged,
     Unknown,
 }
 
-/// An event, as far as it is needed.
+/// The fields of an event that are needed to authenticate it, and its content.
 #[derive(Debug)]
 struct Envelope {
     uuid: String,
@@ -56,122 +54,161 @@ struct Envelope {
     content: Content,
 }
 
-/// Whether a handshake's token may be sent back: one word of printable ASCII, so that it cannot add a second header.
+/// True if a handshake token may be echoed: printable ASCII without spaces, so that it cannot inject a header.
 pub fn may_be_echoed(token: &[u8]) -> bool {
     (1..=limits::HANDSHAKE_CHARS).contains(&token.len()) && token.iter().all(u8::is_ascii_graphic)
 }
 
-/// The connection in an event's address: the digits of the tenant's id and those of the connection's.
+/// Parses the connection in a webhook URL: the digits of the tenant id and those of the connection id.
 pub fn route(text: &str) -> Option<(TenantId, ConnectionId)> {
     let (tenant, connection) = text.split_once('-')?;
     let tenant = TenantId::from_record(&format!("{}{tenant}", TenantId::PREFIX))?;
     Some((tenant, ConnectionId::from_record(&format!("{}{connection}", ConnectionId::PREFIX))?))
 }
 
-/// Takes an event in.
+/// Authenticates and stores an event.
 ///
 /// # Errors
-/// If it could not be stored in time. Then the message store is compared soon, if even that can be noted, and with the
-/// next regular comparison otherwise.
+/// If the event could not be stored in time. Then a sync is requested; if even that fails, the next regular sync finds what
+/// the event reported.
 pub async fn receive(
     gateway: &Gateway,
     (tenant, connection): &(TenantId, ConnectionId),
     token: &Secret,
     body: &[u8],
-) -> Result<Received> {
-    let Some(envelope) = read(body) else { return Ok(Received::Refused) };
+) -> Result<ReceiveOutcome> {
+    let Some(envelope) = read(body) else { return Ok(ReceiveOutcome::Unauthenticated) };
     let digest = token.digest();
-    let proof = Proof {
+    let auth = EventAuth {
         tenant,
         connection,
         token_digest: &digest,
         subscription: &envelope.subscription,
         owner: envelope.owner.as_ref(),
     };
-    let within = Duration::from_millis(limits::RECEIVE_MS);
-    let taken = tokio::time::timeout(within, take(gateway, &proof, &envelope, body)).await;
-    match taken.unwrap_or_else(|_| Err(Error::unavailable("the store", "no answer in time"))) {
-        Ok(received) => Ok(received),
+    let timeout = Duration::from_millis(limits::RECEIVE_TIMEOUT_MS);
+    let stored = tokio::time::timeout(timeout, store(gateway, &auth, &envelope, body)).await;
+    match stored.unwrap_or_else(|_| Err(Error::unavailable("the store", "no response in time"))) {
+        Ok(outcome) => Ok(outcome),
         Err(error) => {
-            // The one more write that there is time for.
-            let noted = gateway.store.note_trouble(&proof);
-            let _ = tokio::time::timeout(Duration::from_millis(limits::RECEIVE_TROUBLE_MS), noted).await;
+            // There is time for one more write.
+            let request = gateway.store.request_sync_now(&auth);
+            let _ = tokio::time::timeout(Duration::from_millis(limits::RECEIVE_FALLBACK_MS), request).await;
             Err(error)
         }
     }
 }
 
-async fn take(gateway: &Gateway, proof: &Proof<'_>, envelope: &Envelope, body: &[u8]) -> Result<Received> {
-    let proven = match (&envelope.content, proof.owner) {
-        (Content::Message(message), Some(extension)) => {
-            let (message, event) = inbound(gateway, proof.tenant, extension, message, false);
-            gateway.store.receive_message(proof, &message, &event).await?
+async fn store(
+    gateway: &Gateway,
+    auth: &EventAuth<'_>,
+    envelope: &Envelope,
+    body: &[u8],
+) -> Result<ReceiveOutcome> {
+    let (tenant, connection) = (auth.tenant, auth.connection);
+    let (outcome, stored) = match (&envelope.content, auth.owner) {
+        (Content::Message(record), Some(extension)) => {
+            let (message, event) = inbound(gateway, tenant, extension, record, Found::ByEvent);
+            let outcome = gateway.store.store_inbound(auth, &message, &event).await?;
+            if outcome == InboundOutcome::Stored {
+                tracing::info!(tenant.id = %tenant, connection.id = %connection, extension.id = %extension,
+                    message.id = %message.id, "inbound message stored");
+            }
+            (outcome, ReceiveOutcome::Stored)
         }
-        (Content::Changes, _) => note_changes(gateway, proof).await?,
-        (Content::Extension, _) => gateway.store.note_extension(proof).await?,
+        (Content::MessageStoreChanged, _) => {
+            (request_sync(gateway, auth).await?, ReceiveOutcome::ChangeNoted)
+        }
+        (Content::ExtensionChanged, _) => {
+            (gateway.store.request_renewal_now(auth).await?, ReceiveOutcome::ChangeNoted)
+        }
         (Content::Message(_) | Content::Unknown, _) => {
             let text = String::from_utf8_lossy(body);
-            let proven = gateway.store.quarantine(proof, &envelope.uuid, &text).await?;
-            if proven != Proven::No {
-                tracing::error!(tenant.id = %proof.tenant, connection.id = %proof.connection, "an event was not understood");
-                return Ok(Received::Quarantined);
+            let outcome = gateway.store.quarantine(auth, &envelope.uuid, &text).await?;
+            if outcome != InboundOutcome::Unauthenticated {
+                tracing::error!(tenant.id = %tenant, connection.id = %connection, "unknown event quarantined");
+                return Ok(ReceiveOutcome::Quarantined);
             }
-            proven
+            (outcome, ReceiveOutcome::Quarantined)
         }
     };
-    Ok(match (proven, &envelope.content) {
-        (Proven::No, _) => Received::Refused,
-        (Proven::Already, _) => Received::Known,
-        (Proven::Yes, Content::Message(_)) => Received::Stored,
-        (Proven::Yes, _) => Received::Noted,
+    Ok(match outcome {
+        InboundOutcome::Stored => stored,
+        InboundOutcome::Duplicate => ReceiveOutcome::Duplicate,
+        InboundOutcome::Unauthenticated => ReceiveOutcome::Unauthenticated,
     })
 }
 
-/// One text changes many times: what is noted for a moment to come need not be noted again before.
-async fn note_changes(gateway: &Gateway, proof: &Proof<'_>) -> Result<Proven> {
-    let owner = proof.owner.map_or("", ExtensionId::as_str);
-    let name = format!("{} {} {} {owner}", proof.connection, proof.token_digest, proof.subscription);
-    let (noted, now) = (&gateway.cache.noted_changes, gateway.clock.now());
-    if noted.get(&name, now).is_some() {
-        return Ok(Proven::Yes);
+/// Requests a sync, unless this process knows of one that is due. A single message changes several times.
+async fn request_sync(gateway: &Gateway, auth: &EventAuth<'_>) -> Result<InboundOutcome> {
+    let owner = auth.owner.map_or("", ExtensionId::as_str);
+    let name = format!("{} {} {} {owner}", auth.connection, auth.token_digest, auth.subscription);
+    let (requested, now) = (&gateway.cache.requested_syncs, gateway.clock.now());
+    if requested.get(&name, now).is_some() {
+        return Ok(InboundOutcome::Stored);
     }
-    let Some(until) = gateway.store.note_changes(proof).await? else { return Ok(Proven::No) };
-    noted.insert(&name, (), until);
-    Ok(Proven::Yes)
+    Ok(match gateway.store.request_sync(auth).await? {
+        SyncRequested::DueAt(at) => {
+            requested.insert(&name, (), at);
+            InboundOutcome::Stored
+        }
+        SyncRequested::Unauthenticated => InboundOutcome::Unauthenticated,
+    })
 }
 
-/// Takes in a message that the message store has. False if it came in before.
+/// The outcome of storing a message that message sync has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissedMessage {
+    Stored,
+    /// An event has brought it.
+    Duplicate,
+}
+
+/// Stores an inbound message that message sync has found.
 ///
 /// # Errors
-/// [`Error::NotConnected`] if the connection was given up meanwhile: then it is nobody's any more.
-pub async fn take_late(
+/// [`Error::NotConnected`] if the connection was removed meanwhile.
+pub async fn store_missed(
     gateway: &Gateway,
     connection: &Connection,
     record: &ringcentral::Message,
-) -> Result<bool> {
-    let (message, event) = inbound(gateway, &connection.tenant, &connection.extension, record, true);
-    match gateway.store.receive_late(&connection.id, &message, &event).await? {
-        Proven::Yes => Ok(true),
-        Proven::Already => Ok(false),
-        Proven::No => Err(Error::NotConnected),
+) -> Result<MissedMessage> {
+    let (tenant, extension) = (&connection.tenant, &connection.extension);
+    let (message, event) = inbound(gateway, tenant, extension, record, Found::BySync);
+    match gateway.store.store_missed_inbound(&connection.id, &message, &event).await? {
+        InboundOutcome::Stored => {
+            tracing::info!(tenant.id = %tenant, connection.id = %connection.id, extension.id = %extension,
+                message.id = %message.id, "missed inbound message stored");
+            Ok(MissedMessage::Stored)
+        }
+        InboundOutcome::Duplicate => Ok(MissedMessage::Duplicate),
+        InboundOutcome::Unauthenticated => Err(Error::NotConnected),
     }
 }
 
-/// True if a record is a text to us that is there to be read.
+/// True if a record is an inbound SMS that is not deleted.
 pub fn is_inbound(record: &ringcentral::Message) -> bool {
     record.direction == Some(Direction::Inbound)
         && record.kind.as_ref().is_none_or(|kind| *kind == MessageKind::Sms)
-        && record.availability.as_ref().is_none_or(|there| *there == Availability::Alive)
+        && record.availability.as_ref().is_none_or(|availability| *availability == Availability::Alive)
         && record.our_number().is_some()
 }
 
-/// A message of ours, and what the tenant's programs are told of it.
+/// How a message was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    ByEvent,
+    /// No event has brought it: the event for the tenant's apps says `late`.
+    BySync,
+}
+
+/// The message in a record, and the event for the tenant's apps.
 fn inbound(
     gateway: &Gateway,
     tenant: &TenantId,
     extension: &ExtensionId,
     record: &ringcentral::Message,
-    late: bool,
+    found: Found,
 ) -> (Message, Event) {
     let now = gateway.clock.now();
     let from =
@@ -185,34 +222,34 @@ fn inbound(
         record.text.clone().unwrap_or_default(),
         now,
     );
-    message.files = record
+    message.attachments = record
         .media()
-        .map(|file| MessageFile {
+        .map(|file| Attachment {
             id: file.id.to_string(),
             content_type: file.content_type.clone(),
             size: file.size,
         })
         .collect();
     let attachments: Vec<Value> = message
-        .files
+        .attachments
         .iter()
         .map(|file| json!({ "id": file.id, "contentType": file.content_type, "size": file.size }))
         .collect();
     let data = json!({
         "messageId": message.id.as_str(), "from": message.from, "to": message.to, "body": message.body,
         "rcMessageId": record.id.to_string(), "extensionId": extension.as_str(), "attachments": attachments,
-        "late": late,
+        "late": found == Found::BySync,
     });
     let event = Event::new(tenant, EventKind::SmsInbound, now, data);
     (message, event)
 }
 
-/// True if a body has at least the envelope of an event.
+/// True if a body has the envelope of an event.
 pub fn has_envelope(body: &[u8]) -> bool {
     read(body).is_some()
 }
 
-/// The event in a body; `None` if there is not even an envelope.
+/// Parses an event. `None` if the body does not have the envelope of one.
 fn read(body: &[u8]) -> Option<Envelope> {
     let event: ringcentral::events::Event<Value> = serde_json::from_slice(body).ok()?;
     let in_body = |path: &str| {
@@ -230,7 +267,7 @@ fn read(body: &[u8]) -> Option<Envelope> {
     })
 }
 
-/// What kind of event it is: told by its filter, which RingCentral repeats with ids in the place of `~`.
+/// Classifies an event by its filter, in which RingCentral replaces `~` by ids.
 fn content(filter: &str, body: Value) -> Content {
     let path = filter.split('?').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
@@ -239,8 +276,8 @@ fn content(filter: &str, body: Value) -> Content {
             Ok(message) if is_inbound(&message) => Content::Message(Box::new(message)),
             _ => Content::Unknown,
         },
-        "message-store" => Content::Changes,
-        id if path.contains("/extension/") && ExtensionId::parse(id).is_some() => Content::Extension,
+        "message-store" => Content::MessageStoreChanged,
+        id if path.contains("/extension/") && ExtensionId::parse(id).is_some() => Content::ExtensionChanged,
         _ => Content::Unknown,
     }
 }
@@ -260,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_known_by_its_filter() {
+    fn an_event_is_classified_by_its_filter() {
         let instant = "/restapi/v1.0/account/1/extension/2/message-store/instant?type=SMS";
         let body = json!({ "id": "7", "direction": "Inbound", "type": "SMS", "to": [{ "phoneNumber": "+14155550100" }] });
         assert!(matches!(content(instant, body.clone()), Content::Message(_)));
@@ -268,14 +305,17 @@ mod tests {
         assert!(matches!(content(instant, json!([])), Content::Unknown));
         assert!(matches!(
             content("/restapi/v1.0/account/1/extension/2/message-store", body.clone()),
-            Content::Changes
+            Content::MessageStoreChanged
         ));
-        assert!(matches!(content("/restapi/v1.0/account/1/extension/2", body.clone()), Content::Extension));
+        assert!(matches!(
+            content("/restapi/v1.0/account/1/extension/2", body.clone()),
+            Content::ExtensionChanged
+        ));
         assert!(matches!(content("/restapi/v1.0/account/1/presence", body), Content::Unknown));
     }
 
     #[test]
-    fn an_owner_is_found_wherever_it_stands() {
+    fn the_owner_is_found_in_each_of_its_positions() {
         for event in [
             json!({ "uuid": "1", "event": "e", "subscriptionId": "s", "ownerId": "42", "body": {} }),
             json!({ "uuid": "1", "event": "e", "subscriptionId": "s", "body": { "ownerId": 42 } }),
@@ -287,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_names_a_connection_or_nothing() {
+    fn a_webhook_url_names_a_connection_or_is_rejected() {
         let (tenant, connection) = route("0123456789abcdef-fedcba9876543210").unwrap();
         assert_eq!(tenant.as_str(), "tenant_0123456789abcdef");
         assert_eq!(connection.as_str(), "conn_fedcba9876543210");
@@ -297,19 +337,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_nested_without_end_is_no_event() {
+    fn a_deeply_nested_body_is_not_an_event() {
         let deep = format!("{{\"body\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read(deep.as_bytes()).is_none());
     }
 
     proptest! {
         #[test]
-        fn no_body_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn no_body_causes_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = read(&bytes);
         }
 
         #[test]
-        fn no_envelope_makes_it_panic(filter in "[/a-z0-9~?=.]{0,60}", id in any::<u64>(), text in "\\PC{0,40}") {
+        fn no_envelope_causes_a_panic(filter in "[/a-z0-9~?=.]{0,60}", id in any::<u64>(), text in "\\PC{0,40}") {
             let body = json!({ "id": id, "subject": text, "to": [{ "phoneNumber": text }], "direction": "Inbound" });
             let event = json!({ "uuid": text, "event": filter, "subscriptionId": text, "ownerId": id, "body": body });
             prop_assert!(read(event.to_string().as_bytes()).is_some());

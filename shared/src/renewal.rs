@@ -13,11 +13,11 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::{ACTIVE, Connection, Gap, PreviousToken, Subscription};
+use crate::model::connection::{ACTIVE, BackfillReason, Connection, PreviousToken, Subscription};
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, Kind};
 use crate::setup;
-use crate::store::{Checked, Due, Lane};
+use crate::store::{Checked, ClaimOutcome, DueWork, WorkKind};
 use crate::tokens::{self, Failure};
 
 /// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
@@ -26,14 +26,14 @@ use crate::tokens::{self, Failure};
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::CHECKS_MS);
-    batch::drain_due(gateway, Lane::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, WorkKind::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
         look(gateway, due).await
     })
     .await
 }
 
-async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {
-    if !gateway.store.take_due(due).await? {
+async fn look(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+    if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
@@ -46,14 +46,14 @@ async fn look(gateway: &Gateway, due: &Due) -> Result<bool> {
             }
         }
         Ok(None) => {}
-        Err(Failure::Ours(Error::NotConnected)) => gateway.store.end_due(due).await?,
+        Err(Failure::Ours(Error::NotConnected)) => gateway.store.complete_work(due).await?,
         Err(Failure::Ours(error)) => {
             // Its tokens are somebody else's work; this waits for them.
             let until = saturating_add(
                 gateway.clock.now(),
                 SignedDuration::from_secs(limits::CHECK_RETRY_MAX_SECONDS / 6),
             );
-            gateway.store.postpone_due(due, until).await?;
+            gateway.store.postpone_work(due, until).await?;
             return Err(error);
         }
         Err(failure) => return Err(failure.into()),
@@ -102,7 +102,7 @@ struct Look<'a> {
     /// As it was, or as RingCentral shows it by now.
     known: Subscription,
     /// Why events may have been missed.
-    gap: Option<Gap>,
+    gap: Option<BackfillReason>,
 }
 
 impl Look<'_> {
@@ -110,7 +110,7 @@ impl Look<'_> {
     async fn check(&mut self) -> Result<Subscription, Failure> {
         let listed = self.api.subscriptions().await?;
         let gap = match listed.iter().find(|listed| listed.id == self.known.id) {
-            None => Gap::Expired,
+            None => BackfillReason::Expired,
             Some(found) if found.is_active() => {
                 let ours =
                     |listed: &&Listed| listed.id != self.known.id && setup::is_ours(self.gateway, listed);
@@ -120,11 +120,13 @@ impl Look<'_> {
                 }
                 match renew(self.api, &self.known).await? {
                     Some(renewed) => return Ok(renewed),
-                    None => Gap::Expired,
+                    None => BackfillReason::Expired,
                 }
             }
-            Some(found) if found.status == Some(SubscriptionStatus::Blacklisted) => Gap::Blacklisted,
-            Some(_) => Gap::Suspended,
+            Some(found) if found.status == Some(SubscriptionStatus::Blacklisted) => {
+                BackfillReason::Blacklisted
+            }
+            Some(_) => BackfillReason::Suspended,
         };
         tracing::warn!(tenant.id = %self.connection.tenant, gap = gap.as_str(), "a subscription is made again");
         self.gap = Some(gap);
@@ -157,7 +159,7 @@ async fn renew(api: &Api, known: &Subscription) -> Result<Option<Subscription>, 
 }
 
 /// A look that failed is repeated, with pauses that double.
-fn postponed(gateway: &Gateway, known: Subscription, gap: Option<Gap>) -> Checked {
+fn postponed(gateway: &Gateway, known: Subscription, gap: Option<BackfillReason>) -> Checked {
     let pause = limits::CHECK_RETRY_SECONDS.saturating_mul(1 << known.failures.min(20));
     let pause = SignedDuration::from_secs(pause.min(limits::CHECK_RETRY_MAX_SECONDS));
     let failures = known.failures.saturating_add(1);
@@ -166,10 +168,10 @@ fn postponed(gateway: &Gateway, known: Subscription, gap: Option<Gap>) -> Checke
 }
 
 /// What the API shows of a subscription that is to be made again.
-fn stopped(gap: Gap) -> &'static str {
+fn stopped(gap: BackfillReason) -> &'static str {
     match gap {
-        Gap::Blacklisted => "Blacklisted",
-        Gap::Suspended => "Suspended",
-        Gap::Connected | Gap::Expired | Gap::Recovered => "Expired",
+        BackfillReason::Blacklisted => "Blacklisted",
+        BackfillReason::Suspended => "Suspended",
+        BackfillReason::Connected | BackfillReason::Expired | BackfillReason::Recovered => "Expired",
     }
 }

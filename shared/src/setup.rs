@@ -20,7 +20,7 @@ use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
-use crate::store::{Due, Lane};
+use crate::store::{ClaimOutcome, DueWork, WorkKind};
 use crate::tokens::{self, Failure};
 
 /// Does what is left of the set-up of a connection that was stored just now, with its access token, within a time, and
@@ -90,7 +90,7 @@ fn of_all<T>(outcome: &Option<Result<T, Failure>>) -> Option<ringcentral::Error>
 }
 
 /// Notes that a set-up could not even be tried, and when to try again.
-async fn postpone(gateway: &Gateway, due: &Due, why: &str) -> Result<()> {
+async fn postpone(gateway: &Gateway, due: &DueWork, why: &str) -> Result<()> {
     let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
         return Ok(());
     };
@@ -335,14 +335,14 @@ const EVENT_FILTERS: [&str; 3] = [
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    batch::drain_due(gateway, Lane::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
+    batch::drain_due(gateway, WorkKind::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
         finish(gateway, due).await
     })
     .await
 }
 
-async fn finish(gateway: &Gateway, due: &Due) -> Result<bool> {
-    if !gateway.store.take_due(due).await? {
+async fn finish(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+    if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::keepalive::{self, RefreshOrder};
 use crate::limits;
-use crate::model::connection::{Connection, ConnectionStatus, Gap};
+use crate::model::connection::{BackfillReason, Connection, ConnectionStatus};
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::{Outcome, Record};
 use crate::ringcentral::AccessToken;
@@ -222,7 +222,7 @@ pub async fn refresh(gateway: &Gateway, order: &RefreshOrder, deadline: Timestam
 async fn follow(gateway: &Gateway, found: &Connection, record: &Record) {
     keepalive::refreshed(gateway, &record.applied_to(found)).await;
     if found.status != ConnectionStatus::Active
-        && let Err(error) = gateway.store.note_gap(&found.tenant, &found.id, Gap::Recovered).await
+        && let Err(error) = gateway.store.note_gap(&found.tenant, &found.id, BackfillReason::Recovered).await
     {
         let error = Error::from(error);
         tracing::warn!(connection.id = %found.id, error = error.chain(), "a gap is left for the next sync");

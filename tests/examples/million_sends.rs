@@ -1,14 +1,14 @@
-//! A million sends through the worker's decisions, with lost answers and crashes:
+//! Simulates a million sends through the worker's decisions, with lost responses and crashes:
 //!
 //! ```sh
 //! cargo run --release --package tests --example million_sends
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a simulation that meets the unexpected ends")]
-#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a simulation may panic on a failure")]
+#![expect(clippy::print_stdout, reason = "it prints its result")]
 
 #[path = "../it/random.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod random;
 #[path = "../it/sender_simulation.rs"]
 mod sender_simulation;
@@ -17,7 +17,7 @@ use sender_simulation::{BAD_DAY, simulate};
 
 fn main() {
     println!(
-        "| sends | sent | failed | unknown | lost answers | crashes | doubled or lost | 429 | simulated days |"
+        "| sends | sent | failed | unknown | lost responses | crashes | sent twice or lost | 429 | simulated days |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let report = simulate(1_000_000, BAD_DAY, 42);
@@ -27,14 +27,14 @@ fn main() {
         status("sent"),
         status("failed"),
         status("unknown"),
-        report.lost_answers,
+        report.lost_responses,
         report.crashes,
         report.wrong,
-        report.too_many,
+        report.rate_limited,
         report.minutes / 1_440.0
     );
     println!(
-        "\nRingCentral has {} texts; {:.1} % of what it allows was used.",
+        "\nRingCentral has sent {} messages; {:.1} % of its rate limit was used.",
         report.records,
         report.used * 100.0
     );

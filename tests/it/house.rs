@@ -21,9 +21,9 @@ struct Layer {
 const LAYERS: &[Layer] = &[
     Layer {
         name: "base",
-        modules: &["error", "clock", "limits"],
+        modules: &["error", "clock", "limits", "retry"],
         may_import: &[],
-        must_not_know: &["await", "lambda_http", "lambda_runtime", "aws_", "reqwest", "tokio"],
+        must_not_know: &["lambda_http", "lambda_runtime", "aws_", "reqwest", "tokio"],
     },
     Layer {
         name: "domain",

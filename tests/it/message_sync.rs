@@ -85,11 +85,7 @@ async fn more_texts_than_one_answer_holds_all_come_in_once() {
     assert_eq!(fired[0], 1, "the token was too old");
     assert!(fired[1] >= 2, "the rest was paged through: {fired:?}");
     let row = row(&world).await;
-    assert_eq!(
-        (&row["sync_rest_from"], &row["sync_reason"]),
-        (&Value::Null, &Value::Null),
-        "nothing is left"
-    );
+    assert_eq!((&row["backfill_from"], &row["sync_reason"]), (&Value::Null, &Value::Null), "nothing is left");
     world.advance(A_COMPARISON).await;
     assert_eq!((stored(&world).await.len(), told(&world).await), (sent.len(), sent.len()), "nothing twice");
 }
@@ -107,7 +103,7 @@ async fn a_comparison_that_is_killed_goes_on_from_what_it_has_stored() {
         assert_eq!(world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"], 1, "killed after {skip}");
         world.aws(Method::DELETE, "/_aws/faults", None).await;
         let row = row(&world).await;
-        assert!(row["sync_rest_until"]["N"].is_string(), "what is left is in the row: {row}");
+        assert!(row["backfill_until"]["N"].is_string(), "what is left is in the row: {row}");
         let now: BTreeSet<_> = stored(&world).await.into_iter().collect();
         assert_eq!(now.len(), known.len() + more, "nothing was begun anew");
         known = now;
@@ -115,7 +111,7 @@ async fn a_comparison_that_is_killed_goes_on_from_what_it_has_stored() {
     world.advance(A_COMPARISON).await;
     assert_eq!(stored(&world).await, sent);
     assert_eq!(told(&world).await, sent.len());
-    assert_eq!(row(&world).await["sync_rest_until"], Value::Null);
+    assert_eq!(row(&world).await["backfill_until"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
-//! Chance that a seed repeats.
+//! A repeatable random generator.
 
-/// A small generator (xorshift); its seed must not be 0.
+/// A xorshift generator. The seed must not be 0.
 pub struct Random(pub u64);
 
 impl Random {

@@ -480,7 +480,7 @@ async fn an_event_that_nobody_understands_is_kept_and_disturbs_nobody() {
     assert_eq!(kept[0]["body"]["S"], event.as_str(), "whole");
     // The operator is told, without what was in it.
     let told: Vec<_> =
-        line.world.log().into_iter().filter(|entry| entry.contains("an event was not understood")).collect();
+        line.world.log().into_iter().filter(|entry| entry.contains("unknown event quarantined")).collect();
     assert!(!told.is_empty());
     assert!(told.iter().all(|entry| !entry.contains("novelty")), "{told:?}");
     // What comes by comparing goes on; RingCentral's own events have another token than the test's.

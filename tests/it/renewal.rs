@@ -150,6 +150,6 @@ async fn a_revoked_connection_is_looked_at_no_more() {
         world.advance(A_DAY_AND_A_BIT).await;
     }
     assert_eq!(extension(&world, &tenant).await["status"], "revoked");
-    assert_eq!(attribute(&world, "renewal_lane").await, "");
+    assert_eq!(attribute(&world, "renewal_kind").await, "");
     assert_eq!(world.count("subscription_renewed").await, 0);
 }

@@ -374,7 +374,9 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
             // A worker that was rung a moment ago is not rung for each text.
             let clock = world.stack.clock();
             let rung: jiff::Timestamp = clock.now();
-            while clock.now().duration_since(rung).as_secs() < i64::from(shared::limits::RING_SECONDS) {
+            while clock.now().duration_since(rung).as_secs()
+                < i64::from(shared::limits::WAKE_DEBOUNCE_SECONDS)
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let took = timed(send(order)).await;

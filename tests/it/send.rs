@@ -108,7 +108,7 @@ pub async fn told(world: &World, id: &str) -> Vec<String> {
 /// Rows that wait for something.
 pub async fn waiting(world: &World) -> usize {
     let rows = world.items("MessagesTable").await;
-    let places = ["outbox#", "scheduled#", "settling#"];
+    let places = ["outbox#", "scheduled#", "reconciling#"];
     let name = |row: &Value| row["item"]["S"].as_str().unwrap().to_owned();
     rows.iter().filter(|row| places.iter().any(|place| name(row).starts_with(place))).count()
 }

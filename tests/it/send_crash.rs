@@ -170,7 +170,7 @@ async fn a_sender_is_marked_for_as_long_as_it_may_have_something() {
     let (world, tenant, from) = connected().await;
     let marks = async || {
         let rows = world.items("MessagesTable").await;
-        rows.iter().filter(|row| row["item"]["S"].as_str().unwrap().starts_with("waiting#")).count()
+        rows.iter().filter(|row| row["item"]["S"].as_str().unwrap().starts_with("active#")).count()
     };
     for round in 0..2 {
         let fault = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });

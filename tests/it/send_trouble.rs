@@ -149,7 +149,7 @@ async fn a_refusal_is_passed_on_with_its_code() {
         (403, "MSG-304", format!("Phone number {from} is not registered in this RingCentral account")),
         (403, "MSG-242", "SMS is not available for the sending number".to_owned()),
         (400, "MSG-243", "The recipient is blocked or has opted out".to_owned()),
-        (404, "CMN-102", "RingCentral refused the message".to_owned()),
+        (404, "CMN-102", "RingCentral rejected the message".to_owned()),
     ] {
         let body =
             json!({ "errorCode": code, "message": "no", "errors": [{ "errorCode": code, "message": "no" }] });
@@ -307,8 +307,8 @@ async fn a_line_that_cannot_be_read_keeps_no_sender_waiting() {
     let (world, tenant, from) = connected().await;
     let line = json!({
         "TableName": world.table("MessagesTable").await,
-        "Item": { "tenant": { "S": tenant.id }, "item": { "S": "waiting#nobody" },
-            "due_lane": { "S": "deliver" }, "due_at": { "N": "1" } },
+        "Item": { "tenant": { "S": tenant.id }, "item": { "S": "active#invalid" },
+            "work_kind": { "S": "send" }, "due_at": { "N": "1" } },
     });
     world.dynamodb("PutItem", &line).await;
     let ringing = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });

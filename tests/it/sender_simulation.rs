@@ -1,13 +1,17 @@
-//! The worker's decisions (`shared::model::sender`), driven through many sends with lost answers and crashes against a
-//! RingCentral that counts and remembers. No text may go out twice, none may be lost, and no call may be one too many.
+//! The worker's decisions (`shared::model::sender`), driven through many sends with lost responses and crashes against a
+//! model of RingCentral that counts calls and stores messages. No message may be sent twice or lost, and no call may exceed
+//! the rate limit.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use shared::model::ids::{ExtensionId, TenantId};
-use shared::model::message::{Message, MessageStatus, Stage};
-use shared::model::sender::{self, Answer, Flight, Lane, Lost, Seen, Turn, Verdict};
+use shared::model::message::{Message, MessageStatus, PartStage};
+use shared::model::sender::{
+    self, AmbiguousPart, HeadAction, InFlight, MessageUpdate, PartContent, Remaining, SendOutcome,
+    SenderState, UncorrelatedRecord,
+};
 
 use crate::random::Random;
 
@@ -16,31 +20,32 @@ const TO: &str = "+16505550111";
 const LIMIT: usize = 40;
 const LEASE_MS: i64 = 70_000;
 
-/// How often something goes wrong, in thousandths.
+/// The rates of failures, in thousandths.
 #[derive(Debug, Clone, Copy)]
-pub struct Trouble {
-    /// The answer is lost: in half of the cases the text has gone out.
+pub struct FailureRates {
+    /// The response is lost; in half of the cases the message was sent.
     pub lost: u64,
-    /// The worker dies: before the call, after it, or when half is written down.
+    /// The worker crashes: before the call, after it, or between two writes.
     pub crash: u64,
-    /// RingCentral refuses for good, or can't be reached.
-    pub refused: u64,
-    /// Somebody else calls RingCentral for the same extension.
-    pub others: u64,
+    /// RingCentral rejects the message, or cannot be reached.
+    pub rejected: u64,
+    /// Another client calls RingCentral for the same extension.
+    pub other_clients: u64,
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Debug, Default)]
 pub struct Report {
     pub by_status: BTreeMap<&'static str, usize>,
-    /// Texts that RingCentral has sent, and those of them that no message accounts for, or that two do.
+    /// Messages that RingCentral has sent.
     pub records: usize,
+    /// Texts that RingCentral has sent more often, or less often, than messages say.
     pub wrong: usize,
-    pub too_many: usize,
-    pub lost_answers: usize,
+    pub rate_limited: usize,
+    pub lost_responses: usize,
     pub crashes: usize,
     pub minutes: f64,
-    /// Sends for each of the allowed ones, in the time that it took.
+    /// The share of the allowed sends that was used.
     pub used: f64,
 }
 
@@ -48,14 +53,14 @@ pub struct Report {
 struct RingCentral {
     window: VecDeque<Timestamp>,
     records: Vec<Record>,
-    too_many: usize,
+    rate_limited: usize,
 }
 
 struct Record {
     id: String,
     text: String,
     at: Timestamp,
-    tied: bool,
+    is_correlated: bool,
 }
 
 fn after(at: Timestamp, ms: i64) -> Timestamp {
@@ -63,55 +68,57 @@ fn after(at: Timestamp, ms: i64) -> Timestamp {
 }
 
 impl RingCentral {
-    fn counts(&mut self, now: Timestamp) -> usize {
+    fn calls_in_window(&mut self, now: Timestamp) -> usize {
         while self.window.front().is_some_and(|at| after(*at, 60_000) <= now) {
             self.window.pop_front();
         }
         self.window.len()
     }
 
+    /// Counts a call. False if it exceeds the rate limit.
     fn call(&mut self, now: Timestamp) -> bool {
-        let taken = self.counts(now) < LIMIT;
-        if taken {
+        let is_allowed = self.calls_in_window(now) < LIMIT;
+        if is_allowed {
             self.window.push_back(now);
         } else {
-            self.too_many += 1;
+            self.rate_limited += 1;
         }
-        taken
+        is_allowed
     }
 
     fn store(&mut self, text: &str, at: Timestamp) -> String {
         let id = self.records.len().to_string();
-        self.records.push(Record { id: id.clone(), text: text.to_owned(), at, tied: false });
+        self.records.push(Record { id: id.clone(), text: text.to_owned(), at, is_correlated: false });
         id
     }
 
-    fn tie(&mut self, id: &str) {
-        let at: usize = id.parse().unwrap();
-        assert!(!std::mem::replace(&mut self.records[at].tied, true), "a record is tied twice");
+    fn correlate(&mut self, id: &str) {
+        let index: usize = id.parse().unwrap();
+        let was_correlated = std::mem::replace(&mut self.records[index].is_correlated, true);
+        assert!(!was_correlated, "a record is correlated twice");
     }
 
-    fn free_since(&self, since: Timestamp) -> Vec<&Record> {
-        // Records come nearly in order: what is looked for is among the last.
+    fn uncorrelated_since(&self, since: Timestamp) -> Vec<&Record> {
+        // Records are nearly in order of time: those that are wanted are among the last.
         let recent = self.records.iter().rev().take(2_000);
-        recent.filter(|record| !record.tied && record.at >= since).collect()
+        recent.filter(|record| !record.is_correlated && record.at >= since).collect()
     }
 }
 
 struct Run {
     random: Random,
-    trouble: Trouble,
+    rates: FailureRates,
     now: Timestamp,
-    lane: Lane,
+    sender: SenderState,
     platform: RingCentral,
     outbox: VecDeque<Message>,
-    settling: Vec<(Timestamp, Message)>,
+    reconciling: Vec<(Timestamp, Message)>,
     done: Vec<Message>,
     report: Report,
 }
 
-/// Sends so many texts, a tenth of them with the same words as others.
-pub fn simulate(sends: usize, trouble: Trouble, seed: u64) -> Report {
+/// Sends this many messages. A tenth of them have the same text as others.
+pub fn simulate(sends: usize, rates: FailureRates, seed: u64) -> Report {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let tenant = TenantId::generate();
     let extension = ExtensionId::parse("101").unwrap();
@@ -121,157 +128,168 @@ pub fn simulate(sends: usize, trouble: Trouble, seed: u64) -> Report {
     };
     let mut run = Run {
         random: Random(seed | 1),
-        trouble,
+        rates,
         now,
-        lane: Lane::default(),
+        sender: SenderState::default(),
         platform: RingCentral::default(),
         outbox: VecDeque::new(),
-        settling: Vec::new(),
+        reconciling: Vec::new(),
         done: Vec::new(),
         report: Report::default(),
     };
     let mut accepted = 0;
-    while accepted < sends || !run.outbox.is_empty() || !run.settling.is_empty() {
-        // As many as a minute's worth wait at a time.
+    while accepted < sends || !run.outbox.is_empty() || !run.reconciling.is_empty() {
+        // The outbox holds about as many messages as can be sent in a minute.
         while accepted < sends && run.outbox.len() < 40 {
             run.outbox.push_back(message(accepted));
             accepted += 1;
         }
         run.step();
     }
-    run.judge(now, sends)
+    run.evaluate(now, sends)
 }
 
 impl Run {
     fn step(&mut self) {
-        self.settle();
-        let opens = self.lane.opens_at(self.now);
+        self.reconcile();
+        let next_send_at = self.sender.next_send_at(self.now);
         if self.outbox.is_empty() {
-            let next = self.settling.iter().map(|(at, _)| *at).min();
+            let next = self.reconciling.iter().map(|(at, _)| *at).min();
             self.now = next.unwrap_or(self.now).max(self.now);
             return;
         }
-        if opens > self.now {
-            self.now = opens;
+        if next_send_at > self.now {
+            self.now = next_send_at;
             return;
         }
-        if self.random.chance(self.trouble.others) && self.platform.counts(self.now) < LIMIT {
+        let is_other_client = self.random.chance(self.rates.other_clients);
+        if is_other_client && self.platform.calls_in_window(self.now) < LIMIT {
             self.platform.call(self.now);
         }
         let mut message = self.outbox.pop_front().unwrap();
-        let flight = self.lane.depart(&message.id, self.now);
-        match sender::turn(&mut message, flight.at) {
-            Turn::Send(part) => self.send(message, part, &flight),
-            Turn::Ended | Turn::Gone => panic!("nothing expires or is taken back here"),
+        let in_flight = self.sender.begin_send(&message.id, self.now);
+        match sender::head_action(&mut message, in_flight.at) {
+            HeadAction::Send(part) => self.send(message, part, &in_flight),
+            HeadAction::SaveEnded | HeadAction::Remove => panic!("no message expires or is canceled here"),
         }
     }
 
-    fn send(&mut self, mut message: Message, part: usize, flight: &Flight) {
-        let crash = self.random.chance(self.trouble.crash).then(|| self.random.next() % 3);
+    fn send(&mut self, mut message: Message, part: usize, in_flight: &InFlight) {
+        let crash = self.random.chance(self.rates.crash).then(|| self.random.next() % 3);
         if crash == Some(0) {
-            return self.crash(message, flight);
+            return self.crash(message, in_flight);
         }
         let latency = 20 + i64::try_from(self.random.next() % 280).unwrap();
         self.now = after(self.now, latency / 2);
         let arrived = self.now;
-        let answer = self.answer(&message, part);
+        let outcome = self.submit(&message, part);
         self.now = after(self.now, latency / 2);
         if crash == Some(1) {
-            return self.crash(message, flight);
+            return self.crash(message, in_flight);
         }
-        self.lane.heed(&answer, 1_000, self.now);
-        let verdict = sender::note(&mut message, flight, &answer, self.now);
-        let remaining = LIMIT.saturating_sub(self.platform.counts(arrived));
-        self.lane.learn(LIMIT.try_into().unwrap(), remaining.try_into().unwrap(), 60, self.now);
-        if let Answer::Taken(id) = &answer {
-            // The message is written; the tie follows, from this worker or from the next.
+        self.sender.apply_outcome(&outcome, 1_000, self.now);
+        let update = sender::record_outcome(&mut message, in_flight, &outcome, self.now);
+        let remaining = LIMIT.saturating_sub(self.platform.calls_in_window(arrived));
+        self.sender.update_limit(LIMIT.try_into().unwrap(), remaining.try_into().unwrap(), 60, self.now);
+        if let SendOutcome::Accepted(id) = &outcome {
+            // The message is saved; this worker or the next one correlates the record.
             if crash == Some(2) {
-                return self.crash(message, flight);
+                return self.crash(message, in_flight);
             }
-            self.platform.tie(id);
+            self.platform.correlate(id);
         }
-        self.lane.land(false);
-        self.file(message, verdict);
+        self.sender.complete_send(Remaining::Nothing);
+        self.apply(message, update);
     }
 
-    fn answer(&mut self, message: &Message, part: usize) -> Answer {
+    fn submit(&mut self, message: &Message, part: usize) -> SendOutcome {
         if !self.platform.call(self.now) {
-            return Answer::TooMany(Duration::from_secs(60));
+            return SendOutcome::RateLimited(Duration::from_secs(60));
         }
         let text = message.part_text(part);
-        if self.random.chance(self.trouble.lost) {
+        if self.random.chance(self.rates.lost) {
             if self.random.chance(500) {
                 // It may arrive late.
                 let late = i64::try_from(self.random.next() % 60_000).unwrap();
                 self.platform.store(text, after(self.now, late));
             }
-            return Answer::Lost;
+            return SendOutcome::Ambiguous;
         }
-        if self.random.chance(self.trouble.refused) {
-            let refused = Answer::Refused { code: Some("MSG-242".into()), error: "no".into() };
-            return if self.random.chance(500) { refused } else { Answer::NotSent(Duration::ZERO) };
+        if self.random.chance(self.rates.rejected) {
+            let rejected = SendOutcome::Rejected { code: Some("MSG-242".into()), error: "no".into() };
+            return if self.random.chance(500) { rejected } else { SendOutcome::Retryable(Duration::ZERO) };
         }
-        Answer::Taken(self.platform.store(text, self.now))
+        SendOutcome::Accepted(self.platform.store(text, self.now))
     }
 
-    /// The worker dies, or can't write any more, with the flight in the lane; the next one takes over.
-    fn crash(&mut self, mut message: Message, flight: &Flight) {
+    /// The worker crashes, or its writes fail, with a send in flight; the next worker recovers it.
+    fn crash(&mut self, mut message: Message, in_flight: &InFlight) {
         self.report.crashes += 1;
         self.now = after(self.now, LEASE_MS);
-        self.lane.heed(&Answer::Lost, 0, self.now);
-        let verdict = sender::note(&mut message, flight, &Answer::Lost, self.now);
-        if verdict == Verdict::Written {
-            self.platform.tie(message.rc_id().unwrap());
+        self.sender.apply_outcome(&SendOutcome::Ambiguous, 0, self.now);
+        let update = sender::record_outcome(&mut message, in_flight, &SendOutcome::Ambiguous, self.now);
+        if update == MessageUpdate::AlreadyRecorded {
+            self.platform.correlate(message.rc_id().unwrap());
         } else {
-            self.lane.heed_silence(flight);
+            self.sender.assume_rate_limited(in_flight);
         }
-        self.lane.land(false);
-        self.file(message, verdict);
+        self.sender.complete_send(Remaining::Nothing);
+        self.apply(message, update);
     }
 
-    fn file(&mut self, message: Message, verdict: Verdict) {
-        match verdict {
-            Verdict::Taken | Verdict::Ended | Verdict::Written => self.done.push(message),
-            Verdict::Stays => self.outbox.push_front(message),
-            Verdict::Lost(at) => {
-                self.report.lost_answers += 1;
-                self.settling.push((at, message));
+    fn apply(&mut self, message: Message, update: MessageUpdate) {
+        match update {
+            MessageUpdate::Accepted | MessageUpdate::Ended | MessageUpdate::AlreadyRecorded => {
+                self.done.push(message);
+            }
+            MessageUpdate::Unchanged => self.outbox.push_front(message),
+            MessageUpdate::ReconcileAt(at) => {
+                self.report.lost_responses += 1;
+                self.reconciling.push((at, message));
             }
         }
     }
 
-    fn settle(&mut self) {
+    fn reconcile(&mut self) {
         let now = self.now;
         let (due, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.settling).into_iter().partition(|(at, _)| *at <= now);
-        self.settling = waiting;
+            std::mem::take(&mut self.reconciling).into_iter().partition(|(at, _)| *at <= now);
+        self.reconciling = waiting;
         if due.is_empty() {
             return;
         }
-        let same = |text: &str| (FROM.to_owned(), TO.to_owned(), text.to_owned());
-        let lost: Vec<Lost> = due
+        let content =
+            |text: &str| PartContent { from: FROM.to_owned(), to: TO.to_owned(), text: text.to_owned() };
+        let parts: Vec<AmbiguousPart> = due
             .iter()
-            .map(|(_, message)| Lost { same: same(&message.body), at: message.parts[0].posted_at.unwrap() })
+            .map(|(_, message)| AmbiguousPart {
+                content: content(&message.body),
+                submitted_at: message.parts[0].submitted_at.unwrap(),
+            })
             .collect();
-        let since = lost.iter().map(|lost| lost.at).min().unwrap();
-        let free = self.platform.free_since(since);
-        let ids: Vec<String> = free.iter().map(|record| record.id.clone()).collect();
-        let seen: Vec<Seen> =
-            free.iter().map(|record| Seen { same: same(&record.text), at: record.at }).collect();
-        for ((_, mut message), found) in due.into_iter().zip(sender::find(&lost, &seen)) {
-            let rc_id = found.map(|at| ids[at].clone());
+        let since = parts.iter().map(|part| part.submitted_at).min().unwrap();
+        let found = self.platform.uncorrelated_since(since);
+        let ids: Vec<String> = found.iter().map(|record| record.id.clone()).collect();
+        let records: Vec<UncorrelatedRecord> = found
+            .iter()
+            .map(|record| UncorrelatedRecord { content: content(&record.text), created_at: record.at })
+            .collect();
+        let matches = sender::match_records(&parts, &records);
+        for ((_, mut message), found) in due.into_iter().zip(matches) {
+            let rc_id = found.map(|index| ids[index].clone());
             if let Some(id) = &rc_id {
-                self.platform.tie(id);
+                self.platform.correlate(id);
             }
-            assert!(
-                !sender::looked(&mut message, 0, rc_id.as_deref(), now),
-                "nothing is sent again by itself"
+            assert_eq!(
+                sender::apply_reconciliation(&mut message, 0, rc_id.as_deref(), now),
+                Remaining::Nothing,
+                "nothing is resent automatically"
             );
             self.done.push(message);
         }
     }
 
-    fn judge(mut self, began: Timestamp, sends: usize) -> Report {
+    fn evaluate(mut self, began: Timestamp, sends: usize) -> Report {
         let mut texts: BTreeMap<&str, i64> = BTreeMap::new();
         for record in &self.platform.records {
             *texts.entry(&record.text).or_default() += 1;
@@ -280,16 +298,16 @@ impl Run {
             *self.report.by_status.entry(message.status.as_str()).or_default() += 1;
             let is_sent = message.status == MessageStatus::Sent;
             let ended = [MessageStatus::Sent, MessageStatus::Failed, MessageStatus::Unknown];
-            let stages = [Stage::Sent, Stage::Failed, Stage::Unknown];
+            let stages = [PartStage::Sent, PartStage::Failed, PartStage::Unknown];
             assert!(ended.contains(&message.status) && stages.contains(&message.parts[0].stage));
             if is_sent {
                 *texts.entry(&message.body).or_default() -= 1;
             }
         }
-        assert_eq!(self.done.len(), sends, "every message has come to an end");
+        assert_eq!(self.done.len(), sends, "every message has a final status");
         self.report.wrong = texts.values().filter(|count| **count != 0).count();
         self.report.records = self.platform.records.len();
-        self.report.too_many = self.platform.too_many;
+        self.report.rate_limited = self.platform.rate_limited;
         self.report.minutes = self.now.duration_since(began).as_secs_f64() / 60.0;
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let (made, allowed) = (self.done.len() as f64, self.report.minutes * LIMIT as f64);
@@ -298,22 +316,22 @@ impl Run {
     }
 }
 
-/// The trouble that a million sends are tried with.
-pub const BAD_DAY: Trouble = Trouble { lost: 50, crash: 10, refused: 20, others: 5 };
+/// The failure rates of the test and of the simulation of a million sends.
+pub const BAD_DAY: FailureRates = FailureRates { lost: 50, crash: 10, rejected: 20, other_clients: 5 };
 
 #[test]
-fn no_text_is_sent_twice_or_lost_on_a_bad_day() {
+fn no_message_is_sent_twice_or_lost_on_a_bad_day() {
     let report = simulate(20_000, BAD_DAY, 7);
-    assert_eq!((report.wrong, report.too_many), (0, 0), "{report:?}");
-    assert!(report.lost_answers > 800 && report.crashes > 100, "{report:?}");
+    assert_eq!((report.wrong, report.rate_limited), (0, 0), "{report:?}");
+    assert!(report.lost_responses > 800 && report.crashes > 100, "{report:?}");
     assert!(report.by_status["unknown"] > 300 && report.by_status["sent"] > 18_000, "{report:?}");
 }
 
 #[test]
-fn nearly_all_of_the_limit_is_used_and_nothing_beyond_it() {
-    let calm = Trouble { lost: 0, crash: 0, refused: 0, others: 0 };
-    // A simulated day and more.
+fn nearly_all_of_the_rate_limit_is_used_and_never_exceeded() {
+    let calm = FailureRates { lost: 0, crash: 0, rejected: 0, other_clients: 0 };
+    // More than a simulated day.
     let report = simulate(60_000, calm, 11);
     assert!(report.minutes > 24.0 * 60.0 && report.used >= 0.95, "{report:?}");
-    assert_eq!((report.wrong, report.too_many), (0, 0), "{report:?}");
+    assert_eq!((report.wrong, report.rate_limited), (0, 0), "{report:?}");
 }

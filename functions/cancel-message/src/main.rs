@@ -1,4 +1,4 @@
-//! `POST /v1/sms/{messageId}/cancel`: takes a message back that is queued or scheduled.
+//! `POST /v1/sms/{messageId}/cancel`: cancels a queued or scheduled message.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -10,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the message; 409 if it has come too far.
+/// 200 with the message; 409 in any other status.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
     let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;

@@ -1,16 +1,15 @@
-//! Sends the pending messages of a sender, at RingCentral's pace. The queue says only which sender to work on; the table
-//! holds the messages, so a repeated queue message does nothing.
+//! Triggered by its queue: sends the pending messages of a sender, as fast as RingCentral allows. A queue message only wakes
+//! the sender's worker; pending messages are in the table, so a superfluous wake-up does nothing.
 
 use shared::error::Result;
 use shared::gateway::Gateway;
 use shared::run;
-use shared::sending::Ring;
-use shared::sending::dispatch;
+use shared::sending::{Wakeup, dispatch};
 
 fn main() -> run::ProcessResult {
     run::queue(handle)
 }
 
-async fn handle(gateway: &Gateway, ring: Ring) -> Result<()> {
-    dispatch::run(gateway, &ring).await
+async fn handle(gateway: &Gateway, wakeup: Wakeup) -> Result<()> {
+    dispatch::run(gateway, &wakeup).await
 }

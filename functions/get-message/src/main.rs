@@ -1,4 +1,4 @@
-//! `GET /v1/sms/status/{messageId}`: how far a message has come.
+//! `GET /v1/sms/status/{messageId}`: returns a message.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

@@ -1,5 +1,5 @@
-//! `GET /v1/sms/messages`: a tenant's messages, the newest first. `cursor` reaches all of them; `page` is for programs that
-//! number pages, and counts.
+//! `GET /v1/sms/messages`: lists a tenant's messages, newest first. `cursor` reaches all of them; `page` is for clients that
+//! use page numbers, with a total.
 
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
@@ -15,31 +15,31 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{messages, total, page, limit, nextCursor}`; with a cursor, nothing is counted.
+/// 200 with `{messages, total, page, limit, nextCursor}`; without `total` and `page` for a cursor.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
     let cursors = caller.cursors("messages");
-    let part = http::page(&request, &cursors, &FILTERS)?;
+    let page = http::page(&request, &cursors, &FILTERS)?;
     let filter = sending::filter(|name| http::query_parameter(&request, name))?;
-    let number = page_number(&request, &part)?;
-    if part.after.is_some() {
-        let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &part).await?;
-        let list = MessageList::of(&messages, None, part.limit, cursors.seal(next));
+    let number = page_number(&request, &page)?;
+    if page.after.is_some() {
+        let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &page).await?;
+        let list = MessageList::of(&messages, None, page.limit, cursors.seal(next));
         return Ok(http::reply(StatusCode::OK, &list));
     }
-    let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
+    let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let skip = (number - 1).saturating_mul(most);
     let (total, messages, next) =
         gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
-    let list = MessageList::of(&messages, Some((number, total)), part.limit, cursors.seal(next));
+    let list = MessageList::of(&messages, Some((number, total)), page.limit, cursors.seal(next));
     Ok(http::reply(StatusCode::OK, &list))
 }
 
-fn page_number(request: &Request, part: &Page) -> Result<usize> {
-    let wrong = || Error::InvalidQuery { field: "page".to_owned() };
+fn page_number(request: &Request, page: &Page) -> Result<usize> {
+    let invalid = || Error::InvalidQuery { field: "page".to_owned() };
     let Some(text) = http::query_parameter(request, "page") else { return Ok(1) };
-    let most = usize::try_from(part.limit).unwrap_or(usize::MAX);
-    let number: usize = text.parse().map_err(|_| wrong())?;
-    let reached = number > 0 && (number - 1).saturating_mul(most) < limits::LISTED_MESSAGES;
-    if reached && part.after.is_none() { Ok(number) } else { Err(wrong()) }
+    let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let number: usize = text.parse().map_err(|_| invalid())?;
+    let is_reachable = number > 0 && (number - 1).saturating_mul(most) < limits::LISTED_MESSAGES;
+    if is_reachable && page.after.is_none() { Ok(number) } else { Err(invalid()) }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/sms/preview`: how a text would be sent. Nothing is sent.
+//! `POST /v1/sms/preview`: shows how a text would be sent, without sending it.
 
 mod route;
 
@@ -18,7 +18,7 @@ fn main() -> run::ProcessResult {
 /// 200 with `{encoding, segments, parts, ucs2Characters}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
-    let asked: PreviewSmsRequest = http::json(&request)?;
-    let body = sending::checked_body(asked.body)?;
+    let request: PreviewSmsRequest = http::json(&request)?;
+    let body = sending::validate_body(request.body)?;
     Ok(http::reply(StatusCode::OK, &Preview::of(&body, &text::split(&body))))
 }

@@ -1,10 +1,10 @@
-//! `POST /v1/webhooks/ringcentral`: answers RingCentral's handshake, and takes its events in. An event is stored before it
-//! is answered; one that could not be stored is answered with 503, and found by comparing with the message store.
+//! `POST /v1/webhooks/ringcentral`: RingCentral's webhook. Completes the handshake and stores events. An event is stored
+//! before the response; if that fails the response is 503, and message sync finds what the event reported.
 
 use shared::gateway::Gateway;
 use shared::http::{self, Body, CONTENT_TYPE, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use shared::model::secret::Secret;
-use shared::receiving::{self, Received};
+use shared::receiving::{self, ReceiveOutcome};
 use shared::ringcentral::events::{VALIDATION_TOKEN, VERIFICATION_TOKEN};
 use shared::{limits, run};
 
@@ -12,9 +12,9 @@ fn main() -> run::ProcessResult {
     run::bare_http(handle)
 }
 
-/// 200 with the token for a handshake, 400 for a malformed one; 200 for an event that is stored, 401 for one that proves
-/// nothing, 413 for one that is too large, 503 for one that could not be stored in time. No header but the type:
-/// RingCentral takes 1,024 bytes in all (Developer Guide, "Creating webhooks").
+/// 200 with the token for a handshake, 400 for a malformed one; 200 for a stored event, 401 for an unauthenticated one, 413
+/// for one that is too large, 503 for one that could not be stored in time. No headers but the content type: RingCentral
+/// accepts responses of 1,024 bytes in all (Developer Guide, "Creating webhooks").
 async fn handle(gateway: &Gateway, request: Request) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -24,12 +24,12 @@ async fn handle(gateway: &Gateway, request: Request) -> Response<Body> {
             response.headers_mut().insert("validation-token", token.clone());
         }
         Some(_) => *response.status_mut() = StatusCode::BAD_REQUEST,
-        None => *response.status_mut() = take(gateway, &request, body).await,
+        None => *response.status_mut() = receive(gateway, &request, body).await,
     }
     response
 }
 
-async fn take(gateway: &Gateway, request: &Request, body: &[u8]) -> StatusCode {
+async fn receive(gateway: &Gateway, request: &Request, body: &[u8]) -> StatusCode {
     if body.len() > limits::EVENT_BYTES {
         return StatusCode::PAYLOAD_TOO_LARGE;
     }
@@ -38,16 +38,16 @@ async fn take(gateway: &Gateway, request: &Request, body: &[u8]) -> StatusCode {
         return StatusCode::UNAUTHORIZED;
     };
     match receiving::receive(gateway, &route, &token, body).await {
-        Ok(Received::Refused) => StatusCode::UNAUTHORIZED,
+        Ok(ReceiveOutcome::Unauthenticated) => StatusCode::UNAUTHORIZED,
         Ok(_) => StatusCode::OK,
         Err(error) => {
-            http::note(&error, "an event could not be stored");
+            http::note(&error, "event could not be stored");
             StatusCode::SERVICE_UNAVAILABLE
         }
     }
 }
 
-/// RingCentral's sources disagree on the name of the header.
+/// The verification token of an event. RingCentral's documents disagree on the name of its header.
 fn verification_token(headers: &HeaderMap) -> Option<Secret> {
     let token = headers.get(VERIFICATION_TOKEN).or_else(|| headers.get(VALIDATION_TOKEN))?;
     token.to_str().ok().map(Secret::from)

@@ -1,4 +1,4 @@
-//! `POST /v1/sms/send`: accepts a text, once for each idempotency key. From the 202 on it is never lost.
+//! `POST /v1/sms/send`: accepts a message, once per idempotency key. From the 202 on it is not lost.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -11,11 +11,12 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 202 with `{messageId, status, segments}`; 400 or 409 for a sender that can't send; 422 for a key of another request.
+/// 202 with `{messageId, status, segments}`; 400 or 409 for a number that cannot send; 422 for a key that another request
+/// has used.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::recent_caller(gateway, &request, &[Scope::SmsSend]).await?;
-    let asked: SendRequest = http::json(&request)?;
-    let order = asked.check(http::idempotency_key(&request)?.as_deref())?;
-    let receipt = sending::accept(gateway, caller.tenant_id(), order).await?;
+    let body: SendRequest = http::json(&request)?;
+    let send = body.validate(http::idempotency_key(&request)?.as_deref())?;
+    let receipt = sending::accept(gateway, caller.tenant_id(), send).await?;
     Ok(http::reply(StatusCode::ACCEPTED, &ReceiptView::from(&receipt)))
 }

@@ -43,7 +43,7 @@ struct Swept {
     tenants_erased: usize,
     refreshes_tried: usize,
     deliveries_due: usize,
-    senders_rung: usize,
+    senders_woken: usize,
 }
 
 fn main() -> run::ProcessResult {
@@ -72,7 +72,7 @@ async fn sweep(gateway: &Gateway) -> Result<Swept> {
         deletion::sweep(gateway),
         keepalive::sweep(gateway),
         delivery::sweep(gateway),
-        sending::ring_due(gateway)
+        sending::wake_due_senders(gateway)
     );
     Ok(Swept {
         set_ups_finished: set_ups?,
@@ -80,7 +80,7 @@ async fn sweep(gateway: &Gateway) -> Result<Swept> {
         tenants_erased: tenants?,
         refreshes_tried: refreshes?,
         deliveries_due: deliveries?,
-        senders_rung: senders?,
+        senders_woken: senders?,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Every minute: synchronises the connections that are due with RingCentral's message store, and stores the messages that
+//! Every minute: syncs the connections that are due with RingCentral's message store, and stores the messages that
 //! no event announced.
 
 use serde::Serialize;

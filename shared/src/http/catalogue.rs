@@ -394,15 +394,20 @@ pub fn as_markdown() -> String {
         .iter()
         .map(|failure| {
             let again = if failure.is_retryable { "yes" } else { "no" };
-            format!("| `{}` | {} | {again} | {} |\n", failure.code, failure.meaning, failure.mender.as_str())
+            format!(
+                "| `{}` | {} | {again} | {} |\n",
+                failure.code,
+                failure.meaning,
+                failure.responsible.as_str()
+            )
         })
         .collect();
     let not_taken: String =
-        failure::REFUSALS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
+        failure::REJECTIONS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
     format!(
         "{INTRODUCTION}\n| status | code | text | field, for example | what to do |\n| --- | --- | --- | --- | --- |\n{errors}\n\
          {BROWSERS}\n| status | code | text | what to do |\n| --- | --- | --- | --- |\n{refusals}\n\
-         {MESSAGES}\n| code | what it means | may get through later | who can mend it |\n| --- | --- | --- | --- |\n{failures}\n\
+         {MESSAGES}\n| code | what it means | may be delivered later | who can act |\n| --- | --- | --- | --- |\n{failures}\n\
          {NOT_TAKEN}\n| code | what it means |\n| --- | --- |\n{not_taken}\n\
          {ROUTES}\n| route | codes |\n| --- | --- |\n{routes}"
     )

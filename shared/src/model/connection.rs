@@ -153,7 +153,7 @@ pub struct PreviousToken {
 
 /// Why events may have been missed, so that the message store has to be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gap {
+pub enum BackfillReason {
     /// There was no subscription before.
     Connected,
     /// The subscription was gone.
@@ -174,7 +174,7 @@ impl Connection {
     }
 }
 
-impl Gap {
+impl BackfillReason {
     /// The stored word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -239,7 +239,7 @@ pub struct Connection {
     pub upkeep: Upkeep,
     /// RingCentral's penalty: until then no call of its API is made in the connection's name but sending, which has a
     /// limit of its own.
-    pub quiet_until: Option<Timestamp>,
+    pub rate_limited_until: Option<Timestamp>,
 }
 
 impl Connection {

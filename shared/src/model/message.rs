@@ -1,7 +1,7 @@
-//! Messages: what they are, and how their status moves.
+//! Messages and their status.
 //!
-//! A long text is sent as several parts, one RingCentral message each. The status of a message follows from how far its
-//! parts have come.
+//! A long message is sent as several parts, one RingCentral message each. The status of a message follows from the stages
+//! of its parts.
 
 use std::fmt;
 
@@ -10,177 +10,146 @@ use serde_json::json;
 
 use super::event::{Event, EventKind};
 use super::ids::{ExtensionId, MessageId, TenantId};
+use super::string_enum::string_enum;
 use super::text;
 
-macro_rules! words {
-    ($(#[$doc:meta])* $kind:ident { $($(#[$doc_of:meta])* $name:ident = $word:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $kind { $($(#[$doc_of])* $name,)* }
-
-        impl $kind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The word of the contract.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-
-            /// What a word of the contract means.
-            pub fn parse(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|known| known.as_str() == word)
-            }
-        }
-    };
-}
-
-words! {
-    /// From or to the tenant.
-    Direction {
-        /// To the tenant.
+string_enum! {
+    /// As the tenant sees it.
+    pub enum Direction {
         Inbound = "inbound",
-        /// From the tenant.
         Outbound = "outbound",
     }
 }
 
-words! {
-    /// How far a message has come.
-    MessageStatus {
-        /// It waits for its time.
+string_enum! {
+    pub enum MessageStatus {
+        /// Waits for `sendAt`.
         Scheduled = "scheduled",
-        /// It waits for its turn.
+        /// Waits in the outbox.
         Queued = "queued",
-        /// It was begun, and RingCentral has not taken all of it yet, or its answer was lost and is being looked for.
+        /// RingCentral has not accepted all parts yet, or a response was lost and is being reconciled.
         Sending = "sending",
-        /// RingCentral has taken it. Carriers need not report a delivery, so this may be the end.
+        /// Accepted by RingCentral. Carriers need not report a delivery, so this may be the final status.
         Sent = "sent",
-        /// The carrier has delivered it.
+        /// Delivered by the carrier.
         Delivered = "delivered",
-        /// It was not sent, or not delivered; `error` says why.
+        /// Not sent, or not delivered; `error` says why.
         Failed = "failed",
-        /// The tenant took it back before it was sent.
+        /// Canceled by the tenant before it was sent.
         Canceled = "canceled",
-        /// Its time ran out before it was sent.
+        /// Not sent before `expiresAt`.
         Expired = "expired",
-        /// RingCentral's answer was lost, and its message store does not show the message.
+        /// RingCentral's response was lost, and its message store does not show the message.
         Unknown = "unknown",
-        /// It came in.
+        /// Inbound.
         Received = "received",
     }
 }
 
-words! {
-    /// Which message of a sender goes first.
-    Priority {
-        /// Before all others.
+string_enum! {
+    /// The order in which a sender's messages are sent.
+    pub enum Priority {
         High = "high",
-        /// As usual.
         Normal = "normal",
-        /// When nothing else waits.
         Bulk = "bulk",
     }
 }
 
-words! {
-    /// What to do when RingCentral's answer was lost and its message store does not show the message.
-    OnAmbiguous {
-        /// Tell the tenant, who decides: it is never sent twice.
+string_enum! {
+    /// What happens to a message when RingCentral's response was lost and its message store does not show the message.
+    pub enum OnAmbiguous {
+        /// The status becomes `unknown` and the tenant decides: the message is never sent twice.
         Hold = "hold",
-        /// Send it again: it may arrive twice, if RingCentral takes more than two minutes to show it.
+        /// It is sent again. It may arrive twice, if RingCentral takes more than two minutes to show the first one.
         Resend = "resend",
     }
 }
 
-words! {
-    /// How far a part has come.
-    Stage {
-        /// It was not sent.
+string_enum! {
+    /// The tenant's decision about a message with the status `unknown`.
+    pub enum Resolution {
+        /// Send it again.
+        Resend = "resend",
+        /// Give it up.
+        Drop = "drop",
+    }
+}
+
+string_enum! {
+    /// The progress of one part.
+    pub enum PartStage {
+        /// Not sent.
         Waiting = "waiting",
-        /// It was sent, and the answer is not known.
-        Posted = "posted",
-        /// RingCentral has taken it.
+        /// Submitted to RingCentral; the response is not known.
+        Submitted = "submitted",
+        /// Accepted by RingCentral.
         Sent = "sent",
-        /// The carrier has delivered it.
+        /// Delivered by the carrier.
         Delivered = "delivered",
-        /// It failed.
         Failed = "failed",
-        /// Nobody knows whether it was sent.
+        /// Submitted, and the message store does not show it.
         Unknown = "unknown",
     }
 }
 
-/// A part of a message that goes out.
+/// A part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Where it ends in the body, in bytes. It begins where the one before it ends.
+    /// Where the part ends in the body, in bytes. It begins where the previous part ends.
     pub end: usize,
-    /// How far it has come.
-    pub stage: Stage,
-    /// RingCentral's id of it.
+    pub stage: PartStage,
+    /// RingCentral's message id.
     pub rc_id: Option<String>,
-    /// When it was last handed to RingCentral.
-    pub posted_at: Option<Timestamp>,
+    /// When the part was last submitted to RingCentral.
+    pub submitted_at: Option<Timestamp>,
 }
 
-/// A file that came with a message.
+/// Metadata of a media file that came with an inbound message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageFile {
-    /// RingCentral's id of it.
+pub struct Attachment {
+    /// RingCentral's attachment id.
     pub id: String,
-    /// Its media type.
     pub content_type: Option<String>,
-    /// Its size in bytes.
+    /// In bytes.
     pub size: Option<i64>,
 }
 
-/// A message, out or in. `Debug` shows neither text nor numbers.
+/// An outbound or inbound message. `Debug` shows neither text nor numbers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Whose.
     pub tenant: TenantId,
-    /// Its id.
     pub id: MessageId,
-    /// Out or in.
     pub direction: Direction,
-    /// How far it has come.
     pub status: MessageStatus,
-    /// Who sends it. What comes in may come from a short code, so this is not always E.164.
+    /// Inbound messages may come from a short code, so this is not always E.164.
     pub from: String,
-    /// Who gets it.
     pub to: String,
-    /// The text.
     pub body: String,
-    /// The RingCentral user whose number it is.
+    /// The RingCentral extension that sends or receives it.
     pub extension: ExtensionId,
-    /// The tenant's own word for who sends it.
+    /// The tenant's own reference to the user who sends it.
     pub user_id: Option<String>,
-    /// Which message goes first.
     pub priority: Priority,
-    /// What to do when nobody knows.
     pub on_ambiguous: OnAmbiguous,
-    /// Not before this moment.
+    /// Not sent before this moment.
     pub send_at: Option<Timestamp>,
-    /// Not from this moment on.
+    /// Not sent from this moment on.
     pub expires_at: Option<Timestamp>,
-    /// How many segments it is paid as.
+    /// The number of segments that carriers bill.
     pub segments: u32,
-    /// How often something of it was handed to RingCentral.
+    /// How often a part was submitted to RingCentral.
     pub attempts: u32,
-    /// Its parts, in order; one of a message that came in.
+    /// In order. An inbound message has one.
     pub parts: Vec<Part>,
-    /// Files that came with it.
-    pub files: Vec<MessageFile>,
-    /// Why it failed, in a sentence.
+    pub attachments: Vec<Attachment>,
+    /// The reason of a failure, as a sentence.
     pub error: Option<String>,
-    /// RingCentral's code for that, if there is one.
+    /// RingCentral's code for it.
     pub error_code: Option<String>,
-    /// When it was accepted, or came in.
+    /// When it was accepted or received.
     pub created_at: Timestamp,
-    /// When it last changed.
     pub updated_at: Timestamp,
-    /// Counts its changes; every write expects the one that was read.
+    /// Incremented by every write, which expects the version that was read.
     pub version: u64,
 }
 
@@ -194,17 +163,16 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What RingCentral's message store says of a part.
+/// What RingCentral's message store reports about a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// How far it has come.
-    pub stage: Stage,
-    /// RingCentral's code, if it failed.
+pub struct DeliveryReport {
+    pub stage: PartStage,
+    /// RingCentral's `deliveryErrorCode`, if the part failed.
     pub error_code: Option<String>,
 }
 
 impl Message {
-    /// A text that is to go out.
+    /// A new outbound message; scheduled if `send_at` is in the future, queued otherwise.
     pub fn outbound(
         tenant: TenantId,
         extension: ExtensionId,
@@ -214,15 +182,15 @@ impl Message {
         send_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        let part = |end| Part { end, stage: Stage::Waiting, rc_id: None, posted_at: None };
+        let part = |end| Part { end, stage: PartStage::Waiting, rc_id: None, submitted_at: None };
         let ends = text::split(&body);
         let segments = text::segments_of_parts(&body, &ends);
-        let later = send_at.is_some_and(|at| at > now);
+        let is_scheduled = send_at.is_some_and(|at| at > now);
         Self {
             tenant,
             id: MessageId::generate(now),
             direction: Direction::Outbound,
-            status: if later { MessageStatus::Scheduled } else { MessageStatus::Queued },
+            status: if is_scheduled { MessageStatus::Scheduled } else { MessageStatus::Queued },
             from,
             to,
             body,
@@ -235,7 +203,7 @@ impl Message {
             segments,
             attempts: 0,
             parts: ends.into_iter().map(part).collect(),
-            files: Vec::new(),
+            attachments: Vec::new(),
             error: None,
             error_code: None,
             created_at: now,
@@ -244,7 +212,7 @@ impl Message {
         }
     }
 
-    /// A message that came in, by RingCentral's id.
+    /// A new inbound message; `rc_id` is RingCentral's message id.
     pub fn inbound(
         tenant: TenantId,
         extension: ExtensionId,
@@ -259,87 +227,87 @@ impl Message {
         message.status = MessageStatus::Received;
         message.parts = vec![Part {
             end: message.body.len(),
-            stage: Stage::Delivered,
+            stage: PartStage::Delivered,
             rc_id: Some(rc_id),
-            posted_at: None,
+            submitted_at: None,
         }];
         message
     }
 
-    /// The text of a part.
-    pub fn part_text(&self, at: usize) -> &str {
-        let begin = at.checked_sub(1).and_then(|before| self.parts.get(before)).map_or(0, |part| part.end);
-        self.parts.get(at).and_then(|part| self.body.get(begin..part.end)).unwrap_or_default()
+    /// The text of the part with this index.
+    pub fn part_text(&self, index: usize) -> &str {
+        let begin = index.checked_sub(1).and_then(|before| self.parts.get(before)).map_or(0, |part| part.end);
+        self.parts.get(index).and_then(|part| self.body.get(begin..part.end)).unwrap_or_default()
     }
 
-    /// The first part that was not sent.
+    /// The index of the first part that was not sent.
     pub fn next_part(&self) -> Option<usize> {
-        self.parts.iter().position(|part| part.stage == Stage::Waiting)
+        self.parts.iter().position(|part| part.stage == PartStage::Waiting)
     }
 
-    /// True if a part of it has gone out, and the next one may go.
-    pub fn is_begun(&self) -> bool {
-        self.status == MessageStatus::Sending && !self.is_unposted() && self.next_part().is_some()
+    /// True if a part was sent and the next one may be sent.
+    pub fn is_partly_sent(&self) -> bool {
+        self.status == MessageStatus::Sending && !self.is_unsubmitted() && self.next_part().is_some()
     }
 
-    /// RingCentral's id of its first part that has one.
+    /// RingCentral's message id of the first part that has one.
     pub fn rc_id(&self) -> Option<&str> {
         self.parts.iter().find_map(|part| part.rc_id.as_deref())
     }
 
-    /// True if nothing of it was ever handed to RingCentral.
-    pub fn is_unposted(&self) -> bool {
-        self.parts.iter().all(|part| part.stage == Stage::Waiting && part.posted_at.is_none())
+    /// True if no part was ever submitted to RingCentral.
+    pub fn is_unsubmitted(&self) -> bool {
+        self.parts.iter().all(|part| part.stage == PartStage::Waiting && part.submitted_at.is_none())
     }
 
-    /// True if nothing of it can have been sent, and it may still be taken back.
-    pub fn is_untouched(&self) -> bool {
-        matches!(self.status, MessageStatus::Queued | MessageStatus::Scheduled) && self.is_unposted()
+    /// True if no part can have been sent and the message may still be canceled.
+    pub fn is_cancelable(&self) -> bool {
+        matches!(self.status, MessageStatus::Queued | MessageStatus::Scheduled) && self.is_unsubmitted()
     }
 
-    /// True if it must not be sent any more.
+    /// True from `expiresAt` on.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// Notes how far a part has come. Stages are only ever left towards the end: what is told late or twice changes
-    /// nothing.
-    pub fn note_part(&mut self, at: usize, told: &Told, now: Timestamp) {
-        let Some(part) = self.parts.get_mut(at) else { return };
-        let rank = |stage: Stage| match stage {
-            Stage::Waiting => 0,
-            Stage::Posted => 1,
-            Stage::Unknown => 2,
-            Stage::Sent => 3,
-            Stage::Delivered | Stage::Failed => 4,
+    /// Applies a delivery report to the part with this index. A part never returns to an earlier stage: reports that are
+    /// late or repeated change nothing.
+    pub fn apply_delivery_report(&mut self, part: usize, report: &DeliveryReport, now: Timestamp) {
+        let Some(part) = self.parts.get_mut(part) else { return };
+        let rank = |stage: PartStage| match stage {
+            PartStage::Waiting => 0,
+            PartStage::Submitted => 1,
+            PartStage::Unknown => 2,
+            PartStage::Sent => 3,
+            PartStage::Delivered | PartStage::Failed => 4,
         };
-        if rank(told.stage) <= rank(part.stage) {
+        if rank(report.stage) <= rank(part.stage) {
             return;
         }
-        part.stage = told.stage;
-        if told.stage == Stage::Failed {
-            self.error_code.clone_from(&told.error_code);
-            let meaning = told.error_code.as_deref().map(super::failure::explain);
+        part.stage = report.stage;
+        if report.stage == PartStage::Failed {
+            self.error_code.clone_from(&report.error_code);
+            let meaning = report.error_code.as_deref().map(super::failure::explain);
             self.error = Some(meaning.unwrap_or("RingCentral could not deliver the message").to_owned());
         }
-        self.settle_status(now);
+        self.update_status(now);
     }
 
-    /// Makes the status that of the parts.
-    pub fn settle_status(&mut self, now: Timestamp) {
+    /// Derives the status from the stages of the parts.
+    pub fn update_status(&mut self, now: Timestamp) {
         let any = |stage| self.parts.iter().any(|part| part.stage == stage);
-        let all = |stages: &[Stage]| self.parts.iter().all(|part| stages.contains(&part.stage));
-        self.status = if any(Stage::Failed) {
+        let all = |stages: &[PartStage]| self.parts.iter().all(|part| stages.contains(&part.stage));
+        self.status = if any(PartStage::Failed) {
             MessageStatus::Failed
-        } else if any(Stage::Posted) {
+        } else if any(PartStage::Submitted) {
             MessageStatus::Sending
-        } else if any(Stage::Unknown) {
+        } else if any(PartStage::Unknown) {
             MessageStatus::Unknown
-        } else if all(&[Stage::Delivered]) {
+        } else if all(&[PartStage::Delivered]) {
             MessageStatus::Delivered
-        } else if all(&[Stage::Sent, Stage::Delivered]) {
+        } else if all(&[PartStage::Sent, PartStage::Delivered]) {
             MessageStatus::Sent
-        } else if all(&[Stage::Waiting]) {
+        } else if all(&[PartStage::Waiting]) {
             MessageStatus::Queued
         } else {
             MessageStatus::Sending
@@ -347,7 +315,7 @@ impl Message {
         self.updated_at = now;
     }
 
-    /// Ends it without sending the rest.
+    /// Sets a final status. Parts that are not sent will not be.
     pub fn end(
         &mut self,
         status: MessageStatus,
@@ -361,9 +329,8 @@ impl Message {
         self.updated_at = now;
     }
 
-    /// The change of its status, as the tenant's programs are told. The same change is the same event, however often it
-    /// is written down.
-    pub fn event(&self) -> Event {
+    /// The `sms_status` event of the current status. Deterministic: the same change always has the same event id.
+    pub fn status_event(&self) -> Event {
         let data = json!({
             "messageId": self.id.as_str(),
             "status": self.status.as_str(),
@@ -394,26 +361,26 @@ mod tests {
         Message::outbound(tenant, extension, from, to, body.to_owned(), None, at(0))
     }
 
-    fn told(stage: Stage) -> Told {
-        Told { stage, error_code: (stage == Stage::Failed).then(|| "SMS-CAR-413".to_owned()) }
+    fn report(stage: PartStage) -> DeliveryReport {
+        DeliveryReport { stage, error_code: (stage == PartStage::Failed).then(|| "SMS-CAR-413".to_owned()) }
     }
 
     #[test]
-    fn the_status_is_that_of_the_parts() {
+    fn the_status_follows_from_the_stages_of_the_parts() {
         let mut message = message(&"a".repeat(1_500));
         assert_eq!(message.parts.len(), 2);
         assert_eq!(message.part_text(0).len() + message.part_text(1).len(), 1_500);
-        message.note_part(0, &told(Stage::Sent), at(1));
+        message.apply_delivery_report(0, &report(PartStage::Sent), at(1));
         assert_eq!((message.status, message.next_part()), (MessageStatus::Sending, Some(1)));
-        message.note_part(1, &told(Stage::Posted), at(2));
-        message.note_part(1, &told(Stage::Unknown), at(3));
+        message.apply_delivery_report(1, &report(PartStage::Submitted), at(2));
+        message.apply_delivery_report(1, &report(PartStage::Unknown), at(3));
         assert_eq!(message.status, MessageStatus::Unknown);
-        message.note_part(1, &told(Stage::Sent), at(4));
+        message.apply_delivery_report(1, &report(PartStage::Sent), at(4));
         assert_eq!(message.status, MessageStatus::Sent);
-        message.note_part(0, &told(Stage::Delivered), at(5));
-        message.note_part(0, &told(Stage::Sent), at(6));
+        message.apply_delivery_report(0, &report(PartStage::Delivered), at(5));
+        message.apply_delivery_report(0, &report(PartStage::Sent), at(6));
         assert_eq!((message.status, message.updated_at), (MessageStatus::Sent, at(5)));
-        message.note_part(1, &told(Stage::Failed), at(7));
+        message.apply_delivery_report(1, &report(PartStage::Failed), at(7));
         assert_eq!(
             (message.status, message.error_code.as_deref()),
             (MessageStatus::Failed, Some("SMS-CAR-413"))
@@ -421,16 +388,16 @@ mod tests {
     }
 
     #[test]
-    fn the_same_change_is_the_same_event() {
+    fn the_same_status_change_has_the_same_event_id() {
         let mut message = message("hi");
-        assert_eq!(message.event(), message.event());
-        let first = message.event().id;
+        assert_eq!(message.status_event(), message.status_event());
+        let first = message.status_event().id;
         message.status = MessageStatus::Canceled;
-        assert_ne!(message.event().id, first);
+        assert_ne!(message.status_event().id, first);
     }
 
     #[test]
-    fn nothing_private_is_shown() {
+    fn debug_output_shows_neither_text_nor_numbers() {
         let shown = format!("{:?}", message("CANARY"));
         assert!(!shown.contains("CANARY") && !shown.contains("555"), "{shown}");
     }

@@ -19,5 +19,6 @@ pub mod refresh;
 pub mod secret;
 pub mod sender;
 pub mod signature;
+pub(crate) mod string_enum;
 pub mod tenant;
 pub mod text;

@@ -1,4 +1,4 @@
-//! Numbers that a tenant's RingCentral accounts have.
+//! Phone numbers of the RingCentral accounts that a tenant has connected.
 
 use super::ids::ExtensionId;
 use super::phone::E164;
@@ -6,18 +6,18 @@ use super::phone::E164;
 /// Whether a number may send to US numbers: the state of its 10DLC campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Its campaign is confirmed.
+    /// The campaign is confirmed.
     Ready,
-    /// It has a campaign that is not confirmed; RingCentral's word for its state.
+    /// The campaign is not confirmed; RingCentral's name for its state.
     Pending(String),
-    /// It is linked to no campaign: texts to US numbers will fail.
+    /// The number is not part of a campaign: messages to US numbers fail.
     Unregistered,
-    /// RingCentral was not asked, or did not say.
+    /// RingCentral was not queried, or did not report it.
     Unknown,
 }
 
 impl Readiness {
-    /// The word of the contract: `ready`, `pending`, `unregistered`, `unknown`.
+    /// The value of the API field: `ready`, `pending`, `unregistered` or `unknown`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ready => "ready",
@@ -28,42 +28,37 @@ impl Readiness {
     }
 }
 
-/// A number with which a connected extension can text.
+/// A phone number with which a connected extension sends and receives messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
-    /// The number.
     pub number: E164,
     /// RingCentral's id of the number.
     pub id: String,
-    /// The extension that sends and receives with it.
     pub extension: ExtensionId,
-    /// RingCentral's words for what it can do, as they came: `SmsSender`, `MmsSender`, `A2PSmsSender`, …
+    /// RingCentral's feature names, unchanged: `SmsSender`, `MmsSender`, `A2PSmsSender`, …
     pub features: Vec<String>,
-    /// `DirectNumber`, `MainCompanyNumber`, …
+    /// RingCentral's usage type: `DirectNumber`, `MainCompanyNumber`, …
     pub usage: Option<String>,
     /// The user's label.
     pub label: Option<String>,
-    /// 10DLC.
     pub readiness: Readiness,
 }
 
-/// What a number can do that this product is about.
+/// The features of a number that matter for messaging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Features {
-    /// Texts.
     pub sms: bool,
-    /// Pictures and other media.
     pub mms: bool,
     /// High-volume sending.
     pub a2p: bool,
-    /// Texts to other countries.
+    /// SMS to other countries.
     pub international: bool,
 }
 
 impl Features {
-    /// What a list of RingCentral's words means.
-    pub fn of(words: &[String]) -> Self {
-        let has = |word: &str| words.iter().any(|w| w == word);
+    /// The features that RingCentral's feature names stand for.
+    pub fn of(names: &[String]) -> Self {
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
         Self {
             sms: has("SmsSender"),
             mms: has("MmsSender"),
@@ -72,23 +67,21 @@ impl Features {
         }
     }
 
-    /// True if the number can send anything at all.
+    /// True if the number can send messages of any kind.
     pub fn any(self) -> bool {
         self.sms || self.mms || self.a2p
     }
 }
 
-/// A number of the account, as the account-wide list tells it: the extension that has it may not be connected.
+/// A number from the account-wide list. Its extension need not be connected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountNumber {
-    /// The number.
     pub number: E164,
-    /// RingCentral's account.
+    /// RingCentral's account id.
     pub account: String,
-    /// The extension that has it, if any.
+    /// The extension that the number is assigned to.
     pub extension: Option<ExtensionId>,
-    /// That extension's name.
     pub extension_name: Option<String>,
-    /// `DirectNumber`, `MainCompanyNumber`, …
+    /// RingCentral's usage type: `DirectNumber`, `MainCompanyNumber`, …
     pub usage: Option<String>,
 }

@@ -1,17 +1,17 @@
-//! Telephone numbers.
+//! Phone numbers.
 
 use std::fmt;
 
-/// A number in E.164 form: `+`, then 7 to 15 digits, the first not zero. `Debug` shows only its end, since logs must
-/// not hold numbers.
+/// A phone number in E.164 form: `+`, then 7 to 15 digits, the first not zero. `Debug` shows only the last two digits:
+/// logs must not contain phone numbers.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct E164(String);
 
 impl E164 {
-    /// What [`E164::parse`] takes, as a regular expression.
+    /// The regular expression of what [`E164::parse`] accepts.
     pub const PATTERN: &str = r"^\+[1-9][0-9]{6,14}$";
 
-    /// `None` unless a text is a number in E.164 form.
+    /// `None` unless `text` is in E.164 form.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix('+')?;
         let ok = (7..=15).contains(&digits.len())
@@ -20,12 +20,11 @@ impl E164 {
         ok.then(|| Self(text.to_owned()))
     }
 
-    /// A number as RingCentral writes it: live data has the `+`, some of its samples don't.
+    /// Parses a number as RingCentral writes it: live data has the `+`, some of its samples do not.
     pub fn from_ringcentral(text: &str) -> Option<Self> {
         if text.starts_with('+') { Self::parse(text) } else { Self::parse(&format!("+{text}")) }
     }
 
-    /// The number with its `+`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_e164_is_a_number() {
+    fn only_e164_is_accepted() {
         assert!(E164::parse("+14155550100").is_some());
         for bad in [
             "",
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_masks_itself_in_debug_output() {
+    fn debug_output_masks_the_number() {
         assert_eq!(format!("{:?}", E164::parse("+14155550100").unwrap()), "…00");
     }
 }

@@ -1,360 +1,401 @@
-//! The lane of one sender: when its next text may go, and what RingCentral's answer means for it.
+//! The state of one sender, and every decision of the worker that sends for it: when the next message may be sent, and what
+//! RingCentral's response means.
 //!
-//! These are all decisions of the worker, without its calls. A simulation of a million sends drives the same code.
+//! Pure functions without I/O. A simulation of a million sends drives the same code.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::MessageId;
-use super::message::{Message, MessageStatus, OnAmbiguous, Part, Stage};
+use super::message::{Message, MessageStatus, OnAmbiguous, Part, PartStage, Resolution};
 use crate::clock::saturating_add;
 use crate::limits;
 
-/// A part that was handed to RingCentral, and whose answer is not written down yet.
+/// A message part that was submitted to RingCentral and whose outcome is not recorded in the message yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flight {
-    /// The message.
+pub struct InFlight {
     pub message: MessageId,
-    /// Since when. No other part of any message of the lane has the same moment, to the millisecond.
+    /// When the send began. Unique per sender, to the millisecond: it identifies the attempt.
     pub at: Timestamp,
 }
 
-impl Flight {
-    /// True if this is the part, and what became of it is written down in it.
-    pub fn is_of(&self, part: &Part) -> bool {
-        part.posted_at.is_some_and(|at| at.as_millisecond() == self.at.as_millisecond())
+impl InFlight {
+    /// True if this send's outcome is recorded in `part`.
+    pub fn is_recorded_in_part(&self, part: &Part) -> bool {
+        part.submitted_at.is_some_and(|at| at.as_millisecond() == self.at.as_millisecond())
     }
 
-    /// True if what became of it is written down in the message.
-    pub fn is_in(&self, message: &Message) -> bool {
-        message.parts.iter().any(|part| self.is_of(part))
+    /// True if this send's outcome is recorded in `message`.
+    pub fn is_recorded_in(&self, message: &Message) -> bool {
+        message.parts.iter().any(|part| self.is_recorded_in_part(part))
     }
 }
 
-/// The lane of one sender: of an extension, whatever number it sends from.
+/// The state of one sender. A sender is an extension, whichever of its numbers it sends from: RingCentral counts calls per
+/// extension.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lane {
-    /// When it has sent, within the last window, the oldest first.
+pub struct SenderState {
+    /// When sends were made within the last window, oldest first.
     pub sends: Vec<Timestamp>,
-    /// Calls that RingCentral allows in a window, as its answers tell.
+    /// Calls that RingCentral allows per window, as its response headers report.
     pub limit: u32,
-    /// How long the window is.
     pub window_seconds: u32,
-    /// Nothing is sent before this moment.
-    pub closed_until: Option<Timestamp>,
-    /// How often in a row nothing could be sent.
+    /// No send before this moment.
+    pub paused_until: Option<Timestamp>,
+    /// Consecutive sends that failed without reaching RingCentral.
     pub failures: u32,
-    /// What is on its way, until what became of it is written down.
-    pub flight: Option<Flight>,
-    /// A text of which a part has gone out: the rest of it goes before all others.
-    pub begun: Option<MessageId>,
-    /// RingCentral's message store is not asked before this moment.
-    pub look_after: Option<Timestamp>,
+    pub in_flight: Option<InFlight>,
+    /// A message of which some parts are sent. Its other parts are sent before any other message.
+    pub partly_sent: Option<MessageId>,
+    /// RingCentral's message store is not queried before this moment.
+    pub reconcile_after: Option<Timestamp>,
 }
 
-impl Default for Lane {
+impl Default for SenderState {
     fn default() -> Self {
         Self {
             sends: Vec::new(),
             limit: limits::SENDS_PER_WINDOW,
             window_seconds: limits::SEND_WINDOW_SECONDS,
-            closed_until: None,
+            paused_until: None,
             failures: 0,
-            flight: None,
-            begun: None,
-            look_after: None,
+            in_flight: None,
+            partly_sent: None,
+            reconcile_after: None,
         }
     }
 }
 
-impl Lane {
-    /// When the next text may go: now, or later.
-    pub fn opens_at(&self, now: Timestamp) -> Timestamp {
-        let gate = self.closed_until.unwrap_or(now).max(now);
+/// Whether the message that was just handled has further parts to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remaining {
+    /// The message's next part is sent before any other message.
+    Parts,
+    Nothing,
+}
+
+impl SenderState {
+    /// The earliest time for the next send; `now` if it may be sent at once.
+    pub fn next_send_at(&self, now: Timestamp) -> Timestamp {
+        let resumes_at = self.paused_until.unwrap_or(now).max(now);
         let window = SignedDuration::from_secs(i64::from(self.window_seconds));
-        let most = usize::try_from(self.limit.saturating_sub(limits::SENDS_LEFT_FREE).max(1)).unwrap_or(1);
-        // The one that has to leave the window before another may come.
-        match self.sends.len().checked_sub(most).and_then(|at| self.sends.get(at)) {
-            Some(oldest) => saturating_add(*oldest, window).max(gate),
-            None => gate,
+        let allowed = usize::try_from(self.limit.saturating_sub(limits::SENDS_RESERVED).max(1)).unwrap_or(1);
+        // The send that has to leave the window before another one may enter it.
+        match self.sends.len().checked_sub(allowed).and_then(|index| self.sends.get(index)) {
+            Some(oldest) => saturating_add(*oldest, window).max(resumes_at),
+            None => resumes_at,
         }
     }
 
-    /// A part goes: it is counted from here on, whatever becomes of it.
-    pub fn depart(&mut self, message: &MessageId, now: Timestamp) -> Flight {
-        self.forget_old(now);
-        let last =
+    /// Records a send attempt. It counts against the limit whatever its outcome.
+    pub fn begin_send(&mut self, message: &MessageId, now: Timestamp) -> InFlight {
+        self.drop_expired_sends(now);
+        let earliest =
             self.sends.last().map_or(now, |last| saturating_add(*last, SignedDuration::from_millis(1)));
-        let flight = Flight { message: message.clone(), at: last.max(now) };
-        self.sends.push(flight.at);
-        self.flight = Some(flight.clone());
-        flight
+        let in_flight = InFlight { message: message.clone(), at: earliest.max(now) };
+        self.sends.push(in_flight.at);
+        self.in_flight = Some(in_flight.clone());
+        in_flight
     }
 
-    /// Nothing went after all.
-    pub fn stay(&mut self) {
-        self.flight = None;
+    /// Reverts [`SenderState::begin_send`]: the request was never made.
+    pub fn abort_send(&mut self) {
+        self.in_flight = None;
         self.sends.pop();
     }
 
-    /// Nothing went, and nothing more of the same text will.
-    pub fn skip(&mut self) {
-        self.stay();
-        self.begun = None;
+    /// Reverts [`SenderState::begin_send`] for a message of which nothing more will be sent.
+    pub fn discard_head(&mut self) {
+        self.abort_send();
+        self.partly_sent = None;
     }
 
-    /// What became of the flight is written down. If parts of its message are left, they are next.
-    pub fn land(&mut self, goes_on: bool) {
-        self.begun = self.flight.take().map(|flight| flight.message).filter(|_| goes_on);
+    /// Ends the send whose outcome is now recorded in its message.
+    pub fn complete_send(&mut self, remaining: Remaining) {
+        let message = self.in_flight.take().map(|in_flight| in_flight.message);
+        self.partly_sent = message.filter(|_| remaining == Remaining::Parts);
     }
 
-    /// Follows what an answer tells of the limit. Calls that others made with the same extension count as made just now.
-    pub fn learn(&mut self, limit: u32, remaining: u32, window_seconds: u32, now: Timestamp) {
+    /// Applies the rate limit that a response reports. Calls of other clients for the same extension count as made now.
+    pub fn update_limit(&mut self, limit: u32, remaining: u32, window_seconds: u32, now: Timestamp) {
         self.limit = limit.max(1);
         self.window_seconds = window_seconds.clamp(1, 3_600);
-        self.forget_old(now);
+        self.drop_expired_sends(now);
         let used = usize::try_from(limit.saturating_sub(remaining)).unwrap_or(0).min(1_000);
         while self.sends.len() < used {
             self.sends.push(now);
         }
     }
 
-    /// Nothing is sent for a while.
-    pub fn close(&mut self, wait: Duration, now: Timestamp) {
+    /// Sends nothing before `now + wait`. Never shortens a pause.
+    pub fn pause(&mut self, wait: Duration, now: Timestamp) {
         let until = saturating_add(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
-        self.closed_until = Some(self.closed_until.unwrap_or(until).max(until));
+        self.paused_until = Some(self.paused_until.unwrap_or(until).max(until));
     }
 
-    /// Nothing could be sent: the next attempt comes after a pause that doubles, and not before RingCentral wants it.
-    fn back_off(&mut self, wanted: Duration, now: Timestamp) {
-        let pause = limits::SEND_RETRY_SECONDS.saturating_mul(1 << self.failures.min(10));
+    /// Pauses after a failed send. The pause doubles with each consecutive failure and is at least `retry_after`.
+    fn back_off(&mut self, retry_after: Duration, now: Timestamp) {
+        let seconds = limits::SEND_RETRY_SECONDS.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        self.close(Duration::from_secs(pause.min(limits::SEND_RETRY_MAX_SECONDS)).max(wanted), now);
+        self.pause(Duration::from_secs(seconds.min(limits::SEND_RETRY_MAX_SECONDS)).max(retry_after), now);
     }
 
-    /// What an answer means for the lane. `jitter` is a random number of milliseconds.
-    pub fn heed(&mut self, answer: &Answer, jitter: u64, now: Timestamp) {
-        // RingCentral has counted the call before now, so it leaves RingCentral's window before it leaves ours.
+    /// Applies the outcome of the send in flight. `jitter_ms` is random.
+    pub fn apply_outcome(&mut self, outcome: &SendOutcome, jitter_ms: u64, now: Timestamp) {
+        // RingCentral counted the call before now, so the call leaves RingCentral's window before it leaves ours.
         if let Some(last) = self.sends.last_mut() {
             *last = now.max(*last);
         }
-        match answer {
-            Answer::Taken(_) | Answer::Refused { .. } => self.failures = 0,
-            Answer::Lost => {}
-            Answer::NotSent(wanted) => self.back_off(*wanted, now),
-            Answer::TooMany(wait) => {
-                let silence = (*wait).max(Duration::from_secs(limits::PENALTY_SECONDS));
-                self.close(silence + Duration::from_millis(jitter), now);
+        match outcome {
+            SendOutcome::Accepted(_) | SendOutcome::Rejected { .. } => self.failures = 0,
+            SendOutcome::Ambiguous => {}
+            SendOutcome::Retryable(retry_after) => self.back_off(*retry_after, now),
+            SendOutcome::RateLimited(retry_after) => {
+                let penalty = (*retry_after).max(Duration::from_secs(limits::PENALTY_SECONDS));
+                self.pause(penalty + Duration::from_millis(jitter_ms), now);
             }
         }
     }
 
-    /// The answer to a flight is not known, so it may have been a call too many.
-    pub fn heed_silence(&mut self, flight: &Flight) {
-        self.close(Duration::from_secs(limits::PENALTY_SECONDS), flight.at);
+    /// Pauses as after a rate-limited send: the response to `in_flight` is not known and may have been a 429.
+    pub fn assume_rate_limited(&mut self, in_flight: &InFlight) {
+        self.pause(Duration::from_secs(limits::PENALTY_SECONDS), in_flight.at);
     }
 
-    fn forget_old(&mut self, now: Timestamp) {
+    fn drop_expired_sends(&mut self, now: Timestamp) {
         let window = SignedDuration::from_secs(i64::from(self.window_seconds));
         self.sends.retain(|at| saturating_add(*at, window) > now);
     }
 }
 
-/// What is to be done with a message whose turn it is.
+/// What the worker does with the message at the head of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Send this part.
+pub enum HeadAction {
+    /// Send the part with this index.
     Send(usize),
-    /// It has ended without being sent, and its row is to be written.
-    Ended,
-    /// It was taken back, or is done: it only has to leave the queue.
-    Gone,
+    /// Save the message, which has ended without being sent, and remove it from the outbox.
+    SaveEnded,
+    /// Remove it from the outbox: it was canceled or is complete.
+    Remove,
 }
 
-/// What is to be done with a message whose turn it is.
-pub fn turn(message: &mut Message, now: Timestamp) -> Turn {
-    let waits =
+/// Decides what to do with the message at the head of the outbox. Ends the message if it has expired.
+pub fn head_action(message: &mut Message, now: Timestamp) -> HeadAction {
+    let is_pending =
         matches!(message.status, MessageStatus::Queued | MessageStatus::Scheduled | MessageStatus::Sending);
-    match message.next_part().filter(|_| waits) {
-        None => Turn::Gone,
+    match message.next_part().filter(|_| is_pending) {
+        None => HeadAction::Remove,
         Some(_) if message.is_expired(now) => {
-            let begun = !message.is_unposted();
-            let status = if begun { MessageStatus::Failed } else { MessageStatus::Expired };
-            let error = begun.then(|| "The rest of the message was not sent before expiresAt".to_owned());
+            let is_partly_sent = !message.is_unsubmitted();
+            let status = if is_partly_sent { MessageStatus::Failed } else { MessageStatus::Expired };
+            let error =
+                is_partly_sent.then(|| "The rest of the message was not sent before expiresAt".to_owned());
             message.end(status, error, None, now);
-            Turn::Ended
+            HeadAction::SaveEnded
         }
-        Some(part) => Turn::Send(part),
+        Some(part) => HeadAction::Send(part),
     }
 }
 
-/// What came of handing a part to RingCentral.
+/// The outcome of submitting one message part to RingCentral.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    /// It was taken, under this id.
-    Taken(String),
-    /// It may have been taken.
-    Lost,
-    /// It was refused for good.
-    Refused {
-        /// RingCentral's code.
+pub enum SendOutcome {
+    /// RingCentral accepted the part under this message id.
+    Accepted(String),
+    /// RingCentral may have accepted the part.
+    Ambiguous,
+    /// RingCentral rejected the part for good.
+    Rejected {
+        /// RingCentral's error code.
         code: Option<String>,
-        /// Why, in a sentence.
+        /// The reason, as a sentence for the tenant.
         error: String,
     },
-    /// It surely did not go out, and may be sent again after so long.
-    NotSent(Duration),
-    /// It was one call too many: silence for so long.
-    TooMany(Duration),
+    /// The part was not sent and may be sent again after this wait.
+    Retryable(Duration),
+    /// The call exceeded the rate limit; no call is allowed for this long.
+    RateLimited(Duration),
 }
 
-/// What is to be written down.
+/// How a send's outcome changes its message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The message, which has come further. It stays in the queue if parts are left.
-    Taken,
-    /// The message, which has ended.
+pub enum MessageUpdate {
+    /// Save the message: the part was accepted. The message stays in the outbox if parts are left.
+    Accepted,
+    /// Save the message, which has ended.
     Ended,
-    /// The message, which leaves the queue and is looked for at this moment.
-    Lost(Timestamp),
-    /// Nothing: it stays where it is.
-    Stays,
-    /// Nothing: it was written down before, and only what follows from it may be missing.
-    Written,
+    /// Save the message, remove it from the outbox, and reconcile it at this moment.
+    ReconcileAt(Timestamp),
+    /// Save nothing: the message stays where it is.
+    Unchanged,
+    /// Save nothing: the outcome was recorded earlier. Only the steps that follow it may be missing.
+    AlreadyRecorded,
 }
 
-/// Notes in the message what became of a flight. It may be asked again with the message as somebody else has changed it
-/// meanwhile, and with [`Answer::Lost`] by a worker that takes over from one that died.
-pub fn note(message: &mut Message, flight: &Flight, answer: &Answer, now: Timestamp) -> Verdict {
-    if flight.is_in(message) {
-        return Verdict::Written;
+/// Records the outcome of a send in its message. Idempotent: it may be repeated with a newer version of the message, and
+/// with [`SendOutcome::Ambiguous`] by a worker that takes over from one that crashed.
+pub fn record_outcome(
+    message: &mut Message,
+    in_flight: &InFlight,
+    outcome: &SendOutcome,
+    now: Timestamp,
+) -> MessageUpdate {
+    if in_flight.is_recorded_in(message) {
+        return MessageUpdate::AlreadyRecorded;
     }
-    // What was taken back or had expired at that moment was never handed over.
-    let ended = matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
-    let Some(part) = message.next_part().filter(|_| !ended && !message.is_expired(flight.at)) else {
-        return Verdict::Stays;
+    // A message that was canceled or had expired when the send began was never submitted.
+    let has_ended = matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
+    let Some(part) = message.next_part().filter(|_| !has_ended && !message.is_expired(in_flight.at)) else {
+        return MessageUpdate::Unchanged;
     };
-    let put = |message: &mut Message, stage, rc_id: Option<&String>| {
+    let update_part = |message: &mut Message, stage, rc_id: Option<&String>| {
         if let Some(part) = message.parts.get_mut(part) {
             part.stage = stage;
             part.rc_id = rc_id.cloned();
-            part.posted_at = Some(flight.at);
+            part.submitted_at = Some(in_flight.at);
         }
         message.attempts = message.attempts.saturating_add(1);
-        message.settle_status(now);
+        message.update_status(now);
     };
-    match answer {
-        Answer::Taken(rc_id) => {
-            put(message, Stage::Sent, Some(rc_id));
-            Verdict::Taken
+    match outcome {
+        SendOutcome::Accepted(rc_id) => {
+            update_part(message, PartStage::Sent, Some(rc_id));
+            MessageUpdate::Accepted
         }
-        Answer::Lost => {
-            put(message, Stage::Posted, None);
-            Verdict::Lost(saturating_add(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS)))
+        SendOutcome::Ambiguous => {
+            update_part(message, PartStage::Submitted, None);
+            MessageUpdate::ReconcileAt(reconcile_at(in_flight.at))
         }
-        Answer::Refused { code, error } => {
-            put(message, Stage::Failed, None);
+        SendOutcome::Rejected { code, error } => {
+            update_part(message, PartStage::Failed, None);
             message.end(MessageStatus::Failed, Some(error.clone()), code.clone(), now);
-            Verdict::Ended
+            MessageUpdate::Ended
         }
-        Answer::NotSent(_) => {
-            let begin = message.send_at.unwrap_or(message.created_at).max(message.created_at);
-            if now <= saturating_add(begin, SignedDuration::from_secs(limits::SENDING_GIVEN_UP_SECONDS)) {
-                return Verdict::Stays;
+        SendOutcome::Retryable(_) => {
+            let due_at = message.send_at.unwrap_or(message.created_at).max(message.created_at);
+            if now <= saturating_add(due_at, SignedDuration::from_secs(limits::SEND_GIVE_UP_SECONDS)) {
+                return MessageUpdate::Unchanged;
             }
-            put(message, Stage::Failed, None);
+            update_part(message, PartStage::Failed, None);
             let error = "RingCentral could not be reached".to_owned();
             message.end(MessageStatus::Failed, Some(error), None, now);
-            Verdict::Ended
+            MessageUpdate::Ended
         }
-        Answer::TooMany(_) => Verdict::Stays,
+        SendOutcome::RateLimited(_) => MessageUpdate::Unchanged,
     }
 }
 
-/// A part whose answer was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lost {
-    /// The number that it was sent from, the number that it was sent to, and its exact text.
-    pub same: (String, String, String),
-    /// When it was handed over.
-    pub at: Timestamp,
+/// When a part that was submitted at this moment without a response is reconciled: no earlier than it can have arrived.
+pub fn reconcile_at(submitted_at: Timestamp) -> Timestamp {
+    saturating_add(submitted_at, SignedDuration::from_secs(limits::RECONCILE_AFTER_SECONDS))
 }
 
-/// A record of RingCentral's message store that is tied to no message.
+/// What RingCentral's message store shows of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// The numbers and the text.
-    pub same: (String, String, String),
-    /// When RingCentral has made it.
-    pub at: Timestamp,
+pub struct PartContent {
+    pub from: String,
+    pub to: String,
+    pub text: String,
 }
 
-/// Which record is which lost part: same numbers, same text, made within the time in which the part can have arrived.
-/// Each record is taken once, and as many parts as possible get one.
-pub fn find(lost: &[Lost], seen: &[Seen]) -> Vec<Option<usize>> {
+/// A submitted part whose outcome is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmbiguousPart {
+    pub content: PartContent,
+    pub submitted_at: Timestamp,
+}
+
+/// A record of RingCentral's message store that is not correlated with any message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UncorrelatedRecord {
+    pub content: PartContent,
+    /// When RingCentral created it.
+    pub created_at: Timestamp,
+}
+
+/// Matches parts with records of the same numbers and text that were created while the part can have arrived. Returns the
+/// index of each part's record. Each record is matched once, and as many parts as possible get one.
+pub fn match_records(parts: &[AmbiguousPart], records: &[UncorrelatedRecord]) -> Vec<Option<usize>> {
     let before = SignedDuration::from_secs(limits::CLOCK_SKEW_SECONDS);
-    let after = SignedDuration::from_secs(limits::SETTLE_SECONDS);
-    let mut order: Vec<usize> = (0..lost.len()).collect();
-    order.sort_by_key(|at| lost[*at].at);
-    let mut records: Vec<usize> = (0..seen.len()).collect();
-    records.sort_by_key(|at| seen[*at].at);
-    let mut taken = vec![false; seen.len()];
-    let mut found = vec![None; lost.len()];
-    // All windows are of one length, so the earliest that fits leaves the most for those that come later.
-    for at in order {
-        let part = &lost[at];
-        let fits = |record: &&usize| {
-            let record = &seen[**record];
-            record.same == part.same
-                && saturating_add(record.at, before) >= part.at
-                && record.at <= saturating_add(part.at, after)
+    let mut parts_by_time: Vec<usize> = (0..parts.len()).collect();
+    parts_by_time.sort_by_key(|index| parts[*index].submitted_at);
+    let mut records_by_time: Vec<usize> = (0..records.len()).collect();
+    records_by_time.sort_by_key(|index| records[*index].created_at);
+    let mut is_matched = vec![false; records.len()];
+    let mut matches = vec![None; parts.len()];
+    // All windows have the same length, so taking the earliest record that fits leaves the most for later parts.
+    for index in parts_by_time {
+        let part = &parts[index];
+        let fits = |candidate: &&usize| {
+            let record = &records[**candidate];
+            record.content == part.content
+                && saturating_add(record.created_at, before) >= part.submitted_at
+                && record.created_at <= reconcile_at(part.submitted_at)
         };
-        let record = records.iter().filter(|record| !taken[**record]).find(fits).copied();
-        if let Some(record) = record {
-            taken[record] = true;
-            found[at] = Some(record);
+        let found = records_by_time.iter().filter(|record| !is_matched[**record]).find(fits).copied();
+        if let Some(record) = found {
+            is_matched[record] = true;
+            matches[index] = Some(record);
         }
     }
-    found
+    matches
 }
 
-/// What follows from a look into the message store: what it shows of a part whose answer was lost, by RingCentral's id.
-/// True if parts are left to be sent.
-pub fn looked(message: &mut Message, part: usize, found: Option<&str>, now: Timestamp) -> bool {
+/// Applies the result of a reconciliation to a submitted part: the id of its record, `None` if the message store has none.
+pub fn apply_reconciliation(
+    message: &mut Message,
+    part: usize,
+    rc_id: Option<&str>,
+    now: Timestamp,
+) -> Remaining {
     let resend = message.on_ambiguous == OnAmbiguous::Resend && !message.is_expired(now);
-    if let Some(part) = message.parts.get_mut(part).filter(|part| part.stage == Stage::Posted) {
-        match found {
+    if let Some(part) = message.parts.get_mut(part).filter(|part| part.stage == PartStage::Submitted) {
+        match rc_id {
             Some(rc_id) => {
-                part.stage = Stage::Sent;
+                part.stage = PartStage::Sent;
                 part.rc_id = Some(rc_id.to_owned());
             }
-            None if resend => part.stage = Stage::Waiting,
-            None => part.stage = Stage::Unknown,
+            None if resend => part.stage = PartStage::Waiting,
+            None => part.stage = PartStage::Unknown,
         }
     }
-    message.settle_status(now);
+    message.update_status(now);
     if message.status == MessageStatus::Unknown {
         message.error =
-            Some("RingCentral's answer was lost, and its message store does not show the message".into());
+            Some("RingCentral's response was lost, and its message store does not show the message".into());
     }
-    message.next_part().is_some() && matches!(message.status, MessageStatus::Queued | MessageStatus::Sending)
+    let is_pending = matches!(message.status, MessageStatus::Queued | MessageStatus::Sending);
+    if is_pending && message.next_part().is_some() { Remaining::Parts } else { Remaining::Nothing }
 }
 
-/// What the tenant decides about a message whose fate is unknown. False if it is not.
-pub fn decide(message: &mut Message, resend: bool, now: Timestamp) -> bool {
+/// The message's outcome is not unknown, so there is nothing to resolve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotUnknown;
+
+/// Applies the tenant's decision about a message with an unknown outcome.
+///
+/// # Errors
+/// [`NotUnknown`] for a message of any other status, which is left unchanged.
+pub fn resolve(message: &mut Message, resolution: Resolution, now: Timestamp) -> Result<(), NotUnknown> {
     if message.status != MessageStatus::Unknown {
-        return false;
+        return Err(NotUnknown);
     }
-    for part in message.parts.iter_mut().filter(|part| part.stage == Stage::Unknown) {
-        part.stage = if resend { Stage::Waiting } else { Stage::Failed };
+    for part in message.parts.iter_mut().filter(|part| part.stage == PartStage::Unknown) {
+        part.stage = match resolution {
+            Resolution::Resend => PartStage::Waiting,
+            Resolution::Drop => PartStage::Failed,
+        };
     }
-    if resend {
-        message.error = None;
-        message.settle_status(now);
-    } else {
-        let error = "Given up after RingCentral's answer was lost".to_owned();
-        message.end(MessageStatus::Failed, Some(error), None, now);
+    match resolution {
+        Resolution::Resend => {
+            message.error = None;
+            message.update_status(now);
+        }
+        Resolution::Drop => {
+            let error = "Given up after RingCentral's response was lost".to_owned();
+            message.end(MessageStatus::Failed, Some(error), None, now);
+        }
     }
-    true
+    Ok(())
 }

@@ -1,27 +1,26 @@
-//! Texts as networks carry them: parts of a long text, encoding, segments.
+//! How mobile networks carry a message: encoding and segments, and the parts of a long message.
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// The longest text that RingCentral takes as one message, in UTF-16 code units.
+/// The longest text that RingCentral accepts as one message, in UTF-16 code units.
 pub const PART_UNITS: usize = 1_000;
 
 /// The GSM 7-bit default alphabet: 3GPP TS 23.038, section 6.2.1.
 const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?\
     ¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà";
-/// Its extension table, each after an escape: the same, section 6.2.1.1.
+/// The extension table of that alphabet (section 6.2.1.1). Each of its characters takes an escape and a septet.
 const GSM_EXTENDED: &str = "\u{c}^{}\\[~]|€";
 
-/// How a text is written in a message of the mobile network.
+/// The character encoding of an SMS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// The GSM 7-bit alphabet: 160 characters in one segment.
+    /// The GSM 7-bit alphabet: 160 septets in one segment.
     Gsm7,
-    /// Two bytes for each UTF-16 code unit: 70 in one segment.
+    /// UTF-16 code units of two bytes: 70 in one segment.
     Ucs2,
 }
 
 impl Encoding {
-    /// As it is usually written.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gsm7 => "GSM-7",
@@ -29,12 +28,12 @@ impl Encoding {
         }
     }
 
-    /// The encoding of a text.
+    /// The encoding that a text needs.
     pub fn of(text: &str) -> Self {
         if text.chars().all(|char| septets(char).is_some()) { Self::Gsm7 } else { Self::Ucs2 }
     }
 
-    /// What a character takes, in septets or UTF-16 code units.
+    /// The width of a character, in septets or UTF-16 code units.
     fn width(self, char: char) -> usize {
         match self {
             Self::Gsm7 => septets(char).unwrap_or(1),
@@ -43,12 +42,13 @@ impl Encoding {
     }
 }
 
-/// What a character takes in the GSM alphabet, if it is in it.
+/// The septets that a character takes in the GSM alphabet; `None` if it is not in it.
 fn septets(char: char) -> Option<usize> {
     if GSM_BASIC.contains(char) { Some(1) } else { GSM_EXTENDED.contains(char).then_some(2) }
 }
 
-/// The characters of a text that the GSM alphabet lacks, each once, in order: they make the whole text UCS-2.
+/// The characters of a text that are not in the GSM alphabet, each once, in order of appearance. A single one makes the
+/// whole text UCS-2.
 pub fn outside_gsm(text: &str) -> Vec<char> {
     let mut found = Vec::new();
     for char in text.chars().filter(|char| septets(*char).is_none()) {
@@ -59,7 +59,7 @@ pub fn outside_gsm(text: &str) -> Vec<char> {
     found
 }
 
-/// How many segments a text is sent as. What takes two places is never torn between two of them.
+/// The number of segments of a text. A character of width two is never split between segments.
 pub fn segments(text: &str) -> u32 {
     let encoding = Encoding::of(text);
     let (alone, each) = match encoding {
@@ -81,19 +81,19 @@ pub fn segments(text: &str) -> u32 {
     segments
 }
 
-/// Where the parts of a text end, in bytes: each as long as RingCentral allows, and none ending inside what a reader
-/// sees as one character. One such character that is longer than a part is torn between code points.
+/// Splits a text into parts and returns the end of each, in bytes. Each part is as long as RingCentral allows and ends at a
+/// grapheme boundary. A single grapheme that is longer than a part is split between code points.
 pub fn split(text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
     let (mut end, mut used) = (0, 0);
-    let mut add = |piece: &str| {
-        let units = piece.encode_utf16().count();
+    let mut add = |fragment: &str| {
+        let units = fragment.encode_utf16().count();
         if used + units > PART_UNITS {
             ends.push(end);
             used = 0;
         }
         used += units;
-        end += piece.len();
+        end += fragment.len();
     };
     for grapheme in text.graphemes(true) {
         if grapheme.encode_utf16().count() <= PART_UNITS {
@@ -107,12 +107,12 @@ pub fn split(text: &str) -> Vec<usize> {
     ends
 }
 
-/// The segments of all parts together.
+/// The total number of segments of the parts.
 pub fn segments_of_parts(text: &str, ends: &[usize]) -> u32 {
     parts(text, ends).map(segments).sum()
 }
 
-/// The parts of a text, by where they end.
+/// The parts of a text, given their ends.
 pub fn parts<'a>(text: &'a str, ends: &'a [usize]) -> impl Iterator<Item = &'a str> {
     let begins = std::iter::once(&0).chain(ends);
     begins.zip(ends).map(|(begin, end)| text.get(*begin..*end).unwrap_or_default())
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn segments_are_those_of_the_network() {
+    fn encoding_and_segments_follow_the_gsm_standard() {
         for (text, encoding, count) in [
             ("hello".to_owned(), Encoding::Gsm7, 1),
             ("a".repeat(160), Encoding::Gsm7, 1),
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn the_alphabet_has_its_128_places() {
-        // One of them is the escape.
+    fn the_gsm_alphabet_has_128_code_points() {
+        // The 128th is the escape.
         assert_eq!(GSM_BASIC.chars().count(), 127);
     }
 
     #[test]
-    fn a_family_is_not_torn() {
+    fn a_grapheme_is_not_split() {
         let family = "👨‍👩‍👧‍👦";
         let text = format!("{}{family}", "a".repeat(995));
         assert_eq!(split(&text), [995, text.len()]);
@@ -167,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_are_bounded_and_make_the_text(text in "(?s).{1,400}|(a|😀|e\u{301}|👨‍👩‍👧|\u{301}){1,900}") {
+        fn parts_are_bounded_and_concatenate_to_the_text(text in "(?s).{1,400}|(a|😀|e\u{301}|👨‍👩‍👧|\u{301}){1,900}") {
             let ends = split(&text);
             let all: Vec<&str> = parts(&text, &ends).collect();
             prop_assert_eq!(all.concat(), text.clone());

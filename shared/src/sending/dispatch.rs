@@ -1,212 +1,227 @@
-//! The worker of a sender's lane: sends what waits, in its order, as fast as RingCentral allows.
+//! The worker of a sender: sends the messages in its outbox, in order, as fast as RingCentral allows.
 //!
-//! It holds the lane's lease for longer than it can live, so nobody else sends for the extension meanwhile. A text is
-//! claimed and counted in one write, and only then read: what was taken back before that is not sent, what is claimed can't
-//! be taken back. A wait is handed to the queue as a delay, so that it wakes a worker, and costs nothing until then.
+//! The worker holds the sender's lease, which outlives the worker: no other worker sends for the extension meanwhile. It
+//! claims a message and counts the send in one write, and only then reads the message: a message canceled before the claim is
+//! not sent, a claimed message cannot be canceled. To wait, the worker releases the lease with a wake-up time and re-enqueues
+//! itself with that delay, so that a wait costs nothing.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::{ATTEMPTS, Ring, apply, reconcile, ring};
+use super::{ATTEMPTS, Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::failure;
 use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
-use crate::model::message::{Message, MessageStatus, Stage};
+use crate::model::message::{Message, MessageStatus, PartStage};
 use crate::model::random;
 use crate::model::secret::Secret;
-use crate::model::sender::{self, Answer, Flight, Lane, Turn, Verdict};
+use crate::model::sender::{
+    self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
+};
 use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
-use crate::store::{Lease, Place, Taken};
+use crate::store::{
+    Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
+};
 use crate::tokens::{self, Usable};
 
-/// What queued messages fail with when nobody can send them.
+/// The error of pending messages whose sender is not connected any more.
 const NOT_CONNECTED: &str = "RingCentral not connected for this tenant";
 
-/// Works on the lane of a sender, unless somebody else does.
+/// Runs the worker of a sender, unless another one holds its lease.
 ///
 /// # Errors
-/// If the store does not answer; then the ring is repeated.
-pub async fn run(gateway: &Gateway, ring_: &Ring) -> Result<()> {
-    let unknown = || Error::Internal { what: "a ring for nobody", source: None };
-    let lease = Lease {
-        tenant: TenantId::from_record(&ring_.tenant_id).ok_or_else(unknown)?,
-        extension: ExtensionId::parse(&ring_.extension_id).ok_or_else(unknown)?,
+/// If the store fails; SQS then redelivers the wake-up.
+pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
+    let invalid = || Error::Internal { what: "a wake-up with invalid ids", source: None };
+    let lease = SenderLease {
+        tenant: TenantId::from_record(&wakeup.tenant_id).ok_or_else(invalid)?,
+        extension: ExtensionId::parse(&wakeup.extension_id).ok_or_else(invalid)?,
         owner: Secret::random().expose().to_owned(),
     };
-    let Taken::Yes(mut lane) = gateway.store.take_lane(&lease).await? else { return Ok(()) };
-    let mut worker = Worker { gateway, lease: &lease, started: Instant::now(), usable: None };
-    let worked = worker.work(&mut lane).await;
-    let now = gateway.clock.now();
-    let rest = match &worked {
-        Ok(rest) => *rest,
-        Err(error) => {
-            tracing::warn!(tenant.id = %lease.tenant, error = error.chain(), "a lane came to a stop");
-            Rest::Until(saturating_add(now, SignedDuration::from_secs(limits::LANE_OBSTACLE_SECONDS)))
-        }
+    let LeaseOutcome::Acquired(mut sender) = gateway.store.lease_sender(&lease).await? else {
+        return Ok(());
     };
-    let alarm = if let Rest::Until(at) = rest { Some(at) } else { None };
-    if !gateway.store.write_lane(&lease, &lane, Some(alarm)).await? {
+    let mut worker = Worker { gateway, lease: &lease, started: Instant::now(), token: None };
+    let result = worker.run(&mut sender).await;
+    let now = gateway.clock.now();
+    let next_run = result.unwrap_or_else(|error| {
+        tracing::warn!(tenant.id = %lease.tenant, extension.id = %lease.extension,
+            message.id = sender.in_flight.as_ref().map(|in_flight| in_flight.message.as_str()),
+            error = error.chain(), "sending stopped for sender");
+        NextRun::At(saturating_add(now, SignedDuration::from_secs(limits::SENDER_BLOCKED_RETRY_SECONDS)))
+    });
+    let update = match next_run {
+        NextRun::At(at) => LeaseUpdate::ReleaseUntil(at),
+        NextRun::Now | NextRun::WhenWoken => LeaseUpdate::Release,
+    };
+    if gateway.store.save_sender(&lease, &sender, update).await? == SaveOutcome::LeaseLost {
         return Ok(());
     }
-    match rest {
-        Rest::Until(at) => ring(gateway, &lease.tenant, &lease.extension, whole_seconds(now, at)).await,
-        Rest::None => ring(gateway, &lease.tenant, &lease.extension, 0).await,
-        Rest::Empty => {
-            // What was accepted while the lease was held has rung in vain.
-            let left = gateway.store.first_of_outbox(&lease.tenant, &lease.extension).await?;
-            if left.is_some() {
-                ring(gateway, &lease.tenant, &lease.extension, 0).await;
+    match next_run {
+        NextRun::At(at) => wake(gateway, &lease.tenant, &lease.extension, whole_seconds(now, at)).await,
+        NextRun::Now => wake(gateway, &lease.tenant, &lease.extension, 0).await,
+        NextRun::WhenWoken => {
+            // The wake-up of a message that was accepted while the lease was held had no effect.
+            let head = gateway.store.outbox_head(&lease.tenant, &lease.extension).await?;
+            if head.is_some() {
+                wake(gateway, &lease.tenant, &lease.extension, 0).await;
             }
         }
     }
     Ok(())
 }
 
-/// Rounded down: the worker sleeps what is left.
+/// Rounded down: the worker sleeps for the rest.
 fn whole_seconds(now: Timestamp, at: Timestamp) -> i32 {
     i32::try_from(at.duration_since(now).as_secs()).unwrap_or(0).max(0)
 }
 
-/// What comes after a run.
+/// When the sender's worker runs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// Nothing waits.
-    Empty,
-    /// Something waits, and time is up.
-    None,
-    /// Something waits for this moment.
-    Until(Timestamp),
+enum NextRun {
+    /// Nothing is pending.
+    WhenWoken,
+    /// Messages are pending, and this run's time is over.
+    Now,
+    /// Messages are pending and can be sent from this moment on.
+    At(Timestamp),
 }
 
 pub(super) struct Worker<'a> {
     pub(super) gateway: &'a Gateway,
-    pub(super) lease: &'a Lease,
+    pub(super) lease: &'a SenderLease,
     started: Instant,
-    pub(super) usable: Option<Usable>,
+    pub(super) token: Option<Usable>,
 }
 
 impl Worker<'_> {
-    async fn work(&mut self, lane: &mut Lane) -> Result<Rest> {
-        if let Some(flight) = lane.flight.clone() {
-            self.take_over(lane, &flight).await?;
+    async fn run(&mut self, sender: &mut SenderState) -> Result<NextRun> {
+        if let Some(in_flight) = sender.in_flight.clone() {
+            self.recover_in_flight(sender, &in_flight).await?;
         }
-        self.take_up_scheduled().await?;
-        let settling = self.gateway.store.settling(&self.lease.tenant, &self.lease.extension).await?;
-        let can_send = match self.obstacle(lane, settling.is_empty()).await? {
-            Obstacle::None => true,
-            Obstacle::Wait(at) => return Ok(Rest::Until(at)),
-            Obstacle::NotConnected => false,
+        self.enqueue_due_scheduled().await?;
+        let reconciling = self.gateway.store.reconciling(&self.lease.tenant, &self.lease.extension).await?;
+        let can_send = match self.check_access(sender, &reconciling).await? {
+            Access::Ready => true,
+            Access::NotBefore(at) => return Ok(NextRun::At(at)),
+            Access::NotConnected => false,
         };
-        reconcile::look(self, lane, &settling).await?;
+        reconcile::run(self, sender, &reconciling).await?;
         if !can_send {
-            self.fail_all(lane).await?;
-            return Ok(Rest::Empty);
+            self.fail_pending(sender).await?;
+            return Ok(NextRun::WhenWoken);
         }
-        self.send_all(lane).await
+        self.send_pending(sender).await
     }
 
     fn now(&self) -> Timestamp {
         self.gateway.clock.now()
     }
 
-    fn is_late(&self) -> bool {
-        self.started.elapsed() >= Duration::from_millis(limits::DELIVERY_RUN_MS)
+    fn is_time_over(&self) -> bool {
+        self.started.elapsed() >= Duration::from_millis(limits::SEND_RUN_MS)
     }
 
     async fn message(&self, id: &MessageId) -> Result<Option<Message>> {
         Ok(self.gateway.store.message(&self.lease.tenant, id).await?)
     }
 
-    /// What of the worker before this one was on its way.
-    async fn take_over(&self, lane: &mut Lane, flight: &Flight) -> Result<()> {
-        lane.heed(&Answer::Lost, 0, self.now());
-        let goes_on = match self.message(&flight.message).await? {
+    /// Records the outcome of a send that a crashed worker left in flight. It is ambiguous unless the message shows it.
+    async fn recover_in_flight(&self, sender: &mut SenderState, in_flight: &InFlight) -> Result<()> {
+        sender.apply_outcome(&SendOutcome::Ambiguous, 0, self.now());
+        let remaining = match self.message(&in_flight.message).await? {
             Some(message) => {
-                if !flight.is_in(&message) {
-                    lane.heed_silence(flight);
+                if !in_flight.is_recorded_in(&message) {
+                    tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
+                        message.id = %message.id, "in-flight send of a crashed worker found");
+                    sender.assume_rate_limited(in_flight);
                 }
-                self.write_down(message, flight, &Answer::Lost).await?
+                self.save_outcome(message, in_flight, &SendOutcome::Ambiguous).await?
             }
-            None => false,
+            None => Remaining::Nothing,
         };
-        lane.land(goes_on);
+        sender.complete_send(remaining);
         Ok(())
     }
 
-    /// Puts what was scheduled for now into the queue.
-    async fn take_up_scheduled(&self) -> Result<()> {
+    /// Moves scheduled messages whose time has come to the outbox.
+    async fn enqueue_due_scheduled(&self) -> Result<()> {
         let due = self.gateway.store.due_scheduled(&self.lease.tenant, &self.lease.extension).await?;
         for (at, id) in due {
             let Some(mut message) = self.message(&id).await? else { continue };
             if message.status == MessageStatus::Scheduled {
                 message.end(MessageStatus::Queued, None, None, self.now());
-                let (from, to) = (Some(Place::Scheduled(at)), Some(Place::Outbox));
-                // Lost only to somebody who takes it back.
-                self.gateway.store.move_message(&message, MessageStatus::Scheduled, from, to).await?;
+                let (from, to) = (Some(PendingIn::Scheduled(at)), Some(PendingIn::Outbox));
+                // The only other writer cancels the message: after a conflict there is nothing to send.
+                let _: WriteOutcome =
+                    self.gateway.store.move_message(&message, MessageStatus::Scheduled, from, to).await?;
             }
         }
         Ok(())
     }
 
-    /// Whether anything can be sent: the tenant is active, and its extension connected.
-    async fn obstacle(&mut self, lane: &Lane, is_settled: bool) -> Result<Obstacle> {
+    /// Checks that the tenant is active and the extension connected, and gets an access token. Skipped if nothing is
+    /// pending.
+    async fn check_access(&mut self, sender: &SenderState, reconciling: &[MessageId]) -> Result<Access> {
         let store = &self.gateway.store;
-        if is_settled && self.next(lane).await?.is_none() {
-            return Ok(Obstacle::None);
+        if reconciling.is_empty() && self.head(sender).await?.is_none() {
+            return Ok(Access::Ready);
         }
         let now = self.now();
-        if let Some(until) = lane.closed_until.filter(|until| *until > self.soon()) {
-            return Ok(Obstacle::Wait(until));
+        if let Some(until) = sender.paused_until.filter(|until| *until > self.sleep_limit()) {
+            return Ok(Access::NotBefore(until));
         }
-        let active = store.tenant(&self.lease.tenant).await?.is_some_and(|tenant| tenant.is_active());
-        match self.connect().await {
-            Ok(usable) => self.usable = Some(usable),
-            Err(Error::NotConnected) => return Ok(Obstacle::NotConnected),
+        let is_active = store.tenant(&self.lease.tenant).await?.is_some_and(|tenant| tenant.is_active());
+        match self.access_token().await {
+            Ok(token) => self.token = Some(token),
+            Err(Error::NotConnected) => return Ok(Access::NotConnected),
             Err(Error::Unavailable { retry_after, what, .. }) => {
-                tracing::warn!(tenant.id = %self.lease.tenant, what, "no access token for a lane");
-                if !active {
-                    return Ok(Obstacle::NotConnected);
+                tracing::warn!(tenant.id = %self.lease.tenant, extension.id = %self.lease.extension, what,
+                    "no access token for sender");
+                if !is_active {
+                    return Ok(Access::NotConnected);
                 }
-                let least = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
+                let least = Duration::from_secs(limits::SENDER_BLOCKED_RETRY_SECONDS.unsigned_abs());
                 let wait = SignedDuration::try_from(retry_after.max(least)).unwrap_or(SignedDuration::ZERO);
-                return Ok(Obstacle::Wait(saturating_add(now, wait)));
+                return Ok(Access::NotBefore(saturating_add(now, wait)));
             }
             Err(error) => return Err(error),
         }
-        Ok(if active { Obstacle::None } else { Obstacle::NotConnected })
+        Ok(if is_active { Access::Ready } else { Access::NotConnected })
     }
 
-    fn soon(&self) -> Timestamp {
-        saturating_add(self.now(), SignedDuration::from_millis(limits::LANE_NAP_MS))
+    /// Until this moment the worker sleeps; for a later one it ends and is woken again.
+    fn sleep_limit(&self) -> Timestamp {
+        saturating_add(self.now(), SignedDuration::from_millis(limits::SENDER_SLEEP_MAX_MS))
     }
 
-    async fn connect(&self) -> Result<Usable> {
+    async fn access_token(&self) -> Result<Usable> {
         let connection = self.connection().await?;
         match tokens::usable(self.gateway, &self.lease.tenant, &connection).await {
-            // Whoever authorizes again meanwhile has another one: what waits goes out by that.
+            // The user may have authorized again meanwhile, which creates a new connection.
             Err(Error::NotConnected) => match self.connection().await? {
                 again if again == connection => Err(Error::NotConnected),
                 other => tokens::usable(self.gateway, &self.lease.tenant, &other).await,
             },
-            usable => usable,
+            token => token,
         }
     }
 
-    /// Gets another access token, for RingCentral does not know this one. False if there is none.
-    async fn connect_again(&mut self) -> Result<bool> {
-        let Some(used) = self.usable.take() else { return Ok(false) };
-        let (tenant, generation) = (&self.lease.tenant, used.connection.generation);
-        match tokens::after_refusal(self.gateway, tenant, &used.connection.id, generation).await {
-            Ok(usable) => self.usable = Some(usable),
-            Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(false),
+    /// Replaces the access token, which RingCentral has rejected.
+    async fn replace_token(&mut self) -> Result<TokenReplacement> {
+        let Some(rejected) = self.token.take() else { return Ok(TokenReplacement::Unavailable) };
+        let (tenant, generation) = (&self.lease.tenant, rejected.connection.generation);
+        match tokens::after_refusal(self.gateway, tenant, &rejected.connection.id, generation).await {
+            Ok(token) => self.token = Some(token),
+            Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(TokenReplacement::Unavailable),
             Err(error) => return Err(error),
         }
-        Ok(true)
+        Ok(TokenReplacement::Replaced)
     }
 
     /// The connection of the sender's extension.
@@ -217,254 +232,314 @@ impl Worker<'_> {
         claim.map(|claim| claim.connection).ok_or(Error::NotConnected)
     }
 
-    /// Calls of RingCentral in the extension's name.
+    /// RingCentral's API with the extension's access token.
     fn api(&self) -> Result<Option<Api>> {
         let client = self.gateway.ringcentral()?;
-        Ok(self.usable.as_ref().map(|usable| client.api(&usable.access)))
+        Ok(self.token.as_ref().map(|token| client.api(&token.access)))
     }
 
-    async fn send_all(&mut self, lane: &mut Lane) -> Result<Rest> {
-        while let Some(id) = self.next(lane).await? {
-            // Without a token, it was accepted after this run found nothing to do.
-            if self.is_late() || self.usable.is_none() {
-                return Ok(Rest::None);
+    async fn send_pending(&mut self, sender: &mut SenderState) -> Result<NextRun> {
+        while let Some(id) = self.head(sender).await? {
+            // There is no token if the message was accepted after check_access found nothing pending.
+            if self.is_time_over() || self.token.is_none() {
+                return Ok(NextRun::Now);
             }
             let now = self.now();
-            let opens = lane.opens_at(now);
-            if opens > self.soon() {
-                return Ok(Rest::Until(opens));
+            let next_send_at = sender.next_send_at(now);
+            if next_send_at > self.sleep_limit() {
+                return Ok(NextRun::At(next_send_at));
             }
-            if opens > now {
-                let wait = Duration::try_from(opens.duration_since(now)).unwrap_or_default();
+            if next_send_at > now {
+                let wait = Duration::try_from(next_send_at.duration_since(now)).unwrap_or_default();
                 tokio::time::sleep(wait).await;
                 continue;
             }
-            let flight = lane.depart(&id, now);
-            let claimed = self.claim(lane, &id).await.inspect_err(|_| lane.stay())?;
-            if !claimed.is_active {
-                lane.stay();
-                self.fail_all(lane).await?;
-                return Ok(Rest::Empty);
+            let in_flight = sender.begin_send(&id, now);
+            let claimed = self.claim(sender, &id).await.inspect_err(|_| sender.abort_send())?;
+            if !claimed.is_tenant_active {
+                sender.abort_send();
+                self.fail_pending(sender).await?;
+                return Ok(NextRun::WhenWoken);
             }
             match claimed.message {
-                Some(message) => self.take_turn(lane, message, &flight).await?,
+                Some(message) => self.process_head(sender, message, &in_flight).await?,
                 None => {
-                    lane.skip();
-                    self.gateway
-                        .store
-                        .drop_from_outbox(&self.lease.tenant, &self.lease.extension, &id)
-                        .await?;
+                    sender.discard_head();
+                    let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
+                    self.gateway.store.remove_orphan_from_outbox(tenant, extension, &id).await?;
                 }
             }
         }
-        Ok(Rest::Empty)
+        Ok(NextRun::WhenWoken)
     }
 
-    /// The text whose turn it is.
-    async fn next(&self, lane: &Lane) -> Result<Option<MessageId>> {
-        if lane.begun.is_some() {
-            return Ok(lane.begun.clone());
+    /// The message to send next.
+    async fn head(&self, sender: &SenderState) -> Result<Option<MessageId>> {
+        if sender.partly_sent.is_some() {
+            return Ok(sender.partly_sent.clone());
         }
-        Ok(self.gateway.store.first_of_outbox(&self.lease.tenant, &self.lease.extension).await?)
+        Ok(self.gateway.store.outbox_head(&self.lease.tenant, &self.lease.extension).await?)
     }
 
-    /// Claims a text by writing down that it is on its way, and only then reads it.
-    async fn claim(&self, lane: &Lane, id: &MessageId) -> Result<Claimed> {
-        if !self.gateway.store.write_lane(self.lease, lane, None).await? {
-            // The lease is somebody else's; so is the message, and what is on its way.
-            return Err(Error::unavailable("a lane", "its lease has ended"));
-        }
+    /// Claims a message by saving that it is in flight, and only then reads it.
+    async fn claim(&self, sender: &SenderState, id: &MessageId) -> Result<Claim> {
         let store = &self.gateway.store;
+        if store.save_sender(self.lease, sender, LeaseUpdate::Keep).await? == SaveOutcome::LeaseLost {
+            // Another worker may be sending the message.
+            return Err(Error::unavailable("a sender", "its lease has expired"));
+        }
         let (message, tenant) =
             tokio::try_join!(store.message(&self.lease.tenant, id), store.tenant(&self.lease.tenant))?;
-        Ok(Claimed { message, is_active: tenant.is_some_and(|tenant| tenant.is_active()) })
+        Ok(Claim { message, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
     }
 
-    async fn take_turn(&mut self, lane: &mut Lane, mut message: Message, flight: &Flight) -> Result<()> {
-        let was = message.status;
-        match sender::turn(&mut message, flight.at) {
-            Turn::Gone => {
-                lane.skip();
-                Ok(self.gateway.store.leave_outbox(&message).await?)
+    async fn process_head(
+        &mut self,
+        sender: &mut SenderState,
+        mut message: Message,
+        in_flight: &InFlight,
+    ) -> Result<()> {
+        let previous_status = message.status;
+        match sender::head_action(&mut message, in_flight.at) {
+            HeadAction::Remove => {
+                sender.discard_head();
+                Ok(self.gateway.store.remove_from_outbox(&message).await?)
             }
-            Turn::Ended => {
-                lane.skip();
-                self.gateway.store.move_message(&message, was, Some(Place::Outbox), None).await?;
-                Ok(())
+            HeadAction::SaveEnded => {
+                sender.discard_head();
+                self.end_pending(&message, previous_status).await
             }
-            Turn::Send(part) => {
-                // An error here is one of ours: RingCentral has not taken it.
-                let (answer, told) = self.post(&message, part).await.inspect_err(|_| lane.flight = None)?;
+            HeadAction::Send(part) => {
+                // An error here is one of ours: nothing was submitted to RingCentral.
+                let (outcome, rate_limit) =
+                    self.submit(&message, part).await.inspect_err(|_| sender.in_flight = None)?;
                 let now = self.now();
-                lane.heed(&answer, jitter(), now);
-                if let Some(told) = told {
-                    lane.learn(told.limit, told.remaining, told.window_seconds, now);
+                sender.apply_outcome(&outcome, jitter_ms(), now);
+                if let Some(reported) = rate_limit {
+                    sender.update_limit(reported.limit, reported.remaining, reported.window_seconds, now);
                 }
-                // From here on an error leaves the flight in the lane: the next worker finds out what became of it.
-                let goes_on = self.write_down(message, flight, &answer).await?;
-                lane.land(goes_on);
+                // From here on an error leaves the send in flight: the next worker recovers it.
+                let remaining = self.save_outcome(message, in_flight, &outcome).await?;
+                sender.complete_send(remaining);
                 Ok(())
             }
         }
     }
 
-    /// Writes down what became of a flight, with all that follows from it. True if the rest of its text is next.
-    async fn write_down(&self, mut message: Message, flight: &Flight, answer: &Answer) -> Result<bool> {
+    /// Saves the outcome of a send in its message, and does what follows from it.
+    async fn save_outcome(
+        &self,
+        mut message: Message,
+        in_flight: &InFlight,
+        outcome: &SendOutcome,
+    ) -> Result<Remaining> {
         let store = &self.gateway.store;
         for _ in 0..ATTEMPTS {
-            let (was, now) = (message.status, self.now());
-            let verdict = sender::note(&mut message, flight, answer, now);
-            let outbox = Some(Place::Outbox);
-            let is_written = match verdict {
-                Verdict::Taken => store.record_taken(&message).await?,
-                Verdict::Ended => store.move_message(&message, was, outbox, None).await?,
-                Verdict::Lost(at) => {
-                    store.move_message(&message, was, outbox, Some(Place::Settling(at))).await?
+            let (previous_status, now) = (message.status, self.now());
+            let from = Some(PendingIn::Outbox);
+            let written = match sender::record_outcome(&mut message, in_flight, outcome, now) {
+                MessageUpdate::Accepted => store.save_accepted(&message).await?,
+                MessageUpdate::Ended => store.move_message(&message, previous_status, from, None).await?,
+                MessageUpdate::ReconcileAt(at) => {
+                    let to = Some(PendingIn::Reconciling(at));
+                    store.move_message(&message, previous_status, from, to).await?
                 }
-                Verdict::Stays => return Ok(message.is_begun()),
-                Verdict::Written => return self.follow_up(&message, flight, Told::Late).await,
+                MessageUpdate::Unchanged => return Ok(remaining_of(&message)),
+                MessageUpdate::AlreadyRecorded => {
+                    return self.finish_send(&message, in_flight, StatusEvent::PerhapsMissing).await;
+                }
             };
-            if is_written {
-                let told = if message.status == was { Told::Before } else { Told::Now };
-                return self.follow_up(&message, flight, told).await;
+            if written == WriteOutcome::Applied {
+                let is_new_status = message.status != previous_status;
+                tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
+                    message.id = %message.id, status = message.status.as_str(), attempts = message.attempts,
+                    "send outcome saved");
+                let event = if is_new_status { StatusEvent::Missing } else { StatusEvent::NotNeeded };
+                return self.finish_send(&message, in_flight, event).await;
             }
-            // Somebody else has changed it, or this very write was made, and its answer lost.
-            let Some(changed) = self.message(&message.id).await? else { return Ok(false) };
+            // Another writer has changed the message, or this write was applied and its response lost.
+            let Some(changed) = self.message(&message.id).await? else { return Ok(Remaining::Nothing) };
             message = changed;
         }
         Err(Error::unavailable("a message", "it keeps changing"))
     }
 
-    /// What follows from what was written down: the tie of the record, the event, the end of its place in the queue, a ring
-    /// for when it is looked for. Each may be repeated. True if the rest of the text is next.
-    async fn follow_up(&self, message: &Message, flight: &Flight, told: Told) -> Result<bool> {
+    /// Does what follows from a saved outcome: correlates the record, appends the event, removes the outbox entry, or
+    /// schedules the reconciliation. Idempotent.
+    async fn finish_send(
+        &self,
+        message: &Message,
+        in_flight: &InFlight,
+        status_event: StatusEvent,
+    ) -> Result<Remaining> {
         let mut parts = message.parts.iter().enumerate();
-        let Some((at, part)) = parts.find(|(_, part)| flight.is_of(part)) else { return Ok(false) };
+        let sent = parts.find(|(_, part)| in_flight.is_recorded_in_part(part));
+        let Some((index, part)) = sent else { return Ok(Remaining::Nothing) };
         let Some(rc_id) = part.rc_id.as_deref() else {
-            if part.stage == Stage::Posted {
-                let settled = saturating_add(flight.at, SignedDuration::from_secs(limits::SETTLE_SECONDS));
-                let delay = whole_seconds(self.now(), settled) + 1;
-                ring(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
+            if part.stage == PartStage::Submitted {
+                let delay = whole_seconds(self.now(), reconcile_at(in_flight.at)) + 1;
+                wake(self.gateway, &self.lease.tenant, &self.lease.extension, delay).await;
             }
-            return Ok(false);
+            return Ok(Remaining::Nothing);
         };
         let store = &self.gateway.store;
-        let goes_on = message.is_begun();
-        let event = async {
-            match told {
-                Told::Before => Ok(()),
-                Told::Now => store.append_event(&message.event()).await.map(|_| ()),
-                Told::Late => store.append_late(&message.event()).await,
+        let remaining = remaining_of(message);
+        let append = async {
+            match status_event {
+                StatusEvent::NotNeeded => Ok(()),
+                StatusEvent::Missing => store.append_event(&message.status_event()).await.map(|_| ()),
+                StatusEvent::PerhapsMissing => store.append_late(&message.status_event()).await,
             }
         };
-        let leave = async { if goes_on { Ok(()) } else { store.leave_outbox(message).await } };
-        let (known, (), ()) = tokio::try_join!(store.tie_record(message, at, rc_id), event, leave)?;
-        if let Some(known) = known.flatten() {
-            apply(self.gateway, &message.tenant, &message.id, at, &known).await?;
+        let remove = async {
+            match remaining {
+                Remaining::Parts => Ok(()),
+                Remaining::Nothing => store.remove_from_outbox(message).await,
+            }
+        };
+        let (correlation, (), ()) =
+            tokio::try_join!(store.correlate_record(message, index, rc_id), append, remove)?;
+        if let Correlation::Correlated(Some(report)) = correlation {
+            reports::apply(self.gateway, &message.tenant, &message.id, index, &report).await?;
         }
-        Ok(goes_on)
+        Ok(remaining)
     }
 
-    /// Everything that waits fails: nobody can send it.
-    async fn fail_all(&self, lane: &mut Lane) -> Result<()> {
-        lane.begun = None;
-        while let Some(id) = self.next(lane).await? {
-            if self.is_late() {
+    /// Ends every pending message: the sender is not connected, or its tenant is suspended.
+    async fn fail_pending(&self, sender: &mut SenderState) -> Result<()> {
+        sender.partly_sent = None;
+        while let Some(id) = self.head(sender).await? {
+            if self.is_time_over() {
                 return Ok(());
             }
             let Some(mut message) = self.message(&id).await? else {
-                self.gateway.store.drop_from_outbox(&self.lease.tenant, &self.lease.extension, &id).await?;
+                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
+                self.gateway.store.remove_orphan_from_outbox(tenant, extension, &id).await?;
                 continue;
             };
-            let was = message.status;
-            if sender::turn(&mut message, self.now()) == Turn::Gone {
-                self.gateway.store.leave_outbox(&message).await?;
+            let previous_status = message.status;
+            if sender::head_action(&mut message, self.now()) == HeadAction::Remove {
+                self.gateway.store.remove_from_outbox(&message).await?;
                 continue;
             }
             if message.status != MessageStatus::Expired {
                 message.end(MessageStatus::Failed, Some(NOT_CONNECTED.to_owned()), None, self.now());
             }
-            self.gateway.store.move_message(&message, was, Some(Place::Outbox), None).await?;
+            self.end_pending(&message, previous_status).await?;
         }
         Ok(())
     }
 
-    /// Hands a part to RingCentral; once more with another access token, if RingCentral does not know this one.
-    async fn post(&mut self, message: &Message, part: usize) -> Result<(Answer, Option<RateLimit>)> {
+    /// Saves a message that has ended without being sent. After a conflict it is still the head of the outbox, and is
+    /// processed again.
+    async fn end_pending(&self, message: &Message, previous_status: MessageStatus) -> Result<()> {
+        let store = &self.gateway.store;
+        let from = Some(PendingIn::Outbox);
+        if store.move_message(message, previous_status, from, None).await? == WriteOutcome::Applied {
+            tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
+                message.id = %message.id, status = message.status.as_str(), error = message.error,
+                "message ended without being sent");
+        }
+        Ok(())
+    }
+
+    /// Submits a part to RingCentral; once more with a new access token if RingCentral rejects the token.
+    async fn submit(&mut self, message: &Message, part: usize) -> Result<(SendOutcome, Option<RateLimit>)> {
         let sms = Sms::new(&message.from, &message.to, message.part_text(part));
         for attempt in 0..2 {
             let Some(api) = self.api()? else { break };
             let error = match api.send_sms_and_tell(&sms).await {
-                Ok((taken, told)) => return Ok((Answer::Taken(taken.id.to_string()), told)),
+                Ok((record, rate_limit)) => {
+                    return Ok((SendOutcome::Accepted(record.id.to_string()), rate_limit));
+                }
                 Err(error) => error,
             };
             if error.kind() != Kind::AccessToken || attempt == 1 {
-                tracing::warn!(tenant.id = %message.tenant, message.id = %message.id, error = %error, "not taken");
-                return Ok((answer_of(&error, message), error.rate_limit().cloned()));
+                let outcome = outcome_of(&error, message);
+                let text = match outcome {
+                    SendOutcome::Accepted(_) | SendOutcome::Ambiguous => "outcome of send unknown",
+                    SendOutcome::Rejected { .. } => "message rejected by RingCentral",
+                    SendOutcome::Retryable(_) => "send failed and will be retried",
+                    SendOutcome::RateLimited(_) => "send rate-limited by RingCentral",
+                };
+                tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
+                    message.id = %message.id, part, error = %error, "{text}");
+                return Ok((outcome, error.rate_limit().cloned()));
             }
-            if !self.connect_again().await? {
+            if self.replace_token().await? == TokenReplacement::Unavailable {
                 break;
             }
         }
-        Ok((Answer::NotSent(Duration::ZERO), None))
+        tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
+            message.id = %message.id, part, "no valid access token for send");
+        Ok((SendOutcome::Retryable(Duration::ZERO), None))
     }
 }
 
-/// A text that was claimed, as it was read then.
-struct Claimed {
+/// A claimed message, read after the claim.
+struct Claim {
     message: Option<Message>,
-    is_active: bool,
+    is_tenant_active: bool,
 }
 
-/// Whether the tenant's programs are told of a message's status.
+/// Whether the event of a message's status has to be appended.
 #[derive(Debug, Clone, Copy)]
-enum Told {
-    /// They know it.
-    Before,
-    /// They are.
-    Now,
-    /// They may have been.
-    Late,
+enum StatusEvent {
+    NotNeeded,
+    Missing,
+    /// A crashed worker may have appended it.
+    PerhapsMissing,
 }
 
-enum Obstacle {
-    None,
-    Wait(Timestamp),
+enum Access {
+    Ready,
+    NotBefore(Timestamp),
+    /// The extension is not connected, or the tenant is suspended.
     NotConnected,
 }
 
-/// What a failure means.
-fn answer_of(error: &ringcentral::Error, message: &Message) -> Answer {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenReplacement {
+    Replaced,
+    Unavailable,
+}
+
+fn remaining_of(message: &Message) -> Remaining {
+    if message.is_partly_sent() { Remaining::Parts } else { Remaining::Nothing }
+}
+
+/// The outcome that an error of RingCentral stands for.
+fn outcome_of(error: &ringcentral::Error, message: &Message) -> SendOutcome {
     if error.is_ambiguous() {
-        return Answer::Lost;
+        return SendOutcome::Ambiguous;
     }
-    let wanted = wanted_pause(error);
+    let wait = retry_after(error);
     if error.kind() == Kind::RateLimited {
-        return Answer::TooMany(wanted);
+        return SendOutcome::RateLimited(wait);
     }
-    let final_answer = match error.kind() {
+    let is_final = match error.kind() {
         Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => true,
         _ => error.sent() == Sent::Yes && error.status() == Some(501),
     };
-    if !final_answer {
-        return Answer::NotSent(wanted);
+    if !is_final {
+        return SendOutcome::Retryable(wait);
     }
     let code = error.code().map(str::to_owned);
-    let foreign = error.codes().iter().any(|known| failure::is_foreign_number(&known.code));
-    let error = if foreign {
+    let is_foreign_number = error.codes().iter().any(|known| failure::is_foreign_number(&known.code));
+    let error = if is_foreign_number {
         format!("Phone number {} is not registered in this RingCentral account", message.from)
     } else {
-        failure::explain_refusal(code.as_deref()).to_owned()
+        failure::explain_rejection(code.as_deref()).to_owned()
     };
-    Answer::Refused { code, error }
+    SendOutcome::Rejected { code, error }
 }
 
-/// How long RingCentral wants to be left alone.
-pub(super) fn wanted_pause(error: &ringcentral::Error) -> Duration {
+/// The wait that RingCentral requests.
+pub(super) fn retry_after(error: &ringcentral::Error) -> Duration {
     if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO }
 }
 
-/// So that those who were silenced together don't come back together.
-fn jitter() -> u64 {
+/// Spreads out the senders whose penalties end at the same time.
+fn jitter_ms() -> u64 {
     1_000 + random::below(limits::PENALTY_JITTER_MS)
 }

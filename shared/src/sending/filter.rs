@@ -1,4 +1,4 @@
-//! Which messages a caller wants to see.
+//! The filter of a message list, from the parameters of a query.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -9,45 +9,60 @@ use crate::error::{Error, Result};
 use crate::model::message::{Direction, MessageStatus};
 use crate::store::MessageFilter;
 
-/// Reads a filter from the parameters of a query.
+/// Parses a filter. `parameter` returns the value of a query parameter.
 ///
 /// # Errors
-/// [`Error::InvalidQuery`] for a word, number or time that is none.
+/// [`Error::InvalidQuery`] for an invalid value.
 pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilter> {
-    let wrong = |field: &str| Error::InvalidQuery { field: field.to_owned() };
+    let invalid = |field: &str| Error::InvalidQuery { field: field.to_owned() };
     let number =
-        |field: &str| parameter(field).map(|text| number(&text).ok_or_else(|| wrong(field))).transpose();
-    let word = parameter("direction");
-    let direction = word.map(|word| Direction::parse(&word).ok_or_else(|| wrong("direction"))).transpose()?;
-    let word = parameter("status");
-    let status = word.map(|word| MessageStatus::parse(&word).ok_or_else(|| wrong("status"))).transpose()?;
+        |field: &str| parameter(field).map(|text| number(&text).ok_or_else(|| invalid(field))).transpose();
+    let direction = parameter("direction");
+    let direction =
+        direction.map(|text| Direction::parse(&text).ok_or_else(|| invalid("direction"))).transpose()?;
+    let status = parameter("status");
+    let status =
+        status.map(|text| MessageStatus::parse(&text).ok_or_else(|| invalid("status"))).transpose()?;
     let start = parameter("startDate");
-    let start = start.map(|text| moment(&text, false).ok_or_else(|| wrong("startDate"))).transpose()?;
+    let start =
+        start.map(|text| time(&text, Bound::Start).ok_or_else(|| invalid("startDate"))).transpose()?;
     let end = parameter("endDate");
-    let end = end.map(|text| moment(&text, true).ok_or_else(|| wrong("endDate"))).transpose()?;
+    let end = end.map(|text| time(&text, Bound::End).ok_or_else(|| invalid("endDate"))).transpose()?;
     if let (Some(start), Some(end)) = (start, end)
         && end < start
     {
-        return Err(wrong("endDate"));
+        return Err(invalid("endDate"));
     }
     Ok(MessageFilter { direction, status, from: number("from")?, to: number("to")?, start, end })
 }
 
-/// A number; a plus in a query that was not encoded arrives as a space. Short codes have none.
+/// Parses a phone number or a short code, which has no plus. A plus that was not percent-encoded arrives as a space.
 fn number(text: &str) -> Option<String> {
     let digits = text.trim_start_matches(['+', ' ']);
     let is_number = (3..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| if digits.len() < 7 { digits.to_owned() } else { format!("+{digits}") })
 }
 
-/// A time, or a day in UTC: its begin, or where it is an end, the begin of the next.
-fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
+/// The bound of a filter that a date stands for.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// The date's midnight, UTC.
+    Start,
+    /// The midnight after the date: the date is included.
+    End,
+}
+
+/// Parses a time, or a date.
+fn time(text: &str, bound: Bound) -> Option<Timestamp> {
     if let Ok(time) = text.replace(' ', "+").parse() {
         return Some(time);
     }
     let day: Date = text.parse().ok()?;
-    let begin = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(if is_end { saturating_add(begin, SignedDuration::from_hours(24)) } else { begin })
+    let midnight = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(match bound {
+        Bound::Start => midnight,
+        Bound::End => saturating_add(midnight, SignedDuration::from_hours(24)),
+    })
 }
 
 #[cfg(test)]
@@ -55,11 +70,11 @@ mod tests {
     use super::*;
 
     fn read(name: &str, value: &str) -> Result<MessageFilter> {
-        filter(|asked| (asked == name).then(|| value.to_owned()))
+        filter(|parameter| (parameter == name).then(|| value.to_owned()))
     }
 
     #[test]
-    fn what_is_no_filter_is_refused() {
+    fn invalid_filters_are_rejected() {
         for (name, value) in [
             ("direction", "up"),
             ("status", "lost"),
@@ -76,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_numbers_are_read_as_people_write_them() {
+    fn dates_and_unencoded_plus_signs_are_accepted() {
         let seconds = |at: Option<Timestamp>| at.map(Timestamp::as_second);
         assert_eq!(seconds(read("startDate", "1970-01-02").unwrap().start), Some(86_400));
         assert_eq!(seconds(read("endDate", "1970-01-02").unwrap().end), Some(2 * 86_400));

@@ -1,4 +1,4 @@
-//! Looking in RingCentral's message store for what was handed over without an answer.
+//! Reconciliation: looking up in RingCentral's message store whether a part whose response was lost was sent.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,151 +6,179 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::dispatch::{Worker, wanted_pause};
-use super::ring;
+use super::dispatch::{Worker, retry_after};
+use super::wake;
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::MessageId;
-use crate::model::message::{Message, Stage};
-use crate::model::sender::{self, Lane, Lost, Seen};
+use crate::model::message::{Message, PartStage};
+use crate::model::sender::{
+    self, AmbiguousPart, PartContent, Remaining, SenderState, UncorrelatedRecord, reconcile_at,
+};
 use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
-use crate::store::Place;
+use crate::store::{Correlation, PendingIn, WriteOutcome};
 use crate::tokens::{self, Failure};
 
-/// Looks for what is due to be looked for. If RingCentral can't be asked at present, the lane says when it can, and texts go
-/// out all the same. Without a connection nobody can look, ever: then its fate is unknown.
-pub(super) async fn look(worker: &Worker<'_>, lane: &mut Lane, settling: &[MessageId]) -> Result<()> {
+/// A message to reconcile, with the part whose response was lost.
+struct Ambiguous {
+    message: Message,
+    index: usize,
+    part: AmbiguousPart,
+}
+
+/// Reconciles the sender's messages that are due. If RingCentral cannot be queried at present, the sender's state says when
+/// to try again, and sending continues. Without a connection it can never be queried: then the outcome is unknown.
+pub(super) async fn run(
+    worker: &Worker<'_>,
+    sender: &mut SenderState,
+    reconciling: &[MessageId],
+) -> Result<()> {
     let store = &worker.gateway.store;
     let tenant = &worker.lease.tenant;
     let now = worker.gateway.clock.now();
-    if lane.look_after.is_some_and(|at| at > now) {
+    if sender.reconcile_after.is_some_and(|at| at > now) {
         return Ok(());
     }
-    let settled =
-        |at: Timestamp| saturating_add(at, SignedDuration::from_secs(limits::SETTLE_SECONDS)) <= now;
     let mut due = Vec::new();
-    for id in settling {
+    for id in reconciling {
         let Some(message) = store.message(tenant, id).await? else { continue };
-        match lost_part(&message).and_then(|part| message.parts.get(part)?.posted_at) {
-            Some(at) if !settled(at) => {}
-            Some(_) => due.push(message),
-            // It was only not cleared away.
+        match ambiguous(&message) {
+            Some((_, part)) if reconcile_at(part.submitted_at) > now => {}
+            Some((index, part)) => due.push(Ambiguous { message, index, part }),
+            // Its outcome is known; only the entry was left behind.
             None => {
-                store.move_message(&message, message.status, Some(Place::Settling(now)), None).await?;
+                let from = Some(PendingIn::Reconciling(now));
+                // On a conflict, the next run deletes the entry.
+                let _: WriteOutcome = store.move_message(&message, message.status, from, None).await?;
             }
         }
     }
     if due.is_empty() {
         return Ok(());
     }
-    let lost: Vec<(usize, Lost)> = due.iter().filter_map(lost_of).collect();
-    let records = match shown(worker, &lost).await? {
-        Shown::Records(records) => records,
-        Shown::NotBefore(wait) => {
+    let records = match query_records(worker, &due).await? {
+        QueryOutcome::Records(records) => records,
+        QueryOutcome::RetryAfter(wait) => {
             let at = saturating_add(now, SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
-            lane.look_after = Some(at);
+            sender.reconcile_after = Some(at);
             let delay = i32::try_from(wait.as_secs()).unwrap_or(i32::MAX).saturating_add(1);
-            ring(worker.gateway, tenant, &worker.lease.extension, delay).await;
+            wake(worker.gateway, tenant, &worker.lease.extension, delay).await;
             return Ok(());
         }
     };
-    // A record that is tied to a lost part was found by a worker that came no further.
-    let (mut own, mut free) = (HashMap::new(), Vec::new());
-    for (rc_id, seen) in records {
-        match store.record(tenant, &worker.lease.extension, &rc_id).await?.and_then(|record| record.tied) {
-            Some(tied) => {
-                own.insert(tied, rc_id);
+    // A worker that crashed may have correlated a record with one of the parts already.
+    let (mut correlated, mut ids, mut candidates) = (HashMap::new(), Vec::new(), Vec::new());
+    for (rc_id, record) in records {
+        let stored = store.record(tenant, &worker.lease.extension, &rc_id).await?;
+        match stored.and_then(|stored| stored.part) {
+            Some(part) => {
+                correlated.insert(part, rc_id);
             }
-            None => free.push((rc_id, seen)),
+            None => {
+                ids.push(rc_id);
+                candidates.push(record);
+            }
         }
     }
-    let pairs = || due.iter().zip(&lost);
-    let found_before = |message: &Message, part: usize| own.get(&(message.id.clone(), part));
-    let wanted: Vec<_> =
-        pairs().filter(|(message, (part, _))| found_before(message, *part).is_none()).collect();
-    let asked: Vec<Lost> = wanted.iter().map(|(_, (_, lost))| lost.clone()).collect();
-    let seen: Vec<Seen> = free.iter().map(|(_, seen)| seen.clone()).collect();
-    for ((message, (part, _)), found) in wanted.into_iter().zip(sender::find(&asked, &seen)) {
-        let rc_id = found.and_then(|found| free.get(found)).map(|(rc_id, _)| rc_id.as_str());
-        settle(worker, message.clone(), *part, rc_id).await?;
-    }
-    for (message, (part, _)) in pairs() {
-        if let Some(rc_id) = found_before(message, *part) {
-            settle(worker, message.clone(), *part, Some(rc_id)).await?;
+    let mut unmatched = Vec::new();
+    for Ambiguous { message, index, part } in due {
+        match correlated.remove(&(message.id.clone(), index)) {
+            Some(rc_id) => save(worker, message, index, Some(&rc_id)).await?,
+            None => unmatched.push(Ambiguous { message, index, part }),
         }
+    }
+    let parts: Vec<AmbiguousPart> = unmatched.iter().map(|ambiguous| ambiguous.part.clone()).collect();
+    let matches = sender::match_records(&parts, &candidates);
+    for (Ambiguous { message, index, .. }, found) in unmatched.into_iter().zip(matches) {
+        let rc_id = found.and_then(|found| ids.get(found)).map(String::as_str);
+        save(worker, message, index, rc_id).await?;
     }
     Ok(())
 }
 
-fn lost_part(message: &Message) -> Option<usize> {
-    message.parts.iter().position(|part| part.stage == Stage::Posted)
+/// The part of a message whose response was lost, with its index.
+fn ambiguous(message: &Message) -> Option<(usize, AmbiguousPart)> {
+    let index = message.parts.iter().position(|part| part.stage == PartStage::Submitted)?;
+    let submitted_at = message.parts.get(index)?.submitted_at?;
+    let text = message.part_text(index).to_owned();
+    let content = PartContent { from: message.from.clone(), to: message.to.clone(), text };
+    Some((index, AmbiguousPart { content, submitted_at }))
 }
 
-fn lost_of(message: &Message) -> Option<(usize, Lost)> {
-    let part = lost_part(message)?;
-    let text = message.part_text(part).to_owned();
-    let same = (message.from.clone(), message.to.clone(), text);
-    Some((part, Lost { same, at: message.parts.get(part)?.posted_at? }))
+enum QueryOutcome {
+    /// Records with the content of one of the parts, by RingCentral's id.
+    Records(Vec<(String, UncorrelatedRecord)>),
+    /// RingCentral cannot be queried for this long.
+    RetryAfter(Duration),
 }
 
-/// What RingCentral's message store has to show.
-enum Shown {
-    /// The records that may be one of the lost parts.
-    Records(Vec<(String, Seen)>),
-    /// It can't be asked for so long.
-    NotBefore(Duration),
-}
-
-async fn shown(worker: &Worker<'_>, lost: &[(usize, Lost)]) -> Result<Shown> {
-    let nothing = Ok(Shown::Records(Vec::new()));
-    let Some(usable) = &worker.usable else { return nothing };
-    let ask = |api, _| async move { Ok(records(&api, lost).await?) };
-    let failure = match tokens::call(worker.gateway, &worker.lease.tenant, &usable.connection.id, ask).await {
-        Ok(records) => return Ok(Shown::Records(records)),
+async fn query_records(worker: &Worker<'_>, due: &[Ambiguous]) -> Result<QueryOutcome> {
+    let none = Ok(QueryOutcome::Records(Vec::new()));
+    let Some(token) = &worker.token else { return none };
+    let query = |api, _| async move { Ok(records(&api, due).await?) };
+    let failure = match tokens::call(worker.gateway, &worker.lease.tenant, &token.connection.id, query).await
+    {
+        Ok(records) => return Ok(QueryOutcome::Records(records)),
         Err(failure) => failure,
     };
-    tracing::warn!(tenant.id = %worker.lease.tenant, why = failure.sentence(), "the message store was not shown");
-    let obstacle = Duration::from_secs(limits::LANE_OBSTACLE_SECONDS.unsigned_abs());
+    for Ambiguous { message, .. } in due {
+        tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
+            message.id = %message.id, error = failure.sentence(), "reconciliation query failed");
+    }
+    let blocked = Duration::from_secs(limits::SENDER_BLOCKED_RETRY_SECONDS.unsigned_abs());
     match &failure {
         Failure::RingCentral(error) => match error.kind() {
-            // It never will be shown to us.
-            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => nothing,
-            _ => Ok(Shown::NotBefore(wanted_pause(error).max(obstacle))),
+            // A retry would fail the same way.
+            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => none,
+            _ => Ok(QueryOutcome::RetryAfter(retry_after(error).max(blocked))),
         },
-        Failure::Ours(Error::NotConnected) => nothing,
-        _ => Ok(Shown::NotBefore(obstacle)),
+        Failure::Ours(Error::NotConnected) => none,
+        _ => Ok(QueryOutcome::RetryAfter(blocked)),
     }
 }
 
-async fn records(api: &Api, lost: &[(usize, Lost)]) -> ringcentral::Result<Vec<(String, Seen)>> {
-    let Some(first) = lost.iter().map(|(_, lost)| lost.at).min() else { return Ok(Vec::new()) };
-    let since = first.saturating_sub(SignedDuration::from_secs(60)).unwrap_or(first);
+async fn records(api: &Api, due: &[Ambiguous]) -> ringcentral::Result<Vec<(String, UncorrelatedRecord)>> {
+    let Some(first) = due.iter().map(|ambiguous| ambiguous.part.submitted_at).min() else {
+        return Ok(Vec::new());
+    };
+    let since: Timestamp = first.saturating_sub(SignedDuration::from_secs(60)).unwrap_or(first);
     let mut query = MessageQuery::sms(Direction::Outbound, since);
     query.per_page = Some(1_000);
     let records: Vec<ringcentral::Message> = api.messages(&query).try_collect().await?;
     let read = |record: ringcentral::Message| {
         let to = record.to.first().filter(|_| record.to.len() == 1)?.phone_number.clone()?;
-        let same = (record.from?.phone_number?, to, record.text.unwrap_or_default());
-        Some((record.id.to_string(), Seen { same, at: record.creation_time? }))
+        let from = record.from?.phone_number?;
+        let content = PartContent { from, to, text: record.text.unwrap_or_default() };
+        let created_at = record.creation_time?;
+        Some((record.id.to_string(), UncorrelatedRecord { content, created_at }))
     };
     let all = records.into_iter().filter_map(read);
-    Ok(all.filter(|(_, seen)| lost.iter().any(|(_, lost)| lost.same == seen.same)).collect())
+    let is_wanted = |record: &UncorrelatedRecord| due.iter().any(|one| one.part.content == record.content);
+    Ok(all.filter(|(_, record)| is_wanted(record)).collect())
 }
 
-async fn settle(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: Option<&str>) -> Result<()> {
+/// Saves the result for one part: the id of its record, or `None` if there is none.
+async fn save(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: Option<&str>) -> Result<()> {
     let store = &worker.gateway.store;
     let now = worker.gateway.clock.now();
-    let tied = match rc_id {
-        Some(rc_id) => store.tie_record(&message, part, rc_id).await?,
-        None => None,
+    let correlation = match rc_id {
+        Some(rc_id) => store.correlate_record(&message, part, rc_id).await?,
+        None => Correlation::Taken,
     };
-    let was = message.status;
-    let goes_on = sender::looked(&mut message, part, rc_id.filter(|_| tied.is_some()), now);
-    if let Some(told) = tied.flatten() {
-        message.note_part(part, &told, now);
+    let previous_status = message.status;
+    let rc_id = rc_id.filter(|_| correlation != Correlation::Taken);
+    let remaining = sender::apply_reconciliation(&mut message, part, rc_id, now);
+    if let Correlation::Correlated(Some(report)) = &correlation {
+        message.apply_delivery_report(part, report, now);
     }
-    let to = goes_on.then_some(Place::Outbox);
-    store.move_message(&message, was, Some(Place::Settling(now)), to).await?;
+    let to = (remaining == Remaining::Parts).then_some(PendingIn::Outbox);
+    let from = Some(PendingIn::Reconciling(now));
+    // On a conflict, the next run repeats the reconciliation.
+    if store.move_message(&message, previous_status, from, to).await? == WriteOutcome::Applied {
+        tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
+            message.id = %message.id, part, found = rc_id.is_some(), status = message.status.as_str(),
+            "message reconciled");
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What a caller asks for, checked.
+//! The request of `POST /v1/sms/send`, and its validation.
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -18,35 +18,35 @@ use crate::store::Idempotency;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SendRequest {
-    /// Whom it goes to, E.164.
+    /// Recipient's phone number, in E.164 form.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     to: Option<String>,
-    /// A number of the tenant's that can text and whose extension is connected, E.164.
+    /// Sender's phone number, in E.164 form: a number of the tenant that can send SMS and whose extension is connected.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
-    /// 1 to 1,600 UTF-16 code units.
+    /// Text of the message: 1 to 1,600 UTF-16 code units.
     #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
     body: Option<String>,
-    /// The caller's own word for who sends it, 1 to 200 characters; it comes back in status and events.
+    /// The caller's own reference to the user who sends it, 1 to 200 characters. Returned in the message and its events.
     user_id: Option<String>,
-    /// Who goes first. Default: `normal`.
+    /// Order of sending among the sender's messages. Default: `normal`.
     #[schemars(extend("enum" = ["high", "normal", "bulk", null]))]
     priority: Option<String>,
-    /// What becomes of it if RingCentral's answer is lost and can't be found. Default: `hold`.
+    /// What happens if RingCentral's response is lost and its message store does not show the message: `hold` sets the status
+    /// `unknown`, `resend` sends the message again. Default: `hold`.
     #[schemars(extend("enum" = ["hold", "resend", null]))]
     on_ambiguous: Option<String>,
-    /// Not before this moment, up to a year ahead; ISO 8601.
+    /// Time before which the message is not sent, at most a year ahead. ISO 8601. Default: now.
     #[schemars(extend("format" = "date-time"))]
     send_at: Option<String>,
-    /// Not from this moment on; ISO 8601.
+    /// Time from which the message is no longer sent. ISO 8601. Default: none.
     #[schemars(extend("format" = "date-time"))]
     expires_at: Option<String>,
 }
 
-/// A message that may be sent, as far as can be told without looking anything up.
+/// A valid request, as far as that can be checked without reading from the store.
 #[derive(Debug)]
-pub struct Order {
-    /// The number that it is to be sent from.
+pub struct ValidatedSend {
     pub from: E164,
     to: E164,
     body: String,
@@ -59,18 +59,22 @@ pub struct Order {
 }
 
 impl SendRequest {
-    /// Checks everything that was asked for. `key` is the caller's idempotency key.
-    pub fn check(self, key: Option<&str>) -> Result<Order> {
-        let given = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
-        let required = [("to", given(&self.to)), ("from", given(&self.from)), ("body", given(&self.body))];
-        if let Some((field, _)) = required.into_iter().find(|(_, given)| !given) {
+    /// Validates all fields but the times. `key` is the caller's idempotency key.
+    pub fn validate(self, key: Option<&str>) -> Result<ValidatedSend> {
+        let is_present = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
+        let required = [
+            ("to", is_present(&self.to)),
+            ("from", is_present(&self.from)),
+            ("body", is_present(&self.body)),
+        ];
+        if let Some((field, _)) = required.into_iter().find(|(_, is_present)| !is_present) {
             return Err(Error::MissingField { text: "to, from, and body are required", field });
         }
         let number = |field: &'static str, text: Option<String>| {
             text.as_deref().and_then(E164::parse).ok_or(Error::InvalidPhoneNumber { field })
         };
         let (to, from) = (number("to", self.to)?, number("from", self.from)?);
-        let body = checked_body(self.body)?;
+        let body = validate_body(self.body)?;
         let user_id = self.user_id.map(user_id).transpose()?;
         let priority = match self.priority {
             None => Priority::Normal,
@@ -82,16 +86,16 @@ impl SendRequest {
             Some(word) => OnAmbiguous::parse(&word)
                 .ok_or_else(|| invalid("onAmbiguous", "onAmbiguous must be hold or resend"))?,
         };
-        let send_at = moment("sendAt", self.send_at)?;
-        let expires_at = moment("expiresAt", self.expires_at)?;
+        let send_at = time("sendAt", self.send_at)?;
+        let expires_at = time("expiresAt", self.expires_at)?;
         let key = key.map(idempotency_key).transpose()?;
-        Ok(Order { from, to, body, user_id, priority, on_ambiguous, send_at, expires_at, key })
+        Ok(ValidatedSend { from, to, body, user_id, priority, on_ambiguous, send_at, expires_at, key })
     }
 }
 
-impl Order {
-    /// Checks what depends on when it is asked for.
-    pub fn is_in_time(&self, now: Timestamp) -> Result<()> {
+impl ValidatedSend {
+    /// Validates the times, which depend on the time of the request.
+    pub fn validate_times(&self, now: Timestamp) -> Result<()> {
         let furthest = saturating_add(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
         if self.send_at.is_some_and(|at| at > furthest) {
             return Err(invalid("sendAt", "sendAt must be within a year"));
@@ -102,10 +106,10 @@ impl Order {
         Ok(())
     }
 
-    /// Under which key it is asked for, and what it asks for.
+    /// The digests of the idempotency key and of the request's content; `None` without a key.
     pub fn idempotency(&self) -> Option<Idempotency> {
         let ms = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
-        let asked = json!([
+        let content = json!([
             self.to.as_str(),
             self.from.as_str(),
             self.body,
@@ -116,14 +120,14 @@ impl Order {
             ms(self.expires_at),
         ]);
         let digest = |text: &str| Secret::new(text).digest();
-        let fingerprint = digest(&asked.to_string());
+        let fingerprint = digest(&content.to_string());
         self.key.as_ref().map(|key| Idempotency { digest: digest(key), fingerprint })
     }
 
-    /// The message.
+    /// Builds the message to send.
     pub fn into_message(self, tenant: TenantId, extension: ExtensionId, now: Timestamp) -> Message {
         let (from, to) = (self.from.as_str().to_owned(), self.to.as_str().to_owned());
-        // A time that has passed means now; the same request may be repeated after it.
+        // A time in the past means now: the same request may be repeated after its sendAt.
         let send_at = self.send_at.filter(|at| *at > now);
         let message = Message::outbound(tenant, extension, from, to, self.body, send_at, now);
         Message {
@@ -140,15 +144,16 @@ fn invalid(field: &'static str, text: &str) -> Error {
     Error::InvalidField { text: text.to_owned(), field }
 }
 
-/// A text that may be sent: 1 to 1,600 UTF-16 code units, with no control characters but tabs and ends of lines.
-pub fn checked_body(body: Option<String>) -> Result<String> {
-    let wrong = |text: &str| Error::InvalidBody { text: text.to_owned(), field: Some("body".to_owned()) };
+/// Validates the text of a message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line
+/// breaks.
+pub fn validate_body(body: Option<String>) -> Result<String> {
+    let invalid = |text: &str| Error::InvalidBody { text: text.to_owned(), field: Some("body".to_owned()) };
     let body = body.unwrap_or_default();
     if body.is_empty() || body.encode_utf16().count() > limits::TEXT_UNITS {
-        return Err(wrong("body must be 1-1600 characters"));
+        return Err(invalid("body must be 1-1600 characters"));
     }
     if body.chars().any(|char| char.is_control() && !matches!(char, '\n' | '\r' | '\t')) {
-        return Err(wrong("body must not have control characters"));
+        return Err(invalid("body must not have control characters"));
     }
     Ok(body)
 }
@@ -161,7 +166,7 @@ fn user_id(text: String) -> Result<String> {
     Ok(text)
 }
 
-fn moment(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>> {
+fn time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>> {
     let read = |text: String| {
         let at: Timestamp = text.parse().map_err(|_| Error::InvalidField {
             text: format!("{field} must be an ISO 8601 time with its offset, such as 2030-01-31T09:00:00Z"),
@@ -184,17 +189,17 @@ fn idempotency_key(text: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn check(fields: serde_json::Value) -> Result<Order> {
+    fn validate(fields: serde_json::Value) -> Result<ValidatedSend> {
         let request: SendRequest = serde_json::from_value(fields).unwrap();
-        let order = request.check(Some("key"))?;
-        order.is_in_time(Timestamp::from_second(1_800_000_000).unwrap())?;
-        Ok(order)
+        let send = request.validate(Some("key"))?;
+        send.validate_times(Timestamp::from_second(1_800_000_000).unwrap())?;
+        Ok(send)
     }
 
     #[test]
-    fn bounds_are_those_of_the_contract() {
+    fn invalid_requests_are_rejected() {
         let (to, from) = ("+16505550111", "+14155550100");
-        assert!(check(json!({ "to": to, "from": from, "body": "😀".repeat(800) })).is_ok());
+        assert!(validate(json!({ "to": to, "from": from, "body": "😀".repeat(800) })).is_ok());
         for fields in [
             json!({ "to": to, "from": from }),
             json!({ "to": to, "from": from, "body": "" }),
@@ -208,20 +213,20 @@ mod tests {
             json!({ "to": to, "from": from, "body": "x", "expiresAt": "2001-01-31T09:00:00Z" }),
             json!({ "to": to, "from": from, "body": "x", "userId": "" }),
         ] {
-            assert!(check(fields.clone()).is_err(), "{fields}");
+            assert!(validate(fields.clone()).is_err(), "{fields}");
         }
     }
 
     #[test]
-    fn the_fingerprint_is_that_of_what_is_asked_for() {
-        let print = |body: &str, more: &str| {
-            let order = check(
-                json!({ "to": "+16505550111", "from": "+14155550100", "body": body, "priority": more }),
+    fn the_fingerprint_depends_on_the_content() {
+        let fingerprint = |body: &str, priority: &str| {
+            let send = validate(
+                json!({ "to": "+16505550111", "from": "+14155550100", "body": body, "priority": priority }),
             );
-            order.unwrap().idempotency().unwrap().fingerprint
+            send.unwrap().idempotency().unwrap().fingerprint
         };
-        assert_eq!(print("a", "high"), print("a", "high"));
-        assert_ne!(print("a", "high"), print("a", "bulk"));
-        assert_ne!(print("a", "high"), print("b", "high"));
+        assert_eq!(fingerprint("a", "high"), fingerprint("a", "high"));
+        assert_ne!(fingerprint("a", "high"), fingerprint("a", "bulk"));
+        assert_ne!(fingerprint("a", "high"), fingerprint("b", "high"));
     }
 }

@@ -6,7 +6,7 @@
 use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::Lane;
+use super::due::WorkKind;
 use super::item::{self, Item, Row, Writer};
 use super::refresh::read_upkeep;
 use super::subscriptions::{read_subscription, write_gap, write_subscription};
@@ -14,7 +14,9 @@ use super::{Store, StoreError, complete, failed, failure, made, query};
 use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::connect_token::Flow;
-use crate::model::connection::{Connection, ConnectionStatus, Gap, Identity, Part, Revocation, Setup};
+use crate::model::connection::{
+    BackfillReason, Connection, ConnectionStatus, Identity, Part, Revocation, Setup,
+};
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 
@@ -167,9 +169,10 @@ impl Store {
         }
         let made_now = renewal_due.zip(connection.subscription.as_ref());
         let request = if let Some((at, subscription)) = made_now {
-            set = write_gap(write_subscription(set, subscription), Gap::Connected, self.clock.now())
-                .set("renewal_lane", item::text(Lane::Renewal.as_str()))
-                .set("renewal_due", item::time(at));
+            set =
+                write_gap(write_subscription(set, subscription), BackfillReason::Connected, self.clock.now())
+                    .set("renewal_kind", item::text(WorkKind::Renewal.as_str()))
+                    .set("renewal_due", item::time(at));
             request
                 .condition_expression(
                     "attribute_exists(tenant) AND (attribute_not_exists(subscription) OR subscription = :made)",
@@ -180,11 +183,11 @@ impl Store {
             request.condition_expression("attribute_exists(tenant)")
         };
         if let Some(due) = due {
-            set = set.set("due_lane", item::text(Lane::Setup.as_str())).set("due_at", item::time(due));
+            set = set.set("work_kind", item::text(WorkKind::Setup.as_str())).set("due_at", item::time(due));
         }
         let mut remove: Vec<String> = Vec::new();
         if due.is_none() {
-            remove.extend(["due_lane".to_owned(), "due_at".to_owned()]);
+            remove.extend(["work_kind".to_owned(), "due_at".to_owned()]);
         }
         let without_error = parts(&connection.setup).into_iter().filter(|(_, part)| part.error().is_none());
         remove.extend(without_error.map(|(name, _)| format!("setup_{name}_error")));
@@ -248,7 +251,7 @@ impl Store {
 }
 
 pub(super) fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
-    item::key(tenant, &Lane::Setup.row(id))
+    item::key(tenant, &WorkKind::Setup.item_name(id))
 }
 
 fn claim_key(issuer: &str, extension: &ExtensionId) -> String {
@@ -276,15 +279,15 @@ fn connection_item(connection: &Connection, now: Timestamp) -> Item {
         .maybe("name", connection.identity.name.as_ref().map(item::text))
         .maybe("extension_number", connection.identity.extension_number.as_ref().map(item::text))
         .set("setup_attempts", item::number(connection.setup.attempts))
-        .set("due_lane", item::text(Lane::Setup.as_str()))
+        .set("work_kind", item::text(WorkKind::Setup.as_str()))
         .set("due_at", item::time(due))
-        .set("sync_lane", item::text(Lane::Sync.as_str()))
+        .set("sync_kind", item::text(WorkKind::Sync.as_str()))
         .set("sync_due", item::time(due))
-        .set("sync_reason", item::text(Gap::Connected.as_str()))
-        .set("refresh_lane", item::text(Lane::Refresh.as_str()))
+        .set("sync_reason", item::text(BackfillReason::Connected.as_str()))
+        .set("refresh_kind", item::text(WorkKind::Refresh.as_str()))
         .maybe("status_since", connection.upkeep.since.map(item::time))
         .maybe("refresh_due", connection.upkeep.due.map(item::time))
-        .maybe("quiet_until", connection.quiet_until.map(item::time));
+        .maybe("rate_limited_until", connection.rate_limited_until.map(item::time));
     for (name, part) in parts(&connection.setup) {
         item = item.set(&format!("setup_{name}"), item::text(part.as_str()));
     }
@@ -325,6 +328,6 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
         },
         subscription: read_subscription(row)?,
         upkeep: read_upkeep(row)?,
-        quiet_until: row.maybe_time("quiet_until")?,
+        rate_limited_until: row.maybe_time("rate_limited_until")?,
     })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{Delete, DeleteRequest, Put, Select, TransactWriteItem, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::legible;
+use super::due::skip_unreadable;
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{Changed, tenant_key};
 use super::{Store, StoreError, complete, failure, is_conditional, made, query};
@@ -50,7 +50,7 @@ pub struct Unfinished {
 
 const TENANT: &str = "tenant";
 const DELETION: &str = "deletion";
-const LANE: &str = "deletion";
+const WORK_KIND: &str = "deletion";
 
 impl Store {
     /// Stops everything of a tenant: its status changes, and what is left to do is remembered.
@@ -73,7 +73,8 @@ impl Store {
                 aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
             );
         let due = saturating_add(now, SignedDuration::from_secs(limits::DELETION_GRACE_SECONDS));
-        let work = Writer(work_key(tenant)).set("due_lane", item::text(LANE)).set("due_at", item::time(due));
+        let work =
+            Writer(work_key(tenant)).set("work_kind", item::text(WORK_KIND)).set("due_at", item::time(due));
         let put = Put::builder().table_name(&self.tables.connections).set_item(Some(work.done()));
         let items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
@@ -114,12 +115,12 @@ impl Store {
             .query()
             .table_name(&self.tables.connections)
             .index_name("due")
-            .key_condition_expression("due_lane = :lane AND due_at <= :now")
-            .expression_attribute_values(":lane", item::text(LANE))
+            .key_condition_expression("work_kind = :kind AND due_at <= :now")
+            .expression_attribute_values(":kind", item::text(WORK_KIND))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .limit(limits::SWEEP_BATCH);
         let read = |row: &Row| Ok(Unfinished { tenant: row.tenant()?, at: row.time("due_at")? });
-        Ok(query::page(query).await?.0.iter().filter_map(|row| legible(read(row))).collect())
+        Ok(query::page(query).await?.0.iter().filter_map(|row| skip_unreadable(read(row))).collect())
     }
 
     /// Takes a deletion: nobody else finds it for the next two minutes. False if somebody else was faster.

@@ -5,7 +5,7 @@
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::legible;
+use super::due::skip_unreadable;
 use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
@@ -58,7 +58,7 @@ pub struct Outcome<'a> {
     pub event: Option<&'a Event>,
 }
 
-const LANE: &str = "delivery";
+const WORK_KIND: &str = "delivery";
 
 impl Store {
     /// Writes a delivery, due at once for whoever takes it from its queue, and a while later for the sweep. False if it
@@ -72,7 +72,7 @@ impl Store {
             .set("body", item::text(&delivery.body))
             .set("status", item::text(delivery.status.as_str()))
             .set("attempts", item::number(delivery.attempts))
-            .maybe("due_lane", delivery.next_attempt.map(|_| item::text(LANE)))
+            .maybe("work_kind", delivery.next_attempt.map(|_| item::text(WORK_KIND)))
             .maybe("due_at", delivery.next_attempt.map(item::time))
             .set("ttl", item::ttl(saturating_add(self.clock.now(), kept)))
             .done();
@@ -283,7 +283,7 @@ impl Store {
     ) -> Result<(Vec<DueDelivery>, Option<DueDelivery>), StoreError> {
         let start = from.map(|due| {
             Writer(key(&due.tenant, &due.app, &due.id))
-                .set("due_lane", item::text(LANE))
+                .set("work_kind", item::text(WORK_KIND))
                 .set("due_at", item::time(due.at))
                 .done()
         });
@@ -292,8 +292,8 @@ impl Store {
             .query()
             .table_name(&self.tables.deliveries)
             .index_name("due")
-            .key_condition_expression("due_lane = :lane AND due_at <= :now")
-            .expression_attribute_values(":lane", item::text(LANE))
+            .key_condition_expression("work_kind = :kind AND due_at <= :now")
+            .expression_attribute_values(":kind", item::text(WORK_KIND))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .set_exclusive_start_key(start);
         let read = |row: &Row| {
@@ -301,8 +301,8 @@ impl Store {
             Ok::<_, StoreError>(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
         };
         let (rows, last) = query::page(query).await?;
-        let due = rows.iter().filter_map(|row| legible(read(row))).collect();
-        Ok((due, last.and_then(|last| legible(read(&last)))))
+        let due = rows.iter().filter_map(|row| skip_unreadable(read(row))).collect();
+        Ok((due, last.and_then(|last| skip_unreadable(read(&last)))))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
@@ -313,7 +313,7 @@ impl Store {
             ("last_status", delivery.last_status.map(item::number)),
             ("last_error", delivery.last_error.as_ref().map(item::text)),
             ("last_ms", delivery.last_ms.map(item::number)),
-            ("due_lane", delivery.next_attempt.map(|_| item::text(LANE))),
+            ("work_kind", delivery.next_attempt.map(|_| item::text(WORK_KIND))),
             ("due_at", delivery.next_attempt.map(item::time)),
         ]);
         Update::builder()

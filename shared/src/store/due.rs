@@ -1,8 +1,8 @@
-//! What is left to do: the sparse indexes `due`, `refresh`, `renewal` and `sync` over the table `connections`, one lane
-//! for each kind of work.
+//! Pending work on connections: the sparse indexes `due`, `refresh`, `renewal` and `sync` of the table `connections`, with
+//! an entry for each piece of work.
 //!
-//! The row's `due_at` is the truth about when; whoever takes a piece of work moves it on first, so that two runs of the
-//! sweep don't do the same. The same write asks whether RingCentral wants to hear nothing of the connection at present.
+//! The row's due time is authoritative. A run claims a piece of work by moving the due time on, so that two runs of the
+//! sweep do not do the same work. The same write checks that the connection is not rate-limited.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -15,49 +15,48 @@ use super::{Store, StoreError, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::string_enum::string_enum;
 
-/// A kind of work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Finish the set-up of a connection.
-    Setup,
-    /// End a session at RingCentral.
-    Revocation,
-    /// Refresh the tokens of a connection.
-    Refresh,
-    /// Compare the messages of a connection with RingCentral's message store.
-    Sync,
-    /// Erase the tokens of a connection that RingCentral has refused.
-    Erasure,
-    /// Look at a connection's subscription and numbers.
-    Renewal,
+string_enum! {
+    /// A kind of work on a connection.
+    pub enum WorkKind {
+        /// Finish the set-up of a connection.
+        Setup = "setup",
+        /// Revoke a session at RingCentral.
+        Revocation = "revocation",
+        /// Refresh a connection's tokens.
+        Refresh = "refresh",
+        /// Sync a connection's messages with RingCentral's message store.
+        Sync = "sync",
+        /// Erase the tokens of a connection whose refresh token RingCentral has rejected.
+        Erasure = "erasure",
+        /// Check a connection's subscription and numbers.
+        Renewal = "renewal",
+    }
 }
 
-impl Lane {
-    /// The word in the index.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Setup => "setup",
-            Self::Revocation => "revocation",
-            Self::Refresh => "refresh",
-            Self::Sync => "sync",
-            Self::Erasure => "erasure",
-            Self::Renewal => "renewal",
-        }
+/// An index of the table `connections` and its key attributes.
+pub(super) struct WorkIndex {
+    pub name: &'static str,
+    /// Holds the [`WorkKind`].
+    pub kind: &'static str,
+    /// Holds the due time.
+    pub due: &'static str,
+}
+
+impl WorkKind {
+    pub(super) fn index(self) -> WorkIndex {
+        let (name, kind, due) = match self {
+            Self::Setup | Self::Revocation => ("due", "work_kind", "due_at"),
+            Self::Sync => ("sync", "sync_kind", "sync_due"),
+            Self::Refresh | Self::Erasure => ("refresh", "refresh_kind", "refresh_due"),
+            Self::Renewal => ("renewal", "renewal_kind", "renewal_due"),
+        };
+        WorkIndex { name, kind, due }
     }
 
-    /// The index that has it, and its attributes: the lane's word, and when.
-    pub(super) fn index(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Setup | Self::Revocation => ("due", "due_lane", "due_at"),
-            Self::Sync => ("sync", "sync_lane", "sync_due"),
-            Self::Refresh | Self::Erasure => ("refresh", "refresh_lane", "refresh_due"),
-            Self::Renewal => ("renewal", "renewal_lane", "renewal_due"),
-        }
-    }
-
-    /// How the rows of this lane are called.
-    pub(super) fn row(self, connection: &ConnectionId) -> String {
+    /// The name of the item that holds this kind of work.
+    pub(super) fn item_name(self, connection: &ConnectionId) -> String {
         match self {
             Self::Setup | Self::Refresh | Self::Sync | Self::Erasure | Self::Renewal => {
                 format!("connection#{connection}")
@@ -67,90 +66,96 @@ impl Lane {
     }
 }
 
-/// A piece of work.
+/// A piece of work on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    /// The kind.
-    pub lane: Lane,
-    /// Whose.
+pub struct DueWork {
+    pub kind: WorkKind,
     pub tenant: TenantId,
-    /// Of which connection.
     pub connection: ConnectionId,
-    /// Since when.
-    pub at: Timestamp,
+    /// The due time that was read. A claim expects it unchanged.
+    pub due_at: Timestamp,
+}
+
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The caller does the work; no other run finds it for two minutes.
+    Claimed,
+    /// Another run has claimed or done it, or the connection is rate-limited: then it is due when the penalty ends.
+    NotDue,
 }
 
 impl Store {
-    /// What is overdue in a lane across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
-    pub async fn overdue_of_all_tenants(&self, lane: Lane) -> Result<Vec<Due>, StoreError> {
-        let query = self.lane(lane, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
+    /// Overdue work of one kind across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
+    pub async fn overdue_of_all_tenants(&self, kind: WorkKind) -> Result<Vec<DueWork>, StoreError> {
+        let query = self.query_work(kind, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
         let (rows, _) = query::page(query).await?;
-        Ok(rows.iter().filter_map(|row| legible(read(lane, row))).collect())
+        Ok(rows.iter().filter_map(|row| skip_unreadable(read(kind, row))).collect())
     }
 
-    /// Takes a piece of work: nobody else finds it for the next two minutes. False if somebody else was faster, it is done,
-    /// or it is of a connection that RingCentral wants to hear nothing of; then it waits for the end of that.
-    pub async fn take_due(&self, due: &Due) -> Result<bool, StoreError> {
-        Ok(self.take(due).await?.is_some())
+    /// Claims a piece of work.
+    pub async fn claim_work(&self, due: &DueWork) -> Result<ClaimOutcome, StoreError> {
+        let claimed = self.claim_row(due).await?;
+        Ok(claimed.map_or(ClaimOutcome::NotDue, |_| ClaimOutcome::Claimed))
     }
 
-    /// [`Store::take_due`], with the row as it was, and until when nobody else finds it.
-    pub(super) async fn take(&self, due: &Due) -> Result<Option<(Row, Timestamp)>, StoreError> {
+    /// [`Store::claim_work`]; returns the row as it was and when the claim ends, `None` if it is not due.
+    pub(super) async fn claim_row(&self, due: &DueWork) -> Result<Option<(Row, Timestamp)>, StoreError> {
         let now = self.clock.now();
         let until = saturating_add(now, SignedDuration::from_mins(2));
-        let take = self
-            .change_due(due, "SET #at = :until", Some(until))
+        let claim = self
+            .update_work(due, "SET #due = :until", Some(until))
             .condition_expression(
-                "#lane = :lane AND #at = :seen AND (attribute_not_exists(quiet_until) OR quiet_until <= :now)",
+                "#kind = :kind AND #due = :seen AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :now)",
             )
-            .expression_attribute_values(":seen", item::time(due.at))
+            .expression_attribute_values(":seen", item::time(due.due_at))
             .expression_attribute_values(":now", item::time(now))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let error = match take.send().await {
+        let error = match claim.send().await {
             Ok(answer) => return Ok(Some((Row(answer.attributes.unwrap_or_default()), until))),
             Err(error) if is_conditional(&error) => error.into_service_error(),
             Err(error) => return Err(failure(error)),
         };
         let UpdateItemError::ConditionalCheckFailedException(refused) = error else { return Ok(None) };
         let row = Row(refused.item.unwrap_or_default());
-        if let Some(quiet) = row.maybe_time("quiet_until")?.filter(|quiet| *quiet > now) {
-            let put_off = self
-                .change_due(due, "SET #at = :until", Some(quiet))
-                .condition_expression("#lane = :lane AND #at = :seen")
-                .expression_attribute_values(":seen", item::time(due.at));
-            made(put_off.send().await)?;
+        if let Some(until) = row.maybe_time("rate_limited_until")?.filter(|until| *until > now) {
+            let postpone = self
+                .update_work(due, "SET #due = :until", Some(until))
+                .condition_expression("#kind = :kind AND #due = :seen")
+                .expression_attribute_values(":seen", item::time(due.due_at));
+            made(postpone.send().await)?;
         }
         Ok(None)
     }
 
-    /// Says when a piece of work comes next, if it is still to be done.
-    pub async fn postpone_due(&self, due: &Due, until: Timestamp) -> Result<(), StoreError> {
-        let update = self.change_due(due, "SET #at = :until", Some(until));
-        made(update.condition_expression("#lane = :lane").send().await).map(drop)
+    /// Sets when a piece of work is due next. Does nothing if it was completed meanwhile.
+    pub async fn postpone_work(&self, due: &DueWork, until: Timestamp) -> Result<(), StoreError> {
+        let update = self.update_work(due, "SET #due = :until", Some(until));
+        made(update.condition_expression("#kind = :kind").send().await).map(drop)
     }
 
-    /// There is nothing to do any more.
-    pub async fn end_due(&self, due: &Due) -> Result<(), StoreError> {
-        let update = self.change_due(due, "REMOVE #lane, #at", None);
-        made(update.condition_expression("#lane = :lane").send().await).map(drop)
+    /// Removes a piece of work from its index.
+    pub async fn complete_work(&self, due: &DueWork) -> Result<(), StoreError> {
+        let update = self.update_work(due, "REMOVE #kind, #due", None);
+        made(update.condition_expression("#kind = :kind").send().await).map(drop)
     }
 
-    /// Makes a connection's work of a lane due now. False if it is due already, or was done or given up meanwhile.
+    /// Makes a connection's work due now. False if it was due already, or no longer exists.
     pub async fn make_due(
         &self,
-        lane: Lane,
+        kind: WorkKind,
         tenant: &TenantId,
         connection: &ConnectionId,
     ) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let due = Due { lane, tenant: tenant.clone(), connection: connection.clone(), at: now };
-        let update = self.change_due(&due, "SET #at = :until", Some(now));
-        made(update.condition_expression("#lane = :lane AND #at > :until").send().await)
+        let due = DueWork { kind, tenant: tenant.clone(), connection: connection.clone(), due_at: now };
+        let update = self.update_work(&due, "SET #due = :until", Some(now));
+        made(update.condition_expression("#kind = :kind AND #due > :until").send().await)
     }
 
-    /// Writes down until when RingCentral wants to hear nothing of a connection.
-    pub async fn keep_quiet(
+    /// Records until when RingCentral has rate-limited a connection. Never shortens a penalty.
+    pub async fn set_rate_limited(
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
@@ -161,51 +166,52 @@ impl Store {
             .update_item()
             .table_name(&self.tables.connections)
             .set_key(Some(super::connections::key(tenant, connection)))
-            .update_expression("SET quiet_until = :until")
+            .update_expression("SET rate_limited_until = :until")
             .condition_expression(
-                "attribute_exists(tenant) AND (attribute_not_exists(quiet_until) OR quiet_until < :until)",
+                "attribute_exists(tenant) AND (attribute_not_exists(rate_limited_until) OR rate_limited_until < :until)",
             )
             .expression_attribute_values(":until", item::time(until));
         made(update.send().await)
     }
 
-    /// A lane of its index, up to a moment if there is one.
-    pub(super) fn lane(&self, lane: Lane, until: Option<Timestamp>) -> QueryFluentBuilder {
-        let (index, of, at) = lane.index();
+    /// A query for the work of one kind, earliest first; with `until`, for the work that is due by then.
+    pub(super) fn query_work(&self, kind: WorkKind, until: Option<Timestamp>) -> QueryFluentBuilder {
+        let index = kind.index();
         let query = self
             .db
             .query()
             .table_name(&self.tables.connections)
-            .index_name(index)
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_values(":lane", item::text(lane.as_str()));
+            .index_name(index.name)
+            .expression_attribute_names("#kind", index.kind)
+            .expression_attribute_values(":kind", item::text(kind.as_str()));
         match until {
-            None => query.key_condition_expression("#lane = :lane"),
+            None => query.key_condition_expression("#kind = :kind"),
             Some(until) => query
-                .key_condition_expression("#lane = :lane AND #at <= :until")
-                .expression_attribute_names("#at", at)
+                .key_condition_expression("#kind = :kind AND #due <= :until")
+                .expression_attribute_names("#due", index.due)
                 .expression_attribute_values(":until", item::time(until)),
         }
     }
 
-    /// A change of the row of a piece of work.
-    pub(super) fn change_due(
+    /// An update of the item that holds a piece of work. `expression` names the attributes `#kind` and `#due`, and the value
+    /// `:until`.
+    pub(super) fn update_work(
         &self,
-        due: &Due,
-        change: &str,
+        due: &DueWork,
+        expression: &str,
         until: Option<Timestamp>,
     ) -> UpdateItemFluentBuilder {
-        let (_, of, at) = due.lane.index();
-        let key = item::key(&due.tenant, &due.lane.row(&due.connection));
+        let index = due.kind.index();
+        let key = item::key(&due.tenant, &due.kind.item_name(&due.connection));
         let update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
             .set_key(Some(key))
-            .update_expression(change)
-            .expression_attribute_names("#lane", of)
-            .expression_attribute_names("#at", at)
-            .expression_attribute_values(":lane", item::text(due.lane.as_str()));
+            .update_expression(expression)
+            .expression_attribute_names("#kind", index.kind)
+            .expression_attribute_names("#due", index.due)
+            .expression_attribute_values(":kind", item::text(due.kind.as_str()));
         match until {
             None => update,
             Some(until) => update.expression_attribute_values(":until", item::time(until)),
@@ -213,19 +219,18 @@ impl Store {
     }
 }
 
-/// A line that can be read: one that can't keeps nobody else waiting. The log tells of it, as an error: somebody has to look
-/// at it.
-pub(super) fn legible<T>(line: Result<T, StoreError>) -> Option<T> {
-    line.inspect_err(|error| tracing::error!(error = %error, "a line of an index can't be read")).ok()
+/// Logs an index entry that cannot be read, and skips it: one damaged item must not block the others.
+pub(super) fn skip_unreadable<T>(entry: Result<T, StoreError>) -> Option<T> {
+    entry.inspect_err(|error| tracing::error!(error = %error, "unreadable index entry skipped")).ok()
 }
 
-/// A line of a lane's index.
-pub(super) fn read(lane: Lane, row: &Row) -> Result<Due, StoreError> {
+/// Reads an index entry.
+pub(super) fn read(kind: WorkKind, row: &Row) -> Result<DueWork, StoreError> {
     let (_, connection) = row.text("item")?.split_once('#').ok_or(StoreError::Damaged("item"))?;
-    Ok(Due {
-        lane,
+    Ok(DueWork {
+        kind,
         tenant: row.tenant()?,
         connection: ConnectionId::from_record(connection).ok_or(StoreError::Damaged("item"))?,
-        at: row.time(lane.index().2)?,
+        due_at: row.time(kind.index().due)?,
     })
 }

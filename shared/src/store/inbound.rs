@@ -1,5 +1,5 @@
-//! What RingCentral's events bring. Each write carries the proof that the event is of the connection that it claims to be
-//! of: as a condition on the connection's row, in the same call.
+//! Storing what RingCentral's events bring. Every write authenticates its event: a condition on the connection's row, in the
+//! same call.
 
 use std::collections::HashSet;
 
@@ -11,62 +11,65 @@ use aws_sdk_dynamodb::types::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
-use super::due::Lane;
+use super::due::WorkKind;
 use super::item::{self, Row, Writer};
 use super::messages::record_key;
-use super::{Store, StoreError, complete, failed, failure, is_conditional};
+use super::{Store, StoreError, complete, failed, failure, is_conditional, made};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::Message;
 
-/// What an event claims to be of, and what shows it.
+/// The connection that an event claims to belong to, and what proves it.
 #[derive(Debug, Clone, Copy)]
-pub struct Proof<'a> {
-    /// Whose.
+pub struct EventAuth<'a> {
     pub tenant: &'a TenantId,
-    /// Of which connection.
     pub connection: &'a ConnectionId,
-    /// SHA-256 of the verification token that came with it. Digests may be compared by a database: how long that takes
-    /// tells nothing of the token.
+    /// SHA-256 of the verification token that came with the event. The database may compare digests: the time that takes
+    /// reveals nothing about the token.
     pub token_digest: &'a str,
-    /// The subscription that it names.
+    /// The subscription id in the event.
     pub subscription: &'a str,
-    /// The extension that it names.
+    /// The extension id in the event.
     pub owner: Option<&'a ExtensionId>,
 }
 
-/// What became of a write that carries a proof.
+/// The outcome of a write that authenticates its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proven {
-    /// It was made.
-    Yes,
-    /// It was made before.
-    Already,
-    /// The proof is none.
-    No,
+pub enum InboundOutcome {
+    Stored,
+    /// Stored by an earlier write.
+    Duplicate,
+    /// The event does not belong to the connection. Nothing was stored.
+    Unauthenticated,
 }
 
-/// The token of the subscription that is, or for a while that of the one before it; and the owner.
-const GENUINE: &str = "((subscription_token_digest = :digest AND subscription = :subscription) \
+/// The outcome of requesting a sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncRequested {
+    /// A sync is due at this moment; until then further changes need no request of their own.
+    DueAt(Timestamp),
+    Unauthenticated,
+}
+
+/// Holds for the token of the current subscription, or for a while that of the previous one, and for the owner.
+const AUTHENTIC: &str = "((subscription_token_digest = :digest AND subscription = :subscription) \
      OR (previous_token_digest = :digest AND previous_token_until > :now)) AND (extension = :owner OR :owner = :none)";
 
-impl Proof<'_> {
+impl EventAuth<'_> {
     fn values(&self, now: Timestamp) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 5] {
         [
             (":digest", item::text(self.token_digest)),
             (":subscription", item::text(self.subscription)),
-            (":owner", item::text(self.owner.map_or(NONE, ExtensionId::as_str))),
-            (":none", item::text(NONE)),
+            (":owner", item::text(self.owner.map_or(NO_OWNER, ExtensionId::as_str))),
+            (":none", item::text(NO_OWNER)),
             (":now", item::time(now)),
         ]
     }
-}
 
-impl Proof<'_> {
-    /// [`GENUINE`], for a row that a write has given back.
-    fn is_shown_by(&self, row: &Row, now: Timestamp) -> Result<bool, StoreError> {
+    /// Evaluates [`AUTHENTIC`] for a row that a failed write has returned.
+    fn is_authentic_for(&self, row: &Row, now: Timestamp) -> Result<bool, StoreError> {
         let is = |name: &str, value: &str| row.maybe_text(name).as_deref() == Some(value);
         let current =
             is("subscription_token_digest", self.token_digest) && is("subscription", self.subscription);
@@ -76,86 +79,92 @@ impl Proof<'_> {
     }
 }
 
-/// No extension's id.
-const NONE: &str = "-";
+/// Stands for an absent owner; not a valid extension id.
+const NO_OWNER: &str = "-";
 
-/// Items of one read, as DynamoDB allows.
-const MOST_READ: usize = 100;
+/// DynamoDB's limit of items per BatchGetItem.
+const MAX_BATCH_GET: usize = 100;
 
 impl Store {
-    /// Stores a message that an event brings, the tie of its record, and the event to be told, in one transaction.
-    pub async fn receive_message(
+    /// Stores the message of an event, its correlated record, and the event for the tenant's apps, in one transaction.
+    pub async fn store_inbound(
         &self,
-        proof: &Proof<'_>,
+        auth: &EventAuth<'_>,
         message: &Message,
         event: &Event,
-    ) -> Result<Proven, StoreError> {
-        self.if_so(self.if_genuine(proof), self.inbound_items(message, event)?).await
+    ) -> Result<InboundOutcome, StoreError> {
+        self.transact_if(self.check_authentic(auth), self.inbound_items(message, event)?).await
     }
 
-    /// The same for a message that the message store has. What proves it is that we could ask: the connection is there.
-    pub async fn receive_late(
+    /// Stores a message that message sync has found, as [`Store::store_inbound`] does. Unauthenticated if the connection is
+    /// gone.
+    pub async fn store_missed_inbound(
         &self,
         connection: &ConnectionId,
         message: &Message,
         event: &Event,
-    ) -> Result<Proven, StoreError> {
+    ) -> Result<InboundOutcome, StoreError> {
         let check = ConditionCheck::builder()
             .table_name(&self.tables.connections)
             .set_key(Some(key(&message.tenant, connection)))
             .condition_expression("extension = :owner")
             .expression_attribute_values(":owner", item::text(message.extension.as_str()));
         let check = TransactWriteItem::builder().condition_check(complete(check.build())).build();
-        self.if_so(check, self.inbound_items(message, event)?).await
+        self.transact_if(check, self.inbound_items(message, event)?).await
     }
 
-    /// Which of these records are tied to a message, by RingCentral's ids.
-    pub async fn tied_records(
+    /// Those of these records, by RingCentral's ids, that are correlated with a message.
+    pub async fn correlated_records(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
         rc_ids: &[String],
     ) -> Result<HashSet<String>, StoreError> {
-        let mut tied = HashSet::new();
-        for some in rc_ids.chunks(MOST_READ) {
-            let keys = some.iter().map(|rc_id| record_key(tenant, extension, rc_id)).collect();
+        let mut correlated = HashSet::new();
+        for chunk in rc_ids.chunks(MAX_BATCH_GET) {
+            let keys = chunk.iter().map(|rc_id| record_key(tenant, extension, rc_id)).collect();
             let keys =
                 KeysAndAttributes::builder().set_keys(Some(keys)).projection_expression("#item, message");
             let keys = keys.expression_attribute_names("#item", "item");
             let request =
                 self.db.batch_get_item().request_items(&self.tables.messages, complete(keys.build()));
             let answer = request.send().await.map_err(failure)?;
-            // What was left unread counts as unknown: to take it in again does nothing.
+            // Unprocessed keys count as not correlated: storing a message again does nothing.
             let rows = answer.responses.unwrap_or_default().remove(&self.tables.messages);
             for row in rows.unwrap_or_default().into_iter().map(Row) {
                 if row.maybe_text("message").is_some() {
-                    tied.extend(row.text("item")?.rsplit('#').next().map(str::to_owned));
+                    correlated.extend(row.text("item")?.rsplit('#').next().map(str::to_owned));
                 }
             }
         }
-        Ok(tied)
+        Ok(correlated)
     }
 
-    async fn if_so(
+    async fn transact_if(
         &self,
         check: TransactWriteItem,
         items: impl IntoIterator<Item = TransactWriteItem>,
-    ) -> Result<Proven, StoreError> {
+    ) -> Result<InboundOutcome, StoreError> {
         let items = std::iter::once(check).chain(items).collect();
         Ok(match self.transact(items).await? {
-            Ok(()) => Proven::Yes,
-            Err(reasons) if failed(&reasons, 0) => Proven::No,
-            Err(_) => Proven::Already,
+            Ok(()) => InboundOutcome::Stored,
+            Err(reasons) if failed(&reasons, 0) => InboundOutcome::Unauthenticated,
+            Err(_) => InboundOutcome::Duplicate,
         })
     }
 
-    /// Keeps an event that was not understood.
-    pub async fn quarantine(&self, proof: &Proof<'_>, uuid: &str, body: &str) -> Result<Proven, StoreError> {
+    /// Stores an event of an unknown kind or form, for inspection.
+    pub async fn quarantine(
+        &self,
+        auth: &EventAuth<'_>,
+        uuid: &str,
+        body: &str,
+    ) -> Result<InboundOutcome, StoreError> {
         let digest = crate::model::secret::Secret::new(uuid).digest();
         let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
         let now = self.clock.now();
         let kept_item =
-            Writer(item::key(proof.tenant, &format!("quarantine#{}#{}", proof.connection, &digest[..32])))
+            Writer(item::key(auth.tenant, &format!("quarantine#{}#{}", auth.connection, &digest[..32])))
                 .set("body", item::text(body))
                 .set("at", item::time(now))
                 .set("ttl", item::ttl(saturating_add(now, kept)));
@@ -164,83 +173,90 @@ impl Store {
             .set_item(Some(kept_item.done()))
             .condition_expression("attribute_not_exists(tenant)");
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        self.if_so(self.if_genuine(proof), [put]).await
+        self.transact_if(self.check_authentic(auth), [put]).await
     }
 
-    /// Notes that a connection's messages have changed: the message store is compared in a moment, with all that changes
-    /// until then. If the proof is one, gives from when on changes have to be noted again.
-    pub async fn note_changes(&self, proof: &Proof<'_>) -> Result<Option<Timestamp>, StoreError> {
+    /// Requests a sync because a connection's messages have changed. It is due in [`limits::SYNC_DEBOUNCE_SECONDS`], with
+    /// all changes until then.
+    pub async fn request_sync(&self, auth: &EventAuth<'_>) -> Result<SyncRequested, StoreError> {
         let now = self.clock.now();
-        let soon = saturating_add(now, SignedDuration::from_secs(limits::CHANGES_WAIT_SECONDS));
+        let soon = saturating_add(now, SignedDuration::from_secs(limits::SYNC_DEBOUNCE_SECONDS));
         let update = self
-            .note(proof, now, Lane::Sync, soon)
-            // Never later than it is due already, or it would never be while there is traffic; and not while RingCentral
-            // wants to hear nothing: whoever takes a comparison then puts it off to the end of that.
+            .request_work(auth, now, WorkKind::Sync, soon)
+            // Never later than the sync is due already, or it would never run while there is traffic; and not while the
+            // connection is rate-limited: then the run that claims the sync postpones it to the end of the penalty.
             .condition_expression(format!(
-                "{GENUINE} AND (attribute_not_exists(sync_due) OR sync_due > :due) \
-                 AND (attribute_not_exists(quiet_until) OR quiet_until <= :due OR sync_due > quiet_until)"
+                "{AUTHENTIC} AND (attribute_not_exists(sync_due) OR sync_due > :due) \
+                 AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :due OR sync_due > rate_limited_until)"
             ))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match update.send().await {
-            Ok(_) => Ok(Some(soon)),
+            Ok(_) => Ok(SyncRequested::DueAt(soon)),
             Err(error) if is_conditional(&error) => {
                 let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_service_error()
                 else {
-                    return Ok(None);
+                    return Ok(SyncRequested::Unauthenticated);
                 };
                 let row = Row(refused.item.unwrap_or_default());
-                if !proof.is_shown_by(&row, now)? {
-                    return Ok(None);
-                }
-                row.maybe_time("sync_due")
+                let due = row.maybe_time("sync_due")?;
+                Ok(match due {
+                    Some(due) if auth.is_authentic_for(&row, now)? => SyncRequested::DueAt(due),
+                    _ => SyncRequested::Unauthenticated,
+                })
             }
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Notes that an event of a connection could not be stored: the message store is compared now.
-    pub async fn note_trouble(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
+    /// Requests a sync at once, because an event could not be stored.
+    pub async fn request_sync_now(&self, auth: &EventAuth<'_>) -> Result<InboundOutcome, StoreError> {
+        self.request_work_now(auth, WorkKind::Sync).await
+    }
+
+    /// Requests a check of a connection's subscription and numbers at once, because its extension has changed.
+    pub async fn request_renewal_now(&self, auth: &EventAuth<'_>) -> Result<InboundOutcome, StoreError> {
+        self.request_work_now(auth, WorkKind::Renewal).await
+    }
+
+    async fn request_work_now(
+        &self,
+        auth: &EventAuth<'_>,
+        kind: WorkKind,
+    ) -> Result<InboundOutcome, StoreError> {
         let now = self.clock.now();
-        self.noted(self.note(proof, now, Lane::Sync, now)).await
+        let update = self.request_work(auth, now, kind, now);
+        let is_authentic = made(update.condition_expression(AUTHENTIC).send().await)?;
+        Ok(if is_authentic { InboundOutcome::Stored } else { InboundOutcome::Unauthenticated })
     }
 
-    /// Notes that something about a connection's extension has changed: its subscription and numbers are looked at now.
-    pub async fn note_extension(&self, proof: &Proof<'_>) -> Result<Proven, StoreError> {
-        let now = self.clock.now();
-        self.noted(self.note(proof, now, Lane::Renewal, now)).await
-    }
-
-    async fn noted(&self, update: UpdateItemFluentBuilder) -> Result<Proven, StoreError> {
-        match update.condition_expression(GENUINE).send().await {
-            Ok(_) => Ok(Proven::Yes),
-            Err(error) if is_conditional(&error) => Ok(Proven::No),
-            Err(error) => Err(failure(error)),
-        }
-    }
-
-    /// Makes a connection's work of a lane due.
-    fn note(&self, proof: &Proof<'_>, now: Timestamp, lane: Lane, due: Timestamp) -> UpdateItemFluentBuilder {
-        let (_, of, at) = lane.index();
+    fn request_work(
+        &self,
+        auth: &EventAuth<'_>,
+        now: Timestamp,
+        kind: WorkKind,
+        due: Timestamp,
+    ) -> UpdateItemFluentBuilder {
+        let index = kind.index();
         let mut update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(proof.tenant, proof.connection)))
-            .update_expression(format!("SET {of} = :lane, {at} = :due"))
-            .expression_attribute_values(":lane", item::text(lane.as_str()))
+            .set_key(Some(key(auth.tenant, auth.connection)))
+            .update_expression(format!("SET {} = :kind, {} = :due", index.kind, index.due))
+            .expression_attribute_values(":kind", item::text(kind.as_str()))
             .expression_attribute_values(":due", item::time(due));
-        for (name, value) in proof.values(now) {
+        for (name, value) in auth.values(now) {
             update = update.expression_attribute_values(name, value);
         }
         update
     }
 
-    fn if_genuine(&self, proof: &Proof<'_>) -> TransactWriteItem {
+    fn check_authentic(&self, auth: &EventAuth<'_>) -> TransactWriteItem {
         let mut check = ConditionCheck::builder()
             .table_name(&self.tables.connections)
-            .set_key(Some(key(proof.tenant, proof.connection)))
-            .condition_expression(GENUINE);
-        for (name, value) in proof.values(self.clock.now()) {
+            .set_key(Some(key(auth.tenant, auth.connection)))
+            .condition_expression(AUTHENTIC);
+        for (name, value) in auth.values(self.clock.now()) {
             check = check.expression_attribute_values(name, value);
         }
         TransactWriteItem::builder().condition_check(complete(check.build())).build()

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::due::{Due, Lane, legible};
+use super::due::{DueWork, WorkKind, skip_unreadable};
 use super::item::{self, Row};
 use super::{Store, StoreError, made, query};
 use crate::limits;
@@ -44,38 +44,38 @@ impl Store {
     }
 
     async fn lines(&self, until: Option<Timestamp>, most: usize) -> Result<Vec<Kept>, StoreError> {
-        let rows = query::up_to(most, self.lane(Lane::Refresh, until)).await?;
-        Ok(rows.iter().filter_map(|row| legible(read(row))).take(most).collect())
+        let rows = query::up_to(most, self.query_work(WorkKind::Refresh, until)).await?;
+        Ok(rows.iter().filter_map(|row| skip_unreadable(read(row))).take(most).collect())
     }
 
     /// Connections across all tenants that need a new authorization, while their tokens are kept.
-    pub async fn revoked_of_all_tenants(&self) -> Result<Vec<Due>, StoreError> {
-        let rows = query::all(self.lane(Lane::Erasure, None)).await?;
-        Ok(rows.iter().filter_map(|row| legible(super::due::read(Lane::Erasure, row))).collect())
+    pub async fn revoked_of_all_tenants(&self) -> Result<Vec<DueWork>, StoreError> {
+        let rows = query::all(self.query_work(WorkKind::Erasure, None)).await?;
+        Ok(rows.iter().filter_map(|row| skip_unreadable(super::due::read(WorkKind::Erasure, row))).collect())
     }
 
     /// Puts an overdue refresh off that fails on our side. False if somebody has got further with it meanwhile.
     pub async fn postpone_refresh(&self, kept: &Kept, until: Timestamp) -> Result<bool, StoreError> {
-        let due = Due {
-            lane: Lane::Refresh,
+        let due = DueWork {
+            kind: WorkKind::Refresh,
             tenant: kept.tenant.clone(),
             connection: kept.connection.clone(),
-            at: kept.due,
+            due_at: kept.due,
         };
         let update = self
-            .change_due(&due, "SET #at = :until", Some(until))
-            .condition_expression("#lane = :lane AND #at = :seen")
-            .expression_attribute_values(":seen", item::time(due.at));
+            .update_work(&due, "SET #due = :until", Some(until))
+            .condition_expression("#kind = :kind AND #due = :seen")
+            .expression_attribute_values(":seen", item::time(due.due_at));
         made(update.send().await)
     }
 }
 
 fn read(row: &Row) -> Result<Kept, StoreError> {
-    let due = super::due::read(Lane::Refresh, row)?;
+    let due = super::due::read(WorkKind::Refresh, row)?;
     Ok(Kept {
         tenant: due.tenant,
         connection: due.connection,
-        due: due.at,
+        due: due.due_at,
         expires_at: row.time("refresh_expires_at")?,
         failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str()
             || row.maybe_time("denied_at")?.is_some(),

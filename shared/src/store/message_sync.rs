@@ -1,69 +1,83 @@
-//! How far a connection's messages were compared with RingCentral's message store, in the connection's row.
+//! The progress of message sync, in the connection's row: up to where RingCentral's message store has been read.
 
 use jiff::Timestamp;
 
 use super::connections::key;
-use super::due::Due;
+use super::due::DueWork;
 use super::item::{self, Change};
 use super::{Store, StoreError, made};
 
-/// How far a comparison has come: what is before its token was stored, but for the rest.
+/// The progress of a connection's sync. Every change before the sync token is stored, except for those in the backfill.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// RingCentral's token, where the next one goes on, and when it was asked for.
+pub struct SyncProgress {
+    /// RingCentral's sync token, from which the next sync continues, and when it was requested.
     pub token: Option<(String, Timestamp)>,
-    /// What is still to be looked through.
-    pub rest: Option<Rest>,
+    /// What is still to be read page by page.
+    pub backfill: Option<BackfillRange>,
 }
 
-/// Records of the message store that were made within these bounds.
+/// Records of the message store that were created within these bounds, both inclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rest {
-    /// Not before this moment.
+pub struct BackfillRange {
     pub from: Timestamp,
-    /// Not after this one; it moves back as they are taken in.
+    /// Moves back as records are stored: the newest are read first.
     pub until: Timestamp,
 }
 
-/// A comparison that was taken.
+impl BackfillRange {
+    /// The smallest range that contains both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
+    }
+}
+
+/// A sync that the caller has claimed.
 #[derive(Debug, Clone)]
-pub struct TakenSync {
-    /// Where it goes on.
-    pub progress: Progress,
-    /// How often progress was written before.
-    round: u64,
-    /// When it is due, unless it was asked for meanwhile.
-    due: Timestamp,
+pub struct ClaimedSync {
+    pub progress: SyncProgress,
+    /// Incremented by every write of progress.
+    revision: u64,
+    /// When the connection's sync is due, unless another one was requested after the claim.
+    due_at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncCommit {
+    Committed,
+    /// Another run has saved its progress, which may be less than this run's. This run has to end.
+    Superseded,
 }
 
 impl Store {
-    /// Takes a comparison: nobody else finds it for the next two minutes, unless it is asked for meanwhile. `None` if
-    /// somebody else was faster, or it has to wait.
-    pub async fn take_sync(&self, due: &Due) -> Result<Option<TakenSync>, StoreError> {
-        let Some((row, due)) = self.take(due).await? else { return Ok(None) };
+    /// Claims a connection's sync for two minutes; a sync requested meanwhile is due earlier. `None` if another run has
+    /// claimed it, or if the connection is rate-limited.
+    pub async fn claim_sync(&self, due: &DueWork) -> Result<Option<ClaimedSync>, StoreError> {
+        let Some((row, due_at)) = self.claim_row(due).await? else { return Ok(None) };
         let token = row.maybe_text("sync_token").zip(row.maybe_time("sync_token_at")?);
-        let bounds = row.maybe_time("sync_rest_from")?.zip(row.maybe_time("sync_rest_until")?);
-        let progress = Progress { token, rest: bounds.map(|(from, until)| Rest { from, until }) };
-        Ok(Some(TakenSync { progress, round: row.maybe_number("sync_round")?.unwrap_or(0), due }))
+        let bounds = row.maybe_time("backfill_from")?.zip(row.maybe_time("backfill_until")?);
+        let backfill = bounds.map(|(from, until)| BackfillRange { from, until });
+        let revision = row.maybe_number("sync_revision")?.unwrap_or(0);
+        Ok(Some(ClaimedSync { progress: SyncProgress { token, backfill }, revision, due_at }))
     }
 
-    /// Writes how far a comparison has come, after everything up to there was stored, and when it goes on. If it was asked
-    /// for meanwhile, it stays due. False if another one has written since, which may have come less far: this one ends.
+    /// Saves the progress of a sync, after all records up to it were stored, and when the next one is due. A sync that was
+    /// requested after the claim stays due.
     pub async fn commit_sync(
         &self,
-        due: &Due,
-        taken: &mut TakenSync,
+        due: &DueWork,
+        claimed: &mut ClaimedSync,
         next: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let Progress { token, rest } = &taken.progress;
+    ) -> Result<SyncCommit, StoreError> {
+        let SyncProgress { token, backfill } = &claimed.progress;
         let token = token.as_ref().map(|(token, at)| (item::text(token), item::time(*at)));
         let (token, token_at) = token.unzip();
         let fields = vec![
             ("sync_token", token),
             ("sync_token_at", token_at),
-            ("sync_rest_from", rest.map(|rest| item::time(rest.from))),
-            ("sync_rest_until", rest.map(|rest| item::time(rest.until))),
-            ("sync_round", Some(item::number(taken.round + 1))),
+            ("backfill_from", backfill.map(|range| item::time(range.from))),
+            ("backfill_until", backfill.map(|range| item::time(range.until))),
+            ("sync_revision", Some(item::number(claimed.revision + 1))),
         ];
         let write = |fields: Vec<_>| {
             let change = Change::of(fields);
@@ -75,31 +89,23 @@ impl Store {
                 .set_expression_attribute_names(Some(change.names))
                 .set_expression_attribute_values(Some(change.values))
                 .expression_attribute_values(":none", item::number(0))
-                .expression_attribute_values(":seen", item::number(taken.round))
+                .expression_attribute_values(":seen", item::number(claimed.revision))
         };
         let due_next = [("sync_due", Some(item::time(next)))].into_iter();
-        let done = rest.is_none().then_some(("sync_reason", None));
-        let with_due = due_next.chain(done).chain(fields.iter().cloned()).collect();
-        let on_time = write(with_due)
-            .condition_expression(format!("{SAME_ROUND} AND sync_due = :taken"))
-            .expression_attribute_values(":taken", item::time(taken.due));
-        if made(on_time.send().await)? {
-            (taken.round, taken.due) = (taken.round + 1, next);
-            return Ok(true);
+        let completed = backfill.is_none().then_some(("sync_reason", None));
+        let with_due = due_next.chain(completed).chain(fields.iter().cloned()).collect();
+        let unless_requested = write(with_due)
+            .condition_expression(format!("{SAME_REVISION} AND sync_due = :claimed"))
+            .expression_attribute_values(":claimed", item::time(claimed.due_at));
+        if made(unless_requested.send().await)? {
+            (claimed.revision, claimed.due_at) = (claimed.revision + 1, next);
+            return Ok(SyncCommit::Committed);
         }
-        let committed = made(write(fields).condition_expression(SAME_ROUND).send().await)?;
-        taken.round += 1;
-        Ok(committed)
+        let is_committed = made(write(fields).condition_expression(SAME_REVISION).send().await)?;
+        claimed.revision += 1;
+        Ok(if is_committed { SyncCommit::Committed } else { SyncCommit::Superseded })
     }
 }
 
-/// The row is there, and no other run has written progress since this one took it.
-const SAME_ROUND: &str = "attribute_exists(tenant) AND (sync_round = :seen OR (attribute_not_exists(sync_round) AND :seen = :none))";
-
-impl Rest {
-    /// Both rests, and what is between them.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self { from: self.from.min(other.from), until: self.until.max(other.until) }
-    }
-}
+/// The row exists, and no other run has saved progress since the claim.
+const SAME_REVISION: &str = "attribute_exists(tenant) AND (sync_revision = :seen OR (attribute_not_exists(sync_revision) AND :seen = :none))";

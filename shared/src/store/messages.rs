@@ -1,56 +1,66 @@
-//! Messages, table `messages`, partition `tenant`: items `message#<id>`, whose ids are by time; and
-//! `record#<extension>#<RingCentral's id>`, which tie RingCentral's records to them.
+//! Messages, in the table `messages`, partition `tenant`: items `message#<id>`, whose ids sort by time; and
+//! `record#<extension>#<RingCentral's id>`, which correlate the records of RingCentral's message store with them.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
+use super::{Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{
-    Direction, Message, MessageFile, MessageStatus, OnAmbiguous, Part, Priority, Stage, Told,
+    Attachment, DeliveryReport, Direction, Message, MessageStatus, OnAmbiguous, Part, PartStage, Priority,
 };
 
-/// What is known of a record of RingCentral's.
+/// What is stored about a record of RingCentral's message store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// The message of ours that it is, and which of its parts.
-    pub tied: Option<(MessageId, usize)>,
-    /// What was told of it before it was tied.
-    pub told: Option<Told>,
+pub struct StoredRecord {
+    /// The message, and the index of the part, that the record is correlated with.
+    pub part: Option<(MessageId, usize)>,
+    /// A delivery report that came before the record was correlated.
+    pub early_report: Option<DeliveryReport>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Correlation {
+    /// The record is correlated with the part; the delivery report that came earlier, if any.
+    Correlated(Option<DeliveryReport>),
+    /// The record is correlated with another part already.
+    Taken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EarlyReportOutcome {
+    Saved,
+    /// The record is correlated with a part: apply the report to its message instead.
+    AlreadyCorrelated,
 }
 
 /// Which messages of a tenant to list.
 #[derive(Debug, Clone, Default)]
 pub struct MessageFilter {
-    /// Out or in.
     pub direction: Option<Direction>,
-    /// Of this status.
     pub status: Option<MessageStatus>,
-    /// From this number.
     pub from: Option<String>,
-    /// To this number.
     pub to: Option<String>,
-    /// Not before this moment.
+    /// Inclusive.
     pub start: Option<Timestamp>,
-    /// Before this moment.
+    /// Exclusive.
     pub end: Option<Timestamp>,
 }
 
 const MESSAGE: &str = "message#";
 
 impl Store {
-    /// One message.
     pub async fn message(&self, tenant: &TenantId, id: &MessageId) -> Result<Option<Message>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.messages).set_key(Some(message_key(tenant, id)));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
         answer.item.map(|row| read_message(&Row(row))).transpose()
     }
 
-    /// The parts of a transaction that stores a message that came in: the message, the tie of its record, the event.
+    /// The items of a transaction that stores an inbound message: the message, its correlated record, and the event.
     pub(super) fn inbound_items(
         &self,
         message: &Message,
@@ -68,26 +78,26 @@ impl Store {
         ])
     }
 
-    /// What is known of a record of RingCentral's.
+    /// What is stored about the record with RingCentral's id `rc_id`.
     pub async fn record(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
         rc_id: &str,
-    ) -> Result<Option<Record>, StoreError> {
+    ) -> Result<Option<StoredRecord>, StoreError> {
         let key = record_key(tenant, extension, rc_id);
         let get = self.db.get_item().table_name(&self.tables.messages).set_key(Some(key));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
         answer.item.map(|row| read_record(&Row(row))).transpose()
     }
 
-    /// Ties a record to a part of a message. Gives what was told of it before; `None` if it is tied to another one.
-    pub async fn tie_record(
+    /// Correlates a record with a part of a message. Idempotent.
+    pub async fn correlate_record(
         &self,
         message: &Message,
         part: usize,
         rc_id: &str,
-    ) -> Result<Option<Option<Told>>, StoreError> {
+    ) -> Result<Correlation, StoreError> {
         let update = self
             .db
             .update_item()
@@ -102,24 +112,25 @@ impl Store {
             .expression_attribute_values(":ttl", item::ttl(kept(message)))
             .return_values(ReturnValue::AllNew);
         match update.send().await {
-            Ok(answer) => Ok(Some(
-                answer.attributes.map(|row| read_record(&Row(row))).transpose()?.and_then(|r| r.told),
-            )),
-            Err(error) if is_conditional(&error) => Ok(None),
+            Ok(answer) => {
+                let record = answer.attributes.map(|row| read_record(&Row(row))).transpose()?;
+                Ok(Correlation::Correlated(record.and_then(|record| record.early_report)))
+            }
+            Err(error) if is_conditional(&error) => Ok(Correlation::Taken),
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Remembers what was told of a record that is not tied to a message, in case that it will be. False if it is tied.
-    pub async fn remember_told(
+    /// Saves a delivery report about a record that is not correlated yet. [`Store::correlate_record`] returns it.
+    pub async fn save_early_report(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
         rc_id: &str,
-        told: &Told,
-    ) -> Result<bool, StoreError> {
-        let until =
-            saturating_add(self.clock.now(), SignedDuration::from_secs(limits::UNTIED_RECORD_SECONDS));
+        report: &DeliveryReport,
+    ) -> Result<EarlyReportOutcome, StoreError> {
+        let kept = SignedDuration::from_secs(limits::UNCORRELATED_RECORD_KEPT_SECONDS);
+        let until = saturating_add(self.clock.now(), kept);
         let update = self
             .db
             .update_item()
@@ -127,28 +138,32 @@ impl Store {
             .set_key(Some(record_key(tenant, extension, rc_id)))
             .condition_expression("attribute_not_exists(message)")
             .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":stage", item::text(told.stage.as_str()))
+            .expression_attribute_values(":stage", item::text(report.stage.as_str()))
             .expression_attribute_values(":ttl", item::ttl(until));
-        let update = match &told.error_code {
+        let update = match &report.error_code {
             Some(code) => update
-                .update_expression("SET told_stage = :stage, told_code = :code, #ttl = :ttl")
+                .update_expression("SET report_stage = :stage, report_error_code = :code, #ttl = :ttl")
                 .expression_attribute_values(":code", item::text(code)),
-            None => update.update_expression("SET told_stage = :stage, #ttl = :ttl"),
+            None => update.update_expression("SET report_stage = :stage, #ttl = :ttl"),
         };
-        made(update.send().await)
+        let is_saved = made(update.send().await)?;
+        Ok(if is_saved { EarlyReportOutcome::Saved } else { EarlyReportOutcome::AlreadyCorrelated })
     }
 
-    /// Writes a message that was changed, and the event if its status was another one. False if it changed meanwhile:
-    /// read it again.
-    pub async fn change_message(&self, message: &Message, was: MessageStatus) -> Result<bool, StoreError> {
+    /// Saves a changed message, and appends an event if its status is no longer `previous_status`.
+    pub async fn update_message(
+        &self,
+        message: &Message,
+        previous_status: MessageStatus,
+    ) -> Result<WriteOutcome, StoreError> {
         let mut items = vec![self.put_message(message, Some(message.version))];
-        if message.status != was {
-            items.push(self.append(&message.event()));
+        if message.status != previous_status {
+            items.push(self.append(&message.status_event()));
         }
-        Ok(self.transact(items).await?.is_ok())
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// The part of a transaction that writes a message. `seen` is the version that it had; none if it is new.
+    /// The transaction item that writes a message. `seen` is the version that was read; `None` for a new message.
     pub(super) fn put_message(&self, message: &Message, seen: Option<u64>) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.tables.messages)
@@ -162,8 +177,8 @@ impl Store {
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
-    /// A tenant's messages, the newest first, and where the next page begins if there may be more. A page may have fewer
-    /// entries than asked for, even none, and go on: no more than [`limits::LIST_PAGES`] are read.
+    /// A tenant's messages, newest first, and where the next page begins if there may be more. A page may have fewer entries
+    /// than requested, even none, without being the last one: at most [`limits::LIST_PAGES`] pages of the table are read.
     pub async fn messages(
         &self,
         tenant: &TenantId,
@@ -173,7 +188,7 @@ impl Store {
         let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let (mut messages, mut after) = (Vec::new(), page.after.clone());
         for _ in 0..limits::LIST_PAGES {
-            let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), false).await?;
+            let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), Projection::All).await?;
             for row in rows {
                 messages.push(read_message(&row)?);
                 if messages.len() == most {
@@ -189,8 +204,8 @@ impl Store {
         Ok((messages, after))
     }
 
-    /// How many messages fit, those of one page of the numbered pages, and where the next page begins if there may be
-    /// more. It is counted up to [`limits::LISTED_MESSAGES`], and as far as [`limits::LIST_PAGES`] reach.
+    /// The number of messages that match, the messages of one numbered page, and where the next page begins if there may be
+    /// more. Counts up to [`limits::LISTED_MESSAGES`], and no further than [`limits::LIST_PAGES`] pages of the table.
     pub async fn numbered_messages(
         &self,
         tenant: &TenantId,
@@ -200,7 +215,8 @@ impl Store {
     ) -> Result<(usize, Vec<Message>, Option<String>), StoreError> {
         let (mut names, mut after) = (Vec::new(), None::<String>);
         for _ in 0..limits::LIST_PAGES {
-            let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), true).await?;
+            let (rows, next) =
+                self.message_rows(tenant, filter, after.as_deref(), Projection::ItemNames).await?;
             for row in rows {
                 names.push(row.text("item")?.to_owned());
             }
@@ -228,10 +244,10 @@ impl Store {
         tenant: &TenantId,
         filter: &MessageFilter,
         after: Option<&str>,
-        names_only: bool,
+        projection: Projection,
     ) -> Result<(Vec<Row>, Option<String>), StoreError> {
         let first = filter.start.map_or_else(String::new, MessageId::first_of);
-        // "~" sorts behind every id. The range includes its end, where no whole id is.
+        // "~" sorts after every id. The range includes its end, which no complete id equals.
         let last = filter.end.map_or_else(|| "~".to_owned(), MessageId::first_of);
         let mut query = self
             .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
@@ -257,12 +273,19 @@ impl Store {
         if !conditions.is_empty() {
             query = query.filter_expression(conditions.join(" AND "));
         }
-        if names_only {
+        if projection == Projection::ItemNames {
             query = query.projection_expression("#item");
         }
         let (rows, last) = query::page(query).await?;
         Ok((rows, last.and_then(|key| key.maybe_text("item"))))
     }
+}
+
+/// Which attributes a query returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Projection {
+    All,
+    ItemNames,
 }
 
 fn message_key(tenant: &TenantId, id: &MessageId) -> Item {
@@ -281,17 +304,18 @@ fn record_item(message: &Message, part: usize, rc_id: &str) -> Item {
         .done()
 }
 
-fn read_record(row: &Row) -> Result<Record, StoreError> {
-    let tied = match row.maybe_text("message") {
+fn read_record(row: &Row) -> Result<StoredRecord, StoreError> {
+    let part = match row.maybe_text("message") {
         None => None,
         Some(id) => Some((MessageId::parse(&id).ok_or(StoreError::Damaged("message"))?, row.number("part")?)),
     };
-    let told = row.maybe_text("told_stage").and_then(|stage| Stage::parse(&stage));
-    let told = told.map(|stage| Told { stage, error_code: row.maybe_text("told_code") });
-    Ok(Record { tied, told })
+    let stage = row.maybe_text("report_stage").and_then(|stage| PartStage::parse(&stage));
+    let early_report =
+        stage.map(|stage| DeliveryReport { stage, error_code: row.maybe_text("report_error_code") });
+    Ok(StoredRecord { part, early_report })
 }
 
-/// Until when a message is kept.
+/// When a message expires from the table.
 pub(super) fn kept(message: &Message) -> Timestamp {
     let begin = message.send_at.unwrap_or(message.created_at).max(message.created_at);
     saturating_add(begin, SignedDuration::from_secs(limits::MESSAGE_KEPT_SECONDS))
@@ -302,15 +326,15 @@ fn part_value(part: &Part) -> AttributeValue {
         .set("end", item::number(part.end))
         .set("stage", item::text(part.stage.as_str()))
         .maybe("rc_id", part.rc_id.as_ref().map(item::text))
-        .maybe("posted_at", part.posted_at.map(item::time));
+        .maybe("submitted_at", part.submitted_at.map(item::time));
     AttributeValue::M(writer.done())
 }
 
-fn file_value(file: &MessageFile) -> AttributeValue {
+fn attachment_value(attachment: &Attachment) -> AttributeValue {
     let writer = Writer::default()
-        .set("id", item::text(&file.id))
-        .maybe("content_type", file.content_type.as_ref().map(item::text))
-        .maybe("size", file.size.map(item::number));
+        .set("id", item::text(&attachment.id))
+        .maybe("content_type", attachment.content_type.as_ref().map(item::text))
+        .maybe("size", attachment.size.map(item::number));
     AttributeValue::M(writer.done())
 }
 
@@ -331,9 +355,9 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .set("attempts", item::number(message.attempts))
         .set("parts", AttributeValue::L(message.parts.iter().map(part_value).collect()))
         .maybe(
-            "files",
-            (!message.files.is_empty())
-                .then(|| AttributeValue::L(message.files.iter().map(file_value).collect())),
+            "attachments",
+            (!message.attachments.is_empty())
+                .then(|| AttributeValue::L(message.attachments.iter().map(attachment_value).collect())),
         )
         .maybe("error", message.error.as_ref().map(item::text))
         .maybe("error_code", message.error_code.as_ref().map(item::text))
@@ -349,14 +373,14 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
     let part = |row: &Row| {
         Ok(Part {
             end: row.number("end")?,
-            stage: Stage::parse(row.text("stage")?).ok_or(StoreError::Damaged("stage"))?,
+            stage: PartStage::parse(row.text("stage")?).ok_or(StoreError::Damaged("stage"))?,
             rc_id: row.maybe_text("rc_id"),
-            posted_at: row.maybe_time("posted_at")?,
+            submitted_at: row.maybe_time("submitted_at")?,
         })
     };
-    let file = |row: &Row| {
-        let size = row.0.contains_key("size").then(|| row.number("size")).transpose()?;
-        Ok(MessageFile { id: row.text("id")?.to_owned(), content_type: row.maybe_text("content_type"), size })
+    let attachment = |row: &Row| {
+        let (content_type, size) = (row.maybe_text("content_type"), row.maybe_number("size")?);
+        Ok(Attachment { id: row.text("id")?.to_owned(), content_type, size })
     };
     Ok(Message {
         tenant: row.tenant()?,
@@ -376,7 +400,7 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         segments: row.number("segments")?,
         attempts: row.number("attempts")?,
         parts: row.rows("parts").iter().map(part).collect::<Result<_, StoreError>>()?,
-        files: row.rows("files").iter().map(file).collect::<Result<_, StoreError>>()?,
+        attachments: row.rows("attachments").iter().map(attachment).collect::<Result<_, StoreError>>()?,
         error: row.maybe_text("error"),
         error_code: row.maybe_text("error_code"),
         created_at: row.time("created_at")?,

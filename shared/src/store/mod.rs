@@ -43,18 +43,18 @@ pub use connect_tokens::{Claimed, Dropped, Started};
 pub use connections::{Claim, NewConnection, Stored};
 pub use deletions::{Holding, Unfinished};
 pub use deliveries::{DueDelivery, Entered, Outcome, moment_of};
-pub use due::{Due, Lane};
+pub use due::{ClaimOutcome, DueWork, WorkKind};
 pub use events::event_of_image;
-pub use inbound::{Proof, Proven};
+pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
 pub use keepalive::Kept;
 pub use keys::KeyChange;
-pub use message_sync::{Progress, Rest, TakenSync};
-pub use messages::{MessageFilter, Record};
+pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
+pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, StoredRecord};
 pub use numbers::Inventory;
-pub use outbox::{Accepted, DueSender, FirstAnswer, Idempotency, Place};
+pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredResponse};
 pub use rate_limits::{Logged, Slotted};
 pub use refresh::Pair;
-pub use senders::{Lease, Taken};
+pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::Checked;
 pub use tenants::{Changed, TenantChange};
 
@@ -108,8 +108,8 @@ pub struct Store {
     db: aws_sdk_dynamodb::Client,
     tables: Arc<Tables>,
     clock: Arc<dyn Clock>,
-    /// Senders that this process has marked as having something in their queue.
-    marked: Arc<TtlCache<()>>,
+    /// Senders whose active marker this process has set.
+    active_senders: Arc<TtlCache<()>>,
 }
 
 /// Why the store could not do its work.
@@ -139,7 +139,12 @@ impl From<StoreError> for Error {
 impl Store {
     /// A store in these tables.
     pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
-        Self { db, tables: Arc::new(tables), clock, marked: Arc::new(TtlCache::at_most(limits::REMEMBERED)) }
+        Self {
+            db,
+            tables: Arc::new(tables),
+            clock,
+            active_senders: Arc::new(TtlCache::at_most(limits::REMEMBERED)),
+        }
     }
 
     /// Asks every table for an item that isn't there, for the readiness check.
@@ -258,6 +263,21 @@ fn is_conditional<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
 /// True if a single write was refused because a transaction has the item in hand.
 fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionConflictException")
+}
+
+/// The outcome of a write with a condition.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    Applied,
+    /// The item changed after it was read. Nothing was written: read it again.
+    Conflict,
+}
+
+impl WriteOutcome {
+    fn applied_if(condition_held: bool) -> Self {
+        if condition_held { Self::Applied } else { Self::Conflict }
+    }
 }
 
 /// True if a single write was made, false if its condition did not hold.

@@ -1,23 +1,23 @@
-//! What waits to be sent, in the table `messages`:
+//! Messages that wait to be sent, in the table `messages`:
 //!
-//! - `outbox#<extension>#<priority>#<message>`: the queue of a sender, in its order;
-//! - `waiting#<extension>`: that something may be in that queue;
-//! - `scheduled#<extension>#<milliseconds>#<message>`: what waits for its time;
-//! - `settling#<extension>#<message>`: what is to be looked for in RingCentral's message store;
-//! - `idempotency#<digest>`: the first answer to a request with this key.
+//! - `outbox#<extension>#<priority>#<message>`: a sender's outbox, in the order of sending;
+//! - `active#<extension>`: the active marker of a sender whose outbox may not be empty;
+//! - `scheduled#<extension>#<milliseconds>#<message>`: messages that wait for `sendAt`;
+//! - `reconciling#<extension>#<message>`: messages to be looked up in RingCentral's message store;
+//! - `idempotency#<digest>`: the stored response to the request with this idempotency key.
 //!
-//! The middle three are in the sparse index `due`, from which whoever rings the senders finds them across all tenants: one
-//! line for each sender with a queue, however long that is, and one for each message that waits for a moment.
+//! The middle three are in the sparse index `due`, where the sweep finds the senders with pending work across all tenants:
+//! one entry per sender with an outbox, whatever its length, and one per message that waits for a moment.
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::legible;
+use super::due::skip_unreadable;
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
-use super::{Store, StoreError, complete, failed, failure, is_conflict, made, query};
+use super::{Store, StoreError, WriteOutcome, complete, failed, failure, is_conflict, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -25,73 +25,67 @@ use crate::model::message::{Message, MessageStatus, Priority};
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// In its sender's queue.
+pub enum PendingIn {
     Outbox,
-    /// For its time.
+    /// Until `sendAt`.
     Scheduled(Timestamp),
-    /// To be looked for.
-    Settling(Timestamp),
+    /// Until it is reconciled, no earlier than this moment.
+    Reconciling(Timestamp),
 }
 
-/// A request that may be repeated.
+/// The idempotency key of a request.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     /// The digest of the caller's key.
     pub digest: String,
-    /// The digest of what was asked for.
+    /// The digest of the request's content.
     pub fingerprint: String,
 }
 
-/// The answer to a request that was accepted before.
+/// The response to an earlier request with the same idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FirstAnswer {
-    /// The message.
+pub struct StoredResponse {
     pub message: MessageId,
-    /// Its status then.
+    /// The message's status at that time.
     pub status: MessageStatus,
-    /// Its segments.
     pub segments: u32,
-    /// The digest of what was asked for.
+    /// The digest of that request's content.
     pub fingerprint: String,
 }
 
-/// What came of accepting a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is stored.
-    Yes,
-    /// Its key was used before.
-    Before(FirstAnswer),
-    /// Somebody else is at it with the same key.
+pub enum AcceptOutcome {
+    /// The message is stored.
+    Accepted,
+    /// An earlier request has used the key; its response.
+    Replayed(StoredResponse),
+    /// A request with the same key is being processed.
     InProgress,
 }
 
-/// A sender for whom something is due.
+/// A sender with pending work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DueSender {
-    /// Whose.
     pub tenant: TenantId,
-    /// Which.
     pub extension: ExtensionId,
-    /// Since when it is marked as having something in its queue; none if a message waits for a moment that has come.
-    pub marked: Option<Timestamp>,
+    /// When the active marker was set; `None` if the sender is due for a message whose moment has come.
+    pub active_since: Option<Timestamp>,
 }
 
-/// The lane of the index `due`.
-const LANE: &str = "deliver";
+/// The work kind of this file's entries in the index `due`.
+const WORK_KIND: &str = "send";
 
 impl Store {
-    /// Stores a message and its place in the queue, and under which key it was asked for, in one transaction.
+    /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction.
     pub async fn accept_message(
         &self,
         message: &Message,
-        place: Place,
+        pending_in: PendingIn,
         key: Option<&Idempotency>,
-    ) -> Result<Accepted, StoreError> {
-        self.mark(message, Some(place)).await?;
+    ) -> Result<AcceptOutcome, StoreError> {
+        self.mark_active(message, Some(pending_in)).await?;
         let now = self.clock.now();
-        let mut items = vec![self.put_message(message, None), self.put_place(message, place)];
+        let mut items = vec![self.put_message(message, None), self.put_pending(message, pending_in)];
         if let Some(key) = key {
             let kept = saturating_add(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
@@ -109,36 +103,36 @@ impl Store {
             items.push(TransactWriteItem::builder().put(complete(put.build())).build());
         }
         match self.transact(items).await {
-            Ok(Ok(())) => Ok(Accepted::Yes),
+            Ok(Ok(())) => Ok(AcceptOutcome::Accepted),
             Ok(Err(reasons)) if failed(&reasons, 2) => {
-                let before = match key {
-                    Some(key) => self.first_answer(&message.tenant, key).await?,
+                let response = match key {
+                    Some(key) => self.stored_response(&message.tenant, key).await?,
                     None => None,
                 };
-                Ok(before.map_or(Accepted::InProgress, Accepted::Before))
+                Ok(response.map_or(AcceptOutcome::InProgress, AcceptOutcome::Replayed))
             }
             Ok(Err(_)) => Err(StoreError::Damaged("message")),
-            // Others with the same key were always faster.
+            // Every attempt conflicted with another request that has the same key.
             Err(StoreError::Unavailable(code)) if key.is_some() && code == "TransactionCanceledException" => {
-                Ok(Accepted::InProgress)
+                Ok(AcceptOutcome::InProgress)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// The first answer to a request with this key, unless it is forgotten.
-    pub async fn first_answer(
+    /// The response to an earlier request with this idempotency key, unless it has expired.
+    pub async fn stored_response(
         &self,
         tenant: &TenantId,
         key: &Idempotency,
-    ) -> Result<Option<FirstAnswer>, StoreError> {
+    ) -> Result<Option<StoredResponse>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.messages).consistent_read(true);
         let get = get.set_key(Some(idempotency_key(tenant, &key.digest)));
         let Some(row) = get.send().await.map_err(failure)?.item.map(Row) else { return Ok(None) };
         if row.time("expires_at")? <= self.clock.now() {
             return Ok(None);
         }
-        Ok(Some(FirstAnswer {
+        Ok(Some(StoredResponse {
             message: MessageId::parse(row.text("message")?).ok_or(StoreError::Damaged("message"))?,
             status: MessageStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
             segments: row.number("segments")?,
@@ -146,44 +140,49 @@ impl Store {
         }))
     }
 
-    /// Writes a message that was changed, takes it from one place to another, and writes the event if its status was
-    /// another one, in one transaction. False if it changed meanwhile.
+    /// Saves a changed message, moves its pending entry, and appends an event if its status is no longer
+    /// `previous_status`, in one transaction.
     pub async fn move_message(
         &self,
         message: &Message,
-        was: MessageStatus,
-        from: Option<Place>,
-        to: Option<Place>,
-    ) -> Result<bool, StoreError> {
-        self.mark(message, to).await?;
+        previous_status: MessageStatus,
+        from: Option<PendingIn>,
+        to: Option<PendingIn>,
+    ) -> Result<WriteOutcome, StoreError> {
+        self.mark_active(message, to).await?;
         let mut items = vec![self.put_message(message, Some(message.version))];
-        items.extend(from.map(|place| self.delete_place(message, place)));
-        items.extend(to.map(|place| self.put_place(message, place)));
-        if message.status != was {
-            items.push(self.append(&message.event()));
+        items.extend(from.map(|pending_in| self.delete_pending(message, pending_in)));
+        items.extend(to.map(|pending_in| self.put_pending(message, pending_in)));
+        if message.status != previous_status {
+            items.push(self.append(&message.status_event()));
         }
-        Ok(self.transact(items).await?.is_ok())
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// Takes a message back from where it waits, unless it is on its way. False if it is, or changed meanwhile.
-    pub async fn cancel_message(&self, message: &Message, from: Place) -> Result<bool, StoreError> {
+    /// Saves a canceled message, deletes its pending entry and appends its event, in one transaction, unless the message is
+    /// in flight.
+    pub async fn cancel_message(
+        &self,
+        message: &Message,
+        from: PendingIn,
+    ) -> Result<WriteOutcome, StoreError> {
         let check = ConditionCheck::builder()
             .table_name(&self.tables.messages)
             .set_key(Some(sender_key(&message.tenant, &message.extension)))
-            .condition_expression("attribute_not_exists(flight_message) OR flight_message <> :message")
+            .condition_expression("attribute_not_exists(in_flight_message) OR in_flight_message <> :message")
             .expression_attribute_values(":message", item::text(message.id.as_str()));
         let items = vec![
             self.put_message(message, Some(message.version)),
-            self.delete_place(message, from),
+            self.delete_pending(message, from),
             TransactWriteItem::builder().condition_check(complete(check.build())).build(),
-            self.append(&message.event()),
+            self.append(&message.status_event()),
         ];
-        Ok(self.transact(items).await?.is_ok())
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// Writes that a part was taken. The message comes first: what follows from it is repeated if it was not written,
-    /// for as long as the lane says that the part is on its way. False if the message changed meanwhile: read it again.
-    pub async fn record_taken(&self, message: &Message) -> Result<bool, StoreError> {
+    /// Saves a message of which RingCentral has accepted a part. This write comes first: the steps that follow it are
+    /// repeated for as long as the sender's state shows the part in flight.
+    pub async fn save_accepted(&self, message: &Message) -> Result<WriteOutcome, StoreError> {
         let put = self
             .db
             .put_item()
@@ -192,46 +191,46 @@ impl Store {
             .condition_expression("version = :seen")
             .expression_attribute_values(":seen", item::number(message.version));
         match put.send().await {
-            // Somebody's transaction is changing it right now.
-            Err(error) if is_conflict(&error) => Ok(false),
-            written => made(written),
+            // A transaction is changing the message.
+            Err(error) if is_conflict(&error) => Ok(WriteOutcome::Conflict),
+            written => Ok(WriteOutcome::applied_if(made(written)?)),
         }
     }
 
-    /// Takes a message out of its queue, if it is there.
-    pub async fn leave_outbox(&self, message: &Message) -> Result<(), StoreError> {
+    /// Removes a message from its outbox. Succeeds if it is not there.
+    pub async fn remove_from_outbox(&self, message: &Message) -> Result<(), StoreError> {
         let delete = self.db.delete_item().table_name(&self.tables.messages);
-        let key = item::key(&message.tenant, &place_name(message, Place::Outbox));
+        let key = item::key(&message.tenant, &pending_item(message, PendingIn::Outbox));
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Takes out of the queue what is no message any more.
-    pub async fn drop_from_outbox(
+    /// Removes the outbox entries of a message that no longer exists.
+    pub async fn remove_orphan_from_outbox(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
         id: &MessageId,
     ) -> Result<(), StoreError> {
         for priority in Priority::ALL {
-            let name = outbox_name(extension, *priority, id);
+            let name = outbox_item(extension, priority, id);
             let delete = self.db.delete_item().table_name(&self.tables.messages);
             delete.set_key(Some(item::key(tenant, &name))).send().await.map_err(failure)?;
         }
         Ok(())
     }
 
-    /// The message that is first in a sender's queue.
-    pub async fn first_of_outbox(
+    /// The message at the head of a sender's outbox.
+    pub async fn outbox_head(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
     ) -> Result<Option<MessageId>, StoreError> {
         let prefix = format!("outbox#{extension}#");
-        let names = self.entries(tenant, &prefix, &format!("{prefix}~"), 1).await?;
+        let names = self.item_names(tenant, &prefix, &format!("{prefix}~"), 1).await?;
         names.first().map(|name| message_in(name)).transpose()
     }
 
-    /// What of a sender has been scheduled for now or earlier, and when.
+    /// A sender's scheduled messages whose `sendAt` has come, with that time. At most [`limits::SCHEDULED_BATCH`].
     pub async fn due_scheduled(
         &self,
         tenant: &TenantId,
@@ -239,7 +238,7 @@ impl Store {
     ) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
         let prefix = format!("scheduled#{extension}#");
         let until = format!("{prefix}{:013}~", self.clock.now().as_millisecond());
-        let names = self.entries(tenant, &prefix, &until, limits::SCHEDULED_AT_ONCE).await?;
+        let names = self.item_names(tenant, &prefix, &until, limits::SCHEDULED_BATCH).await?;
         let read = |name: &String| {
             let ms = name.strip_prefix(&prefix).and_then(|rest| rest.split('#').next()?.parse().ok());
             let at =
@@ -249,18 +248,18 @@ impl Store {
         names.iter().map(read).collect()
     }
 
-    /// What of a sender is to be looked for.
-    pub async fn settling(
+    /// A sender's messages that wait to be reconciled. At most [`limits::RECONCILE_BATCH`].
+    pub async fn reconciling(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
     ) -> Result<Vec<MessageId>, StoreError> {
-        let prefix = format!("settling#{extension}#");
-        let names = self.entries(tenant, &prefix, &format!("{prefix}~"), limits::SETTLING_AT_ONCE).await?;
+        let prefix = format!("reconciling#{extension}#");
+        let names = self.item_names(tenant, &prefix, &format!("{prefix}~"), limits::RECONCILE_BATCH).await?;
         names.iter().map(|name| message_in(name)).collect()
     }
 
-    async fn entries(
+    async fn item_names(
         &self,
         tenant: &TenantId,
         first: &str,
@@ -276,7 +275,7 @@ impl Store {
         query::page(query).await?.0.iter().map(|row| Ok(row.text("item")?.to_owned())).collect()
     }
 
-    /// Senders across all tenants for whom something is due, or may be.
+    /// Senders with pending work across all tenants. The outbox of a sender with an active marker may be empty.
     pub async fn due_senders_of_all_tenants(&self) -> Result<BTreeSet<DueSender>, StoreError> {
         let (mut senders, mut from) = (BTreeSet::new(), None);
         for _ in 0..limits::DUE_PAGES {
@@ -285,12 +284,12 @@ impl Store {
                 .query()
                 .table_name(&self.tables.messages)
                 .index_name("due")
-                .key_condition_expression("due_lane = :lane AND due_at <= :now")
-                .expression_attribute_values(":lane", item::text(LANE))
+                .key_condition_expression("work_kind = :kind AND due_at <= :now")
+                .expression_attribute_values(":kind", item::text(WORK_KIND))
                 .expression_attribute_values(":now", item::time(self.clock.now()))
                 .set_exclusive_start_key(from);
             let (rows, last) = query::page(query).await?;
-            senders.extend(rows.iter().filter_map(|row| legible(due_sender(row))));
+            senders.extend(rows.iter().filter_map(|row| skip_unreadable(due_sender(row))));
             from = last.map(|last| last.0);
             if from.is_none() {
                 break;
@@ -299,72 +298,76 @@ impl Store {
         Ok(senders)
     }
 
-    /// Takes away the mark of a sender with an empty queue, unless it was marked again meanwhile.
-    pub async fn unmark(
+    /// Deletes the active marker of a sender with an empty outbox, unless it was set again after `active_since`.
+    pub async fn clear_active(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
-        seen: Timestamp,
-    ) -> Result<bool, StoreError> {
+        active_since: Timestamp,
+    ) -> Result<(), StoreError> {
         let delete = self
             .db
             .delete_item()
             .table_name(&self.tables.messages)
-            .set_key(Some(item::key(tenant, &format!("{MARK}{extension}"))))
+            .set_key(Some(active_key(tenant, extension)))
             .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(seen));
-        made(delete.send().await)
+            .expression_attribute_values(":seen", item::time(active_since));
+        made(delete.send().await).map(drop)
     }
 
-    /// Marks a sender as having something in its queue, before it is put there; unless this process has done so a while ago:
-    /// a mark stays for longer than any process relies on it.
-    async fn mark(&self, message: &Message, place: Option<Place>) -> Result<(), StoreError> {
+    /// Sets the active marker of a sender before a message enters its outbox. Skipped if this process has set it recently:
+    /// markers outlive the time for which a process relies on them.
+    async fn mark_active(&self, message: &Message, pending_in: Option<PendingIn>) -> Result<(), StoreError> {
         let (sender, now) = (format!("{} {}", message.tenant, message.extension), self.clock.now());
-        if place != Some(Place::Outbox) || self.marked.get(&sender, now).is_some() {
+        if pending_in != Some(PendingIn::Outbox) || self.active_senders.get(&sender, now).is_some() {
             return Ok(());
         }
-        let row = Writer(item::key(&message.tenant, &format!("{MARK}{}", message.extension)))
-            .set("due_lane", item::text(LANE))
+        let row = Writer(active_key(&message.tenant, &message.extension))
+            .set("work_kind", item::text(WORK_KIND))
             .set("due_at", item::time(now));
         let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
         put.send().await.map_err(failure)?;
-        let until = saturating_add(now, SignedDuration::from_secs(limits::MARK_TRUSTED_SECONDS));
-        self.marked.insert(&sender, (), until);
+        let until = saturating_add(now, SignedDuration::from_secs(limits::ACTIVE_MARKER_TRUSTED_SECONDS));
+        self.active_senders.insert(&sender, (), until);
         Ok(())
     }
 
-    fn put_place(&self, message: &Message, place: Place) -> TransactWriteItem {
-        let row = Writer(item::key(&message.tenant, &place_name(message, place)));
-        let row = match place {
-            Place::Outbox => row,
-            Place::Scheduled(at) | Place::Settling(at) => {
-                row.set("due_lane", item::text(LANE)).set("due_at", item::time(at))
+    fn put_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
+        let row = Writer(item::key(&message.tenant, &pending_item(message, pending_in)));
+        let row = match pending_in {
+            PendingIn::Outbox => row,
+            PendingIn::Scheduled(at) | PendingIn::Reconciling(at) => {
+                row.set("work_kind", item::text(WORK_KIND)).set("due_at", item::time(at))
             }
         };
         let put = Put::builder().table_name(&self.tables.messages).set_item(Some(row.done()));
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
-    fn delete_place(&self, message: &Message, place: Place) -> TransactWriteItem {
+    fn delete_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
         let delete = Delete::builder()
             .table_name(&self.tables.messages)
-            .set_key(Some(item::key(&message.tenant, &place_name(message, place))));
+            .set_key(Some(item::key(&message.tenant, &pending_item(message, pending_in))));
         TransactWriteItem::builder().delete(complete(delete.build())).build()
     }
 }
 
-const MARK: &str = "waiting#";
+const ACTIVE: &str = "active#";
 
-fn place_name(message: &Message, place: Place) -> String {
+fn active_key(tenant: &TenantId, extension: &ExtensionId) -> Item {
+    item::key(tenant, &format!("{ACTIVE}{extension}"))
+}
+
+fn pending_item(message: &Message, pending_in: PendingIn) -> String {
     let Message { extension, id, priority, .. } = message;
-    match place {
-        Place::Outbox => outbox_name(extension, *priority, id),
-        Place::Scheduled(at) => format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond()),
-        Place::Settling(_) => format!("settling#{extension}#{id}"),
+    match pending_in {
+        PendingIn::Outbox => outbox_item(extension, *priority, id),
+        PendingIn::Scheduled(at) => format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond()),
+        PendingIn::Reconciling(_) => format!("reconciling#{extension}#{id}"),
     }
 }
 
-fn outbox_name(extension: &ExtensionId, priority: Priority, id: &MessageId) -> String {
+fn outbox_item(extension: &ExtensionId, priority: Priority, id: &MessageId) -> String {
     let digit = match priority {
         Priority::High => 1,
         Priority::Normal => 2,
@@ -373,13 +376,13 @@ fn outbox_name(extension: &ExtensionId, priority: Priority, id: &MessageId) -> S
     format!("outbox#{extension}#{digit}#{id}")
 }
 
-/// A line of the index.
+/// Reads an entry of the index.
 fn due_sender(row: &Row) -> Result<DueSender, StoreError> {
     let name = row.text("item")?;
     let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
-    let marked = if name.starts_with(MARK) { Some(row.time("due_at")?) } else { None };
+    let active_since = if name.starts_with(ACTIVE) { Some(row.time("due_at")?) } else { None };
     let extension = extension.ok_or(StoreError::Damaged("item"))?;
-    Ok(DueSender { tenant: row.tenant()?, extension, marked })
+    Ok(DueSender { tenant: row.tenant()?, extension, active_since })
 }
 
 fn message_in(name: &str) -> Result<MessageId, StoreError> {

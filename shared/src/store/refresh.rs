@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::connections::key;
-use super::due::Lane;
+use super::due::WorkKind;
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, complete, failed};
 use crate::clock::saturating_add;
@@ -98,11 +98,11 @@ impl Store {
             // What RingCentral has refused is kept for a while, then erased.
             Write::Revoked => {
                 let kept = saturating_add(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
-                set.set("refresh_lane", item::text(Lane::Erasure.as_str()))
+                set.set("refresh_kind", item::text(WorkKind::Erasure.as_str()))
                     .set("refresh_due", item::time(kept))
             }
             Write::Lease | Write::Pair | Write::End => {
-                set.set("refresh_lane", item::text(Lane::Refresh.as_str()))
+                set.set("refresh_kind", item::text(WorkKind::Refresh.as_str()))
             }
         };
         // A pair that lands on a connection that was taken for revoked: its subscription is looked at again.
@@ -132,12 +132,12 @@ impl Store {
         let update = Update::builder()
             .table_name(&self.tables.connections)
             .set_key(Some(key(tenant, id)))
-            .condition_expression("refresh_lane = :lane")
+            .condition_expression("refresh_kind = :kind")
             .update_expression(
                 "SET access_token = :no, access_key = :no, refresh_token = :no, refresh_key = :no \
-                 REMOVE refresh_lane, refresh_due",
+                 REMOVE refresh_kind, refresh_due",
             )
-            .expression_attribute_values(":lane", item::text(Lane::Erasure.as_str()))
+            .expression_attribute_values(":kind", item::text(WorkKind::Erasure.as_str()))
             .expression_attribute_values(":no", item::bytes(&nothing));
         let update = TransactWriteItem::builder().update(complete(update.build())).build();
         Ok(self.transact(vec![update]).await?.is_ok())
@@ -161,9 +161,9 @@ fn fill(
             .expression_attribute_values(format!(":s{at}"), value);
     }
     if let Some(from) = checks {
-        text.push_str(", renewal_lane = :checks, renewal_due = if_not_exists(renewal_due, :from)");
+        text.push_str(", renewal_kind = :checks, renewal_due = if_not_exists(renewal_due, :from)");
         update = update
-            .expression_attribute_values(":checks", item::text(Lane::Renewal.as_str()))
+            .expression_attribute_values(":checks", item::text(WorkKind::Renewal.as_str()))
             .expression_attribute_values(":from", item::time(from));
     }
     for (at, name) in gone.into_iter().enumerate() {

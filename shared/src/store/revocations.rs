@@ -4,7 +4,7 @@
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::Lane;
+use super::due::WorkKind;
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, complete, failure, is_conditional};
 use crate::limits;
@@ -81,7 +81,7 @@ impl Store {
             .sealed("refresh", &revocation.refresh)
             .maybe("subscription", revocation.subscription.as_ref().map(item::text))
             .set("attempts", item::number(revocation.attempts))
-            .set("due_lane", item::text(Lane::Revocation.as_str()))
+            .set("work_kind", item::text(WorkKind::Revocation.as_str()))
             .set("due_at", item::time(after(limits::REVOCATION_RETRY_SECONDS[0])))
             .set("ttl", item::ttl(after(limits::REVOCATION_KEPT_SECONDS)))
             .done()
@@ -89,7 +89,7 @@ impl Store {
 }
 
 fn key(tenant: &TenantId, id: &ConnectionId) -> Item {
-    item::key(tenant, &Lane::Revocation.row(id))
+    item::key(tenant, &WorkKind::Revocation.item_name(id))
 }
 
 fn read(row: &Row) -> Result<Revocation, StoreError> {

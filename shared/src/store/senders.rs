@@ -1,5 +1,5 @@
-//! The lanes of senders, in the table `messages`: items `sender#<extension>`. Who works on a lane holds its lease, for longer
-//! than the worker can live.
+//! The state of each sender, in the table `messages`: items `sender#<extension>`. A worker holds the item's lease, which
+//! outlives the worker.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
@@ -9,34 +9,47 @@ use super::{Store, StoreError, failure, is_conditional, made};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::sender::{Flight, Lane};
+use crate::model::sender::{InFlight, SenderState};
 
-/// A lease of a lane.
+/// A worker's lease of a sender.
 #[derive(Debug, Clone)]
-pub struct Lease {
-    /// Whose lane.
+pub struct SenderLease {
     pub tenant: TenantId,
-    /// Of which sender.
     pub extension: ExtensionId,
-    /// Who has it: a random text.
+    /// A random string that identifies the worker's run.
     pub owner: String,
 }
 
-/// What came of asking for a lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Taken {
-    /// It is the caller's.
-    Yes(Lane),
-    /// Somebody else works on it, or has set an alarm for later.
-    No,
+pub enum LeaseOutcome {
+    /// The caller holds the lease of a sender in this state.
+    Acquired(SenderState),
+    /// Another worker holds it, or the sender's wake-up time is in the future.
+    Unavailable,
+}
+
+/// What [`Store::save_sender`] does with the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseUpdate {
+    Keep,
+    Release,
+    /// Release it, and let no worker acquire it before this moment.
+    ReleaseUntil(Timestamp),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaveOutcome {
+    Saved,
+    /// The lease has expired, and another worker may hold it. Nothing was saved.
+    LeaseLost,
 }
 
 impl Store {
-    /// Takes the lane of a sender, unless somebody works on it or has set an alarm for later.
-    pub async fn take_lane(&self, lease: &Lease) -> Result<Taken, StoreError> {
+    /// Acquires the lease of a sender and reads its state.
+    pub async fn lease_sender(&self, lease: &SenderLease) -> Result<LeaseOutcome, StoreError> {
         let now = self.clock.now();
-        let soon = saturating_add(now, SignedDuration::from_millis(limits::LANE_NAP_MS));
-        let until = saturating_add(now, SignedDuration::from_secs(limits::LANE_LEASE_SECONDS));
+        let soon = saturating_add(now, SignedDuration::from_millis(limits::SENDER_SLEEP_MAX_MS));
+        let until = saturating_add(now, SignedDuration::from_secs(limits::SENDER_LEASE_SECONDS));
         let update = self
             .db
             .update_item()
@@ -53,43 +66,47 @@ impl Store {
             .expression_attribute_values(":soon", item::time(soon))
             .return_values(ReturnValue::AllNew);
         match update.send().await {
-            Ok(answer) => Ok(Taken::Yes(read(&Row(answer.attributes.unwrap_or_default()))?)),
-            Err(error) if is_conditional(&error) => Ok(Taken::No),
+            Ok(answer) => Ok(LeaseOutcome::Acquired(read(&Row(answer.attributes.unwrap_or_default()))?)),
+            Err(error) if is_conditional(&error) => Ok(LeaseOutcome::Unavailable),
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Writes a lane. With a moment, the lease ends, and nobody need look before then. False if it is not the caller's
-    /// any more.
-    pub async fn write_lane(
+    /// Saves the state of a sender, on condition that the caller still holds its lease.
+    pub async fn save_sender(
         &self,
-        lease: &Lease,
-        lane: &Lane,
-        release: Option<Option<Timestamp>>,
-    ) -> Result<bool, StoreError> {
+        lease: &SenderLease,
+        sender: &SenderState,
+        update: LeaseUpdate,
+    ) -> Result<SaveOutcome, StoreError> {
         let now = self.clock.now();
-        let flight = lane.flight.as_ref();
+        let in_flight = sender.in_flight.as_ref();
+        let wake_at = if let LeaseUpdate::ReleaseUntil(at) = update { Some(at) } else { None };
         let fields = [
             (
                 "sends",
-                Some(AttributeValue::L(lane.sends.iter().map(|at| item::time(*at)).collect()))
-                    .filter(|_| !lane.sends.is_empty()),
+                Some(AttributeValue::L(sender.sends.iter().map(|at| item::time(*at)).collect()))
+                    .filter(|_| !sender.sends.is_empty()),
             ),
-            ("limit", Some(item::number(lane.limit))),
-            ("window_seconds", Some(item::number(lane.window_seconds))),
-            ("closed_until", lane.closed_until.filter(|until| *until > now).map(item::time)),
-            ("failures", Some(lane.failures).filter(|count| *count > 0).map(item::number)),
-            ("flight_message", flight.map(|flight| item::text(flight.message.as_str()))),
-            ("flight_at", flight.map(|flight| item::time(flight.at))),
-            ("begun", lane.begun.as_ref().map(|message| item::text(message.as_str()))),
-            ("look_after", lane.look_after.filter(|at| *at > now).map(item::time)),
-            ("wake_at", release.flatten().map(item::time)),
+            ("limit", Some(item::number(sender.limit))),
+            ("window_seconds", Some(item::number(sender.window_seconds))),
+            ("paused_until", sender.paused_until.filter(|until| *until > now).map(item::time)),
+            ("failures", Some(sender.failures).filter(|count| *count > 0).map(item::number)),
+            ("in_flight_message", in_flight.map(|in_flight| item::text(in_flight.message.as_str()))),
+            ("in_flight_at", in_flight.map(|in_flight| item::time(in_flight.at))),
+            ("partly_sent", sender.partly_sent.as_ref().map(|message| item::text(message.as_str()))),
+            ("reconcile_after", sender.reconcile_after.filter(|at| *at > now).map(item::time)),
+            ("wake_at", wake_at.map(item::time)),
             (
                 "ttl",
-                Some(item::ttl(saturating_add(now, SignedDuration::from_secs(limits::LANE_KEPT_SECONDS)))),
+                Some(item::ttl(saturating_add(
+                    now,
+                    SignedDuration::from_secs(limits::SENDER_STATE_KEPT_SECONDS),
+                ))),
             ),
         ];
-        let released = release.is_some().then_some(["lease_owner", "lease_until"]).into_iter().flatten();
+        let is_released = update != LeaseUpdate::Keep;
+        let released = is_released.then_some(["lease_owner", "lease_until"]).into_iter().flatten();
         let change = Change::of(fields.into_iter().chain(released.map(|name| (name, None))));
         let update = self
             .db
@@ -102,7 +119,7 @@ impl Store {
             .condition_expression("lease_owner = :owner AND lease_until > :now")
             .expression_attribute_values(":owner", item::text(&lease.owner))
             .expression_attribute_values(":now", item::time(now));
-        made(update.send().await)
+        Ok(if made(update.send().await)? { SaveOutcome::Saved } else { SaveOutcome::LeaseLost })
     }
 }
 
@@ -110,32 +127,31 @@ pub(super) fn sender_key(tenant: &TenantId, extension: &ExtensionId) -> Item {
     item::key(tenant, &format!("sender#{extension}"))
 }
 
-fn read(row: &Row) -> Result<Lane, StoreError> {
+fn read(row: &Row) -> Result<SenderState, StoreError> {
     let sends = row.0.get("sends").and_then(|value| value.as_l().ok());
-    let moment = |value: &AttributeValue| {
+    let time = |value: &AttributeValue| {
         let ms = value.as_n().ok()?.parse().ok()?;
         Timestamp::from_millisecond(ms).ok()
     };
-    let sends = sends.into_iter().flatten().map(moment).collect::<Option<Vec<_>>>();
+    let sends = sends.into_iter().flatten().map(time).collect::<Option<Vec<_>>>();
     let message = |name: &'static str| {
         let id = row.maybe_text(name);
         id.map(|id| MessageId::parse(&id).ok_or(StoreError::Damaged(name))).transpose()
     };
-    let flight = match message("flight_message")? {
+    let in_flight = match message("in_flight_message")? {
         None => None,
-        Some(message) => Some(Flight { message, at: row.time("flight_at")? }),
+        Some(message) => Some(InFlight { message, at: row.time("in_flight_at")? }),
     };
-    let known = row.0.contains_key("limit");
-    let fresh = Lane::default();
-    Ok(Lane {
+    let new = SenderState::default();
+    Ok(SenderState {
         sends: sends.ok_or(StoreError::Damaged("sends"))?,
-        limit: if known { row.number("limit")? } else { fresh.limit },
-        window_seconds: if known { row.number("window_seconds")? } else { fresh.window_seconds },
-        closed_until: row.maybe_time("closed_until")?,
-        failures: if row.0.contains_key("failures") { row.number("failures")? } else { 0 },
-        flight,
-        begun: message("begun")?,
-        look_after: row.maybe_time("look_after")?,
+        limit: row.maybe_number("limit")?.unwrap_or(new.limit),
+        window_seconds: row.maybe_number("window_seconds")?.unwrap_or(new.window_seconds),
+        paused_until: row.maybe_time("paused_until")?,
+        failures: row.maybe_number("failures")?.unwrap_or(0),
+        in_flight,
+        partly_sent: message("partly_sent")?,
+        reconcile_after: row.maybe_time("reconcile_after")?,
     })
 }
 
@@ -145,7 +161,7 @@ mod tests {
     use crate::store::item::Writer;
 
     #[test]
-    fn a_lane_that_nobody_has_used_is_empty() {
-        assert_eq!(read(&Row(Writer::default().done())).unwrap(), Lane::default());
+    fn an_item_without_attributes_is_the_default_state() {
+        assert_eq!(read(&Row(Writer::default().done())).unwrap(), SenderState::default());
     }
 }

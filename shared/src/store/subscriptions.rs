@@ -4,10 +4,10 @@
 use jiff::Timestamp;
 
 use super::connections::key;
-use super::due::Lane;
+use super::due::WorkKind;
 use super::item::{self, Change, Row, Writer};
 use super::{Store, StoreError, made};
-use crate::model::connection::{Connection, Gap, PreviousToken, Subscription};
+use crate::model::connection::{BackfillReason, Connection, PreviousToken, Subscription};
 use crate::model::ids::{ConnectionId, TenantId};
 
 /// What a look at a subscription came to.
@@ -18,7 +18,7 @@ pub struct Checked {
     /// When to look again.
     pub due: Timestamp,
     /// Why events may have been missed.
-    pub gap: Option<Gap>,
+    pub gap: Option<BackfillReason>,
 }
 
 impl Store {
@@ -27,7 +27,7 @@ impl Store {
     pub async fn record_check(&self, connection: &Connection, checked: &Checked) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let mut set = write_subscription(Writer::default(), &checked.subscription)
-            .set("renewal_lane", item::text(Lane::Renewal.as_str()))
+            .set("renewal_kind", item::text(WorkKind::Renewal.as_str()))
             .set("renewal_due", item::time(checked.due));
         if let Some(gap) = checked.gap {
             set = write_gap(set, gap, now);
@@ -56,16 +56,16 @@ impl Store {
         &self,
         tenant: &TenantId,
         connection: &ConnectionId,
-        gap: Gap,
+        gap: BackfillReason,
     ) -> Result<bool, StoreError> {
         let update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
             .set_key(Some(key(tenant, connection)))
-            .update_expression("SET sync_lane = :lane, sync_due = :now, sync_reason = :reason")
+            .update_expression("SET sync_kind = :kind, sync_due = :now, sync_reason = :reason")
             .condition_expression("attribute_exists(tenant)")
-            .expression_attribute_values(":lane", item::text(Lane::Sync.as_str()))
+            .expression_attribute_values(":kind", item::text(WorkKind::Sync.as_str()))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .expression_attribute_values(":reason", item::text(gap.as_str()));
         made(update.send().await)
@@ -73,8 +73,8 @@ impl Store {
 }
 
 /// The fields that say that events may have been missed.
-pub(super) fn write_gap(item: Writer, gap: Gap, now: Timestamp) -> Writer {
-    item.set("sync_lane", item::text(Lane::Sync.as_str()))
+pub(super) fn write_gap(item: Writer, gap: BackfillReason, now: Timestamp) -> Writer {
+    item.set("sync_kind", item::text(WorkKind::Sync.as_str()))
         .set("sync_due", item::time(now))
         .set("sync_reason", item::text(gap.as_str()))
 }

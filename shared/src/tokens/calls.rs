@@ -80,7 +80,7 @@ pub async fn call_with<T, F: Future<Output = Result<T, Failure>>>(
 /// # Errors
 /// [`Kind::RateLimited`], with the wait.
 pub fn heed_penalty(gateway: &Gateway, connection: &Connection) -> Result<(), Failure> {
-    let wait = connection.quiet_until.map(|until| until.duration_since(gateway.clock.now()));
+    let wait = connection.rate_limited_until.map(|until| until.duration_since(gateway.clock.now()));
     match wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero()) {
         Some(wait) => Err(ringcentral::Error::limited("call", wait).into()),
         None => Ok(()),
@@ -100,7 +100,7 @@ async fn note_penalty(
         saturating_add(gateway.clock.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
     tracing::warn!(tenant.id = %tenant, connection.id = %id, %until, "RingCentral's limit is reached");
     gateway.cache.tokens.remove(id.as_str());
-    gateway.store.keep_quiet(tenant, id, until).await?;
+    gateway.store.set_rate_limited(tenant, id, until).await?;
     Ok(())
 }
 

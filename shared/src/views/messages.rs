@@ -1,23 +1,23 @@
-//! What the API shows of messages: the contract's field names.
+//! Messages as the API returns them.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{as_iso, iso};
-use crate::model::message::{Message, MessageFile};
+use crate::model::message::{Attachment, Message};
 use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
 
-/// `POST /v1/sms/send`.
+/// The response of `POST /v1/sms/send`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Receipt")]
 pub struct ReceiptView {
     message_id: String,
-    /// `queued`, or `scheduled` with a `sendAt` ahead.
+    /// `queued`, or `scheduled` if `sendAt` is in the future.
     status: &'static str,
-    /// How many segments carriers count; see `POST /v1/sms/preview`.
+    /// Number of segments that carriers bill; see `POST /v1/sms/preview`.
     segments: u32,
 }
 
@@ -31,47 +31,47 @@ impl From<&Receipt> for ReceiptView {
     }
 }
 
-/// One message.
+/// A message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Message")]
 pub struct MessageView<'a> {
     message_id: &'a str,
-    /// `outbound`, from the tenant; `inbound`, to it.
+    /// `outbound` (sent by the tenant) or `inbound`.
     direction: &'static str,
-    /// `scheduled`: waits for `sendAt`. `queued`: waits for its turn. `sending`: begun; parts are left, or RingCentral's
-    /// answer was lost and is looked for. `sent`: RingCentral has taken it; carriers need not report a delivery.
-    /// `delivered`: the carrier has delivered it. `failed`: not sent or not delivered, `error` says why. `canceled`: taken
-    /// back. `expired`: not sent before `expiresAt`. `unknown`: RingCentral's answer was lost and the message is not in its
-    /// store; resolve it. `received`: it came in.
+    /// `scheduled`: waits for `sendAt`. `queued`: waits to be sent. `sending`: parts are still to be sent, or RingCentral's
+    /// response was lost and is being reconciled. `sent`: accepted by RingCentral; carriers need not report a delivery.
+    /// `delivered`: delivered by the carrier. `failed`: not sent or not delivered, `error` says why. `canceled`: canceled
+    /// before it was sent. `expired`: not sent before `expiresAt`. `unknown`: RingCentral's response was lost and its
+    /// message store does not show the message; resolve it. `received`: inbound.
     status: &'static str,
     from: &'a str,
     to: &'a str,
     body: &'a str,
-    /// The caller's own word.
+    /// The caller's own reference to the user who sent it.
     user_id: Option<&'a str>,
-    /// RingCentral's id of the message, or of its first part.
+    /// RingCentral's id of the message, or of its first part that has one.
     rc_message_id: Option<&'a str>,
-    /// Why it failed, for people.
+    /// Reason of the failure, as a sentence.
     error: Option<&'a str>,
-    /// RingCentral's code for why.
+    /// RingCentral's code of the failure.
     error_code: Option<&'a str>,
-    /// How many segments carriers count.
+    /// Number of segments that carriers bill.
     segments: u32,
-    /// How many messages of RingCentral's it goes out as.
+    /// Number of RingCentral messages that it is sent as.
     parts: usize,
-    /// How often it was handed to RingCentral.
+    /// Number of times that a part was submitted to RingCentral.
     attempts: u32,
     /// `high`, `normal` or `bulk`.
     priority: &'static str,
-    /// Not sent before.
+    /// Time before which it is not sent.
     #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
-    /// Not sent from then on.
+    /// Time from which it is no longer sent.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<FileView<'a>>,
+    attachments: Vec<AttachmentView<'a>>,
     #[serde(serialize_with = "as_iso")]
     created_at: Timestamp,
     #[serde(serialize_with = "as_iso")]
@@ -81,8 +81,8 @@ pub struct MessageView<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Attachment")]
-struct FileView<'a> {
-    /// RingCentral's id of it.
+struct AttachmentView<'a> {
+    /// RingCentral's attachment id.
     id: &'a str,
     content_type: Option<&'a str>,
     /// In bytes.
@@ -90,12 +90,11 @@ struct FileView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    /// A message as it is shown.
     pub fn of(message: &'a Message) -> Self {
-        let file = |file: &'a MessageFile| FileView {
-            id: &file.id,
-            content_type: file.content_type.as_deref(),
-            size: file.size,
+        let attachment = |attachment: &'a Attachment| AttachmentView {
+            id: &attachment.id,
+            content_type: attachment.content_type.as_deref(),
+            size: attachment.size,
         };
         Self {
             message_id: message.id.as_str(),
@@ -114,31 +113,31 @@ impl<'a> MessageView<'a> {
             priority: message.priority.as_str(),
             send_at: message.send_at.map(iso),
             expires_at: message.expires_at.map(iso),
-            attachments: message.files.iter().map(file).collect(),
+            attachments: message.attachments.iter().map(attachment).collect(),
             created_at: message.created_at,
             updated_at: message.updated_at,
         }
     }
 }
 
-/// `GET /v1/sms/messages`.
+/// The response of `GET /v1/sms/messages`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageList<'a> {
     messages: Vec<MessageView<'a>>,
-    /// How many fit, of the newest 10,000, and as far as one request reads; not counted with a cursor.
+    /// Number of messages that match, among the newest 10,000 and as far as one request reads. Absent with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
     limit: u32,
-    /// Give it as `cursor` to go on; `null` at the end. A page may be short, or empty, and still not be the last: one request
-    /// reads only so far.
+    /// Pass it as `cursor` to continue; `null` on the last page. A page may have fewer messages than `limit`, even none,
+    /// without being the last one: a request reads a limited amount of data.
     next_cursor: Option<String>,
 }
 
 impl<'a> MessageList<'a> {
-    /// A part of the list. `numbered` is the number of the page and how many messages there are, where they are counted.
+    /// A page of the list. `numbered` is the page number and the total, for requests without a cursor.
     pub fn of(
         messages: &'a [Message],
         numbered: Option<(usize, usize)>,
@@ -155,17 +154,17 @@ impl<'a> MessageList<'a> {
     }
 }
 
-/// `POST /v1/sms/preview`.
+/// The response of `POST /v1/sms/preview`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Preview<'a> {
     /// `GSM-7` or `UCS-2`.
     encoding: &'static str,
-    /// How many segments carriers count, of all parts.
+    /// Number of segments that carriers bill, over all parts.
     segments: u32,
-    /// What goes out as one RingCentral message each.
+    /// Parts in order; each is sent as one RingCentral message.
     parts: Vec<PartView<'a>>,
-    /// What makes the text UCS-2.
+    /// Characters that are not in the GSM-7 alphabet: they make the text UCS-2.
     ucs2_characters: Vec<char>,
 }
 
@@ -175,13 +174,13 @@ pub struct Preview<'a> {
 struct PartView<'a> {
     text: &'a str,
     encoding: &'static str,
-    /// Its length in UTF-16 code units.
+    /// Length in UTF-16 code units.
     units: usize,
     segments: u32,
 }
 
 impl<'a> Preview<'a> {
-    /// How a text would be sent, cut where [`text::split`] says.
+    /// The preview of a text whose parts end at `ends` ([`text::split`]).
     pub fn of(body: &'a str, ends: &'a [usize]) -> Self {
         let part = |part: &'a str| PartView {
             text: part,

@@ -1,0 +1,61 @@
+//! The macro behind every enum whose variants are strings in the API, in table attributes or in queue payloads.
+
+/// Declares a fieldless enum together with the strings of its variants, so that neither direction can miss one.
+///
+/// The enum gets `ALL` (in the order of declaration), `as_str` and `parse`. Attributes of the enum and of its variants are kept; `Debug`,
+/// `Clone`, `Copy`, `PartialEq`, `Eq` and `Hash` are derived.
+///
+/// ```ignore
+/// string_enum! {
+///     pub enum Direction {
+///         Inbound = "inbound",
+///         Outbound = "outbound",
+///     }
+/// }
+/// ```
+macro_rules! string_enum {
+    ($(#[$meta:meta])* $visibility:vis enum $name:ident {
+        $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $visibility enum $name { $($(#[$variant_meta])* $variant,)+ }
+
+        impl $name {
+            $visibility const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
+
+            $visibility fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// `None` if no variant has this string.
+            $visibility fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use string_enum;
+
+#[cfg(test)]
+mod tests {
+    string_enum! {
+        #[derive(PartialOrd, Ord)]
+        enum Size {
+            Small = "small",
+            Large = "large",
+        }
+    }
+
+    #[test]
+    fn every_variant_is_parsed_from_its_own_string() {
+        assert_eq!(Size::ALL.map(Size::as_str), ["small", "large"]);
+        assert_eq!(Size::ALL.map(|size| Size::parse(size.as_str())), Size::ALL.map(Some));
+        assert_eq!(Size::parse("Small"), None);
+        assert!(Size::Small < Size::Large);
+    }
+}
