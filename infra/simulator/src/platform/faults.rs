@@ -47,7 +47,7 @@ pub struct RateLimitFault {
 /// The effect of a fault: at most one ending, and delays where the ending allows them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct FaultAction {
+pub struct RequestFaultAction {
     /// Replies with this status; the request has no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -87,7 +87,7 @@ pub struct Fault {
     #[serde(default)]
     pub times: Option<u64>,
     #[serde(rename = "do")]
-    pub action: FaultAction,
+    pub action: RequestFaultAction,
     /// How often it has fired.
     #[serde(default)]
     pub fired: u64,
@@ -176,8 +176,8 @@ impl Fault {
     pub fn matches(&self, method: &Method, path: &str, user: Option<i64>) -> bool {
         self.matches.method.as_deref().is_none_or(|m| m == method.as_str())
             && self.matches.path.as_deref().is_none_or(|p| path.contains(p))
-            && self.matches.user.as_ref().is_none_or(|wanted| {
-                user.is_some_and(|id| match wanted {
+            && self.matches.user.as_ref().is_none_or(|extension_id| {
+                user.is_some_and(|id| match extension_id {
                     Value::String(text) => *text == id.to_string(),
                     other => other.as_i64() == Some(id),
                 })
@@ -220,7 +220,7 @@ impl Fault {
 /// A fault that applies to one request.
 #[derive(Debug, Clone)]
 pub struct FiredFault {
-    pub action: FaultAction,
+    pub action: RequestFaultAction,
     /// `rateLimit` only: the value of `Retry-After`.
     pub retry_after: Option<i64>,
     /// `rateLimit` only: whether the request restarted the penalty.

@@ -1,4 +1,4 @@
-//! The ledger: everything that happened, in order. Tests assert on it; the developer page shows it live.
+//! The ledger: everything that happened, in order. Tests read it, and the developer page shows it live.
 //!
 //! An entry holds no secret: tokens appear as the first characters of their SHA-256.
 

@@ -13,7 +13,7 @@ const FIRST_MESSAGE: i64 = 3_100_200_300_017;
 const FIRST_ATTACHMENT: i64 = 675_000_001_016;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MessageStatus {
+pub enum MessageRecordStatus {
     Queued,
     Sent,
     Delivered,
@@ -86,7 +86,7 @@ pub struct MessageRecord {
     pub modified_at: Millis,
     /// The message store and synchronization show the message from then on.
     pub visible_at: Millis,
-    pub status: MessageStatus,
+    pub status: MessageRecordStatus,
     /// For example `SMS-RC-413`.
     pub error_code: Option<String>,
     /// When the carrier delivered it.
@@ -217,8 +217,8 @@ impl MessageStore {
             })
             .collect();
         let (status, read_status) = match direction {
-            MessageDirection::Outbound => (MessageStatus::Queued, ReadStatus::Read),
-            MessageDirection::Inbound => (MessageStatus::Received, ReadStatus::Unread),
+            MessageDirection::Outbound => (MessageRecordStatus::Queued, ReadStatus::Read),
+            MessageDirection::Inbound => (MessageRecordStatus::Received, ReadStatus::Unread),
         };
         MessageRecord {
             id,

@@ -44,7 +44,7 @@ pub struct RateWindows {
     windows: HashMap<String, RateWindow>,
 }
 
-/// What the rate limit headers of one reply say.
+/// The values of the rate limit headers of one reply.
 #[derive(Debug, Clone)]
 pub struct RateLimitState {
     pub group: RateLimitGroup,

@@ -101,13 +101,13 @@ impl PlatformState {
         }
         let digits: String = name.chars().filter(char::is_ascii_digit).collect();
         let number = self.numbers.values().find(|n| n.phone_number[1..] == digits);
-        if let Some(wanted) = extension
+        if let Some(short_number) = extension
             && let Some(number) = number
         {
             return self
                 .extensions
                 .values()
-                .find(|e| e.account_id == number.account_id && e.number == wanted);
+                .find(|e| e.account_id == number.account_id && e.number == short_number);
         }
         self.extensions
             .values()

@@ -75,7 +75,7 @@ impl DeletionMode {
 
 /// Changes of one message; `None` keeps a value.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct MessageUpdate {
+pub struct MailboxUpdate {
     pub read_status: Option<ReadStatus>,
     pub availability: Option<MessageAvailability>,
 }
@@ -114,7 +114,7 @@ impl PlatformState {
         extension_id: i64,
         now: Millis,
         id: &str,
-        update: MessageUpdate,
+        update: MailboxUpdate,
     ) -> Result<(), RestError> {
         let id = self.find_message(extension_id, now, id)?.id;
         self.change_message(now, id, |message| {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::platform::clock::{Millis, SECOND};
 use crate::platform::ledger::LedgerKind;
-use crate::platform::messages::{MessageDirection, MessageRecord, MessageStatus, ScheduledStep};
+use crate::platform::messages::{MessageDirection, MessageRecord, MessageRecordStatus, ScheduledStep};
 use crate::platform::settings::FinalStatus;
 use crate::platform::state::PlatformState;
 use crate::rules::events::{ChangedMailbox, MailboxChange};
@@ -66,14 +66,16 @@ impl PlatformState {
         let configured_error =
             || Some(settings.delivery_error_code.clone().unwrap_or_else(|| "SMS-CAR-431".to_owned()));
         let (next, error) = match (message.status, self.sending_error(message), settings.final_status) {
-            (MessageStatus::Queued, Some(code), _) => (MessageStatus::SendingFailed, Some(code.to_owned())),
-            (MessageStatus::Queued, None, FinalStatus::SendingFailed) => {
-                (MessageStatus::SendingFailed, configured_error())
+            (MessageRecordStatus::Queued, Some(code), _) => {
+                (MessageRecordStatus::SendingFailed, Some(code.to_owned()))
             }
-            (MessageStatus::Queued, None, _) => (MessageStatus::Sent, None),
-            (MessageStatus::Sent, _, FinalStatus::Delivered) => (MessageStatus::Delivered, None),
-            (MessageStatus::Sent, _, FinalStatus::DeliveryFailed) => {
-                (MessageStatus::DeliveryFailed, configured_error())
+            (MessageRecordStatus::Queued, None, FinalStatus::SendingFailed) => {
+                (MessageRecordStatus::SendingFailed, configured_error())
+            }
+            (MessageRecordStatus::Queued, None, _) => (MessageRecordStatus::Sent, None),
+            (MessageRecordStatus::Sent, _, FinalStatus::Delivered) => (MessageRecordStatus::Delivered, None),
+            (MessageRecordStatus::Sent, _, FinalStatus::DeliveryFailed) => {
+                (MessageRecordStatus::DeliveryFailed, configured_error())
             }
             _ => return,
         };
@@ -82,11 +84,11 @@ impl PlatformState {
         message.status = next;
         message.error_code = error;
         message.modified_at = at;
-        if next == MessageStatus::Delivered {
+        if next == MessageRecordStatus::Delivered {
             message.delivered_at = Some(at);
         }
         let mailbox = ChangedMailbox::of(message);
-        if next == MessageStatus::Sent {
+        if next == MessageRecordStatus::Sent {
             self.mail.schedule(next_step, ScheduledStep::AdvanceStatus(id));
         }
         self.publish_mailbox_change(at, mailbox, MailboxChange::MessageUpdated);

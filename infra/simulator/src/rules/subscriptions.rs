@@ -228,7 +228,7 @@ impl PlatformState {
         }
     }
 
-    /// Any subscription that has not expired, whoever created it.
+    /// A subscription of any user that has not expired.
     pub fn unexpired_subscription(&mut self, id: &str) -> Option<&mut SubscriptionRecord> {
         self.subscriptions.iter_mut().find(|s| s.id == id && !s.expired)
     }

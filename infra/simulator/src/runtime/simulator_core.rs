@@ -122,7 +122,7 @@ impl SimulatorCore {
         self.update(|_, _| ());
     }
 
-    /// Reports that one event was delivered or given up.
+    /// Reports that an event was delivered, dropped, or failed.
     pub fn finish_event(&self) {
         self.pending.send_modify(|n| *n = n.saturating_sub(1));
     }
@@ -138,7 +138,7 @@ impl SimulatorCore {
         *self.pending.borrow() == 0
     }
 
-    /// Applies whatever falls due, until the simulator stops. Without it, events would wait for the next request.
+    /// Applies what falls due, until the simulator stops. Without it, events would wait for the next request.
     pub async fn apply_due_effects(self: Arc<Self>) {
         loop {
             let due = self.read(PlatformState::next_due);

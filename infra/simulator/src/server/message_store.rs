@@ -16,7 +16,7 @@ use crate::platform::messages::{MessageAvailability, MessageRecord, ReadStatus};
 use crate::platform::state::PlatformState;
 use crate::platform::variants::parse_variant;
 use crate::rules::caller::ApiCaller;
-use crate::rules::mailbox::{DeletionMode, MessageSelection, MessageUpdate};
+use crate::rules::mailbox::{DeletionMode, MailboxUpdate, MessageSelection};
 use crate::rules::paging::page_of;
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
@@ -109,11 +109,11 @@ struct UpdateBody {
 }
 
 impl UpdateBody {
-    fn parse(&self) -> Result<MessageUpdate, RestError> {
+    fn parse(&self) -> Result<MailboxUpdate, RestError> {
         let fields = self.body.as_deref().unwrap_or(self);
         let read_status: Option<ReadStatus> = parse_field("readStatus", fields.read_status.as_deref())?;
         let availability = parse_field("availability", fields.availability.as_deref())?;
-        Ok(MessageUpdate { read_status, availability })
+        Ok(MailboxUpdate { read_status, availability })
     }
 }
 
