@@ -68,6 +68,12 @@ impl RestError {
         Self { challenge: true, ..error }
     }
 
+    /// 429 CMN-301: the caller exceeded a rate limit.
+    #[must_use]
+    pub fn rate_exceeded() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "CMN-301", "Request rate exceeded")
+    }
+
     /// The JSON body.
     #[must_use]
     pub fn to_json(&self) -> Value {

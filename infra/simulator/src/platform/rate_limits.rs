@@ -59,6 +59,20 @@ pub struct RateLimitState {
 }
 
 impl RateLimitState {
+    /// The state of a group that is exhausted, as on a refused request.
+    #[must_use]
+    pub fn exhausted(settings: &PlatformSettings, group: RateLimitGroup, retry_after: Option<i64>) -> Self {
+        Self {
+            group,
+            limit: group.limit(settings),
+            remaining: 0,
+            window_seconds: settings.rate_limits.window_seconds,
+            header: settings.rate_limit_header,
+            retry_after,
+            restarted: false,
+        }
+    }
+
     /// The fields of a ledger entry, if the request is refused.
     #[must_use]
     pub fn refusal(&self) -> Option<Value> {

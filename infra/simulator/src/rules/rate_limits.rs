@@ -1,6 +1,5 @@
 //! Refusals of requests that exceed a rate limit.
 
-use http::StatusCode;
 use serde_json::Value;
 
 use crate::platform::clock::Millis;
@@ -36,6 +35,6 @@ impl PlatformState {
         limit["extensionId"] = caller.extension_id.map(|id| id.to_string()).into();
         limit["clientId"] = caller.client_id.clone().into();
         self.ledger.add(now, LedgerKind::RateLimited, limit);
-        RestError::new(StatusCode::TOO_MANY_REQUESTS, "CMN-301", "Request rate exceeded")
+        RestError::rate_exceeded()
     }
 }

@@ -1,8 +1,8 @@
-//! `GET /restapi/v1.0/account/{accountId}` and `…/extension/{extensionId}`.
+//! `GET /restapi/v1.0/account/{accountId}`, `…/extension` and `…/extension/{extensionId}`.
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
@@ -11,6 +11,8 @@ use crate::platform::errors::RestError;
 use crate::platform::state::PlatformState;
 use crate::platform::urls::BaseUrls;
 use crate::rules::caller::ApiCaller;
+use crate::rules::paging::page_of;
+use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
 
 pub async fn get_account(
@@ -19,6 +21,41 @@ pub async fn get_account(
     Path(account): Path<String>,
 ) -> Result<Json<Value>, RestError> {
     core.update(|state, _| Ok(Json(account_json(&core.urls(state), state, caller.account(state, &account)?))))
+}
+
+/// All extensions of the account that the query selects by `status`, `type`, `extensionId`, `extensionNumber` and `email`.
+pub async fn list_extensions(
+    State(core): State<Arc<SimulatorCore>>,
+    Extension(caller): Extension<ApiCaller>,
+    Path(account): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, RestError> {
+    let query = QueryString::parse(query.as_deref());
+    check_values(&query, "status", &EXTENSION_STATUSES)?;
+    check_values(&query, "type", &EXTENSION_TYPES)?;
+    core.update(|state, _| {
+        let account = caller.account(state, &account)?;
+        let urls = core.urls(state);
+        let is_selected = |e: &&ExtensionRecord| {
+            e.account_id == account.id
+                && query.allows("status", &e.status)
+                && query.allows("type", &e.kind)
+                && query.allows("extensionId", &e.id.to_string())
+                && query.allows("extensionNumber", &e.number)
+                && query.get("email").is_none_or(|email| e.email.eq_ignore_ascii_case(email))
+        };
+        let selected = state.extensions.values().filter(is_selected);
+        let records = selected.map(|e| extension_list_json(&urls, state, e)).collect();
+        let path = format!("/restapi/v1.0/account/{}/extension", account.id);
+        Ok(Json(page_of(&query, &urls.api(&path), records)?.into_json()))
+    })
+}
+
+fn check_values(query: &QueryString, name: &str, known: &[&str]) -> Result<(), RestError> {
+    match query.all(name).into_iter().find(|value| !known.contains(value)) {
+        Some(unknown) => Err(RestError::parameter(name, unknown)),
+        None => Ok(()),
+    }
 }
 
 pub async fn get_extension(
@@ -31,6 +68,33 @@ pub async fn get_extension(
         Ok(Json(extension_json(&core.urls(state), state, extension)))
     })
 }
+
+const EXTENSION_STATUSES: [&str; 5] = ["Enabled", "Disabled", "Frozen", "NotActivated", "Unassigned"];
+const EXTENSION_TYPES: [&str; 23] = [
+    "User",
+    "Department",
+    "Announcement",
+    "Voicemail",
+    "DigitalUser",
+    "VirtualUser",
+    "FaxUser",
+    "PagingOnly",
+    "SharedLinesGroup",
+    "DelegatedLinesGroup",
+    "GroupCallPickup",
+    "IvrMenu",
+    "ApplicationExtension",
+    "ProxyAdmin",
+    "RoomConnector",
+    "ParkLocation",
+    "Limited",
+    "Bot",
+    "Site",
+    "Room",
+    "FlexibleUser",
+    "TieLine",
+    "Unknown",
+];
 
 fn country(urls: &BaseUrls) -> Value {
     json!({"uri": urls.api("/restapi/v1.0/dictionary/country/1"), "id": "1", "name": "United States", "isoCode": "US",
@@ -102,14 +166,14 @@ fn service_features(state: &PlatformState, extension: &ExtensionRecord) -> Value
     features.map(feature).to_vec().into()
 }
 
-fn extension_json(urls: &BaseUrls, state: &PlatformState, extension: &ExtensionRecord) -> Value {
-    let account = urls.api(&format!("/restapi/v1.0/account/{}", extension.account_id));
-    let uri = format!("{account}/extension/{}", extension.id);
+/// The fields of an extension in the list of the account.
+fn extension_list_json(urls: &BaseUrls, state: &PlatformState, extension: &ExtensionRecord) -> Value {
+    let account = format!("/restapi/v1.0/account/{}", extension.account_id);
+    let uri = urls.api(&format!("{account}/extension/{}", extension.id));
     let phone = state.numbers_of(extension).next().map(|(n, _)| n.phone_number.clone());
     json!({
         "uri": uri,
         "id": extension.id,
-        "account": {"id": extension.account_id.to_string(), "uri": account},
         "extensionNumber": extension.number,
         "name": extension.name(),
         "contact": {
@@ -124,11 +188,18 @@ fn extension_json(urls: &BaseUrls, state: &PlatformState, extension: &ExtensionR
             "internationalCalling": {"enabled": false},
         },
         "profileImage": {"uri": format!("{uri}/profile-image")},
-        "regionalSettings": regional_settings(urls),
-        "serviceFeatures": service_features(state, extension),
-        "setupWizardState": "Completed",
         "status": extension.status,
         "type": extension.kind,
         "hidden": false,
     })
+}
+
+fn extension_json(urls: &BaseUrls, state: &PlatformState, extension: &ExtensionRecord) -> Value {
+    let account = urls.api(&format!("/restapi/v1.0/account/{}", extension.account_id));
+    let mut record = extension_list_json(urls, state, extension);
+    record["account"] = json!({"id": extension.account_id.to_string(), "uri": account});
+    record["regionalSettings"] = regional_settings(urls);
+    record["serviceFeatures"] = service_features(state, extension);
+    record["setupWizardState"] = "Completed".into();
+    record
 }

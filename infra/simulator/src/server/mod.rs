@@ -5,6 +5,7 @@ mod connection;
 mod consents;
 mod control;
 mod guard;
+mod injected_limit;
 pub mod listener;
 pub mod local_only;
 mod message_store;

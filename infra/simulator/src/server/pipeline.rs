@@ -22,6 +22,7 @@ use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::connection::ClientConnection;
 use crate::server::control::replies::ControlError;
 use crate::server::guard::bearer_token;
+use crate::server::injected_limit::{InjectedLimit, LimitHeaders};
 use crate::server::local_only::is_local_request;
 
 /// The platform's limit for the largest body, a batch of messages.
@@ -111,13 +112,24 @@ async fn process_with_fault(
         match client.reset().await {}
     }
     if action.rate_limit.is_some() {
-        return rate_limited(core, head, &fault);
+        let limit = record_rate_limit(core, head, &fault);
+        return process(core, router, with_limit(request, limit), Duration::ZERO).await;
     }
     let before = action.delay_before_ms.map(Duration::from_millis).unwrap_or_default();
     let after = action.delay_ms.map(Duration::from_millis).unwrap_or_default();
     if let Some(status) = action.status {
         tokio::time::sleep(before + after).await;
-        return injected_response(status, action.headers.as_ref(), action.body.as_ref());
+        let mut response = match &action.body {
+            // Without a body, a 429 is RingCentral's own.
+            None if status == StatusCode::TOO_MANY_REQUESTS => {
+                let headers = LimitHeaders::Group { retry_after: None };
+                let limit = InjectedLimit { error: RestError::rate_exceeded(), headers };
+                process(core, router, with_limit(request, limit), Duration::ZERO).await
+            }
+            body => injected_response(status, body.as_ref()),
+        };
+        add_injected_headers(action.headers.as_ref(), response.headers_mut());
+        return response;
     }
     let response = process(core, router, request, before).await;
     tokio::time::sleep(after).await;
@@ -187,37 +199,43 @@ fn user_of(state: &PlatformState, head: &RequestHead, body: &Bytes) -> Option<i6
 }
 
 /// The reply of a fault with a status.
-fn injected_response(status: u16, headers: Option<&Map<String, Value>>, body: Option<&Value>) -> Response {
+fn injected_response(status: u16, body: Option<&Value>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = match body {
+    match body {
         None => status.into_response(),
         Some(Value::String(text)) => (status, text.clone()).into_response(),
         Some(other) => (status, axum::Json(other.clone())).into_response(),
-    };
-    let into: &mut HeaderMap = response.headers_mut();
-    for (name, value) in headers.into_iter().flatten() {
+    }
+}
+
+fn add_injected_headers(injected: Option<&Map<String, Value>>, headers: &mut HeaderMap) {
+    for (name, value) in injected.into_iter().flatten() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&text))
         {
-            into.insert(name, value);
+            headers.insert(name, value);
         }
     }
-    response
 }
 
-/// The reply of a fault with a rate limit.
-fn rate_limited(core: &SimulatorCore, head: &RequestHead, fault: &FiredFault) -> Response {
+fn with_limit(mut request: Request<Body>, limit: InjectedLimit) -> Request<Body> {
+    request.extensions_mut().insert(limit);
+    request
+}
+
+/// Records the refusal of a fault with a rate limit. Without `retryAfter` its reply has no headers.
+fn record_rate_limit(core: &SimulatorCore, head: &RequestHead, fault: &FiredFault) -> InjectedLimit {
     let error = core.update(|state, now| {
         let session = head.bearer.as_deref().and_then(|token| state.logins.session_of(token));
         let caller = session.map(LimitedCaller::of).unwrap_or_default();
         let limit = json!({"retryAfter": fault.retry_after, "restarted": fault.restarted, "fault": true});
         state.refuse_for_rate(now, &head.path, &caller, limit)
     });
-    let mut response = error.into_response();
-    if let Some(seconds) = fault.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    let headers = match fault.retry_after {
+        None => LimitHeaders::None,
+        retry_after => LimitHeaders::Group { retry_after },
+    };
+    InjectedLimit { error, headers }
 }
 
 /// The response with the first half of its body: JSON that does not parse, with a matching `Content-Length`.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 
 use crate::platform::errors::RestError;
 use crate::platform::rate_limits::RateLimitGroup::{self, Auth, Heavy, Light, Medium};
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::guard::{AccessRule, guard};
+use crate::server::injected_limit::{InjectedLimit, reply_to_injected_limit};
 use crate::server::oauth::{authorize, discovery, revoke, token};
 use crate::server::{
     accounts, consents, control, message_store, message_sync, numbers, page, sms, subscriptions,
@@ -35,14 +37,25 @@ impl RouteBuilder {
         permission: Option<&'static str>,
         handler: MethodRouter<Arc<SimulatorCore>>,
     ) -> Self {
-        let state = (Arc::clone(&self.core), AccessRule { group, scope, permission });
-        self.router = self.router.route(path, handler.layer(from_fn_with_state(state, guard)));
+        let rule = (Arc::clone(&self.core), AccessRule { group, scope, permission });
+        let injected = (Arc::clone(&self.core), Some(group));
+        let handler = handler
+            .layer(from_fn_with_state(rule, guard))
+            .layer(from_fn_with_state(injected, reply_to_injected_limit));
+        self.router = self.router.route(path, handler);
         self
     }
 
-    /// Adds an endpoint without an access token.
-    fn open(mut self, path: &str, handler: MethodRouter<Arc<SimulatorCore>>) -> Self {
-        self.router = self.router.route(path, handler);
+    /// Adds an endpoint without an access token. Endpoints with a group count their requests themselves.
+    fn open(
+        mut self,
+        path: &str,
+        group: Option<RateLimitGroup>,
+        handler: MethodRouter<Arc<SimulatorCore>>,
+    ) -> Self {
+        let state = (Arc::clone(&self.core), group);
+        self.router =
+            self.router.route(path, handler.layer(from_fn_with_state(state, reply_to_injected_limit)));
         self
     }
 }
@@ -52,25 +65,46 @@ pub fn router(core: &Arc<SimulatorCore>) -> Router {
     let routes = identity_routes(oauth_routes(routes));
     let routes = message_routes(subscription_routes(routes));
     page::add_routes(control::routes::add_routes(routes.router))
-        .fallback(|| async {
-            RestError::new(StatusCode::NOT_FOUND, "CMN-120", "Invalid URI").into_response()
-        })
-        .method_not_allowed_fallback(|| async {
-            RestError::new(StatusCode::METHOD_NOT_ALLOWED, "CMN-202", "Method is not supported")
-                .into_response()
-        })
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(core))
 }
 
+async fn not_found(core: State<Arc<SimulatorCore>>, limit: Option<Extension<InjectedLimit>>) -> Response {
+    let error = RestError::new(StatusCode::NOT_FOUND, "CMN-120", "Invalid URI");
+    reply_without_group(&core, limit, error)
+}
+
+async fn method_not_allowed(
+    core: State<Arc<SimulatorCore>>,
+    limit: Option<Extension<InjectedLimit>>,
+) -> Response {
+    let error = RestError::new(StatusCode::METHOD_NOT_ALLOWED, "CMN-202", "Method is not supported");
+    reply_without_group(&core, limit, error)
+}
+
+fn reply_without_group(
+    core: &SimulatorCore,
+    limit: Option<Extension<InjectedLimit>>,
+    error: RestError,
+) -> Response {
+    match limit {
+        Some(Extension(limit)) => limit.reply(core, None),
+        None => error.into_response(),
+    }
+}
+
 fn oauth_routes(routes: RouteBuilder) -> RouteBuilder {
+    let auth = Some(Auth);
+    let configuration = || get(discovery::get_openid_configuration);
     routes
-        .open("/restapi/oauth/authorize", get(authorize::start_login).post(authorize::start_login))
-        .open("/login/{ticket}", get(authorize::show_page).post(authorize::submit_page))
-        .open("/restapi/oauth/token", post(token::post_token))
-        .open("/restapi/oauth/revoke", post(revoke::post_revoke))
-        .open("/restapi/oauth/jwks", get(discovery::get_jwks))
-        .open("/.well-known/openid-configuration", get(discovery::get_openid_configuration))
-        .open("/restapi/oauth/.well-known/openid-configuration", get(discovery::get_openid_configuration))
+        .open("/restapi/oauth/authorize", auth, get(authorize::start_login).post(authorize::start_login))
+        .open("/login/{ticket}", None, get(authorize::show_page).post(authorize::submit_page))
+        .open("/restapi/oauth/token", auth, post(token::post_token))
+        .open("/restapi/oauth/revoke", auth, post(revoke::post_revoke))
+        .open("/restapi/oauth/jwks", None, get(discovery::get_jwks))
+        .open("/.well-known/openid-configuration", None, configuration())
+        .open("/restapi/oauth/.well-known/openid-configuration", None, configuration())
         .guarded("/restapi/oauth/userinfo", Auth, None, None, get(discovery::get_userinfo))
 }
 
@@ -83,7 +117,9 @@ fn identity_routes(routes: RouteBuilder) -> RouteBuilder {
     let numbers_v2 = "/restapi/v2/accounts/{account}/phone-numbers";
     let own_numbers = format!("{EXTENSION}/phone-number");
     let configuration = format!("{own_numbers}/{{number}}/sms-configuration");
+    let extension_list = format!("{ACCOUNT}/extension");
     routes
+        .guarded(&extension_list, Medium, accounts, extensions, get(accounts::list_extensions))
         .guarded(ACCOUNT, Light, accounts, Some("ReadCompanyInfo"), get(accounts::get_account))
         .guarded(EXTENSION, Light, accounts, extensions, get(accounts::get_extension))
         .guarded(&own_numbers, Light, accounts, user_numbers, get(numbers::list_extension_numbers))

@@ -139,6 +139,56 @@ async fn a_rate_limit_fault_lasts_for_its_penalty_which_can_restart() {
 }
 
 #[tokio::test]
+async fn an_injected_429_has_the_body_and_headers_of_the_platform() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    let limited = |retry_after: i64| json!({"rateLimit": {"retryAfter": retry_after}});
+    let sms = format!("{EXTENSION}/sms");
+    for (method, path, action, group, limit, retry_after) in [
+        (Method::GET, EXTENSION, limited(60), "light", "50", Some("60")),
+        (Method::POST, sms.as_str(), limited(7), "medium", "40", Some("7")),
+        (Method::GET, "/restapi/v1.0/account/~/phone-number", limited(60), "heavy", "10", Some("60")),
+        (Method::POST, "/restapi/oauth/token", limited(60), "auth", "5", Some("60")),
+        (Method::POST, sms.as_str(), json!({"status": 429}), "medium", "40", None),
+        (Method::POST, "/restapi/oauth/revoke", json!({"status": 429}), "auth", "5", None),
+        (
+            Method::GET,
+            EXTENSION,
+            json!({"status": 429, "headers": {"Retry-After": "9", "X-Rate-Limit-Group": "light"}}),
+            "light",
+            "50",
+            Some("9"),
+        ),
+    ] {
+        sim.faults(fault(json!({"path": path}), action.clone(), json!(1))).await;
+        let reply = sim.request(method, path).bearer_auth(&login.access).send().await.unwrap();
+        let header = |name: &str| reply.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        assert_eq!(header("x-rate-limit-group").as_deref(), Some(group), "{path} {action}");
+        assert_eq!(header("x-rate-limit-limit").as_deref(), Some(limit), "{path} {action}");
+        assert_eq!(header("x-rate-limit-remaining").as_deref(), Some("0"), "{path} {action}");
+        assert_eq!(header("x-rate-limit-window").as_deref(), Some("60"), "{path} {action}");
+        assert_eq!(header("retry-after").as_deref(), retry_after, "{path} {action}");
+        assert_eq!(header("content-type").as_deref(), Some("application/json"), "{path} {action}");
+        let (status, body) = json_of(reply).await;
+        let error = json!({"errorCode": "CMN-301", "message": "Request rate exceeded"});
+        let expected = json!({
+            "errorCode": "CMN-301", "message": "Request rate exceeded", "errors": [error],
+        });
+        assert_eq!((status.as_u16(), body), (429, expected), "{path} {action}");
+    }
+    assert!(sim.ledger_of("sms_accepted").await.is_empty(), "the endpoint does not run");
+    let path = "/restapi/v1.0/no-such-thing";
+    sim.faults(fault(json!({"path": path}), limited(60), json!(1))).await;
+    let reply = sim.request(Method::GET, path).send().await.unwrap();
+    assert_eq!((reply.status().as_u16(), reply.headers()["retry-after"].to_str().unwrap()), (429, "60"));
+    let action = json!({"status": 429, "body": {"errorCode": "CMN-310"}});
+    sim.faults(fault(json!({"path": EXTENSION}), action, json!(1))).await;
+    let reply = sim.request(Method::GET, EXTENSION).bearer_auth(&login.access).send().await.unwrap();
+    assert!(!reply.headers().contains_key("x-rate-limit-group"), "an injected body is sent as it is");
+    assert_eq!(json_of(reply).await.1, json!({"errorCode": "CMN-310"}));
+}
+
+#[tokio::test]
 async fn an_error_in_a_fault_names_the_field() {
     let sim = test_simulator::start().await;
     for (list, field) in [

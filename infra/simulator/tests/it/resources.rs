@@ -60,6 +60,43 @@ async fn only_an_administrator_can_read_other_extensions() {
     assert_eq!(reply["errors"][0]["permissionName"], "ReadCompanyPhoneNumbers");
 }
 
+#[tokio::test]
+async fn the_extension_list_has_every_extension_of_the_account_and_filters() {
+    let sim = test_simulator::start().await;
+    let path = "/restapi/v1.0/account/~/extension";
+    let login = sim.log_in_as(1).await;
+    let list = async |query: &str| sim.get(&login.access, &format!("{path}{query}")).await.1;
+    let names = |list: &Value| -> Vec<String> {
+        let records = list["records"].as_array().unwrap();
+        records.iter().map(|r| r["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = list("").await;
+    assert_eq!(names(&all), ["Dana Sim", "Robin Vale", "Kim Quiet", "Support Queue"]);
+    assert_eq!(all["records"][0]["id"].to_string(), sim.user(0).extension_id);
+    assert_eq!(
+        (&all["records"][3]["type"], &all["records"][3]["status"]),
+        (&json!("Department"), &json!("Enabled"))
+    );
+    assert_eq!(names(&list("?type=User&status=Enabled&status=Disabled").await).len(), 3);
+    assert_eq!(names(&list("?type=Department").await), ["Support Queue"]);
+    assert_eq!(names(&list("?extensionNumber=102").await), ["Robin Vale"]);
+    assert_eq!(names(&list("?email=KIM@example.com").await), ["Kim Quiet"]);
+    assert_eq!(names(&list("?status=Disabled").await), Vec::<String>::new());
+    let page = list("?perPage=3&page=2").await;
+    assert_eq!(
+        (names(&page), &page["paging"]["totalElements"]),
+        (vec!["Support Queue".to_owned()], &json!(4))
+    );
+    assert_eq!(list("?status=Asleep").await["errors"][0]["parameterName"], "status");
+    let reply = sim.request(Method::GET, path).bearer_auth(&login.access).send().await.unwrap();
+    assert_eq!(reply.headers()["x-rate-limit-group"], "medium");
+    assert_eq!(sim.get(&login.access, "/restapi/v1.0/account/1/extension").await.0, 404);
+    sim.settings(json!({"scopes": "SMS"})).await;
+    let limited = sim.log_in_as(1).await;
+    let (status, reply) = sim.get(&limited.access, path).await;
+    assert_eq!((status.as_u16(), code(&reply)), (403, "CMN-401"));
+}
+
 fn features(list: &Value, number: &str) -> Vec<String> {
     let record = list["records"].as_array().unwrap().iter().find(|r| r["phoneNumber"] == number).unwrap();
     record["features"].as_array().unwrap().iter().map(|f| f.as_str().unwrap().to_owned()).collect()

@@ -90,6 +90,7 @@ async fn identity_and_number_replies_match_the_specification() {
         ("OpenIdDiscovery", "/.well-known/openid-configuration".to_owned()),
         ("GetAccountInfoResponse", "/restapi/v1.0/account/~".to_owned()),
         ("GetExtensionInfoResponse", EXTENSION.to_owned()),
+        ("GetExtensionListResponse", "/restapi/v1.0/account/~/extension?perPage=3".to_owned()),
         ("GetExtensionPhoneNumbersResponse", format!("{EXTENSION}/phone-number")),
         ("GetExtensionPhoneNumbersResponse", format!("{EXTENSION}/phone-number?perPage=1&page=2")),
         ("AccountPhoneNumbers", "/restapi/v1.0/account/~/phone-number".to_owned()),
