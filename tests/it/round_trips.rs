@@ -80,10 +80,10 @@ const TABLE_HEAD: &str = "\
 /// Warm requests of each function; the table shows the time of the fastest.
 const WARM: usize = 3;
 
-/// How long each call is held up to see which of them wait for each other.
+/// The delay of each call that shows which calls wait for each other.
 const DELAY_MS: u64 = 40;
 
-/// Functions whose runs begin with a connection.
+/// Functions whose runs connect an extension.
 const CONNECTING: [&str; 6] = [
     "receive-event",
     "finish-connection",
@@ -93,20 +93,19 @@ const CONNECTING: [&str; 6] = [
     "refresh-tokens",
 ];
 
-/// Functions whose runs begin with an app that was told of a connection.
-const TELLING: [&str; 4] = ["replay-delivery", "replay-deliveries", "fan-out-events", "deliver-webhook"];
+/// Functions whose runs need an app with a webhook that has received an event.
+const WITH_WEBHOOK: [&str; 4] = ["replay-delivery", "replay-deliveries", "fan-out-events", "deliver-webhook"];
 
-/// What a request took.
+/// The AWS calls of one request.
 #[derive(Debug)]
-struct Trip {
-    /// Operations with how often.
+struct RoundTrips {
+    /// The operations, as in `PutItem, 2 Query`.
     operations: String,
     calls: usize,
-    /// Calls that count requests and links, and note the use of a key; they are not among the others.
+    /// Calls that count requests and links and record the use of a key; not included in `calls`.
     counting: usize,
-    /// The longest row of calls that waited for each other.
-    in_sequence: usize,
-    took: Duration,
+    longest_chain: usize,
+    duration: Duration,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,24 +115,27 @@ async fn aws_calls_stay_within_their_limits_and_match_the_documentation() {
     let mut table = TABLE_HEAD.to_owned();
     let (mut wrong, mut differing) = (Vec::new(), Vec::new());
     let listed: BTreeSet<&str> = FUNCTIONS.iter().map(|(function, _)| *function).collect();
-    assert!(house::function_folders().iter().map(String::as_str).eq(listed), "every function is measured");
+    assert!(
+        house::function_folders().iter().map(String::as_str).eq(listed),
+        "FUNCTIONS differs from the folders"
+    );
     for (function, most) in FUNCTIONS {
-        // Every process is started afresh when the clock moves; a minute later, no key is at its limit.
+        // Moving the clock restarts every process; a minute later, no key is at its rate limit.
         world.advance(61).await;
-        let cold = trip(&world, function).await;
+        let cold = measure(&world, function).await;
         let mut warm = Vec::new();
         for _ in 0..WARM {
-            warm.push(trip(&world, function).await);
+            warm.push(measure(&world, function).await);
         }
-        let warm = warm.into_iter().min_by_key(|trip| trip.took).unwrap();
-        // On this machine a call is over before the next one of the same moment begins; with a delay, they overlap.
+        let warm = warm.into_iter().min_by_key(|measured| measured.duration).unwrap();
+        // Without a delay, a call ends before the next concurrent call begins.
         world.aws_fault(json!({ "function": function }), 0, None, json!({ "delayMs": DELAY_MS })).await;
-        let in_sequence = trip(&world, function).await.in_sequence;
+        let longest_chain = measure(&world, function).await.longest_chain;
         world.no_faults().await;
         let more_when_cold = cold.calls.saturating_sub(warm.calls);
         let counts = format!("| `{function}` | {} | {more_when_cold} | {} |", warm.calls, warm.operations);
-        // The time of what nobody waits for says nothing.
-        let waits = ![
+        // No client waits for these functions.
+        let is_waited_for = ![
             "refresh-tokens",
             "deliver-sms",
             "fan-out-events",
@@ -144,8 +146,12 @@ async fn aws_calls_stay_within_their_limits_and_match_the_documentation() {
             "sweep",
         ]
         .contains(&function);
-        let took = if waits { format!("{:.1}", warm.took.as_secs_f64() * 1e3) } else { "–".to_owned() };
-        table.push_str(&format!("{counts} {} | {in_sequence} | {took} |\n", warm.counting));
+        let ms = if is_waited_for {
+            format!("{:.1}", warm.duration.as_secs_f64() * 1e3)
+        } else {
+            "–".to_owned()
+        };
+        table.push_str(&format!("{counts} {} | {longest_chain} | {ms} |\n", warm.counting));
         if most.is_some_and(|most| warm.calls > most || cold.calls > most) {
             wrong.push(format!("{function}: {} calls, {} when cold", warm.calls, cold.calls));
         }
@@ -169,15 +175,15 @@ fn performance_page() -> PathBuf {
     house::root().join("docs/performance.md")
 }
 
-/// One request that runs a function, and what the function did.
-async fn trip(world: &World, function: &str) -> Trip {
-    let listening = if TELLING.contains(&function) { Some(listen(world).await) } else { None };
+/// Runs a function once and counts its AWS calls.
+async fn measure(world: &World, function: &str) -> RoundTrips {
+    let delivered = if WITH_WEBHOOK.contains(&function) { Some(deliver_an_event(world).await) } else { None };
     let since = world.calls_so_far().await;
-    let took = run(world, function).await;
-    if let Some((app, receiver)) = listening {
-        // Nobody is told of what happens in the runs of other functions.
-        let nowhere = json!({ "webhookUrl": null });
-        world.call(Method::PUT, &app, &world.tenant().key, Some(nowhere)).await.expect(200);
+    let duration = run(world, function).await;
+    if let Some((app, receiver)) = delivered {
+        // The runs of other functions deliver no events.
+        let no_webhook = json!({ "webhookUrl": null });
+        world.call(Method::PUT, &app, &world.tenant().key, Some(no_webhook)).await.expect(200);
         drop(receiver);
     }
     let log = world.calls_since(since).await;
@@ -189,20 +195,20 @@ async fn trip(world: &World, function: &str) -> Trip {
                 .is_some_and(|name| name == function || name.ends_with(&format!("-{function}")))
         })
         .collect();
-    let in_sequence = in_sequence(&calls);
+    let longest_chain = longest_chain(&calls);
     let (counting, others): (Vec<&Value>, Vec<&Value>) = calls
         .into_iter()
         .partition(|call| call["table"].as_str().is_some_and(|table| table.contains("RateLimits")));
-    // A condition that does not hold is an answer, too.
-    let is_answer =
+    // A failed condition is a regular response.
+    let is_regular =
         |call: &&Value| call["status"] == 200 || call["error"] == "ConditionalCheckFailedException";
-    assert!(others.iter().all(is_answer), "{function}: {others:?}");
+    assert!(others.iter().all(is_regular), "{function}: {others:?}");
     let (counting, calls) = (counting.len(), others.len());
-    Trip { operations: operations(&others), calls, counting, in_sequence, took }
+    RoundTrips { operations: operations(&others), calls, counting, longest_chain, duration }
 }
 
-/// Has the tenant's app told of a connection: its path, and what listens.
-async fn listen(world: &World) -> (String, Receiver) {
+/// Delivers an event to the tenant's app; returns the app's path and the receiver.
+async fn deliver_an_event(world: &World) -> (String, Receiver) {
     let (tenant, receiver) = (world.tenant(), Receiver::start().await);
     world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 61 }))).await;
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
@@ -222,13 +228,13 @@ async fn own_app(world: &World) -> String {
     format!("/v1/apps/{}", apps["apps"][0]["appId"].as_str().unwrap())
 }
 
-/// Runs a function in the way that it is run; gives how long its answer took.
+/// Runs a function as in production; returns how long the client waited for the response.
 async fn run(world: &World, function: &str) -> Duration {
     let tenant = world.tenant();
     let (key, operator) = (tenant.key.as_str(), world.operator_key());
     let user = world.user(0);
     if CONNECTING.contains(&function) {
-        // A minute later for the simulator: RingCentral allows a user five calls of the token endpoint in each.
+        // RingCentral allows five calls to the token endpoint a minute for each user.
         world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 61 }))).await;
     }
     match function {
@@ -285,14 +291,14 @@ async fn run(world: &World, function: &str) -> Duration {
                 }
                 _ => (format!("{app}/replay"), json!({ "from": last["createdAt"], "status": "delivered" })),
             };
-            let took = timed(world.call(Method::POST, &path, key, Some(body))).await;
+            let duration = timed(world.call(Method::POST, &path, key, Some(body))).await;
             world.idle().await;
-            took
+            duration
         }
         "fan-out-events" | "deliver-webhook" => {
-            let took = timed(world.post("/v1/rc/disconnect", key)).await;
+            let duration = timed(world.post("/v1/rc/disconnect", key)).await;
             world.idle().await;
-            took
+            duration
         }
         "list-events" => timed(world.get("/v1/events", key)).await,
         "list-audit-log" => timed(world.get("/v1/audit", key)).await,
@@ -358,7 +364,7 @@ async fn run(world: &World, function: &str) -> Duration {
     }
 }
 
-/// Runs a function of messages. The extension is connected since its own functions were run.
+/// Runs a function that works with messages.
 async fn run_on_messages(world: &World, function: &str) -> Duration {
     let tenant = world.tenant();
     let key = tenant.key.as_str();
@@ -371,17 +377,17 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
     let send = |order: Value| world.call(Method::POST, "/v1/sms/send", key, Some(order));
     let (method, path, body) = match function {
         "send-sms" | "deliver-sms" => {
-            // A worker that was rung a moment ago is not rung for each text.
+            // A worker is woken at most once in this time.
             let clock = world.stack.clock();
-            let rung: jiff::Timestamp = clock.now();
-            while clock.now().duration_since(rung).as_secs()
+            let start: jiff::Timestamp = clock.now();
+            while clock.now().duration_since(start).as_secs()
                 < i64::from(shared::limits::WAKE_DEBOUNCE_SECONDS)
             {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            let took = timed(send(order)).await;
+            let duration = timed(send(order)).await;
             world.stack.settle().await;
-            return took;
+            return duration;
         }
         "preview-sms" => (Method::POST, "/v1/sms/preview".to_owned(), Some(json!({ "body": "Measured" }))),
         "list-messages" => (Method::GET, "/v1/sms/messages".to_owned(), None),
@@ -406,7 +412,7 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
     timed(world.call(method, &path, key, body)).await
 }
 
-/// Runs a function of apps and keys on an app of its own.
+/// Runs a function that works with apps and keys, on a new app.
 async fn run_on_an_app(world: &World, function: &str) -> Duration {
     let tenant = world.new_tenant("Further").await;
     let key = tenant.key.as_str();
@@ -464,8 +470,8 @@ fn operations(calls: &[&Value]) -> String {
     if named.is_empty() { "–".to_owned() } else { named.join(", ") }
 }
 
-/// The longest row of calls of which each began after the one before had ended.
-fn in_sequence(calls: &[&Value]) -> usize {
+/// The length of the longest chain of calls in which each began after the previous one had ended.
+fn longest_chain(calls: &[&Value]) -> usize {
     let mut spans: Vec<(f64, f64)> = calls
         .iter()
         .map(|call| {
@@ -486,9 +492,9 @@ fn in_sequence(calls: &[&Value]) -> usize {
 }
 
 #[test]
-fn calls_at_the_same_time_count_once() {
+fn concurrent_calls_count_once_in_a_chain() {
     let call = |began: f64, ms: f64| json!({ "startedMs": began, "ms": ms });
     let (a, b, c) = (call(0.0, 2.0), call(0.5, 1.0), call(2.1, 1.0));
-    assert_eq!(in_sequence(&[&a, &b, &c]), 2);
-    assert_eq!(in_sequence(&[]), 0);
+    assert_eq!(longest_chain(&[&a, &b, &c]), 2);
+    assert_eq!(longest_chain(&[]), 0);
 }
