@@ -23,7 +23,7 @@ use crate::model::app::{ApiKey, KeyRecord, Scope};
 use crate::model::audit::{Actor, AuditContext};
 use crate::model::cursor::{CursorKey, Cursors};
 use crate::model::ids::TenantId;
-use crate::model::rate_limit::Count;
+use crate::model::rate_limit::RateLimitCount;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Tenant, TenantStatus};
 use crate::rate_limits;
@@ -129,7 +129,7 @@ pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope
     };
     let (tenant, record) = (found.0.clone(), found.1.clone());
     let limit = tenant.limits.requests_per_minute;
-    if let Some(count) = rate_limits::refused_already(gateway, key.id().as_str(), limit) {
+    if let Some(count) = rate_limits::cached_rejection(gateway, key.id().as_str(), limit) {
         within_limit(request, count)?;
     }
     let caller = passed(gateway, request, tenant, record)?;
@@ -201,7 +201,7 @@ fn refuse_unread(gateway: &Gateway, request: &Request, key: &ApiKey, known: Opti
     let fresh = jiff::SignedDuration::from_millis(limits::REFUSE_UNREAD_MS);
     let known = known.filter(|known| gateway.clock.now().duration_since(known.read_at) < fresh);
     let refused = known.and_then(|known| {
-        rate_limits::refused_already(gateway, key.id().as_str(), known.requests_per_minute)
+        rate_limits::cached_rejection(gateway, key.id().as_str(), known.requests_per_minute)
     });
     refused.map_or(Ok(()), |count| within_limit(request, count))
 }
@@ -262,7 +262,7 @@ fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>
 }
 
 /// Every answer tells the limit; a refusal tells when to come again.
-fn within_limit(request: &Request, count: Count) -> Result<()> {
+fn within_limit(request: &Request, count: RateLimitCount) -> Result<()> {
     http::tell_limit(request, count);
     if count.allowed {
         return Ok(());
@@ -279,7 +279,7 @@ async fn note_use(gateway: &Gateway, key: &KeyRecord) {
     let until = saturating_add(now, jiff::SignedDuration::from_secs(limits::LAST_USED_SECONDS));
     gateway.cache.noted_uses.insert(key.id.as_str(), (), until);
     let patience = std::time::Duration::from_millis(limits::COUNTING_MS);
-    match tokio::time::timeout(patience, gateway.store.note_use(&key.app, &key.id)).await {
+    match tokio::time::timeout(patience, gateway.store.record_key_use(&key.app, &key.id)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => http::note(&error.into(), "the use of a key was not written down"),
         Err(_) => tracing::warn!("the use of a key was not written down in time"),

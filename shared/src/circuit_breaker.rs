@@ -1,5 +1,6 @@
-//! Whether a call of RingCentral's group Auth (the token endpoint, and revoking) may be made now: it is nobody's penalty,
-//! and there is a share left. [`model::circuit_breaker`](crate::model::circuit_breaker) says when a penalty is more than one user's.
+//! Whether a call of RingCentral's group Auth (the token endpoint and the revoke endpoint) may be made now: no penalty
+//! applies, and the rate limit is not used up. [`model::circuit_breaker`](crate::model::circuit_breaker) explains when a
+//! penalty applies to more than one caller.
 
 use std::time::Duration;
 
@@ -9,155 +10,204 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::circuit_breaker::{Gate, Penalty};
+use crate::model::circuit_breaker::BreakerState;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::rate_limit::Allowance;
 use crate::rate_limits;
 use crate::ringcentral::Retry;
+use crate::store::ProbeOutcome;
 
-/// A user of a tenant at one of RingCentral's issuers, or whoever signs in for the tenant, as its circles see it.
+/// The circuit breaker as one caller sees it: a user of a tenant, or a sign-in for a tenant.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub struct Breaker {
     issuer: String,
-    /// Whose calls are counted together, and how many the member may make in a minute; none: its part of all.
-    counter: (String, Option<u32>),
-    /// Where the member's own penalty is kept. It outlives whatever row says so, and the process that was told.
-    own: String,
-    /// A circle's name, and how the circle calls the member: its tenant, then the app.
-    circles: [(String, String); 2],
-    /// How many of the circles are told of a penalty.
-    told: usize,
-    /// The circles that it goes ahead for.
-    ahead: Vec<usize>,
+    /// Name of the caller's own rate limit.
+    counter: String,
+    /// Calls a minute; `None` for the sign-ins' share of the app's limit.
+    calls_per_minute: Option<u32>,
+    /// Key of the caller's own penalty. It is stored separately from the connection, which may be deleted.
+    own_scope: String,
+    /// The tenant's scope, then the app's.
+    scopes: [Scope; 2],
+    /// In how many of the scopes a penalty of this caller is recorded.
+    recorded_scopes: usize,
+    /// Indexes of the scopes whose probe this caller has acquired.
+    probing: Vec<usize>,
 }
 
-/// Whether a call may be made now.
+#[derive(Debug, Clone)]
+struct Scope {
+    key: String,
+    /// What the scope calls this caller.
+    member: String,
+}
+
 #[derive(Debug)]
-pub enum Pass {
-    /// Yes, and it is counted; how it ends is to be told to [`Member::answered`] or [`Member::limited`].
-    Yes,
-    /// After this.
-    After(Duration),
+pub enum Permit {
+    /// The caller makes the call at once and reports its end with [`Breaker::record_response`] or
+    /// [`Breaker::record_rate_limited`]. The call counts against the rate limit whatever its outcome.
+    Granted,
+    RetryAfter(Duration),
 }
 
-impl Member {
-    /// A user, by the id of its extension, whose tokens are refreshed.
-    pub fn user(issuer: &str, tenant: &TenantId, extension: &ExtensionId) -> Self {
-        let allowed = Some(limits::TOKEN_CALLS_PER_USER);
-        let counter = (extension.to_string(), allowed);
-        Self::new(issuer, tenant, extension.as_str(), counter, format!("penalty#{issuer}#user#{extension}"))
+impl Breaker {
+    /// For refreshing the tokens of a user.
+    pub fn for_user(issuer: &str, tenant: &TenantId, extension: &ExtensionId) -> Self {
+        Self {
+            calls_per_minute: Some(limits::TOKEN_CALLS_PER_USER),
+            recorded_scopes: 2,
+            ..Self::new(
+                issuer,
+                tenant,
+                extension.as_str(),
+                extension.to_string(),
+                format!("penalty#{issuer}#user#{extension}"),
+            )
+        }
     }
 
-    /// The same where a session is ended: a tenant can bring that about as often as it likes.
-    pub fn leaving(issuer: &str, tenant: &TenantId, extension: &ExtensionId) -> Self {
-        Self { told: 1, ..Self::user(issuer, tenant, extension) }
+    /// For ending a session of a user. A tenant can trigger this as often as it likes, so a penalty is not recorded in the
+    /// app's scope.
+    pub fn for_revocation(issuer: &str, tenant: &TenantId, extension: &ExtensionId) -> Self {
+        Self { recorded_scopes: 1, ..Self::for_user(issuer, tenant, extension) }
     }
 
-    /// Whoever signs in for a tenant. The user is not known yet, and a browser may begin as often as it likes: what
-    /// RingCentral says to that concerns the tenant alone.
-    pub fn sign_in(issuer: &str, tenant: &TenantId) -> Self {
-        let counter = (format!("{tenant}#sign-in"), None);
-        let own = format!("penalty#{issuer}#{tenant}#sign-in");
-        Self { told: 1, ..Self::new(issuer, tenant, "sign-in", counter, own) }
+    /// For signing in. The user is not known yet, and browsers can start sign-ins as often as they like, so a penalty is
+    /// not recorded in the app's scope.
+    pub fn for_sign_in(issuer: &str, tenant: &TenantId) -> Self {
+        Self::new(
+            issuer,
+            tenant,
+            "sign-in",
+            format!("{tenant}#sign-in"),
+            format!("penalty#{issuer}#{tenant}#sign-in"),
+        )
     }
 
-    fn new(issuer: &str, tenant: &TenantId, name: &str, counter: (String, Option<u32>), own: String) -> Self {
-        let app = format!("penalty#{issuer}");
-        let circles = [(format!("{app}#{tenant}"), name.to_owned()), (app, tenant.to_string())];
-        Self { issuer: issuer.to_owned(), counter, own, told: circles.len(), circles, ahead: Vec::new() }
+    fn new(issuer: &str, tenant: &TenantId, member: &str, counter: String, own_scope: String) -> Self {
+        let app_key = format!("penalty#{issuer}");
+        let tenant_key = format!("{app_key}#{tenant}");
+        Self {
+            issuer: issuer.to_owned(),
+            counter,
+            calls_per_minute: None,
+            own_scope,
+            scopes: [
+                Scope { key: tenant_key, member: member.to_owned() },
+                Scope { key: app_key, member: tenant.to_string() },
+            ],
+            recorded_scopes: 1,
+            probing: Vec::new(),
+        }
     }
 
-    /// Asks for the call: first whether there is silence, then for a share. Whoever asks makes the call at once, or shares
-    /// are used up for nothing.
+    /// Asks for permission to make one call: first the breakers, then the rate limits.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if nobody can be asked: then no call is made.
-    pub async fn pass(&mut self, gateway: &Gateway) -> Result<Pass> {
-        if let Pass::After(wait) = self.pass_circles(gateway).await? {
-            return Ok(Pass::After(wait));
+    /// [`Error::Unavailable`] if the store does not respond. No call may be made then.
+    pub async fn acquire_permit(&mut self, gateway: &Gateway) -> Result<Permit> {
+        if let Permit::RetryAfter(wait) = self.check_breakers(gateway).await? {
+            return Ok(Permit::RetryAfter(wait));
         }
         let budget = gateway.config.token_calls_per_minute;
-        let (name, limit) = &self.counter;
-        let limit = limit.unwrap_or((budget / limits::SIGN_INS_SHARE).max(1));
-        let wait = rate_limits::count_token_call(gateway, &self.issuer, name, limit).await?;
-        Ok(wait.map_or(Pass::Yes, Pass::After))
+        let limit = self.calls_per_minute.unwrap_or((budget / limits::SIGN_INS_SHARE).max(1));
+        let wait = rate_limits::count_token_call(gateway, &self.issuer, &self.counter, limit).await?;
+        Ok(wait.map_or(Permit::Granted, Permit::RetryAfter))
     }
 
-    async fn pass_circles(&mut self, gateway: &Gateway) -> Result<Pass> {
-        let [(tenant, _), (app, _)] = &self.circles;
-        let known = gateway.store.penalties(&[&self.own, tenant, app]).await?;
+    async fn check_breakers(&mut self, gateway: &Gateway) -> Result<Permit> {
+        let [tenant, app] = &self.scopes;
+        let records = gateway.store.breaker_records(&[&self.own_scope, &tenant.key, &app.key]).await?;
         let (now, budget) = (gateway.clock.now(), gateway.config.token_calls_per_minute);
-        let gate = |name: &String| known.get(name).map_or(Gate::Open, |known| known.gate(budget, now));
-        let gates = [gate(tenant), gate(app)];
-        // A closed circle is found before anybody goes ahead for the other one. One's own penalty needs nobody to go
-        // ahead: over is over.
-        let closed = [gate(&self.own)].into_iter().chain(gates).filter_map(|gate| match gate {
-            Gate::Closed(until) => Some(until),
+        let state =
+            |key: &String| records.get(key).map_or(BreakerState::Closed, |record| record.state(budget, now));
+        let states = [state(&tenant.key), state(&app.key)];
+        // All open breakers are found before the probe of another scope is acquired. The caller's own penalty needs no
+        // probe.
+        let open = [state(&self.own_scope)].into_iter().chain(states).filter_map(|state| match state {
+            BreakerState::Open(until) => Some(until),
             _ => None,
         });
-        if let Some(until) = closed.max() {
-            return Ok(Pass::After(until.duration_since(now).try_into().unwrap_or_default()));
+        if let Some(until) = open.max() {
+            return Ok(Permit::RetryAfter(until.duration_since(now).try_into().unwrap_or_default()));
         }
-        for (at, gate) in gates.into_iter().enumerate() {
-            let name = &self.circles[at].0;
-            match gate {
-                Gate::Open | Gate::Closed(_) => {}
-                Gate::Turn { minute, turn } => {
-                    let counter = format!("{name}#{minute}#{turn}");
+        for (at, state) in states.into_iter().enumerate() {
+            let key = &self.scopes[at].key;
+            match state {
+                BreakerState::Closed | BreakerState::Open(_) => {}
+                BreakerState::RampUp { minute, slot } => {
+                    let counter = format!("{key}#{minute}#{slot}");
                     if !rate_limits::count(gateway, &counter, Allowance::per_minute(1)).await?.allowed {
-                        return Ok(Pass::After(Duration::from_secs(limits::TOKEN_TURN_SECONDS)));
+                        return Ok(Permit::RetryAfter(Duration::from_secs(limits::TOKEN_RAMP_RETRY_SECONDS)));
                     }
                 }
-                Gate::Ahead if gateway.store.go_ahead(name).await? => self.ahead.push(at),
-                Gate::Ahead => return Ok(Pass::After(Duration::from_secs(limits::TOKEN_FOLLOW_SECONDS))),
+                BreakerState::HalfOpen => match gateway.store.acquire_probe(key).await? {
+                    ProbeOutcome::Acquired => self.probing.push(at),
+                    ProbeOutcome::InProgress => {
+                        return Ok(Permit::RetryAfter(Duration::from_secs(
+                            limits::TOKEN_PROBE_RETRY_SECONDS,
+                        )));
+                    }
+                },
             }
         }
-        Ok(Pass::Yes)
+        Ok(Permit::Granted)
     }
 
-    /// The call was answered, by whatever it was: there is no penalty.
-    pub async fn answered(&self, gateway: &Gateway) {
-        for &at in &self.ahead {
-            let circle = &self.circles[at].0;
-            match gateway.store.open_circle(circle).await {
-                Ok(()) => tracing::info!("RingCentral answers token calls again"),
-                Err(error) => tracing::warn!(error = Error::from(error).chain(), "a circle stays closed"),
+    /// The call got a response that is not a penalty. Closes the breakers that this caller has probed.
+    pub async fn record_response(&self, gateway: &Gateway) {
+        for &at in &self.probing {
+            match gateway.store.close_breaker(&self.scopes[at].key).await {
+                Ok(()) => tracing::info!("circuit breaker of the token endpoint closed"),
+                Err(error) => {
+                    let error = Error::from(error);
+                    tracing::warn!(
+                        error = error.chain(),
+                        "circuit breaker of the token endpoint stays open: it could not be closed"
+                    );
+                }
             }
         }
     }
 
-    /// The call was answered by a penalty until a moment.
-    pub async fn limited(&self, gateway: &Gateway, until: Timestamp) {
-        if let Err(error) = gateway.store.close_circle(&self.own, until).await {
-            tracing::warn!(error = Error::from(error).chain(), "a penalty is not remembered");
+    /// The call was rate limited. The penalty ends at `until`.
+    pub async fn record_rate_limited(&self, gateway: &Gateway, until: Timestamp) {
+        if let Err(error) = gateway.store.open_breaker(&self.own_scope, until).await {
+            tracing::warn!(
+                error = Error::from(error).chain(),
+                "rate limit of the token endpoint could not be stored for its caller"
+            );
         }
-        for (name, member) in &self.circles[..self.told] {
-            if let Err(error) = tell(gateway, name, member, until).await {
-                tracing::warn!(error = error.chain(), "others do not learn of a penalty");
+        for scope in &self.scopes[..self.recorded_scopes] {
+            if let Err(error) = record_in_scope(gateway, scope, until).await {
+                tracing::warn!(
+                    error = error.chain(),
+                    "rate limit of the token endpoint could not be stored for other callers"
+                );
             }
         }
     }
 }
 
-async fn tell(gateway: &Gateway, circle: &str, member: &str, until: Timestamp) -> Result<()> {
-    let known: Penalty = gateway.store.note_penalty(circle, member).await?;
-    if known.closes(member, gateway.clock.now()) {
-        tracing::warn!(until = %until, "RingCentral makes several users wait with their token calls: all wait");
-        gateway.store.close_circle(circle, until).await?;
+async fn record_in_scope(gateway: &Gateway, scope: &Scope, until: Timestamp) -> Result<()> {
+    let record = gateway.store.record_rate_limited(&scope.key, &scope.member).await?;
+    if record.trips(&scope.member, gateway.clock.now()) {
+        tracing::warn!(until = %until, "circuit breaker of the token endpoint opened: several callers are rate limited");
+        gateway.store.open_breaker(&scope.key, until).await?;
     }
     Ok(())
 }
 
-/// When a penalty of the token endpoint is over: a little later than asked for, since every call within it restarts it,
-/// and never in less than half a minute. The jitter is in percent, from -20 to 20.
-pub fn ends(gateway: &Gateway, asked: Retry, jitter: i64) -> Timestamp {
-    let asked = match asked {
+/// When a penalty of the token endpoint ends: at least half a minute from now, and a little later than requested, since
+/// each call during a penalty restarts it. `jitter_percent` is from -20 to 20.
+pub fn penalty_end(gateway: &Gateway, requested: Retry, jitter_percent: i64) -> Timestamp {
+    let requested = match requested {
         Retry::After(wait) => i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
         _ => 0,
     };
-    let seconds = asked.max(limits::TOKEN_PENALTY_SECONDS);
+    let seconds = requested.max(limits::TOKEN_PENALTY_SECONDS);
     saturating_add(
         gateway.clock.now(),
-        SignedDuration::from_secs(seconds.saturating_add(1 + jitter.abs() / 4)),
+        SignedDuration::from_secs(seconds.saturating_add(1 + jitter_percent.abs() / 4)),
     )
 }

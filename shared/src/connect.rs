@@ -1,15 +1,16 @@
-//! Connecting: from a link to a stored connection.
+//! Connecting: from an opened link to a stored connection.
 //!
-//! The order of things in [`finish`] is what keeps it safe: the data keys are made before the code is spent, the code is
-//! spent once, the tokens are stored before one of them is used, and a pair that can't be stored is ended at
-//! RingCentral. Numbers and the subscription come afterwards (`setup.rs`) and can be repeated.
+//! The order of the steps in [`complete_flow`] keeps the grant safe. The data keys are created before the code is
+//! exchanged, the code is exchanged at most once, the tokens are stored before one of them is used, and the session of a
+//! pair that can't be stored is ended at RingCentral. The set-up of numbers and subscription follows (`setup.rs`) and can
+//! be retried.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use crate::circuit_breaker::{self, Member, Pass};
+use crate::circuit_breaker::{self, Breaker, Permit};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -18,131 +19,134 @@ use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
-use crate::model::connection::{Connection, ConnectionStatus, Revocation, SealedToken, Setup};
+use crate::model::connection::{
+    Connection, ConnectionStatus, RefreshState, Revocation, SealedPair, SealedToken, Setup,
+};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
-use crate::model::refresh::{Upkeep, half_life, jitter};
+use crate::model::refresh::{half_life, random_jitter_percent};
 use crate::model::secret::Secret;
+use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
 use crate::ringcentral::{AccessToken, Client, Kind, RefreshToken, TokenSet};
-use crate::store::{Claimed, Dropped, NewConnection, Started, Store, StoreError, Stored};
+use crate::store::{
+    ClaimFlowOutcome, DeleteFlowOutcome, NewConnection, StartFlowOutcome, Store, StoreConnectionOutcome,
+    StoreError,
+};
 use crate::vault::{Binding, DataKey, Owner, Purpose};
 
-/// Why a browser can't go on. Each has its own page.
+/// Why a browser's flow can't continue. Each reason has its own page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// No token in the link.
+pub enum FlowRejection {
+    /// The link has no token.
     LinkMissing,
-    /// A token that nobody has made, or that is long gone.
+    /// The token was never issued, or was deleted long ago.
     LinkUnknown,
-    /// Too late.
     LinkExpired,
-    /// A connection came of it.
+    /// A connection was stored with this link.
     LinkUsed,
-    /// Another browser has pressed its button.
-    LinkTaken,
-    /// The tenant is suspended or gone.
+    /// The link's button was pressed in another browser.
+    LinkBoundElsewhere,
+    /// The tenant is suspended or deleted.
     TenantUnavailable,
-    /// The button was pressed from another site.
+    /// The form was sent from another site.
     CrossSite,
-    /// RingCentral sent back neither code nor error, or no state.
+    /// RingCentral's redirect has no state, or neither a code nor an error.
     CallbackIncomplete,
-    /// The state is unknown, expired, or not of this browser.
+    /// The state is unknown, expired, or does not belong to this browser.
     FlowUnknown,
     /// Another callback of the same flow was first.
     AlreadyHandled,
-    /// The person said no at RingCentral.
+    /// The user denied access at RingCentral.
     Denied,
-    /// RingCentral sent back another error.
+    /// RingCentral's redirect contains another error.
     ProviderError,
-    /// RingCentral does not take the code: too old, used, or of another flow.
-    CodeRefused,
-    /// The exchange gave no usable answer. The code is spent; the person may press the button again.
+    /// RingCentral rejects the code: it is expired, used, or belongs to another flow.
+    CodeRejected,
+    /// The exchange returned no usable response. The code is used up; the user may press the button again.
     ExchangeFailed,
-    /// Something we need does not answer; nothing was spent, or it was given back. Try again after this.
+    /// A service that is needed does not respond. The code is not used up. Try again after this time.
     Busy(Duration),
-    /// The app at RingCentral lacks something; only the operator can mend it.
+    /// The RingCentral app is not configured correctly. Only the operator can correct that.
     Misconfigured,
-    /// Another tenant has this extension.
+    /// Another tenant has connected this extension.
     ConnectedElsewhere,
 }
 
-/// A refusal for the browser, or an error of ours.
 #[derive(Debug)]
-pub enum Stop {
-    /// A page that says what to do.
-    Refused(Refusal),
-    /// Something broke.
-    Failed(Error),
+pub enum FlowError {
+    /// The browser gets a page with instructions.
+    Rejected(FlowRejection),
+    /// The gateway failed.
+    Internal(Error),
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<FlowRejection> for FlowError {
+    fn from(rejection: FlowRejection) -> Self {
+        Self::Rejected(rejection)
     }
 }
 
-impl From<StoreError> for Stop {
+impl From<StoreError> for FlowError {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
+        Self::Internal(error.into())
     }
 }
 
-impl From<Error> for Stop {
+impl From<Error> for FlowError {
     fn from(error: Error) -> Self {
-        Self::Failed(error)
+        Self::Internal(error)
     }
 }
 
-/// What the page after success tells.
+/// What the success page shows.
 #[derive(Debug)]
-pub struct Done {
-    /// The tenant that was connected to, as its link has called it.
+pub struct CompletedFlow {
+    /// The tenant's name when the link was created.
     pub tenant_name: String,
-    /// Where the browser can go on to.
     pub return_url: Option<String>,
 }
 
-/// What the browser has just connected, while its flow is remembered.
-pub async fn done(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<Done>> {
+/// The flow that this browser has completed, until it expires.
+pub async fn completed_flow(gateway: &Gateway, cookies: impl Cookies) -> Result<Option<CompletedFlow>> {
     let Some(id) = cookies(DONE_COOKIE).filter(|id| id.len() == 64) else { return Ok(None) };
     let flow = gateway.store.flow(&id).await?.filter(|flow| flow.status == FlowStatus::Done);
-    Ok(flow.map(|flow| Done { tenant_name: flow.tenant_name, return_url: flow.return_url }))
+    Ok(flow.map(|flow| CompletedFlow { tenant_name: flow.tenant_name, return_url: flow.return_url }))
 }
 
-/// The link behind a token, if its button may be pressed. Changes nothing.
-pub async fn look(
+/// The link of a token, if this browser may press its button. Changes nothing.
+pub async fn find_open_link(
     gateway: &Gateway,
     token: Option<&str>,
     cookies: impl Cookies,
-) -> Result<(ConnectToken, Link), Stop> {
-    let token = token.ok_or(Refusal::LinkMissing)?;
-    let token = ConnectToken::parse(token).ok_or(Refusal::LinkUnknown)?;
+) -> Result<(ConnectToken, Link), FlowError> {
+    let token = token.ok_or(FlowRejection::LinkMissing)?;
+    let token = ConnectToken::parse(token).ok_or(FlowRejection::LinkUnknown)?;
     let digest = token.digest();
-    let link = gateway.store.link(&digest).await?.ok_or(Refusal::LinkUnknown)?;
+    let link = gateway.store.link(&digest).await?.ok_or(FlowRejection::LinkUnknown)?;
     let browser = browser_key(&digest, cookies).map(|key| key.digest());
     match link.state(browser.as_deref(), gateway.clock.now()) {
         LinkState::Open => Ok((token, link)),
-        closed => Err(refused(closed).into()),
+        closed => Err(link_rejection(closed).into()),
     }
 }
 
-/// Finds a cookie's value by its name.
+/// Returns the value of a cookie.
 pub trait Cookies: Fn(&str) -> Option<String> {}
 impl<F: Fn(&str) -> Option<String>> Cookies for F {}
 
-/// Name and value of the cookie that a link's page gives to its browser, before the button is pressed: with it, a
-/// double click or a press whose answer was lost is two presses of one browser, not of two. The key is stored by the
-/// press only, so pages that scanners open cost nothing.
+/// Name and value of the cookie that the confirmation page sets. It identifies the browser: a double click, or a repeated
+/// press after a lost response, counts as the same browser. The key is stored when the button is pressed, so opening the
+/// page writes nothing.
 pub fn browser_cookie(token: &ConnectToken, cookies: impl Cookies) -> (String, BrowserKey) {
     let link = token.digest();
     let key = browser_key(&link, cookies).unwrap_or_else(BrowserKey::generate);
     (BrowserKey::cookie_name(&link), key)
 }
 
-/// How long a link's cookie lives: as long as a flow, and as long as the link, since its browser alone may press again
-/// while the link lives. What a flow may do ends after ten minutes whatever the cookie says.
+/// Lifetime of a link's cookie. It covers the link, whose browser may press the button again, and the flow. A flow ends
+/// after ten minutes even if the cookie lives longer.
 pub fn cookie_seconds(link: &Link, now: Timestamp) -> i64 {
     link.expires_at.duration_since(now).as_secs().max(limits::FLOW_SECONDS)
 }
@@ -151,31 +155,31 @@ fn browser_key(link: &str, cookies: impl Cookies) -> Option<BrowserKey> {
     BrowserKey::parse(&cookies(&BrowserKey::cookie_name(link))?)
 }
 
-fn refused(state: LinkState) -> Refusal {
+fn link_rejection(state: LinkState) -> FlowRejection {
     match state {
-        LinkState::Taken => Refusal::LinkTaken,
-        LinkState::Used => Refusal::LinkUsed,
-        LinkState::Expired | LinkState::Open => Refusal::LinkExpired,
+        LinkState::BoundElsewhere => FlowRejection::LinkBoundElsewhere,
+        LinkState::Used => FlowRejection::LinkUsed,
+        LinkState::Expired | LinkState::Open => FlowRejection::LinkExpired,
     }
 }
 
-/// Where the browser goes now, and the cookie that it takes along.
+/// The redirect to RingCentral, with the flow's cookie.
 #[derive(Debug)]
-pub struct Departure {
-    /// RingCentral's authorize page.
+pub struct AuthorizationRedirect {
     pub authorize_url: Url,
-    /// Name of the cookie.
-    pub cookie: String,
-    /// Its value.
+    pub cookie_name: String,
     pub key: BrowserKey,
-    /// How long it lives.
-    pub seconds: i64,
+    pub cookie_seconds: i64,
 }
 
-/// The button was pressed: the link becomes this browser's, and a flow begins.
-pub async fn start(gateway: &Gateway, token: Option<&str>, cookies: impl Cookies) -> Result<Departure, Stop> {
-    let (token, link) = look(gateway, token, &cookies).await?;
-    let seconds = cookie_seconds(&link, gateway.clock.now());
+/// Binds the link to this browser and starts a flow, after the button was pressed.
+pub async fn start_flow(
+    gateway: &Gateway,
+    token: Option<&str>,
+    cookies: impl Cookies,
+) -> Result<AuthorizationRedirect, FlowError> {
+    let (token, link) = find_open_link(gateway, token, &cookies).await?;
+    let cookie_seconds = cookie_seconds(&link, gateway.clock.now());
     let digest = token.digest();
     let key = browser_key(&digest, &cookies).unwrap_or_else(BrowserKey::generate);
     let state = Secret::random();
@@ -193,94 +197,91 @@ pub async fn start(gateway: &Gateway, token: Option<&str>, cookies: impl Cookies
         expires_at: flow_end(gateway.clock.now()),
     };
     match gateway.store.start_flow(&flow).await? {
-        Started::Yes => {}
-        Started::No(state) => return Err(refused(state).into()),
-        Started::TenantUnavailable => return Err(Refusal::TenantUnavailable.into()),
+        StartFlowOutcome::Started => {}
+        StartFlowOutcome::LinkUnavailable(state) => return Err(link_rejection(state).into()),
+        StartFlowOutcome::TenantUnavailable => return Err(FlowRejection::TenantUnavailable.into()),
     }
     let verifier = verifier(&key, &flow)?;
     let request = AuthorizeRequest::new(state.expose())
         .redirect_uri(&flow.redirect_uri)
         .challenge(verifier.challenge());
-    Ok(Departure {
+    Ok(AuthorizationRedirect {
         authorize_url: gateway.ringcentral()?.authorize_url(&request),
-        cookie: BrowserKey::cookie_name(&flow.link),
+        cookie_name: BrowserKey::cookie_name(&flow.link),
         key,
-        seconds,
+        cookie_seconds,
     })
 }
 
 fn verifier(key: &BrowserKey, flow: &Flow) -> Result<CodeVerifier> {
     CodeVerifier::new(key.verifier(&flow.id, &flow.issuer))
-        .map_err(|error| Error::internal("a PKCE verifier", error))
+        .map_err(|error| Error::internal("PKCE verifier", error))
 }
 
-/// What RingCentral sends the browser back with.
+/// The parameters of RingCentral's redirect.
 #[derive(Debug, Default)]
 pub struct Callback {
-    /// The code.
     pub code: Option<Secret>,
-    /// What we sent along.
     pub state: Option<Secret>,
-    /// Set instead of a code when there is none.
+    /// Present instead of a code.
     pub error: Option<String>,
 }
 
 /// The flow of this browser that a callback belongs to. Changes nothing.
-pub async fn arrive(
+pub async fn find_flow(
     gateway: &Gateway,
     callback: &Callback,
     cookies: impl Cookies,
-) -> Result<(Flow, BrowserKey), Stop> {
-    let state = callback.state.as_ref().ok_or(Refusal::CallbackIncomplete)?;
+) -> Result<(Flow, BrowserKey), FlowError> {
+    let state = callback.state.as_ref().ok_or(FlowRejection::CallbackIncomplete)?;
     if callback.code.is_none() && callback.error.is_none() {
-        return Err(Refusal::CallbackIncomplete.into());
+        return Err(FlowRejection::CallbackIncomplete.into());
     }
     if !is_random_secret(state.expose()) {
-        return Err(Refusal::FlowUnknown.into());
+        return Err(FlowRejection::FlowUnknown.into());
     }
-    let flow = gateway.store.flow(&state.digest()).await?.ok_or(Refusal::FlowUnknown)?;
-    // One platform for a deployment: a flow from before its address was changed can't be finished.
+    let flow = gateway.store.flow(&state.digest()).await?.ok_or(FlowRejection::FlowUnknown)?;
+    // A deployment uses one RingCentral server. A flow that started before it was changed can't be completed.
     if flow.issuer != gateway.config.ringcentral_server {
-        return Err(Refusal::FlowUnknown.into());
+        return Err(FlowRejection::FlowUnknown.into());
     }
     if cookies(DONE_COOKIE).as_ref() == Some(&flow.id) {
-        return Err(Refusal::AlreadyHandled.into());
+        return Err(FlowRejection::AlreadyHandled.into());
     }
     let key = browser_key(&flow.link, cookies).filter(|key| key.digest() == flow.browser);
-    let key = key.ok_or(Refusal::FlowUnknown)?;
+    let key = key.ok_or(FlowRejection::FlowUnknown)?;
     if flow.status != FlowStatus::Started {
-        return Err(Refusal::AlreadyHandled.into());
+        return Err(FlowRejection::AlreadyHandled.into());
     }
     Ok((flow, key))
 }
 
-/// A connection that was just stored, with the access token to set it up with.
+/// A connection that was just stored.
 #[derive(Debug)]
-pub struct Arrival {
-    /// The connection.
+pub struct StoredConnection {
     pub connection: Connection,
-    /// Its access token, durable since the connection was stored.
+    /// The access token, for the set-up.
     pub access: AccessToken,
-    /// The session that it replaces.
+    /// The session of the connection that was replaced.
     pub replaced: Option<Revocation>,
 }
 
-/// Exchanges the code and stores the connection, before the deadline. Whatever fails from the moment that the code is
-/// spent, nothing of the flow stays behind; before it, the same callback may come again.
-pub async fn finish(
+/// Exchanges the code and stores the connection, before the deadline. After the code was sent, a failed flow is deleted.
+/// Before that, the same callback may come again.
+pub async fn complete_flow(
     gateway: &Gateway,
     by: &AuditContext,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
     deadline: Timestamp,
-) -> Result<Arrival, Stop> {
+) -> Result<StoredConnection, FlowError> {
     if let Some(error) = &callback.error {
-        gateway.store.drop_flow(&flow.id).await?;
-        let denied = error == "access_denied";
-        return Err(if denied { Refusal::Denied } else { Refusal::ProviderError }.into());
+        gateway.store.delete_flow(&flow.id).await?;
+        let is_denied = error == "access_denied";
+        return Err(if is_denied { FlowRejection::Denied } else { FlowRejection::ProviderError }.into());
     }
-    // All that AWS has to do comes first: if it fails, the code is still good.
+    // Everything that needs AWS comes first: if it fails, the code is still valid.
     let owner = |purpose| Owner { tenant: &flow.tenant, subject: flow.connection.as_str(), purpose };
     let (access_key, refresh_key) = tokio::try_join!(
         gateway.vault().new_key(owner(Purpose::Access)),
@@ -288,78 +289,78 @@ pub async fn finish(
     )
     .map_err(Error::from)?;
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
-    let mut member = Member::sign_in(&flow.issuer, &flow.tenant);
-    if let Pass::After(wait) = member.pass(gateway).await? {
-        return Err(Refusal::Busy(wait).into());
+    let mut breaker = Breaker::for_sign_in(&flow.issuer, &flow.tenant);
+    if let Permit::RetryAfter(wait) = breaker.acquire_permit(gateway).await? {
+        return Err(FlowRejection::Busy(wait).into());
     }
     let needed = SignedDuration::from_millis(limits::EXCHANGE_NEEDS_MS.cast_signed());
     if saturating_add(gateway.clock.now(), needed) >= deadline {
-        return Err(Refusal::Busy(Duration::from_secs(5)).into());
+        return Err(FlowRejection::Busy(Duration::from_secs(5)).into());
     }
     let claimant = Secret::random();
-    if gateway.store.claim_flow(&flow.id, claimant.expose()).await? == Claimed::Handled {
-        return Err(Refusal::AlreadyHandled.into());
+    if gateway.store.claim_flow(&flow.id, claimant.expose()).await? == ClaimFlowOutcome::AlreadyHandled {
+        return Err(FlowRejection::AlreadyHandled.into());
     }
     let keys = Keys { access: access_key, refresh: refresh_key };
-    let kept = match exchange(gateway, &client, &member, callback, flow, key).await {
-        Ok(tokens) => keep(gateway, by, flow, &tokens, &keys).await,
-        Err(stop) => Err(Unkept::Surely(stop)),
+    let stored = match exchange_code(gateway, &client, &breaker, callback, flow, key).await {
+        Ok(tokens) => store_tokens(gateway, by, flow, &tokens, &keys).await,
+        Err(error) => Err(StoreTokensError::NotStored(error)),
     };
-    match kept {
-        Ok(arrival) => Ok(arrival),
-        Err(Unkept::Perhaps(stop)) => Err(stop),
-        Err(Unkept::Surely(stop)) => {
-            if let Err(error) = gateway.store.drop_flow(&flow.id).await {
-                tracing::warn!(error = Error::from(error).chain(), "a failed flow is left to expire");
+    match stored {
+        Ok(stored) => Ok(stored),
+        Err(StoreTokensError::Unknown(error)) => Err(error),
+        Err(StoreTokensError::NotStored(error)) => {
+            if let Err(error) = gateway.store.delete_flow(&flow.id).await {
+                tracing::warn!(tenant.id = %flow.tenant, error = Error::from(error).chain(), "failed flow could not be deleted; it expires");
             }
-            Err(stop)
+            Err(error)
         }
     }
 }
 
-/// One attempt to exchange the code; there is never a second with the same code.
-async fn exchange(
+/// Exchanges the code. There is no second attempt with the same code.
+async fn exchange_code(
     gateway: &Gateway,
     client: &Client,
-    member: &Member,
+    breaker: &Breaker,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
-) -> Result<TokenSet, Stop> {
-    let code = callback.code.ok_or(Refusal::CallbackIncomplete)?;
+) -> Result<TokenSet, FlowError> {
+    let code = callback.code.ok_or(FlowRejection::CallbackIncomplete)?;
     let exchange = CodeExchange::new(code).redirect_uri(&flow.redirect_uri).verifier(verifier(key, flow)?);
     let error = match client.exchange_code(&exchange, &TokenOptions::default()).await {
         Ok(tokens) => {
-            member.answered(gateway).await;
+            breaker.record_response(gateway).await;
             return Ok(tokens);
         }
         Err(error) => error,
     };
     if matches!(error.kind(), Kind::OurConfiguration | Kind::Grant(_)) {
-        // No penalty: others who wait may go on.
-        member.answered(gateway).await;
+        // An error response that is not a penalty.
+        breaker.record_response(gateway).await;
     }
-    let refusal = match error.kind() {
-        Kind::OurConfiguration => Refusal::Misconfigured,
-        Kind::Grant(_) => Refusal::CodeRefused,
+    let rejection = match error.kind() {
+        Kind::OurConfiguration => FlowRejection::Misconfigured,
+        Kind::Grant(_) => FlowRejection::CodeRejected,
         Kind::RateLimited => {
-            let until = circuit_breaker::ends(gateway, error.retry(), 0);
-            member.limited(gateway, until).await;
-            Refusal::Busy(until.duration_since(gateway.clock.now()).try_into().unwrap_or_default())
+            let until = circuit_breaker::penalty_end(gateway, error.retry(), 0);
+            breaker.record_rate_limited(gateway, until).await;
+            FlowRejection::Busy(until.duration_since(gateway.clock.now()).try_into().unwrap_or_default())
         }
-        Kind::Connect => Refusal::Busy(Duration::from_secs(10)),
-        _ => Refusal::ExchangeFailed,
+        Kind::Connect => FlowRejection::Busy(Duration::from_secs(10)),
+        _ => FlowRejection::ExchangeFailed,
     };
-    if refusal == Refusal::Misconfigured {
+    if rejection == FlowRejection::Misconfigured {
         gateway.app_is_refused().await;
     }
-    tracing::warn!(tenant.id = %flow.tenant, error = %error, "a code was not exchanged");
-    Err(refusal.into())
+    tracing::warn!(tenant.id = %flow.tenant, error = %error, "code exchange failed");
+    Err(rejection.into())
 }
 
-/// Wakes the operator: template.yaml has an alarm on lines with this field.
-fn alarm(flow: &Flow, problem: &str) {
-    tracing::error!(alarm = "ringcentral_app", tenant.id = %flow.tenant, problem, "the RingCentral app needs the operator");
+/// Alerts the operator: template.yaml has an alarm on log lines with this field.
+fn alert_operator(flow: &Flow, problem: &str) {
+    tracing::error!(alarm = "ringcentral_app", tenant.id = %flow.tenant, problem, "RingCentral app is misconfigured");
 }
 
 struct Keys {
@@ -367,8 +368,8 @@ struct Keys {
     refresh: DataKey,
 }
 
-/// A pair of tokens that only this process knows so far.
-struct Pair<'a> {
+/// A token pair that only this process has, with everything that a connection needs.
+struct ReceivedTokens<'a> {
     by: &'a AuditContext,
     flow: &'a Flow,
     keys: &'a Keys,
@@ -377,97 +378,109 @@ struct Pair<'a> {
     extension: &'a ExtensionId,
 }
 
-/// Why a pair was not stored.
-enum Unkept {
-    /// It surely was not: its session is to be ended.
-    Surely(Stop),
-    /// It may have been, and DynamoDB does not say: ending the session could break a connection that stands.
-    Perhaps(Stop),
+enum StoreTokensError {
+    /// The tokens were not stored: their session is to be ended.
+    NotStored(FlowError),
+    /// DynamoDB's response was lost, and the tokens may be stored: ending the session could break a stored connection.
+    Unknown(FlowError),
 }
 
-impl<E: Into<Stop>> From<E> for Unkept {
+impl<E: Into<FlowError>> From<E> for StoreTokensError {
     fn from(error: E) -> Self {
-        Self::Surely(error.into())
+        Self::NotStored(error.into())
     }
 }
 
-/// Stores the pair as a connection, or ends its session at RingCentral.
-async fn keep(
+/// Stores the tokens as a connection, or ends their session at RingCentral.
+async fn store_tokens(
     gateway: &Gateway,
     by: &AuditContext,
     flow: &Flow,
     tokens: &TokenSet,
     keys: &Keys,
-) -> Result<Arrival, Unkept> {
+) -> Result<StoredConnection, StoreTokensError> {
     let extension = tokens.owner_id.and_then(|id| ExtensionId::parse(&id.to_string()));
     let (Some(refresh), Some(extension)) = (&tokens.refresh_token, &extension) else {
-        alarm(flow, "its setting \"Issue refresh tokens\" is off, or the token endpoint names no owner");
-        let whose = match &extension {
-            Some(extension) => Member::leaving(&flow.issuer, &flow.tenant, extension),
-            None => Member::sign_in(&flow.issuer, &flow.tenant),
+        alert_operator(
+            flow,
+            "the setting \"Issue refresh tokens\" is off, or the token response contains no owner id",
+        );
+        let breaker = match &extension {
+            Some(extension) => Breaker::for_revocation(&flow.issuer, &flow.tenant, extension),
+            None => Breaker::for_sign_in(&flow.issuer, &flow.tenant),
         };
-        if let Err(error) = revocation::end_session(gateway, whose, &tokens.access_token).await {
-            tracing::warn!(tenant.id = %flow.tenant, error = error.chain(), "a session is left to expire");
+        if let Err(error) = revocation::end_session(gateway, breaker, &tokens.access_token).await {
+            tracing::warn!(tenant.id = %flow.tenant, error = error.chain(), "session could not be ended; it expires");
         }
-        return Err(Refusal::Misconfigured.into());
+        return Err(FlowRejection::Misconfigured.into());
     };
-    let pair = Pair { by, flow, keys, tokens, refresh, extension };
-    let unkept = if tokens.scope.iter().any(|scope| scope == "SMS") {
-        match pair.store(gateway).await {
-            Ok(arrival) => return Ok(arrival),
-            Err(unkept) => unkept,
+    let received = ReceivedTokens { by, flow, keys, tokens, refresh, extension };
+    let error = if tokens.scope.iter().any(|scope| scope == "SMS") {
+        match received.store(gateway).await {
+            Ok(stored) => return Ok(stored),
+            Err(error) => error,
         }
     } else {
-        alarm(flow, "it lacks the permission SMS");
-        Unkept::from(Refusal::Misconfigured)
+        alert_operator(flow, "the permission SMS is missing");
+        StoreTokensError::from(FlowRejection::Misconfigured)
     };
-    if let Unkept::Surely(_) = &unkept {
-        pair.discard(gateway).await;
+    if let StoreTokensError::NotStored(_) = &error {
+        received.end_session(gateway).await;
     }
-    Err(unkept)
+    Err(error)
 }
 
-/// How often a connection is stored again when the extension's state moves meanwhile.
 const STORE_ATTEMPTS: u32 = 4;
 
-impl Pair<'_> {
-    async fn store(&self, gateway: &Gateway) -> Result<Arrival, Unkept> {
+impl ReceivedTokens<'_> {
+    async fn store(&self, gateway: &Gateway) -> Result<StoredConnection, StoreTokensError> {
+        let busy = || FlowRejection::Busy(Duration::from_secs(5)).into();
+        retry_on_conflict(STORE_ATTEMPTS, busy, || self.try_to_store(gateway)).await
+    }
+
+    async fn try_to_store(&self, gateway: &Gateway) -> Result<Attempt<StoredConnection>, StoreTokensError> {
         let (flow, store) = (self.flow, &gateway.store);
-        for _ in 0..STORE_ATTEMPTS {
-            let claim = store.claim_of_any_tenant(&flow.issuer, self.extension).await.map_err(Stop::from)?;
-            let old = match &claim {
-                Some(claim) if claim.tenant != flow.tenant => return Err(Refusal::ConnectedElsewhere.into()),
-                Some(claim) => store.connection(&flow.tenant, &claim.connection).await.map_err(Stop::from)?,
-                None => None,
-            };
-            let connection =
-                self.connection(gateway.clock.now(), claim.as_ref().map(|c| c.connected_at), old.as_ref());
-            let new = NewConnection {
-                connection: &connection,
-                flow,
-                claim: claim.as_ref(),
-                replaces: old.as_ref(),
-                deed: AuditEntry {
-                    by: self.by,
-                    action: Action::ExtensionConnected,
-                    tenant: &flow.tenant,
-                    subject: self.extension.as_str(),
-                    fields: &[],
-                },
-                event: connection.event(EventKind::RcConnected, gateway.clock.now()),
-            };
-            match store.store_connection(&new).await {
-                Ok(Stored::Yes) => {}
-                Ok(Stored::Moved) => continue,
-                Ok(Stored::LinkUsed) => return Err(Refusal::LinkUsed.into()),
-                Ok(Stored::TenantUnavailable) => return Err(Refusal::TenantUnavailable.into()),
-                Err(error) => settle(store, flow, error).await?,
+        let owner = store
+            .extension_owner_of_any_tenant(&flow.issuer, self.extension)
+            .await
+            .map_err(FlowError::from)?;
+        let old = match &owner {
+            Some(owner) if owner.tenant != flow.tenant => {
+                return Err(FlowRejection::ConnectedElsewhere.into());
             }
-            tracing::info!(tenant.id = %flow.tenant, connection.id = %connection.id, "connected");
-            let replaced = old.as_ref().map(Revocation::from);
-            return Ok(Arrival { connection, access: self.tokens.access_token.clone(), replaced });
+            Some(owner) => {
+                store.connection(&flow.tenant, &owner.connection).await.map_err(FlowError::from)?
+            }
+            None => None,
+        };
+        let connected_at = owner.as_ref().map(|owner| owner.connected_at);
+        let connection = self.connection(gateway.clock.now(), connected_at, old.as_ref());
+        let new = NewConnection {
+            connection: &connection,
+            flow,
+            owner: owner.as_ref(),
+            replaces: old.as_ref(),
+            audit_entry: AuditEntry {
+                by: self.by,
+                action: Action::ExtensionConnected,
+                tenant: &flow.tenant,
+                subject: self.extension.as_str(),
+                fields: &[],
+            },
+            event: connection.event(EventKind::RcConnected, gateway.clock.now()),
+        };
+        match store.store_connection(&new).await {
+            Ok(StoreConnectionOutcome::Stored) => {}
+            Ok(StoreConnectionOutcome::Conflict) => return Ok(Attempt::Conflict),
+            Ok(StoreConnectionOutcome::LinkUsed) => return Err(FlowRejection::LinkUsed.into()),
+            Ok(StoreConnectionOutcome::TenantUnavailable) => {
+                return Err(FlowRejection::TenantUnavailable.into());
+            }
+            Err(error) => resolve_lost_response(store, flow, error).await?,
         }
-        Err(Refusal::Busy(Duration::from_secs(5)).into())
+        tracing::info!(tenant.id = %flow.tenant, connection.id = %connection.id, "extension connected");
+        let replaced = old.as_ref().map(Revocation::from);
+        Ok(Attempt::Done(StoredConnection { connection, access: self.tokens.access_token.clone(), replaced }))
     }
 
     fn connection(
@@ -477,8 +490,8 @@ impl Pair<'_> {
         old: Option<&Connection>,
     ) -> Connection {
         let generation = old.map_or(1, |old| old.generation + 1);
-        let (access, refresh) = self.seal(now, generation);
-        let due = Some(half_life(now, refresh.expires_at, jitter()));
+        let SealedPair { access, refresh } = self.seal(now, generation);
+        let due = Some(half_life(now, refresh.expires_at, random_jitter_percent()));
         Connection {
             tenant: self.flow.tenant.clone(),
             id: self.flow.connection.clone(),
@@ -494,12 +507,12 @@ impl Pair<'_> {
             identity: old.map(|old| old.identity.clone()).unwrap_or_default(),
             setup: Setup::default(),
             subscription: None,
-            upkeep: Upkeep { due, since: Some(now), ..Upkeep::default() },
+            refresh_state: RefreshState { due, status_since: Some(now), ..RefreshState::default() },
             rate_limited_until: old.and_then(|old| old.rate_limited_until),
         }
     }
 
-    fn seal(&self, now: Timestamp, generation: u64) -> (SealedToken, SealedToken) {
+    fn seal(&self, now: Timestamp, generation: u64) -> SealedPair {
         let flow = self.flow;
         let binding = Binding { generation, issuer: &flow.issuer };
         let seal = |key: &DataKey, purpose, text: &str, expires_at| SealedToken {
@@ -511,28 +524,24 @@ impl Pair<'_> {
             key: key.wrapped().clone(),
             expires_at,
         };
-        let week =
-            now.saturating_add(SignedDuration::from_secs(limits::REFRESH_TOKEN_SECONDS)).unwrap_or(now);
-        let refresh_end = self.tokens.refresh_expires_at.unwrap_or(week);
-        (
-            seal(
-                &self.keys.access,
-                Purpose::Access,
-                self.tokens.access_token.expose(),
-                self.tokens.expires_at,
-            ),
-            seal(&self.keys.refresh, Purpose::Refresh, self.refresh.expose(), refresh_end),
-        )
+        let default_expiry = saturating_add(now, SignedDuration::from_secs(limits::REFRESH_TOKEN_SECONDS));
+        let refresh_expires_at = self.tokens.refresh_expires_at.unwrap_or(default_expiry);
+        let (access_token, access_expires_at) = (self.tokens.access_token.expose(), self.tokens.expires_at);
+        SealedPair {
+            access: seal(&self.keys.access, Purpose::Access, access_token, access_expires_at),
+            refresh: seal(&self.keys.refresh, Purpose::Refresh, self.refresh.expose(), refresh_expires_at),
+        }
     }
 
-    /// Ends the session at RingCentral. If that fails now, the sweep will: the pair is left for it, sealed.
-    async fn discard(&self, gateway: &Gateway) {
-        let whose = Member::leaving(&self.flow.issuer, &self.flow.tenant, self.extension);
-        let Err(error) = revocation::end_session(gateway, whose, self.refresh).await else { return };
-        tracing::warn!(tenant.id = %self.flow.tenant, error = error.chain(), "a session is left for the sweep to end");
+    /// Ends the session at RingCentral. If that fails, stores a revocation with the sealed pair for the sweep.
+    async fn end_session(&self, gateway: &Gateway) {
+        let breaker = Breaker::for_revocation(&self.flow.issuer, &self.flow.tenant, self.extension);
+        let result = revocation::end_session(gateway, breaker, self.refresh).await;
+        let Err(error) = result else { return };
+        tracing::warn!(tenant.id = %self.flow.tenant, error = error.chain(), "session could not be ended; the sweep retries it");
         let generation = 1;
-        let (access, refresh) = self.seal(gateway.clock.now(), generation);
-        let left = Revocation {
+        let SealedPair { access, refresh } = self.seal(gateway.clock.now(), generation);
+        let revocation = Revocation {
             tenant: self.flow.tenant.clone(),
             connection: self.flow.connection.clone(),
             extension: self.extension.clone(),
@@ -543,24 +552,27 @@ impl Pair<'_> {
             subscription: None,
             attempts: 0,
         };
-        if let Err(error) = gateway.store.create_revocation(&left).await {
-            tracing::error!(tenant.id = %self.flow.tenant, error = Error::from(error).chain(), "a session was not ended");
+        if let Err(error) = gateway.store.create_revocation(&revocation).await {
+            tracing::error!(tenant.id = %self.flow.tenant, error = Error::from(error).chain(), "session could not be ended, and its revocation could not be stored");
         }
     }
 }
 
-/// Finds out whether a connection was stored when its transaction has no clear answer. Forgetting the flow decides it:
-/// once that is done, the transaction can't be applied any more, however late; if it can't be done, it was applied.
-async fn settle(store: &Store, flow: &Flow, error: StoreError) -> Result<(), Unkept> {
-    for _ in 0..SETTLE_ATTEMPTS {
-        match store.drop_flow(&flow.id).await {
-            Ok(Dropped::Done) => return Ok(()),
-            Ok(Dropped::Yes) => return Err(Unkept::Surely(error.into())),
+/// Finds out whether a connection was stored when the transaction's response was lost. Deleting the flow decides: once it is
+/// deleted, the transaction can't be applied any more; if it can't be deleted, the transaction was applied.
+async fn resolve_lost_response(
+    store: &Store,
+    flow: &Flow,
+    error: StoreError,
+) -> Result<(), StoreTokensError> {
+    for _ in 0..RESOLVE_ATTEMPTS {
+        match store.delete_flow(&flow.id).await {
+            Ok(DeleteFlowOutcome::Completed) => return Ok(()),
+            Ok(DeleteFlowOutcome::Deleted) => return Err(StoreTokensError::NotStored(error.into())),
             Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
         }
     }
-    Err(Unkept::Perhaps(error.into()))
+    Err(StoreTokensError::Unknown(error.into()))
 }
 
-/// How often the store is asked whether a write was applied.
-const SETTLE_ATTEMPTS: u32 = 3;
+const RESOLVE_ATTEMPTS: u32 = 3;

@@ -65,7 +65,7 @@ async fn give_up_connections(gateway: &Gateway, by: &AuditContext, tenant: &Tena
             return Ok(());
         }
         let given_up = futures_util::stream::iter(connections)
-            .map(async |connection| disconnect::give_up(gateway, by, &connection).await)
+            .map(async |connection| disconnect::delete_connection(gateway, by, &connection).await)
             .buffer_unordered(limits::DELETION_AT_ONCE);
         given_up.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<_>>>()?;
     }

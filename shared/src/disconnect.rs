@@ -1,5 +1,5 @@
-//! Disconnecting: the connection is given up in one transaction, from then on nobody can use it; what is left (numbers,
-//! subscription, the session at RingCentral) is done at once if possible, and by the sweep if not.
+//! Disconnecting. One transaction deletes the connection, and from then on it can't be used. Numbers, subscription and
+//! session are cleaned up at once if possible, otherwise by the sweep.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,52 +15,71 @@ use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connection::Connection;
 use crate::model::event::EventKind;
 use crate::model::ids::{ExtensionId, TenantId};
+use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
-use crate::store::{ClaimOutcome, DueWork, Inventory, WorkKind};
+use crate::store::{ClaimOutcome, DueWork, Inventory, WorkKind, WriteOutcome};
 
-/// How often a connection is given up again when it changes meanwhile.
 const ATTEMPTS: u32 = 4;
 
 /// Disconnects one extension of a tenant.
-pub async fn extension(
+///
+/// # Errors
+/// [`Error::NotFound`] if the tenant has not connected the extension.
+pub async fn disconnect_extension(
     gateway: &Gateway,
     by: &AuditContext,
     tenant: &TenantId,
     extension: &ExtensionId,
 ) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
-    for _ in 0..ATTEMPTS {
-        let claim = gateway.store.claim_of_any_tenant(issuer, extension).await?;
-        let claim = claim.filter(|claim| claim.tenant == *tenant).ok_or(Error::NotFound)?;
-        // Gone since the claim was read: it was replaced or disconnected just now.
-        let Some(connection) = gateway.store.connection(tenant, &claim.connection).await? else { continue };
-        if give_up(gateway, by, &connection).await? {
-            return clean_up(gateway, tenant, vec![connection]).await;
-        }
-    }
-    Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
+    let deleted = retry_on_conflict(ATTEMPTS, keeps_changing, || async {
+        let owner = gateway.store.extension_owner_of_any_tenant(issuer, extension).await?;
+        let owner = owner.filter(|owner| owner.tenant == *tenant).ok_or(Error::NotFound)?;
+        let Some(connection) = gateway.store.connection(tenant, &owner.connection).await? else {
+            // The connection was replaced or disconnected since its owner was read.
+            return Ok(Attempt::Conflict);
+        };
+        Ok(match delete_connection(gateway, by, &connection).await? {
+            WriteOutcome::Applied => Attempt::Done(connection),
+            WriteOutcome::Conflict => Attempt::Conflict,
+        })
+    })
+    .await?;
+    clean_up(gateway, tenant, vec![deleted]).await
 }
 
-/// Disconnects every extension of a tenant.
-pub async fn account(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
-    let mut given_up = Vec::new();
+/// Disconnects all extensions of a tenant.
+///
+/// # Errors
+/// If the store fails, or connections keep changing.
+pub async fn disconnect_account(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
+    let mut deleted = Vec::new();
     for _ in 0..ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
         if connections.is_empty() {
-            return clean_up(gateway, tenant, given_up).await;
+            return clean_up(gateway, tenant, deleted).await;
         }
+        // A connection that has changed since it was read is found again in the next round.
         for connection in connections {
-            if give_up(gateway, by, &connection).await? {
-                given_up.push(connection);
+            if delete_connection(gateway, by, &connection).await?.is_applied() {
+                deleted.push(connection);
             }
         }
     }
-    Err(Error::unavailable("a connection that keeps changing", "disconnecting"))
+    Err(keeps_changing())
 }
 
-/// Gives up a connection: from then on nobody can use it. False if it changed meanwhile.
-pub async fn give_up(gateway: &Gateway, by: &AuditContext, connection: &Connection) -> Result<bool> {
-    let deed = AuditEntry {
+fn keeps_changing() -> Error {
+    Error::unavailable("the store", "a connection keeps changing while it is disconnected")
+}
+
+/// Deletes a connection and stores its revocation. The condition fails if it has changed since it was read.
+pub async fn delete_connection(
+    gateway: &Gateway,
+    by: &AuditContext,
+    connection: &Connection,
+) -> Result<WriteOutcome> {
+    let audit_entry = AuditEntry {
         by,
         action: Action::ExtensionDisconnected,
         tenant: &connection.tenant,
@@ -68,56 +87,57 @@ pub async fn give_up(gateway: &Gateway, by: &AuditContext, connection: &Connecti
         fields: &[],
     };
     let event = connection.event(EventKind::RcDisconnected, gateway.clock.now());
-    Ok(gateway.store.give_up_connection(connection, &deed, &event).await?)
+    Ok(gateway.store.delete_connection(connection, &audit_entry, &event).await?)
 }
 
-/// What is left after connections were given up: their numbers, then their sessions, as many as time allows. The sweep
-/// finds the revocations that are left, and forgets the numbers first, too.
-async fn clean_up(gateway: &Gateway, tenant: &TenantId, given_up: Vec<Connection>) -> Result<()> {
-    forget_numbers(gateway, tenant).await?;
+/// Deletes the numbers of deleted connections and ends their sessions, as far as time allows. The sweep does the rest, and
+/// also deletes the numbers first.
+async fn clean_up(gateway: &Gateway, tenant: &TenantId, deleted: Vec<Connection>) -> Result<()> {
+    delete_unused_numbers(gateway, tenant).await?;
     let within = Duration::from_millis(limits::REVOCATIONS_AT_ONCE_MS);
-    let count = given_up.len();
-    let revocations = given_up.into_iter();
+    let count = deleted.len();
+    let revocations = deleted.into_iter();
     let revocations =
         revocations.map(|old| async move { revocation::request(gateway, tenant, &old.id).await });
     let revoked = stream::iter(revocations).buffer_unordered(8).collect::<()>();
     if tokio::time::timeout(within, revoked).await.is_err() {
-        tracing::warn!(tenant.id = %tenant, "some sessions are left for the sweep to end");
+        tracing::warn!(tenant.id = %tenant, "not all sessions could be ended in time; the sweep ends the others");
     }
-    tracing::info!(tenant.id = %tenant, connections = count, "disconnected");
+    tracing::info!(tenant.id = %tenant, connections = count, "connections disconnected");
     Ok(())
 }
 
-/// Forgets the numbers of extensions and accounts that are no longer connected.
-async fn forget_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
+/// Deletes the numbers of extensions and accounts that are not connected.
+async fn delete_unused_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
     let Inventory { connections, mut numbers, mut account_numbers } = gateway.store.inventory(tenant).await?;
     let accounts: HashSet<_> =
         connections.iter().map(|connection| connection.identity.account.as_deref()).collect();
     numbers.retain(|number| connections.iter().all(|connection| connection.extension != number.extension));
-    // An account that is not known yet may be any of them.
-    let unknown = accounts.contains(&None);
-    account_numbers.retain(|number| !unknown && !accounts.contains(&Some(number.account.as_str())));
-    gateway.store.forget_numbers(tenant, &numbers, &account_numbers).await?;
+    // A connection whose account is not known yet may belong to any account.
+    let has_unknown_account = accounts.contains(&None);
+    account_numbers
+        .retain(|number| !has_unknown_account && !accounts.contains(&Some(number.account.as_str())));
+    gateway.store.delete_numbers(tenant, &numbers, &account_numbers).await?;
     Ok(())
 }
 
-/// Ends sessions that are still to be ended; one that fails does not stop the others. Gives how many were tried.
+/// Retries revocations that are due. A failure does not affect the others. Returns how many were tried.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
     batch::drain_due(gateway, WorkKind::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
-        end(gateway, due).await
+        retry_revocation(gateway, due).await
     })
     .await
 }
 
-async fn end(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn retry_revocation(gateway: &Gateway, due: &DueWork) -> Result<bool> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
-    forget_numbers(gateway, &due.tenant).await?;
+    delete_unused_numbers(gateway, &due.tenant).await?;
     revocation::request(gateway, &due.tenant, &due.connection).await;
     Ok(true)
 }

@@ -20,7 +20,7 @@ use crate::model::secret::Secret;
 use crate::outbound::Outbound;
 use crate::queue::Queues;
 use crate::ringcentral::{self, AppCredentials, Client};
-use crate::schedule::Schedules;
+use crate::schedule::ScheduleGroup;
 use crate::store::Store;
 use crate::vault::Vault;
 
@@ -41,7 +41,7 @@ pub struct Gateway {
     functions: OnceLock<Functions>,
     queues: OnceLock<Queues>,
     outbound: OnceLock<Outbound>,
-    schedules: OnceLock<Schedules>,
+    schedules: OnceLock<ScheduleGroup>,
     browser_client: OnceLock<Client>,
     app_client: Mutex<AppClient>,
     operator_key: OnceCell<Secret>,
@@ -113,11 +113,11 @@ impl Gateway {
     }
 
     /// The schedules of connections.
-    pub fn schedules(&self) -> &Schedules {
+    pub fn schedules(&self) -> &ScheduleGroup {
         self.schedules.get_or_init(|| {
             let config = &self.config.schedules;
             let client = aws_sdk_scheduler::Client::new(&self.sdk);
-            Schedules::new(client, &config.group, &config.role, &config.dead_letters)
+            ScheduleGroup::new(client, &config.group, &config.role, &config.dead_letters)
         })
     }
 

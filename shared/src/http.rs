@@ -25,13 +25,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::connect::Refusal;
+use crate::connect::FlowRejection;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::cursor::Cursors;
-use crate::model::rate_limit::Count;
+use crate::model::rate_limit::RateLimitCount;
 use crate::store::Page;
-use crate::views::Done;
+use crate::views::OkResponse;
 
 /// What every handler of a route returns.
 pub type HandlerResult = Result<Response<Body>>;
@@ -84,17 +84,17 @@ where
 
 /// Where the check of a key leaves what the answer is to tell of the rate limit.
 #[derive(Debug, Clone, Default)]
-struct ToldLimit(Arc<OnceLock<Count>>);
+struct ToldLimit(Arc<OnceLock<RateLimitCount>>);
 
 /// Has the answer to a request tell how far its key is from its limit.
-pub fn tell_limit(request: &Request, count: Count) {
+pub fn tell_limit(request: &Request, count: RateLimitCount) {
     if let Some(told) = request.extensions().get::<ToldLimit>() {
         let _ = told.0.set(count);
     }
 }
 
 /// An answer that tells of a limit of its own keeps that.
-fn write_limit(headers: &mut HeaderMap, count: &Count) {
+fn write_limit(headers: &mut HeaderMap, count: &RateLimitCount) {
     if headers.contains_key(RATE_LIMIT) {
         return;
     }
@@ -148,7 +148,7 @@ pub fn created(location: &str, body: &impl Serialize) -> HandlerResult {
 
 /// `{"ok":true}`.
 pub fn ok() -> Response<Body> {
-    reply(StatusCode::OK, &Done { ok: true })
+    reply(StatusCode::OK, &OkResponse { ok: true })
 }
 
 /// An answer that sends the browser elsewhere with GET.
@@ -409,7 +409,7 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
     match error {
         Error::RateLimited { limit, retry_after } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));
-            let refused = Count { allowed: false, limit: *limit, remaining: 0, reset: *retry_after };
+            let refused = RateLimitCount { allowed: false, limit: *limit, remaining: 0, reset: *retry_after };
             write_limit(headers, &refused);
         }
         Error::Unavailable { retry_after, .. } => {
@@ -432,11 +432,11 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 }
 
 /// How a refusal on the way of a browser is told to a program (`format=json`).
-pub fn refusal(refusal: &Refusal, request: &RequestId) -> Response<Body> {
+pub fn refusal(refusal: &FlowRejection, request: &RequestId) -> Response<Body> {
     let described = catalogue::describe_refusal(refusal);
     let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
     let mut response = reply(described.status, &body);
-    if let Refusal::Busy(wait) = refusal {
+    if let FlowRejection::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
     }
     response

@@ -1,9 +1,9 @@
-//! When connections are refreshed, if nobody needs them before: one schedule for each, and a sweep of what no schedule
-//! has refreshed.
+//! Keepalive: refreshing connections that no caller uses, before their refresh tokens expire. Each connection has a
+//! schedule, and the sweep refreshes what no schedule has refreshed.
 //!
-//! The row's due time is the truth. A schedule is only the cheapest way to keep it: it is made when an extension is
-//! connected, moved after each refresh, removed at the end, and each of these may fail. What is overdue, for whatever
-//! reason, the sweep finds in the index.
+//! The due time in the connection's row is authoritative. A schedule is the cheapest way to meet it: it is created when an
+//! extension is connected, moved after each refresh, and deleted at the end. Each of these calls may fail; the sweep finds
+//! every overdue connection in the index.
 
 use std::time::Duration;
 
@@ -16,280 +16,276 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::invoke::InvokeError;
 use crate::limits;
-use crate::model::connection::Connection;
+use crate::model::connection::{Connection, StatusCause};
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::refresh::Cause;
-use crate::schedule::Call;
-use crate::store::{Kept, WorkKind};
+use crate::schedule::ScheduledInvocation;
+use crate::store::{KeepaliveEntry, WorkKind};
 
-/// What the function that may open refresh tokens is told.
+/// A request to the function that may open refresh tokens, also as the input of a schedule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RefreshOrder {
-    /// Whose connection.
+pub struct RefreshRequest {
     pub tenant_id: String,
-    /// Which.
     pub connection_id: String,
-    /// The generation that the caller has and can't use; absent if the connection is simply due.
+    /// The generation that the caller cannot use; absent if the refresh is merely due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
 }
 
-impl RefreshOrder {
-    /// An order for one connection.
-    pub fn of(tenant: &TenantId, connection: &ConnectionId, generation: Option<u64>) -> Self {
+impl RefreshRequest {
+    pub fn new(tenant: &TenantId, connection: &ConnectionId, generation: Option<u64>) -> Self {
         Self { tenant_id: tenant.to_string(), connection_id: connection.to_string(), generation }
     }
-}
 
-/// Makes the schedule of a new connection. Whatever fails, the sweep makes up for.
-pub async fn connected(gateway: &Gateway, connection: &Connection) {
-    let Some(at) = fires(gateway, connection) else { return };
-    let name = name(&connection.id);
-    let made = gateway.schedules().create(&call(gateway, &name, at), &order(connection)).await;
-    if let Err(error) = made {
-        tracing::warn!(connection.id = %connection.id, error = %error, "a connection has no schedule");
+    /// A request with the connection's generation. It has no effect if the connection is refreshed earlier.
+    fn of(connection: &Connection) -> Self {
+        Self::new(&connection.tenant, &connection.id, Some(connection.generation))
     }
 }
 
-/// Moves the schedule of a connection that has new tokens.
-pub async fn refreshed(gateway: &Gateway, connection: &Connection) {
-    let Some(at) = fires(gateway, connection) else { return };
-    let name = name(&connection.id);
-    let moved = gateway.schedules().move_to(&call(gateway, &name, at), &order(connection)).await;
+/// Creates the schedule of a new connection.
+pub async fn create_schedule(gateway: &Gateway, connection: &Connection) {
+    let Some(at) = schedule_time(gateway, connection) else { return };
+    let name = schedule_name(&connection.id);
+    let request = RefreshRequest::of(connection);
+    let created = gateway.schedules().create(&invocation(gateway, &name, at), &request).await;
+    if let Err(error) = created {
+        tracing::warn!(connection.id = %connection.id, error = %error, "keepalive schedule could not be created");
+    }
+}
+
+/// Moves the schedule of a connection that was refreshed.
+pub async fn move_schedule(gateway: &Gateway, connection: &Connection) {
+    let Some(at) = schedule_time(gateway, connection) else { return };
+    let name = schedule_name(&connection.id);
+    let request = RefreshRequest::of(connection);
+    let moved = gateway.schedules().update(&invocation(gateway, &name, at), &request).await;
     if let Err(error) = moved {
-        tracing::warn!(connection.id = %connection.id, error = %error, "a schedule was not moved");
+        tracing::warn!(connection.id = %connection.id, error = %error, "keepalive schedule could not be moved");
     }
 }
 
-/// Removes the schedule of a connection that was given up. One that is left fires once more, finds nothing to do, and is
-/// gone.
-pub async fn ended(gateway: &Gateway, connection: &ConnectionId) {
-    if let Err(error) = gateway.schedules().remove(&name(connection)).await {
-        tracing::warn!(connection.id = %connection, error = %error, "a schedule is left to fire once more");
+/// Deletes the schedule of a connection that was disconnected. If that fails, the schedule fires once without effect.
+pub async fn delete_schedule(gateway: &Gateway, connection: &ConnectionId) {
+    if let Err(error) = gateway.schedules().delete(&schedule_name(connection)).await {
+        tracing::warn!(connection.id = %connection, error = %error, "keepalive schedule could not be deleted");
     }
 }
 
-/// The generation is in the order: if it was refreshed meanwhile, there is nothing to do.
-fn order(connection: &Connection) -> RefreshOrder {
-    RefreshOrder::of(&connection.tenant, &connection.id, Some(connection.generation))
-}
-
-fn name(connection: &ConnectionId) -> String {
+fn schedule_name(connection: &ConnectionId) -> String {
     format!("connection-{connection}")
 }
 
-fn call<'a>(gateway: &'a Gateway, name: &'a str, at: Timestamp) -> Call<'a> {
-    Call {
+fn invocation<'a>(gateway: &'a Gateway, name: &'a str, at: Timestamp) -> ScheduledInvocation<'a> {
+    ScheduledInvocation {
         name,
         at,
-        within_minutes: limits::UPKEEP_WINDOW_MINUTES,
-        function: &gateway.config.refresh_function,
+        window_minutes: limits::KEEPALIVE_WINDOW_MINUTES,
+        function_arn: &gateway.config.refresh_function,
     }
 }
 
-/// When the schedule's window begins: early enough that it is over before the sweep takes the connection for overdue.
-fn fires(gateway: &Gateway, connection: &Connection) -> Option<Timestamp> {
-    window_before(connection.upkeep.due?, gateway.clock.now())
+fn schedule_time(gateway: &Gateway, connection: &Connection) -> Option<Timestamp> {
+    window_before(connection.refresh_state.due?, gateway.clock.now())
 }
 
-/// The begin of the window that ends, with a minute to spare, when a connection is due; in a minute at the earliest.
+/// The start of the schedule's window. The window ends a minute before `due`, so that the sweep does not find the
+/// connection overdue. It starts in a minute at the earliest.
 pub fn window_before(due: Timestamp, now: Timestamp) -> Option<Timestamp> {
-    let early = SignedDuration::from_mins(i64::from(limits::UPKEEP_WINDOW_MINUTES) + 1);
-    let soonest = now.checked_add(SignedDuration::from_mins(1)).ok()?;
-    Some(due.checked_sub(early).ok()?.max(soonest))
+    let early = SignedDuration::from_mins(i64::from(limits::KEEPALIVE_WINDOW_MINUTES) + 1);
+    let earliest = now.checked_add(SignedDuration::from_mins(1)).ok()?;
+    Some(due.checked_sub(early).ok()?.max(earliest))
 }
 
-/// How many refreshes the sweep has under way: few at first, twice as many after each round in which RingCentral
-/// answered, one after a round in which it did not. So an outage ends with a ramp, not with a storm, and a penalty is
-/// not tested by many at once. What never reached RingCentral tells nothing about it.
+/// The concurrency of the sweep's refreshes. It starts at one, doubles after each round in which RingCentral responded,
+/// and returns to one after a round in which it did not. So the load ramps up after an outage, and only single calls probe
+/// a penalty. Refreshes that did not reach RingCentral have no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    at_once: usize,
+pub struct SweepPace {
+    concurrency: usize,
     failed_rounds: u32,
 }
 
-impl Default for Pace {
+impl Default for SweepPace {
     fn default() -> Self {
-        Self { at_once: 1, failed_rounds: 0 }
+        Self { concurrency: 1, failed_rounds: 0 }
     }
 }
 
-impl Pace {
-    /// How many the next round takes; none, if the run is to end.
+impl SweepPace {
+    /// The concurrency of the next round; zero ends the run.
     pub fn next_round(&self) -> usize {
-        if self.failed_rounds < limits::SWEEP_FAILED_ROUNDS { self.at_once } else { 0 }
+        if self.failed_rounds < limits::SWEEP_FAILED_ROUNDS { self.concurrency } else { 0 }
     }
 
-    /// What a round came to.
-    pub fn after(&mut self, in_vain: usize, refreshed: usize) {
-        if refreshed == 0 && in_vain > 0 {
-            *self = Self { at_once: 1, failed_rounds: self.failed_rounds + 1 };
+    /// Records the results of a round.
+    pub fn record_round(&mut self, unanswered: usize, refreshed: usize) {
+        if refreshed == 0 && unanswered > 0 {
+            *self = Self { concurrency: 1, failed_rounds: self.failed_rounds + 1 };
         } else if refreshed > 0 {
-            *self = Self { at_once: (self.at_once * 2).min(limits::SWEEP_AT_ONCE), failed_rounds: 0 };
+            *self = Self { concurrency: (self.concurrency * 2).min(limits::SWEEP_AT_ONCE), failed_rounds: 0 };
         }
     }
 }
 
-/// Has every connection refreshed that is overdue: its schedule was lost, or a process died. What expires first comes
-/// first. Gives how many were tried.
+/// Refreshes overdue connections, in the order in which their refresh tokens expire, and erases the tokens of revoked
+/// connections whose retention has ended. Returns the number of refreshes that were tried.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let overdue = gateway.store.overdue_refreshes_of_all_tenants().await?;
-    let began = gateway.clock.now();
-    let patience = SignedDuration::from_millis(limits::REFRESH_SWEEP_MS.cast_signed());
-    let (mut pace, mut left, mut tried) = (Pace::default(), overdue.as_slice(), 0);
-    while !left.is_empty() && gateway.clock.now().duration_since(began) < patience {
+    let started = gateway.clock.now();
+    let budget = SignedDuration::from_millis(limits::REFRESH_SWEEP_MS.cast_signed());
+    let (mut pace, mut left, mut tried) = (SweepPace::default(), overdue.as_slice(), 0);
+    while !left.is_empty() && gateway.clock.now().duration_since(started) < budget {
         let (round, rest) = left.split_at(pace.next_round().min(left.len()));
         if round.is_empty() {
-            tracing::warn!(left = rest.len(), "overdue refreshes wait for RingCentral");
+            tracing::warn!(
+                left = rest.len(),
+                "overdue token refreshes postponed: RingCentral does not respond"
+            );
             break;
         }
-        let answers = stream::iter(round).map(|kept| refresh(gateway, kept));
-        let answers: Vec<Tried> = answers.buffer_unordered(round.len()).collect().await;
+        let results = stream::iter(round).map(|entry| refresh(gateway, entry));
+        let results: Vec<SweptRefresh> = results.buffer_unordered(round.len()).collect().await;
         tried += round.len();
-        let of = |kind| answers.iter().filter(|answer| **answer == kind).count();
-        pace.after(of(Tried::InVain), of(Tried::Done));
+        let count = |kind| results.iter().filter(|result| **result == kind).count();
+        pace.record_round(count(SweptRefresh::Unanswered), count(SweptRefresh::Done));
         left = rest;
     }
     for due in gateway.store.overdue_of_all_tenants(WorkKind::Erasure).await? {
-        gateway.store.erase_refused_tokens(&due.tenant, &due.connection).await?;
+        // The condition fails for a connection that was authorized again, which keeps its tokens.
+        let _ = gateway.store.erase_rejected_tokens(&due.tenant, &due.connection).await?;
     }
     Ok(tried)
 }
 
-/// What came of having a connection refreshed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tried {
-    /// It is refreshed, or needs no more calls.
+enum SweptRefresh {
+    /// The connection is refreshed, or needs no further call.
     Done,
-    /// RingCentral was called, and gave no usable answer.
-    InVain,
-    /// RingCentral was not called: it has to wait, or something of ours fails.
+    /// RingCentral was called and returned no usable response.
+    Unanswered,
+    /// RingCentral was not called: the refresh has to wait, or failed in the gateway.
     NotCalled,
 }
 
-/// Has one connection refreshed.
-async fn refresh(gateway: &Gateway, kept: &Kept) -> Tried {
-    let order = RefreshOrder::of(&kept.tenant, &kept.connection, None);
-    let error = match gateway.functions().call(&gateway.config.refresh_function, &order).await {
-        Ok(answer) if answer["calledInVain"] == true => return Tried::InVain,
-        // Only a wait is told as one: gone and revoked connections need no more calls.
-        Ok(answer) if answer.get("retryAfterSeconds").is_some() => return Tried::NotCalled,
-        Ok(_) => return Tried::Done,
+async fn refresh(gateway: &Gateway, entry: &KeepaliveEntry) -> SweptRefresh {
+    let request = RefreshRequest::new(&entry.tenant, &entry.connection, None);
+    let error = match gateway.functions().call(&gateway.config.refresh_function, &request).await {
+        Ok(response) if response["unanswered"] == true => return SweptRefresh::Unanswered,
+        // The response for a disconnected or revoked connection has no `retryAfterSeconds`.
+        Ok(response) if response.get("retryAfterSeconds").is_some() => return SweptRefresh::NotCalled,
+        Ok(_) => return SweptRefresh::Done,
         Err(error) => error,
     };
     if let InvokeError::Failed = error {
-        // It would fail again in a minute, and be tried before all that expires later.
-        tracing::error!(tenant.id = %kept.tenant, connection.id = %kept.connection, "a connection can't be refreshed");
+        // Without a pause it would fail every minute, before all connections that expire later.
+        tracing::error!(tenant.id = %entry.tenant, connection.id = %entry.connection, "token refresh failed in the gateway; the connection is skipped for a while");
         let until =
             saturating_add(gateway.clock.now(), SignedDuration::from_secs(limits::REFRESH_BROKEN_SECONDS));
-        if let Err(error) = gateway.store.postpone_refresh(kept, until).await {
+        if let Err(error) = gateway.store.postpone_refresh(entry, until).await {
             let error = Error::from(error);
-            tracing::warn!(connection.id = %kept.connection, error = error.chain(), "a refresh is not put off");
+            tracing::warn!(connection.id = %entry.connection, error = error.chain(), "token refresh could not be postponed");
         }
     } else {
-        tracing::warn!(tenant.id = %kept.tenant, error = %error, "an overdue refresh has no answer");
+        tracing::warn!(tenant.id = %entry.tenant, connection.id = %entry.connection, error = %error, "refresh function did not respond");
     }
-    Tried::NotCalled
+    SweptRefresh::NotCalled
 }
 
-/// How the connections do, as the metrics tell it.
+/// The state of all connections, for the metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Connections that can be used.
+pub struct ConnectionHealth {
     pub connections: u64,
-    /// Those whose refreshing fails at present.
+    /// Connections whose refreshing fails at the moment.
     pub failing: u64,
-    /// Those that are due and were not refreshed.
+    /// Connections whose refresh is overdue.
     pub overdue: u64,
-    /// Since when the longest call of the token endpoint is without a known outcome.
+    /// Age of the oldest call of the token endpoint whose outcome is unknown.
     pub oldest_intent: Duration,
-    /// The shortest life that a refresh token has left; none without connections.
-    pub least_life: Option<Duration>,
-    /// Subscriptions that should be active and are not.
+    /// The shortest remaining lifetime of a refresh token; `None` without connections.
+    pub shortest_refresh_lifetime: Option<Duration>,
+    /// Connections without a subscription that delivers events.
     pub subscriptions_down: u64,
 }
 
-/// Looks at every connection's line in the index.
+/// Reads the index entry of every connection.
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn health(gateway: &Gateway) -> Result<Health> {
+pub async fn measure_health(gateway: &Gateway) -> Result<ConnectionHealth> {
     let now = gateway.clock.now();
-    let since = |at: Timestamp| Duration::try_from(now.duration_since(at)).unwrap_or_default();
-    let mut health = Health::default();
-    for kept in gateway.store.kept_of_all_tenants().await? {
-        let life = Duration::try_from(kept.expires_at.duration_since(now)).unwrap_or_default();
+    let age = |since: Timestamp| Duration::try_from(now.duration_since(since)).unwrap_or_default();
+    let mut health = ConnectionHealth::default();
+    for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
+        let lifetime = Duration::try_from(entry.expires_at.duration_since(now)).unwrap_or_default();
+        let shortest = health.shortest_refresh_lifetime.map_or(lifetime, |known| known.min(lifetime));
         health.connections += 1;
-        health.failing += u64::from(kept.failing);
-        health.overdue += u64::from(kept.due <= now);
-        health.subscriptions_down += u64::from(kept.subscription_down);
-        health.oldest_intent = health.oldest_intent.max(kept.intent_since.map(since).unwrap_or_default());
-        health.least_life = Some(health.least_life.map_or(life, |least| least.min(life)));
+        health.failing += u64::from(entry.is_failing);
+        health.overdue += u64::from(entry.due <= now);
+        health.subscriptions_down += u64::from(entry.is_subscription_down);
+        health.oldest_intent = health.oldest_intent.max(entry.intent_since.map(age).unwrap_or_default());
+        health.shortest_refresh_lifetime = Some(shortest);
     }
     Ok(health)
 }
 
-/// What the operator is told after a table was restored.
+/// The progress of the check after a restore of the table.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Drill {
+pub struct RestoreCheck {
     /// Connections that are still to be refreshed.
     pub waiting: usize,
-    /// Connections that could be refreshed, or were not touched by the restore.
+    /// Connections whose tokens are usable.
     pub healthy: usize,
-    /// Connections that need a new authorization.
-    pub must_reconnect: Vec<Reconnect>,
+    /// Connections whose user has to authorize again.
+    pub must_reconnect: Vec<RevokedConnection>,
 }
 
-/// A connection that needs a new authorization.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Reconnect {
+pub struct RevokedConnection {
     tenant_id: String,
     extension_id: String,
     cause: Option<&'static str>,
     since: Option<String>,
 }
 
-/// After a restore: makes every connection due now, so that the sweep refreshes them, what expires first first. The
-/// tokens of a connection that was refreshed after the moment of the backup are of no use any more; only trying shows
-/// which. Gives how many are due.
+/// Starts the check after a restore of the table: makes every connection due, and the sweep refreshes them. A connection
+/// that was refreshed after the time of the backup has lost its tokens; only a refresh shows which ones. Returns how many
+/// connections were made due.
 ///
 /// # Errors
-/// If the table fails. Begin again: what is due already stays due.
-pub async fn begin_drill(gateway: &Gateway) -> Result<usize> {
+/// If the table can't be read or written. The check can be started again; connections that are due stay due.
+pub async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
     let mut made_due = 0;
-    for kept in gateway.store.kept_of_all_tenants().await? {
+    for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
         made_due +=
-            usize::from(gateway.store.make_due(WorkKind::Refresh, &kept.tenant, &kept.connection).await?);
+            usize::from(gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await?);
     }
     Ok(made_due)
 }
 
-/// How far it is, and who must reconnect.
-///
 /// # Errors
-/// If the table fails.
-pub async fn report_drill(gateway: &Gateway) -> Result<Drill> {
+/// If the table can't be read.
+pub async fn report_restore_check(gateway: &Gateway) -> Result<RestoreCheck> {
     let now = gateway.clock.now();
-    let kept = gateway.store.kept_of_all_tenants().await?;
-    let waiting = kept.iter().filter(|kept| kept.failing || kept.due <= now).count();
+    let entries = gateway.store.keepalive_entries_of_all_tenants().await?;
+    let waiting = entries.iter().filter(|entry| entry.is_failing || entry.due <= now).count();
     let mut must_reconnect = Vec::new();
     for due in gateway.store.revoked_of_all_tenants().await? {
         if let Some(connection) = gateway.store.connection(&due.tenant, &due.connection).await? {
-            must_reconnect.push(Reconnect {
+            must_reconnect.push(RevokedConnection {
                 tenant_id: connection.tenant.to_string(),
                 extension_id: connection.extension.to_string(),
-                cause: connection.upkeep.cause.map(Cause::as_str),
-                since: connection.upkeep.since.map(|since| format!("{since:.3}")),
+                cause: connection.refresh_state.cause.map(StatusCause::as_str),
+                since: connection.refresh_state.status_since.map(|since| format!("{since:.3}")),
             });
         }
     }
-    Ok(Drill { waiting, healthy: kept.len() - waiting, must_reconnect })
+    Ok(RestoreCheck { waiting, healthy: entries.len() - waiting, must_reconnect })
 }
 
 #[cfg(test)]
@@ -297,32 +293,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_of_a_schedule_is_over_before_the_sweep_looks() {
+    fn the_window_of_a_schedule_ends_before_the_refresh_is_overdue() {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let hours = |hours| now + SignedDuration::from_hours(hours);
         let begins = window_before(hours(80), now).unwrap();
-        let ends = begins + SignedDuration::from_mins(i64::from(limits::UPKEEP_WINDOW_MINUTES));
+        let ends = begins + SignedDuration::from_mins(i64::from(limits::KEEPALIVE_WINDOW_MINUTES));
         assert!(ends < hours(80), "{ends}");
         let soon = window_before(now, now).unwrap();
         assert_eq!(soon, now + SignedDuration::from_mins(1), "never in the past");
     }
 
     #[test]
-    fn an_outage_ends_with_a_ramp() {
-        let mut pace = Pace::default();
+    fn the_concurrency_of_a_sweep_ramps_up_after_an_outage() {
+        let mut pace = SweepPace::default();
         let mut rounds = Vec::new();
         for _ in 0..5 {
             rounds.push(pace.next_round());
-            pace.after(pace.next_round() - 1, 1);
+            pace.record_round(pace.next_round() - 1, 1);
         }
         assert_eq!(rounds, [1, 2, 4, 8, 8]);
         for _ in 0..limits::SWEEP_FAILED_ROUNDS {
             assert!(pace.next_round() > 0);
-            pace.after(1, 0);
-            pace.after(0, 0);
+            pace.record_round(1, 0);
+            pace.record_round(0, 0);
         }
         assert_eq!(pace.next_round(), 0, "the run ends");
-        pace.after(1, 1);
-        assert_eq!(pace.next_round(), 2, "one that succeeds is enough");
+        pace.record_round(1, 1);
+        assert_eq!(pace.next_round(), 2, "one success is enough");
     }
 }

@@ -12,13 +12,13 @@ pub const URL_CHARS: usize = 2_000;
 /// Longest label of an invite, in characters.
 pub const LABEL_CHARS: usize = 100;
 
-/// Life of a connect token.
+/// Lifetime of a connect token.
 pub const CONNECT_TOKEN_SECONDS: i64 = 5 * 60;
-/// Life of an invite token when the caller says nothing.
+/// Default lifetime of an invite token.
 pub const INVITE_TOKEN_SECONDS: i64 = 30 * 60;
-/// Shortest life that an invite may ask for.
+/// Shortest lifetime of an invite token.
 pub const INVITE_TOKEN_MIN_SECONDS: i64 = 60;
-/// Longest life that an invite may ask for.
+/// Longest lifetime of an invite token.
 pub const INVITE_TOKEN_MAX_SECONDS: i64 = 7 * 24 * 3_600;
 /// Connect and invite tokens together, for one tenant in a rolling hour, unless the operator set another number.
 pub const CONNECT_TOKENS_PER_HOUR: u32 = 100;
@@ -31,18 +31,19 @@ pub const REQUESTS_PER_MINUTE_MAX: u32 = 1_000_000;
 
 /// Requests of the operator in a minute.
 pub const OPERATOR_REQUESTS_PER_MINUTE: u32 = 500;
-/// Up to this limit a counter is a log of moments, exact to the millisecond; above, slots of a sixtieth of the window.
+/// Up to this limit a counter is a log of timestamps, exact to the millisecond; above, it has slots of a sixtieth of the
+/// window.
 pub const COUNTER_LOG_ENTRIES: u32 = 500;
-/// The most that one counter takes in a window; a larger limit has several. DynamoDB writes one item 1,000 times a
-/// second; this is half of it for a minute.
+/// Largest limit of one counter; a larger limit is sharded. DynamoDB writes one item up to 1,000 times a second; this is
+/// half of it for a minute.
 pub const COUNTER_SHARE: u32 = 30_000;
-/// How often a write to a counter is repeated when others write to it at the same time.
+/// How often a write to a counter is tried while other processes change it.
 pub const COUNTER_ATTEMPTS: u32 = 32;
-/// Counting a request may take so long, one attempt that hangs included; then this process counts alone for a while.
+/// Time limit for counting a request, one hanging attempt included. After that the process counts locally for a while.
 pub const COUNTING_MS: u64 = 3_000;
-/// For so long, after the counters have failed.
+/// How long a process counts locally after the counters failed.
 pub const COUNTING_ALONE_SECONDS: i64 = 5;
-/// An API key's use is written down at most once in this time.
+/// The last use of an API key is stored at most once in this time.
 pub const LAST_USED_SECONDS: i64 = 60;
 /// When an app was last used is kept for so long.
 pub const LAST_USED_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
@@ -79,9 +80,9 @@ pub const DELETION_ERASE_MS: u64 = 8_000;
 /// The sweep leaves a deletion alone for so long: the request may still be at it.
 pub const DELETION_GRACE_SECONDS: i64 = 30;
 
-/// One browser's way through OAuth; it outlives the token that started it.
+/// Lifetime of a flow. It is longer than that of a connect token.
 pub const FLOW_SECONDS: i64 = 10 * 60;
-/// How long the page after success can be shown again.
+/// How long the success page can be shown again.
 pub const DONE_PAGE_SECONDS: i64 = 10 * 60;
 
 /// Connecting to RingCentral.
@@ -90,7 +91,7 @@ pub const UPSTREAM_CONNECT_MS: u64 = 2_000;
 pub const TOKEN_CALL_MS: u64 = 8_000;
 /// One API call during the set-up of a connection. Creating a subscription waits for our own handshake.
 pub const API_CALL_MS: u64 = 6_000;
-/// All of a set-up inside a callback; what is not done by then is left to the sweep.
+/// Time limit for the set-up in a callback. The sweep completes the rest.
 pub const SETUP_IN_CALLBACK_MS: u64 = 12_000;
 /// One attempt of one AWS call.
 pub const AWS_ATTEMPT_MS: u64 = 2_000;
@@ -104,32 +105,31 @@ pub const AWS_BACKOFF_MS: u64 = 100;
 /// Timeout of the functions that talk to RingCentral while a browser waits (template.yaml).
 pub const CALLBACK_FUNCTION_MS: u64 = 29_000;
 
-/// The sweep leaves a set-up alone for so long: the callback may still be at it.
+/// The sweep does not touch a new set-up for this long: the callback may still be running it.
 pub const SETUP_GRACE_SECONDS: i64 = 60;
-/// Between two attempts of the sweep to finish one set-up: doubles from here.
+/// First pause between the sweep's attempts to complete a set-up. It doubles …
 pub const SETUP_RETRY_SECONDS: i64 = 60;
 /// … up to here.
 pub const SETUP_RETRY_MAX_SECONDS: i64 = 6 * 3_600;
-/// After so many numbers, their 10DLC readiness is not asked for (RingCentral allows 50 light calls a minute).
+/// For how many numbers of an extension the 10DLC readiness is read (RingCentral allows 50 light calls a minute).
 pub const READINESS_LOOKUPS: usize = 20;
-/// Numbers of one extension or account that are kept.
+/// How many numbers of an extension or an account are stored.
 pub const NUMBERS: usize = 2_000;
 
 /// Events are kept for so long.
 pub const EVENT_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
 
-/// Life of a refresh token, where RingCentral's answer does not tell it.
+/// Lifetime of a refresh token, if RingCentral's response does not contain it.
 pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
-/// Life of a webhook subscription at RingCentral: its default, written out.
+/// Lifetime of a webhook subscription; RingCentral's default.
 pub const SUBSCRIPTION_SECONDS: i64 = 7 * 24 * 3_600;
 
-/// When a session is to be ended at RingCentral, in seconds: from the disconnect, which tries at once itself, to the
-/// sweep's first attempt; then from one failed attempt to the next. After the last one the sealed tokens are erased and
-/// left to expire.
+/// Pauses before the sweep's attempts to end a session: from the disconnect, which tries at once, to the first attempt, then
+/// after each failed attempt. After the last one the sealed tokens are erased, and the session expires.
 pub const REVOCATION_RETRY_SECONDS: [i64; 3] = [60, 3_600, 22 * 3_600];
-/// How long the sweep leaves a revocation alone when no attempt could be made.
+/// Pause after an attempt that was not possible.
 pub const REVOCATION_OBSTACLE_SECONDS: i64 = 10 * 60;
-/// Sealed tokens of an unfinished revocation are erased after so long, whatever happened.
+/// The sealed tokens of a pending revocation are erased after this at the latest.
 pub const REVOCATION_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
 
 /// How long a plaintext data key may stay in memory.
@@ -157,7 +157,7 @@ const _: () = assert!(SETUP_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_si
 const _: () =
     assert!(CONNECT_TOKEN_SECONDS < INVITE_TOKEN_SECONDS && INVITE_TOKEN_SECONDS <= INVITE_TOKEN_MAX_SECONDS);
 
-/// All revocations that a disconnect waits for; the others are left to the sweep.
+/// How long a disconnect waits for revocations. The sweep retries the others.
 pub const REVOCATIONS_AT_ONCE_MS: u64 = 18_000;
 /// One call to another of our functions, which may call RingCentral itself.
 pub const INVOKE_MS: u64 = 15_000;
@@ -166,59 +166,59 @@ const _: () = assert!(
     INVOKE_MS < REVOCATIONS_AT_ONCE_MS && REVOCATIONS_AT_ONCE_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS
 );
 
-/// A token that lives shorter than this is refreshed before it is used.
+/// An access token that expires earlier than this is refreshed before it is used.
 pub const ACCESS_MARGIN_SECONDS: i64 = 120;
-/// A token that can't be refreshed at present is used while it lives at least this long.
+/// An access token that can't be refreshed at the moment is used if it is valid at least this long.
 pub const ACCESS_LAST_USE_SECONDS: i64 = 10;
-/// How long a process uses a token without reading the connection again.
+/// How long a process uses an access token without reading the connection again.
 pub const ACCESS_UNREAD_SECONDS: i64 = 60;
-/// How long a lease outlives the process that has it.
+/// How long a lease is valid after the deadline of its owner's process.
 pub const LEASE_MARGIN_SECONDS: i64 = 5;
-/// Timeout of the function that refreshes (template.yaml); what counts if Lambda does not tell the deadline.
+/// Timeout of the function that refreshes (template.yaml). It applies if Lambda reports no plausible deadline.
 pub const REFRESH_FUNCTION_MS: u64 = 30_000;
-/// A deadline further away than this, on either side, is none.
+/// A reported deadline that is further away than this, in the past or in the future, is not plausible.
 pub const DEADLINE_PLAUSIBLE_SECONDS: i64 = 15 * 60;
-/// The token endpoint is called only if this much time is left: for the call, and to store what came of it.
+/// The token endpoint is called only if this much time is left, for the call and for storing its outcome.
 pub const TOKEN_CALL_NEEDS_MS: i64 = 12_000;
-/// How long an attempt waits for another one's lease.
+/// How long an attempt waits for the lease of another one.
 pub const LEASE_PATIENCE_SECONDS: i64 = 5;
-/// RingCentral's refusal of a refresh token is believed the second time, at least so much later.
+/// A connection is marked as revoked at the second denial of its refresh token, at least this long after the first.
 pub const DENIALS_APART_SECONDS: i64 = 30;
-/// When RingCentral refuses the app itself, it is asked again after this.
+/// Retry interval while RingCentral rejects the app's client id or secret.
 pub const MISCONFIGURED_RETRY_SECONDS: i64 = 300;
-/// The shortest silence after a 429 or 503 of the token endpoint (Developer Guide, "Rate limits").
+/// Shortest penalty after a 429 or 503 of the token endpoint (Developer Guide, "Rate limits").
 pub const TOKEN_PENALTY_SECONDS: i64 = 30;
-/// A second user in a penalty closes the token endpoint for all if the first one was told to wait less than this ago.
-pub const TOKEN_PENALTY_NEWS_SECONDS: i64 = 60;
-/// How long the one that goes ahead after a silence has, until another one may.
-pub const TOKEN_AHEAD_SECONDS: i64 = 15;
-/// How long the others wait before they look whether it was answered.
-pub const TOKEN_FOLLOW_SECONDS: u64 = 5;
-/// In each of the minutes after a silence, one part in so many of the usual token calls, one after another.
+/// Two members of a scope that are rate limited within this time open its circuit breaker.
+pub const TOKEN_PENALTY_CORRELATION_SECONDS: i64 = 60;
+/// How long the probe of a half-open breaker is reserved for one caller.
+pub const TOKEN_PROBE_SECONDS: i64 = 15;
+/// Retry interval for callers without the probe.
+pub const TOKEN_PROBE_RETRY_SECONDS: u64 = 5;
+/// Ramp-up: in each of the minutes after a successful probe, the usual token calls divided by this.
 pub const TOKEN_RAMP_SHARES: [u32; 2] = [10, 3];
-/// How long those wait whose turn it is not. They may be many, and each look costs.
-pub const TOKEN_TURN_SECONDS: u64 = 20;
-/// When AWS keeps a refresh from being made, it is tried again after this.
+/// Retry interval for callers without a ramp-up slot. It is long because there may be many, and each retry costs a read.
+pub const TOKEN_RAMP_RETRY_SECONDS: u64 = 20;
+/// Retry interval after AWS prevented a refresh.
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).
 pub const TOKEN_CALLS_PER_USER: u32 = 5;
-/// The sign-ins of one tenant may take one part in so many of all token calls.
+/// The sign-ins of one tenant may use the app's token calls divided by this.
 pub const SIGN_INS_SHARE: u32 = 4;
-/// A code is exchanged only if this much time is left: to take the link, for the call, and to store what came of it.
+/// A code is exchanged only if this much time is left: to claim the flow, for the call, and to store the connection.
 pub const EXCHANGE_NEEDS_MS: u64 = TOKEN_CALL_MS + 2 * AWS_CALL_MS;
-/// When RingCentral refuses the app itself, its secret is read again, at most this often.
+/// While RingCentral rejects the app, its secret is read again, at most this often.
 pub const APP_SECRET_REREAD_SECONDS: i64 = 60;
-/// A connection whose refresh fails on our side is left alone by the sweep for so long.
+/// The sweep skips a connection for this long after its refresh failed in the gateway.
 pub const REFRESH_BROKEN_SECONDS: i64 = 10 * 60;
-/// Sealed tokens of a connection that RingCentral has refused are kept for so long.
+/// Sealed tokens of a revoked connection are erased after this.
 pub const REFUSED_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
-/// What one run of the sweep may spend on refreshing.
+/// Time budget for refreshes in one run of the sweep.
 pub const REFRESH_SWEEP_MS: u64 = 60_000;
 
 const _: () = assert!(TOKEN_CALL_MS.cast_signed() + LEASE_MARGIN_SECONDS * 1_000 > TOKEN_CALL_NEEDS_MS);
 const _: () = assert!(TOKEN_CALL_NEEDS_MS < INVOKE_MS.cast_signed());
 const _: () = assert!(EXCHANGE_NEEDS_MS + 2 * AWS_CALL_MS < CALLBACK_FUNCTION_MS);
-const _: () = assert!(TOKEN_CALL_MS.cast_signed() < TOKEN_AHEAD_SECONDS * 1_000);
+const _: () = assert!(TOKEN_CALL_MS.cast_signed() < TOKEN_PROBE_SECONDS * 1_000);
 const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
 const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);
 // Events to tenants' programs.
@@ -413,24 +413,24 @@ const _: () = assert!(SENDER_LEASE_SECONDS * 1_000 > SEND_FUNCTION_MS.cast_signe
 const _: () = assert!(ACTIVE_MARKER_TRUSTED_SECONDS + 5 * 60 < ACTIVE_MARKER_KEPT_SECONDS);
 const _: () = assert!(IDEMPOTENCY_KEPT_SECONDS >= 24 * 3_600 && SENDER_SLEEP_MAX_MS < 5_000);
 
-/// A connection's schedule fires within so many minutes, which are over when it is due.
-pub const UPKEEP_WINDOW_MINUTES: i32 = 15;
-/// How many overdue refreshes one run of the sweep looks at, to begin with what expires first.
+/// A connection's schedule fires within this window, which ends before the refresh is due.
+pub const KEEPALIVE_WINDOW_MINUTES: i32 = 15;
+/// How many overdue refreshes one run of the sweep reads. It starts with the tokens that expire first.
 pub const SWEEP_OVERDUE: usize = 2_000;
-/// After so many rounds in which no refresh succeeded, a run of the sweep ends.
+/// A run of the sweep ends after this many consecutive rounds without a successful refresh.
 pub const SWEEP_FAILED_ROUNDS: u32 = 3;
 
-/// A subscription is renewed, and a connection's numbers are looked at, about once a day.
+/// Interval at which a connection's subscription is renewed and its numbers are read again.
 pub const CHECK_SECONDS: i64 = 24 * 3_600;
-/// Between two attempts to look at a subscription or to make it again: doubles from here.
+/// First pause after a failed check of a subscription. It doubles …
 pub const CHECK_RETRY_SECONDS: i64 = 60;
 /// … up to here.
 pub const CHECK_RETRY_MAX_SECONDS: i64 = 3_600;
-/// How many connections are looked at side by side.
+/// Number of concurrent checks of connections.
 pub const CHECKS_AT_ONCE: usize = 16;
-/// What one run of the function that renews may spend before it leaves the rest to the next one (template.yaml: 300 s).
+/// Time budget of one run of renew-subscriptions; its timeout is 300 s (template.yaml).
 pub const CHECKS_MS: i64 = 240_000;
-/// How long events may still come with the verification token of a subscription that was replaced.
+/// How long the verification token of a replaced subscription stays valid.
 pub const PREVIOUS_TOKEN_SECONDS: i64 = 10 * 60;
 
 const _: () = assert!(2 * CHECK_SECONDS * 6 / 5 < SUBSCRIPTION_SECONDS);

@@ -1,7 +1,8 @@
-//! Links: making them. What becomes of one is in `connect.rs`.
+//! Creating connect links. `connect.rs` handles an opened link.
 
 use jiff::SignedDuration;
 
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -10,26 +11,23 @@ use crate::model::connect_token::{ConnectToken, Link};
 use crate::model::tenant::{self, Tenant};
 use crate::rate_limits;
 
-/// What a link is to be like.
 #[derive(Debug, Clone)]
-pub struct LinkOrder {
-    /// How long it lives.
+pub struct LinkOptions {
     pub lifetime: SignedDuration,
-    /// The tenant's own word for it.
+    /// A description for the person who opens the link.
     pub label: Option<String>,
-    /// Where the page after success links back to.
+    /// The success page links to this URL.
     pub return_url: Option<String>,
 }
 
-impl LinkOrder {
-    /// A link with a lifetime and nothing else.
-    pub fn living(seconds: i64) -> Self {
+impl LinkOptions {
+    pub fn with_lifetime_seconds(seconds: i64) -> Self {
         Self { lifetime: SignedDuration::from_secs(seconds), label: None, return_url: None }
     }
 }
 
-/// How long an invite lives: a minute to seven days, by default half an hour.
-pub fn lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
+/// Validates the lifetime of an invite link: from one minute to seven days, half an hour by default.
+pub fn invite_lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
     let seconds = seconds.unwrap_or(limits::INVITE_TOKEN_SECONDS);
     if (limits::INVITE_TOKEN_MIN_SECONDS..=limits::INVITE_TOKEN_MAX_SECONDS).contains(&seconds) {
         return Ok(SignedDuration::from_secs(seconds));
@@ -38,8 +36,8 @@ pub fn lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
     Err(Error::InvalidField { text: format!("expiresIn must be {min}-{max} seconds"), field: "expiresIn" })
 }
 
-/// A tenant's own word for an invite: one line of 1 to 100 characters.
-pub fn label(label: Option<String>) -> Result<Option<String>> {
+/// Validates the label of an invite link: one line of 1 to 100 characters.
+pub fn invite_label(label: Option<String>) -> Result<Option<String>> {
     let Some(label) = label else { return Ok(None) };
     let label = label.trim();
     if label.is_empty()
@@ -52,12 +50,15 @@ pub fn label(label: Option<String>) -> Result<Option<String>> {
     Ok(Some(label.to_owned()))
 }
 
-/// Makes a link for a tenant, within its limit for an hour.
-pub async fn mint(
+/// Creates a link for a tenant.
+///
+/// # Errors
+/// [`Error::RateLimited`] if the tenant's limit for an hour is reached.
+pub async fn create_link(
     gateway: &Gateway,
     by: &AuditContext,
     tenant: &Tenant,
-    order: LinkOrder,
+    options: LinkOptions,
 ) -> Result<ConnectToken> {
     rate_limits::count_link(gateway, &tenant.id, tenant.limits.connect_tokens_per_hour).await?;
     let token = ConnectToken::generate();
@@ -65,21 +66,21 @@ pub async fn mint(
     let link = Link {
         tenant: tenant.id.clone(),
         tenant_name: tenant.name.clone(),
-        label: order.label,
-        return_url: order.return_url.or_else(|| tenant.return_url.clone()),
-        expires_at: now.saturating_add(order.lifetime).unwrap_or(now),
+        label: options.label,
+        return_url: options.return_url.or_else(|| tenant.return_url.clone()),
+        expires_at: saturating_add(now, options.lifetime),
         browser: None,
         used_at: None,
     };
     let digest = token.digest();
-    let deed = AuditEntry {
+    let audit_entry = AuditEntry {
         by,
         action: Action::LinkCreated,
         tenant: &tenant.id,
-        // Enough to tell one link from another, too little to look one up.
+        // Long enough to identify the link, too short to find its token.
         subject: &format!("link_{}", &digest[..16]),
         fields: &[],
     };
-    gateway.store.create_link(&digest, &link, &deed).await?;
+    gateway.store.create_link(&digest, &link, &audit_entry).await?;
     Ok(token)
 }

@@ -22,7 +22,7 @@ use crate::ringcentral::{
 };
 use crate::sending;
 use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
-use crate::tokens::{self, Failure};
+use crate::tokens::{self, CallError};
 
 /// Syncs every connection that is due; one that fails does not stop the others. Returns how many were synced.
 ///
@@ -33,7 +33,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let stop = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_STOP_MS));
     batch::drain_due(gateway, WorkKind::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
         match sync_connection(gateway, due, stop).await {
-            Err(Failure::Ours(Error::NotConnected)) => {
+            Err(CallError::Gateway(Error::NotConnected)) => {
                 // Authorizing again makes the sync due.
                 gateway.store.complete_work(due).await?;
                 Ok(true)
@@ -45,13 +45,13 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
 }
 
 /// Syncs one connection, as far as possible until `stop`. False if another run has claimed it.
-async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<bool, Failure> {
+async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<bool, CallError> {
     let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(false) };
     let (tenant, id) = (&due.tenant, &due.connection);
     let before = &claimed.progress;
     let sync = |api, connection: Connection| async move {
         let progress = sync_changes(gateway, &api, &connection, before, stop).await?;
-        Ok((connection.at_its_pace(limits::SYNC_INTERVAL_SECONDS), progress))
+        Ok((connection.spread_interval(limits::SYNC_INTERVAL_SECONDS), progress))
     };
     let (interval, progress) = tokens::call(gateway, tenant, id, sync).await?;
     claimed.progress = progress;
@@ -76,7 +76,7 @@ async fn sync_changes(
     connection: &Connection,
     before: &SyncProgress,
     stop: Timestamp,
-) -> Result<SyncProgress, Failure> {
+) -> Result<SyncProgress, CallError> {
     let now = gateway.clock.now();
     let since = sync_start(connection, now);
     let api = api.with_timeout(Duration::from_millis(limits::SYNC_CALL_MS));
@@ -125,7 +125,7 @@ async fn backfill_page(
     connection: Connection,
     range: BackfillRange,
     stop: Timestamp,
-) -> Result<Option<BackfillRange>, Failure> {
+) -> Result<Option<BackfillRange>, CallError> {
     let query = MessageQuery {
         date_from: Some(range.from),
         date_to: Some(range.until),

@@ -16,7 +16,7 @@ use lambda_http::http::header::{
 use lambda_http::{Body, Request, Response};
 
 use crate::config::{self, Config};
-use crate::connect::{Done, Refusal, Stop};
+use crate::connect::{CompletedFlow, FlowError, FlowRejection};
 use crate::error::Error;
 use crate::http::{self, HandlerResult, RequestId};
 use crate::model::connect_token::{ConnectToken, Link};
@@ -82,7 +82,7 @@ fn form_action(config: &Config) -> String {
 }
 
 /// The success page. After the flow has expired, it has neither the company's name nor its link.
-pub fn connected(done: Option<&Done>) -> HandlerResult {
+pub fn connected(done: Option<&CompletedFlow>) -> HandlerResult {
     let return_url = done.and_then(|done| done.return_url.as_deref());
     let host = return_url
         .and_then(|text| url::Url::parse(text).ok())
@@ -97,30 +97,30 @@ pub fn connected(done: Option<&Done>) -> HandlerResult {
 }
 
 /// The error page of a flow that stopped.
-pub fn error(stop: Stop, request: &RequestId) -> HandlerResult {
-    match stop {
-        Stop::Refused(refusal) => refused(&refusal),
-        Stop::Failed(error) => failed(&error, request),
+pub fn error(error: FlowError, request: &RequestId) -> HandlerResult {
+    match error {
+        FlowError::Rejected(refusal) => refused(&refusal),
+        FlowError::Internal(error) => failed(&error, request),
     }
 }
 
 /// The error response to a request with `format=json`.
-pub fn error_as_json(stop: Stop, request: &RequestId) -> HandlerResult {
-    match stop {
-        Stop::Refused(refusal) => Ok(http::refusal(&refusal, request)),
-        Stop::Failed(error) => Err(error),
+pub fn error_as_json(error: FlowError, request: &RequestId) -> HandlerResult {
+    match error {
+        FlowError::Rejected(refusal) => Ok(http::refusal(&refusal, request)),
+        FlowError::Internal(error) => Err(error),
     }
 }
 
-fn refused(refusal: &Refusal) -> HandlerResult {
+fn refused(refusal: &FlowRejection) -> HandlerResult {
     let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
     let (title, meaning, advice) = refusal_text(refusal);
     // In these two cases the user may already be connected.
-    let may_be_connected = matches!(refusal, Refusal::LinkUsed | Refusal::AlreadyHandled);
+    let may_be_connected = matches!(refusal, FlowRejection::LinkUsed | FlowRejection::AlreadyHandled);
     let mark = (!may_be_connected).then_some("Not connected");
     let page = ErrorPage { style: STYLE, mark, title, meaning, advice, reference: Some(code) };
     let mut response = html(status, &page, "'none'")?;
-    if let Refusal::Busy(wait) = refusal {
+    if let FlowRejection::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(*wait)));
     }
     Ok(response)
@@ -174,89 +174,89 @@ fn with_policy(status: StatusCode, text: String, style_hash: &str, form_action: 
 }
 
 /// Title, meaning and advice of each refusal, for readers who are not technical.
-fn refusal_text(refusal: &Refusal) -> (&'static str, &'static str, &'static str) {
+fn refusal_text(refusal: &FlowRejection) -> (&'static str, &'static str, &'static str) {
     match refusal {
-        Refusal::LinkMissing => (
+        FlowRejection::LinkMissing => (
             "This link is incomplete",
             "Part of the link is missing.",
             "Open the link again from the message you received, or copy the whole link into the address bar.",
         ),
-        Refusal::LinkUnknown => (
+        FlowRejection::LinkUnknown => (
             "This link is not valid",
             "It may be cut off, mistyped or very old.",
             "Open the link again from the message you received, or ask for a new one.",
         ),
-        Refusal::LinkExpired => (
+        FlowRejection::LinkExpired => (
             "This link has expired",
             "For your security, links work only for a short time.",
             "Ask the company that sent it for a new link, and open the new link soon.",
         ),
-        Refusal::LinkUsed => (
+        FlowRejection::LinkUsed => (
             "This link was already used",
             "A RingCentral user was connected with it. Each link connects one user.",
             "If that was you, you are done. To connect another user, ask for a new link.",
         ),
-        Refusal::LinkTaken => (
+        FlowRejection::LinkBoundElsewhere => (
             "This link was already used in another browser",
             "Someone pressed its button in another browser. Since then, it works only there.",
             "Go back to that browser. If it was not you, tell the company that sent the link, and ask for a new one.",
         ),
-        Refusal::TenantUnavailable => (
+        FlowRejection::TenantUnavailable => (
             "This company cannot use the service at the moment",
             "The access of the company that sent you the link is suspended.",
             "Ask the company to contact its provider, and try again afterwards.",
         ),
-        Refusal::CrossSite => (
+        FlowRejection::CrossSite => (
             "This request did not come from our page",
             "For your security, the button works only on its own page.",
             "Open the link from the message you received, and press the button there.",
         ),
-        Refusal::CallbackIncomplete => (
+        FlowRejection::CallbackIncomplete => (
             "RingCentral's response is incomplete",
             "Part of the address that RingCentral sent you to is missing.",
             "Open your link again and press the button. Do not copy the address of this page.",
         ),
-        Refusal::FlowUnknown => (
+        FlowRejection::FlowUnknown => (
             "This sign-in does not belong to this browser",
             "It took longer than ten minutes, it was started in another browser, or cookies are turned off.",
             "Open your link again in this browser, press the button, and sign in within ten minutes.",
         ),
-        Refusal::AlreadyHandled => (
+        FlowRejection::AlreadyHandled => (
             "This sign-in was already handled",
             "This page was opened a second time.",
             "If you saw the page that says \"Connected\", you are done. If not, open your link again.",
         ),
-        Refusal::Denied => (
+        FlowRejection::Denied => (
             "You did not allow access",
             "RingCentral reports that access was denied, so nothing was connected.",
             "To connect, open your link again, press the button, and choose to allow access. If RingCentral does not let you, ask your company's RingCentral administrator.",
         ),
-        Refusal::ProviderError => (
+        FlowRejection::ProviderError => (
             "RingCentral reported an error",
             "The sign-in ended with an error at RingCentral, so nothing was connected.",
             "Open your link again and press the button. If it happens again, tell the company that sent the link.",
         ),
-        Refusal::CodeRefused => (
+        FlowRejection::CodeRejected => (
             "RingCentral did not accept the sign-in",
             "The confirmation from RingCentral was too old, or it belongs to another sign-in.",
             "Open your link again and press the button.",
         ),
-        Refusal::ExchangeFailed => (
+        FlowRejection::ExchangeFailed => (
             "RingCentral did not respond",
             "Your sign-in could not be completed, so nothing was connected.",
             "Open your link again and press the button.",
         ),
-        Refusal::Busy(_) => (
+        FlowRejection::Busy(_) => (
             "RingCentral is busy at the moment",
             "Nothing was connected.",
             "Wait a minute, then open your link again and press the button.",
         ),
-        Refusal::Misconfigured => (
+        FlowRejection::Misconfigured => (
             "This service is not set up correctly",
             "Its registration at RingCentral is incomplete. This is not your fault. You have been signed out again.",
             "Tell the company that sent you the link. Its provider has been notified.",
         ),
-        Refusal::ConnectedElsewhere => (
+        FlowRejection::ConnectedElsewhere => (
             "This RingCentral user is connected to another company",
             "A RingCentral user can be connected to one company at a time. You have been signed out again, and the existing connection has not changed.",
             "Sign in as another RingCentral user, or end the existing connection first and ask for a new link.",

@@ -1,12 +1,12 @@
-//! Counting: at most so many of something in a rolling window, exact over all processes.
+//! Rate limits over rolling windows, exact across all processes.
 //!
-//! A limit of up to [`limits::COUNTER_LOG_ENTRIES`] is a log of moments: one conditional write for each that is
-//! counted, two when a full log is cleared of what has left the window. A larger limit is counted in slots, one write
-//! each and two for the first in a slot, and spread over several counters when one would be written too often
-//! ([`limits::COUNTER_SHARE`]). What is refused costs a write too, but only once in a process: it remembers until when
-//! nothing can be allowed.
+//! A limit of up to [`limits::COUNTER_LOG_ENTRIES`] is counted in a log of timestamps: one conditional write for each
+//! request, two when old entries have to be removed from a full log. A larger limit is counted in slots: one write for each
+//! request, two for the first one in a slot. If one counter would be written too often ([`limits::COUNTER_SHARE`]), the
+//! limit is sharded over several. The first rejection in a process costs a write, too; then the process caches until when
+//! the counter is full.
 //!
-//! If the counters fail, requests are still bounded: each process counts alone, with the whole limit, and tries the
+//! If the counters fail, requests are still limited: each process counts locally, with the whole limit, and uses the
 //! counters again after [`limits::COUNTING_ALONE_SECONDS`].
 
 use std::time::Duration;
@@ -19,60 +19,67 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::ids::TenantId;
-use crate::model::rate_limit::{Allowance, Count, Slots, part, shards, within};
-use crate::store::{Logged, Slotted, StoreError};
+use crate::model::random;
+use crate::model::rate_limit::{Allowance, RateLimitCount, Slots, shards, share, within};
+use crate::retry::{Attempt, retry_on_conflict};
+use crate::store::{LogCountOutcome, SlotCountOutcome, StoreError, WriteOutcome};
 
-/// The only name among the failing counters.
+/// The only key of `failing_counters`.
 const ALL: &str = "all";
 
-/// Counts a request of a key. Never fails: without the counters, this process counts alone.
-pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Count {
+/// Counts a request. Without the counters, this process counts locally.
+pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> RateLimitCount {
     let allowance = Allowance::per_minute(limit);
     let now = gateway.clock.now();
     if gateway.cache.failing_counters.get(ALL, now).is_none() {
         let patience = Duration::from_millis(limits::COUNTING_MS);
         match tokio::time::timeout(patience, count(gateway, counter, allowance)).await {
             Ok(Ok(count)) => return count,
-            Ok(Err(error)) => tracing::warn!(error = Error::from(error).chain(), "the counters fail"),
-            Err(_) => tracing::warn!("the counters do not answer in time"),
+            Ok(Err(error)) => tracing::warn!(
+                error = Error::from(error).chain(),
+                "rate limit counters failed; counting locally"
+            ),
+            Err(_) => tracing::warn!("rate limit counters did not respond in time; counting locally"),
         }
         let until = saturating_add(now, SignedDuration::from_secs(limits::COUNTING_ALONE_SECONDS));
         gateway.cache.failing_counters.insert(ALL, (), until);
     }
-    count_alone(&gateway.cache, counter, allowance, now)
+    count_locally(&gateway.cache, counter, allowance, now)
 }
 
-/// The refusal of a request, if this process knows already that its counters are full: nothing is asked.
-pub fn refused_already(gateway: &Gateway, counter: &str, limit: u32) -> Option<Count> {
+/// The rejection of a request, if this process has cached that its counters are full. Makes no AWS call.
+pub fn cached_rejection(gateway: &Gateway, counter: &str, limit: u32) -> Option<RateLimitCount> {
     let now = gateway.clock.now();
-    let until_of = |name: &str, share: u32| {
+    let full_until = |name: &str, limit: u32| {
         let full = gateway.cache.full_counters.get(name, now);
-        full.filter(|(limit, _)| *limit == share).map(|(_, until)| until)
+        full.filter(|(known, _)| *known == limit).map(|(_, until)| until)
     };
     let until = if limit <= limits::COUNTER_LOG_ENTRIES {
-        until_of(counter, limit)
+        full_until(counter, limit)
     } else {
         let shards = shards(limit, limits::COUNTER_SHARE);
-        let all =
-            (0..shards).map(|shard| until_of(&part_name(counter, shards, shard), part(limit, shards, shard)));
+        let all = (0..shards)
+            .map(|shard| full_until(&shard_name(counter, shards, shard), share(limit, shards, shard)));
         all.collect::<Option<Vec<_>>>()?.into_iter().min()
     };
-    Some(Count::refused(limit, until?, now))
+    Some(RateLimitCount::rejected(limit, until?, now))
 }
 
-/// The name of one of the counters that a large limit is spread over.
-fn part_name(counter: &str, shards: u32, shard: u32) -> String {
+fn shard_name(counter: &str, shards: u32, shard: u32) -> String {
     format!("{counter}#{shards}#{shard}")
 }
 
-/// Counts a link of a tenant, or refuses. Without the counters no link is made.
+/// Counts a new link of a tenant. Without the counters, no link is created.
+///
+/// # Errors
+/// [`Error::RateLimited`] if the limit is reached.
 pub async fn count_link(gateway: &Gateway, tenant: &TenantId, limit: u32) -> Result<()> {
     let count = count(gateway, &format!("links#{tenant}"), Allowance::per_hour(limit)).await?;
     if count.allowed { Ok(()) } else { Err(Error::RateLimited { limit, retry_after: count.reset }) }
 }
 
-/// Counts a call of the token endpoint for one who calls, and for the app as a whole. How long to wait, if there is no
-/// share left. Without the counters no call is made.
+/// Counts a call of the token endpoint against the limits of its caller and of the app. Returns how long to wait if a limit
+/// is reached. Without the counters, no call is made.
 pub async fn count_token_call(
     gateway: &Gateway,
     issuer: &str,
@@ -89,36 +96,43 @@ pub async fn count_token_call(
     Ok((!of_app.allowed).then_some(of_app.reset))
 }
 
-/// Counts one more, unless as many as are allowed are in the window: exact over all processes.
-pub async fn count(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
+/// Counts one more, unless the limit is reached.
+pub async fn count(
+    gateway: &Gateway,
+    counter: &str,
+    allowance: Allowance,
+) -> Result<RateLimitCount, StoreError> {
     if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
-        return count_part(gateway, counter, allowance).await;
+        return count_shard(gateway, counter, allowance).await;
     }
     let shards = shards(allowance.limit, limits::COUNTER_SHARE);
-    let first = any_of(shards);
-    let mut frees: Option<Count> = None;
+    let first = u32::try_from(random::below(shards.into())).unwrap_or(0);
+    let mut earliest: Option<RateLimitCount> = None;
     for step in 0..shards {
         let shard = (first + step) % shards;
-        let share = Allowance { limit: part(allowance.limit, shards, shard), ..allowance };
-        let count = count_part(gateway, &part_name(counter, shards, shard), share).await?;
+        let allowed = Allowance { limit: share(allowance.limit, shards, shard), ..allowance };
+        let count = count_shard(gateway, &shard_name(counter, shards, shard), allowed).await?;
         if count.allowed {
-            // What the other shards have left is not read: they are taken to be as this one is.
+            // The other shards are not read; they are assumed to have as much left as this one.
             let remaining = count.remaining.saturating_mul(shards).min(allowance.limit);
-            return Ok(Count { limit: allowance.limit, remaining, ..count });
+            return Ok(RateLimitCount { limit: allowance.limit, remaining, ..count });
         }
-        frees = Some(frees.filter(|earlier| earlier.reset < count.reset).unwrap_or(count));
+        earliest = Some(earliest.filter(|known| known.reset < count.reset).unwrap_or(count));
     }
-    let refused = frees.ok_or(StoreError::Damaged("limit"))?;
-    Ok(Count { limit: allowance.limit, ..refused })
+    let rejected = earliest.ok_or(StoreError::Damaged("limit"))?;
+    Ok(RateLimitCount { limit: allowance.limit, ..rejected })
 }
 
-/// The same for one counter.
-async fn count_part(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
+async fn count_shard(
+    gateway: &Gateway,
+    counter: &str,
+    allowance: Allowance,
+) -> Result<RateLimitCount, StoreError> {
     let now = gateway.clock.now();
     if let Some((_, until)) =
         gateway.cache.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
     {
-        return Ok(Count::refused(allowance.limit, until, now));
+        return Ok(RateLimitCount::rejected(allowance.limit, until, now));
     }
     let count = if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
         count_in_log(gateway, counter, allowance).await?
@@ -132,93 +146,91 @@ async fn count_part(gateway: &Gateway, counter: &str, allowance: Allowance) -> R
     Ok(count)
 }
 
-async fn count_in_log(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
-    for _ in 0..limits::COUNTER_ATTEMPTS {
+async fn count_in_log(
+    gateway: &Gateway,
+    counter: &str,
+    allowance: Allowance,
+) -> Result<RateLimitCount, StoreError> {
+    retry_on_conflict(limits::COUNTER_ATTEMPTS, keeps_changing, || async {
         let now = gateway.clock.now();
         let log = match gateway.store.append_to_log(counter, allowance, now).await? {
-            Logged::Yes(log) => {
-                return Ok(Count::of_log(allowance, &within(allowance, &log, now), true, now));
+            LogCountOutcome::Appended(log) => {
+                let recent = within(allowance, &log, now);
+                return Ok(Attempt::Done(RateLimitCount::of_log(allowance, &recent, now)));
             }
-            Logged::Full(log) => log,
+            LogCountOutcome::Full(log) => log,
         };
         let mut recent = within(allowance, &log, now);
         if recent.len() >= usize::try_from(allowance.limit).unwrap_or(usize::MAX) {
-            return Ok(Count::of_log(allowance, &recent, false, now));
+            return Ok(Attempt::Done(RateLimitCount::of_full_log(allowance, &recent, now)));
         }
         recent.push(now);
-        if gateway.store.replace_log(counter, allowance, &log, &recent).await? {
-            return Ok(Count::of_log(allowance, &recent, true, now));
-        }
-    }
-    Err(busy())
+        Ok(match gateway.store.replace_log(counter, allowance, &log, &recent).await? {
+            WriteOutcome::Applied => Attempt::Done(RateLimitCount::of_log(allowance, &recent, now)),
+            WriteOutcome::Conflict => Attempt::Conflict,
+        })
+    })
+    .await
 }
 
-async fn count_in_slots(gateway: &Gateway, counter: &str, allowance: Allowance) -> Result<Count, StoreError> {
-    let mut guess: Option<i64> = None;
-    for _ in 0..limits::COUNTER_ATTEMPTS {
+async fn count_in_slots(
+    gateway: &Gateway,
+    counter: &str,
+    allowance: Allowance,
+) -> Result<RateLimitCount, StoreError> {
+    retry_on_conflict(limits::COUNTER_ATTEMPTS, keeps_changing, || async {
         let now = gateway.clock.now();
-        let slot = Slots::of(allowance.window, now);
-        let outcome = gateway.store.count_in_slot(counter, allowance, guess.take().unwrap_or(slot)).await?;
-        let seen = match outcome {
-            Slotted::Yes(slots) => return Ok(of_slots(allowance, &slots, true, now)),
-            Slotted::No(slots) => Some(slots),
-            Slotted::Absent => None,
+        let slot = Slots::number_at(allowance.window, now);
+        let seen = match gateway.store.count_in_slot(counter, allowance, slot).await? {
+            SlotCountOutcome::Counted(slots) => {
+                return Ok(Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now)));
+            }
+            SlotCountOutcome::NotCounted(slots) => Some(slots),
+            SlotCountOutcome::Absent => None,
         };
         let mut moved = seen.clone().unwrap_or_else(|| Slots::empty(slot)).moved_to(slot);
         if moved.total >= allowance.limit {
-            return Ok(of_slots(allowance, &moved, false, now));
+            return Ok(Attempt::Done(RateLimitCount::of_full_slots(allowance, &moved, now)));
         }
-        if seen.as_ref().is_some_and(|seen| seen.slot >= slot) {
-            // Another process has moved the counter on meanwhile, or its clock is ahead of ours.
-            guess = seen.map(|seen| seen.slot);
-            continue;
+        if let Some(newer) = seen.as_ref().map(|seen| seen.slot).filter(|seen| *seen >= slot) {
+            // Another process has moved the counter meanwhile, or its clock is ahead of this one's.
+            return Ok(match gateway.store.count_in_slot(counter, allowance, newer).await? {
+                SlotCountOutcome::Counted(slots) => {
+                    Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now))
+                }
+                SlotCountOutcome::NotCounted(_) | SlotCountOutcome::Absent => Attempt::Conflict,
+            });
         }
         moved.add();
-        if gateway.store.replace_slots(counter, allowance, seen.as_ref(), &moved).await? {
-            return Ok(of_slots(allowance, &moved, true, now));
-        }
-    }
-    Err(busy())
+        Ok(match gateway.store.replace_slots(counter, allowance, seen.as_ref(), &moved).await? {
+            WriteOutcome::Applied => Attempt::Done(RateLimitCount::of_slots(allowance, &moved, now)),
+            WriteOutcome::Conflict => Attempt::Conflict,
+        })
+    })
+    .await
 }
 
-fn of_slots(allowance: Allowance, slots: &Slots, allowed: bool, now: Timestamp) -> Count {
-    let reset = slots.frees(allowance.window, now).duration_since(now);
-    Count {
-        allowed,
-        limit: allowance.limit,
-        remaining: allowance.limit.saturating_sub(slots.total),
-        reset: Duration::try_from(reset).unwrap_or_default(),
-    }
-}
-
-fn count_alone(memory: &Cache, counter: &str, allowance: Allowance, now: Timestamp) -> Count {
-    let slot = Slots::of(allowance.window, now);
+fn count_locally(cache: &Cache, counter: &str, allowance: Allowance, now: Timestamp) -> RateLimitCount {
+    let slot = Slots::number_at(allowance.window, now);
     let until = saturating_add(saturating_add(now, allowance.window), allowance.window);
-    memory.counted_alone.change(
+    cache.counted_alone.change(
         counter,
         now,
         until,
         || Slots::empty(slot),
         |slots| {
             *slots = slots.moved_to(slot);
-            let allowed = slots.total < allowance.limit;
-            if allowed {
-                slots.add();
+            if slots.total >= allowance.limit {
+                return RateLimitCount::of_full_slots(allowance, slots, now);
             }
-            of_slots(allowance, slots, allowed, now)
+            slots.add();
+            RateLimitCount::of_slots(allowance, slots, now)
         },
     )
 }
 
-fn busy() -> StoreError {
-    StoreError::Unavailable("a counter that others keep changing".into())
-}
-
-/// Any number below `most`.
-fn any_of(most: u32) -> u32 {
-    let mut bytes = [0_u8; 4];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system's random generator works");
-    u32::from_le_bytes(bytes) % most.max(1)
+fn keeps_changing() -> StoreError {
+    StoreError::Unavailable("a counter keeps changing".into())
 }
 
 #[cfg(test)]
@@ -226,15 +238,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alone_a_process_allows_the_limit_and_no_more() {
-        let memory = Cache::default();
+    fn a_process_that_counts_locally_enforces_the_limit() {
+        let cache = Cache::default();
         let at = |second| Timestamp::from_second(second).unwrap();
         let allowance = Allowance::per_minute(3);
         let tries: Vec<bool> =
-            (0..5).map(|second| count_alone(&memory, "k", allowance, at(second)).allowed).collect();
+            (0..5).map(|second| count_locally(&cache, "k", allowance, at(second)).allowed).collect();
         assert_eq!(tries, [true, true, true, false, false]);
-        assert!(count_alone(&memory, "other", allowance, at(4)).allowed);
-        assert_eq!(count_alone(&memory, "k", allowance, at(10)).reset, Duration::from_secs(51));
-        assert!(count_alone(&memory, "k", allowance, at(61)).allowed);
+        assert!(count_locally(&cache, "other", allowance, at(4)).allowed);
+        assert_eq!(count_locally(&cache, "k", allowance, at(10)).reset, Duration::from_secs(51));
+        assert!(count_locally(&cache, "k", allowance, at(61)).allowed);
     }
 }

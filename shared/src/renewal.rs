@@ -1,8 +1,9 @@
-//! Webhook subscriptions that never lapse: once a day each is looked at and renewed, six days before it would end.
+//! Renewal of webhook subscriptions: about once a day each subscription is checked and renewed, six days before it would
+//! expire.
 //!
-//! One that is gone or was stopped is made again, with a new verification token; events that are on their way may come
-//! with the old one for a while. What may have been missed meanwhile is noted for the message sync. The same look finds
-//! numbers that have changed, and subscriptions of ours that nobody knows of any more.
+//! A subscription that is gone or was stopped is replaced by a new one with a new verification token; events in transit
+//! may still carry the old token for a while. A backfill by message sync covers the events that were missed. The same
+//! check reads the numbers again and deletes our subscriptions that no connection uses.
 
 use std::time::Duration;
 
@@ -13,42 +14,44 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::{ACTIVE, BackfillReason, Connection, PreviousToken, Subscription};
+use crate::model::connection::{
+    BackfillReason, Connection, PreviousVerificationToken, SUBSCRIPTION_ACTIVE, Subscription,
+};
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, Kind};
 use crate::setup;
-use crate::store::{Checked, ClaimOutcome, DueWork, WorkKind};
-use crate::tokens::{self, Failure};
+use crate::store::{ClaimOutcome, DueWork, SubscriptionCheck, WorkKind, WriteOutcome};
+use crate::tokens::{self, CallError};
 
-/// Looks at every connection whose turn has come; one that fails does not stop the others. Gives how many were looked at.
+/// Checks every connection that is due. A failure does not affect the others. Returns the number of checks.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::CHECKS_MS);
     batch::drain_due(gateway, WorkKind::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
-        look(gateway, due).await
+        check_connection(gateway, due).await
     })
     .await
 }
 
-async fn look(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<bool> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
-    let look = |api, connection| look_at(gateway, api, connection, within);
-    match tokens::call(gateway, &due.tenant, &due.connection, look).await {
+    let check = |api, connection| check_subscription(gateway, api, connection, within);
+    match tokens::call(gateway, &due.tenant, &due.connection, check).await {
         Ok(Some(connection)) => {
-            // What its user may do can have changed with the numbers, too; the set-up's own sentence says what failed.
+            // The user's permissions may have changed together with the numbers. The set-up stores what failed.
             if let Err(error) = setup::rediscover(gateway, &connection, within).await {
-                tracing::warn!(tenant.id = %due.tenant, error = error.chain(), "numbers were not looked at");
+                tracing::warn!(tenant.id = %due.tenant, connection.id = %due.connection, error = error.chain(), "phone numbers could not be read");
             }
         }
         Ok(None) => {}
-        Err(Failure::Ours(Error::NotConnected)) => gateway.store.complete_work(due).await?,
-        Err(Failure::Ours(error)) => {
-            // Its tokens are somebody else's work; this waits for them.
+        Err(CallError::Gateway(Error::NotConnected)) => gateway.store.complete_work(due).await?,
+        Err(CallError::Gateway(error)) => {
+            // There is no usable token. The keepalive refreshes it; this check waits for that.
             let until = saturating_add(
                 gateway.clock.now(),
                 SignedDuration::from_secs(limits::CHECK_RETRY_MAX_SECONDS / 6),
@@ -56,68 +59,64 @@ async fn look(gateway: &Gateway, due: &DueWork) -> Result<bool> {
             gateway.store.postpone_work(due, until).await?;
             return Err(error);
         }
-        Err(failure) => return Err(failure.into()),
+        Err(error) => return Err(error.into()),
     }
     Ok(true)
 }
 
-/// Looks at a connection's subscription and writes down what that came to. Gives the connection if its numbers are to be
-/// looked at, too.
-async fn look_at(
+/// Checks a connection's subscription and stores the result. Returns the connection if its numbers are to be read again.
+async fn check_subscription(
     gateway: &Gateway,
     api: Api,
     connection: Connection,
     within: Duration,
-) -> Result<Option<Connection>, Failure> {
-    // Making the first one is a part of the set-up.
+) -> Result<Option<Connection>, CallError> {
+    // The set-up creates the first subscription.
     let Some(known) = connection.subscription.clone() else { return Ok(None) };
-    let mut look = Look { gateway, api: &api, connection: &connection, known, gap: None };
-    let found = tokio::time::timeout(within, look.check()).await.unwrap_or(Err(Failure::Timeout));
-    let Look { known, gap, .. } = look;
-    let checked = match &found {
-        Ok(found) => {
+    let mut renewal = Renewal { gateway, api: &api, connection: &connection, known, backfill: None };
+    let result = tokio::time::timeout(within, renewal.run()).await.unwrap_or(Err(CallError::Timeout));
+    let Renewal { known, backfill, .. } = renewal;
+    let check = match &result {
+        Ok(subscription) => {
             let due = setup::next_check(&connection, gateway.clock.now());
-            Checked { subscription: found.clone(), due, gap }
+            SubscriptionCheck { subscription: subscription.clone(), due, backfill }
         }
-        Err(failure) => {
-            tracing::warn!(connection.id = %connection.id, problem = failure.sentence(), "a subscription is not well");
-            postponed(gateway, known, gap)
+        Err(error) => {
+            tracing::warn!(tenant.id = %connection.tenant, connection.id = %connection.id, error = error.reason(), "webhook subscription could not be checked");
+            failed_check(gateway, known, backfill)
         }
     };
-    let recorded = gateway.store.record_check(&connection, &checked).await?;
-    let found = found?;
-    if !recorded {
-        // Disconnected meanwhile: nobody else knows of a new one.
-        setup::unsubscribe(&api, &found.id).await?;
-        return Ok(None);
+    let outcome = gateway.store.record_check(&connection, &check).await?;
+    let subscription = result?;
+    match outcome {
+        WriteOutcome::Applied => Ok(Some(connection)),
+        WriteOutcome::Conflict => {
+            // The connection was deleted or set up again meanwhile, so no row refers to this subscription.
+            setup::unsubscribe(&api, &subscription.id).await?;
+            Ok(None)
+        }
     }
-    Ok(Some(connection))
 }
 
-/// A look at one subscription.
-struct Look<'a> {
+/// The renewal of one subscription.
+struct Renewal<'a> {
     gateway: &'a Gateway,
     api: &'a Api,
     connection: &'a Connection,
-    /// As it was, or as RingCentral shows it by now.
+    /// The stored subscription, with the latest status that is known.
     known: Subscription,
-    /// Why events may have been missed.
-    gap: Option<BackfillReason>,
+    /// Set if events may have been missed.
+    backfill: Option<BackfillReason>,
 }
 
-impl Look<'_> {
-    /// Renews the subscription if it is well, makes it again if it is not.
-    async fn check(&mut self) -> Result<Subscription, Failure> {
+impl Renewal<'_> {
+    /// Renews an active subscription; replaces any other.
+    async fn run(&mut self) -> Result<Subscription, CallError> {
         let listed = self.api.subscriptions().await?;
-        let gap = match listed.iter().find(|listed| listed.id == self.known.id) {
+        let reason = match listed.iter().find(|listed| listed.id == self.known.id) {
             None => BackfillReason::Expired,
             Some(found) if found.is_active() => {
-                let ours =
-                    |listed: &&Listed| listed.id != self.known.id && setup::is_ours(self.gateway, listed);
-                for orphan in listed.iter().filter(ours) {
-                    tracing::info!(connection.id = %self.connection.id, "a subscription that nobody knows of is deleted");
-                    setup::unsubscribe(self.api, &orphan.id).await?;
-                }
+                self.delete_orphans(&listed).await?;
                 match renew(self.api, &self.known).await? {
                     Some(renewed) => return Ok(renewed),
                     None => BackfillReason::Expired,
@@ -128,26 +127,37 @@ impl Look<'_> {
             }
             Some(_) => BackfillReason::Suspended,
         };
-        tracing::warn!(tenant.id = %self.connection.tenant, gap = gap.as_str(), "a subscription is made again");
-        self.gap = Some(gap);
-        stopped(gap).clone_into(&mut self.known.status);
-        let made = setup::subscribe(self.gateway, self.api, self.connection).await?;
-        let previous = PreviousToken {
+        tracing::warn!(tenant.id = %self.connection.tenant, connection.id = %self.connection.id, reason = reason.as_str(), "webhook subscription is not active; creating a new one");
+        self.backfill = Some(reason);
+        status_before_replacement(reason).clone_into(&mut self.known.status);
+        let created = setup::subscribe(self.gateway, self.api, self.connection).await?;
+        let previous = PreviousVerificationToken {
             digest: self.known.token_digest.clone(),
-            until: saturating_add(
+            valid_until: saturating_add(
                 self.gateway.clock.now(),
                 SignedDuration::from_secs(limits::PREVIOUS_TOKEN_SECONDS),
             ),
         };
-        Ok(Subscription { previous: Some(previous), ..made })
+        Ok(Subscription { previous: Some(previous), ..created })
+    }
+
+    /// Deletes our other subscriptions of this user, which no connection uses.
+    async fn delete_orphans(&self, listed: &[Listed]) -> Result<(), CallError> {
+        for orphan in listed {
+            if orphan.id != self.known.id && setup::is_ours(self.gateway, orphan) {
+                tracing::info!(connection.id = %self.connection.id, "deleting unused webhook subscription");
+                setup::unsubscribe(self.api, &orphan.id).await?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Renews a subscription. None if it is gone, or no longer delivers.
+/// Renews a subscription. Returns `None` if it no longer exists or no longer delivers events.
 async fn renew(api: &Api, known: &Subscription) -> Result<Option<Subscription>, ringcentral::Error> {
     match api.renew_subscription(&known.id).await {
         Ok(renewed) if renewed.is_active() => Ok(Some(Subscription {
-            status: ACTIVE.to_owned(),
+            status: SUBSCRIPTION_ACTIVE.to_owned(),
             expires_at: renewed.expiration_time.unwrap_or(known.expires_at),
             failures: 0,
             ..known.clone()
@@ -158,18 +168,22 @@ async fn renew(api: &Api, known: &Subscription) -> Result<Option<Subscription>, 
     }
 }
 
-/// A look that failed is repeated, with pauses that double.
-fn postponed(gateway: &Gateway, known: Subscription, gap: Option<BackfillReason>) -> Checked {
+/// The result of a failed check. The pauses between retries double.
+fn failed_check(
+    gateway: &Gateway,
+    known: Subscription,
+    backfill: Option<BackfillReason>,
+) -> SubscriptionCheck {
     let pause = limits::CHECK_RETRY_SECONDS.saturating_mul(1 << known.failures.min(20));
     let pause = SignedDuration::from_secs(pause.min(limits::CHECK_RETRY_MAX_SECONDS));
     let failures = known.failures.saturating_add(1);
     let due = saturating_add(gateway.clock.now(), pause);
-    Checked { subscription: Subscription { failures, ..known }, due, gap }
+    SubscriptionCheck { subscription: Subscription { failures, ..known }, due, backfill }
 }
 
-/// What the API shows of a subscription that is to be made again.
-fn stopped(gap: BackfillReason) -> &'static str {
-    match gap {
+/// The status that the API shows until the subscription is replaced.
+fn status_before_replacement(reason: BackfillReason) -> &'static str {
+    match reason {
         BackfillReason::Blacklisted => "Blacklisted",
         BackfillReason::Suspended => "Suspended",
         BackfillReason::Connected | BackfillReason::Expired | BackfillReason::Recovered => "Expired",

@@ -36,40 +36,34 @@ where
 mod tests {
     use std::cell::Cell;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
-    async fn run(attempts: u32, conflicts: u32) -> Result<u32, &'static str> {
+    fn run(attempts: u32, conflicts: u32) -> Result<u32, &'static str> {
         let runs = Cell::new(0);
-        retry_on_conflict(
-            attempts,
-            || "exhausted",
-            || async {
-                runs.set(runs.get() + 1);
-                Ok(if runs.get() > conflicts { Attempt::Done(runs.get()) } else { Attempt::Conflict })
-            },
-        )
-        .await
+        let operation = || async {
+            runs.set(runs.get() + 1);
+            Ok(if runs.get() > conflicts { Attempt::Done(runs.get()) } else { Attempt::Conflict })
+        };
+        retry_on_conflict(attempts, || "exhausted", operation).now_or_never().unwrap()
     }
 
-    #[tokio::test]
-    async fn conflicts_are_retried_until_the_attempts_are_used_up() {
-        assert_eq!(run(3, 0).await, Ok(1));
-        assert_eq!(run(3, 2).await, Ok(3));
-        assert_eq!(run(3, 3).await, Err("exhausted"));
+    #[test]
+    fn conflicts_are_retried_until_the_attempts_are_used_up() {
+        assert_eq!(run(3, 0), Ok(1));
+        assert_eq!(run(3, 2), Ok(3));
+        assert_eq!(run(3, 3), Err("exhausted"));
     }
 
-    #[tokio::test]
-    async fn an_error_ends_the_operation_at_once() {
+    #[test]
+    fn an_error_ends_the_operation_at_once() {
         let runs = Cell::new(0);
-        let result: Result<(), _> = retry_on_conflict(
-            3,
-            || "exhausted",
-            || async {
-                runs.set(runs.get() + 1);
-                Err("failed")
-            },
-        )
-        .await;
+        let operation = || async {
+            runs.set(runs.get() + 1);
+            Err("failed")
+        };
+        let result: Result<(), _> = retry_on_conflict(3, || "exhausted", operation).now_or_never().unwrap();
         assert_eq!((result, runs.get()), (Err("failed"), 1));
     }
 }

@@ -1,74 +1,81 @@
-//! Ending sessions at RingCentral: after a disconnect, a replacement, or an attempt that came to nothing.
+//! Ending sessions at RingCentral: after a disconnect, a replacement, or a failed attempt to connect.
 //!
-//! A revocation is stored in the transaction that gives up the connection, tried at once, then by the sweep, three times
-//! within a day. Only the function that may open refresh tokens carries it out.
+//! The transaction that deletes a connection stores a revocation. It is tried at once, then by the sweep, three times
+//! within a day. Only the function that may open refresh tokens runs it.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::circuit_breaker::{self, Member, Pass};
+use crate::circuit_breaker::{self, Breaker, Permit};
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::keepalive;
 use crate::limits;
 use crate::model::connection::Revocation;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::refresh::jitter;
+use crate::model::refresh::random_jitter_percent;
 use crate::model::secret::Secret;
 use crate::ringcentral::oauth::Revocable;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
 use crate::vault::{Binding, Owner, Purpose};
 
-/// What the function that may open refresh tokens is told.
+/// A request to the function that may open refresh tokens.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RevokeOrder {
+pub struct RevokeRequest {
     tenant_id: String,
     connection_id: String,
 }
 
-/// What it answers.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RevokeOutcome {
-    /// True if the session is ended, now or before.
+pub struct RevokeResponse {
+    /// True if the session has ended.
     pub revoked: bool,
 }
 
-/// Ends the session of a token that this process holds. Either token ends the whole session. RingCentral counts this as it
-/// counts token calls (group Auth), so `whose` asks for it as for one of these. While nobody can be asked, the store takes
-/// no revocation for later either: then the session is ended rather than forgotten.
+/// Ends the session of a token. Either token ends the whole session. RingCentral counts this call like a token call (group
+/// Auth), so it needs a permit of `breaker`. If the store does not respond, no permit can be checked, and no revocation can
+/// be stored for later either: the session is ended without a permit then.
+///
+/// # Errors
+/// [`EndSessionError::Rejected`] if the call failed; [`EndSessionError::NotTried`] if it was not made.
 pub async fn end_session<'a>(
     gateway: &Gateway,
-    mut whose: Member,
+    mut breaker: Breaker,
     token: impl Into<Revocable<'a>>,
-) -> Result<(), NotEnded> {
+) -> Result<(), EndSessionError> {
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
-    match whose.pass(gateway).await {
-        Ok(Pass::Yes) => {}
-        Ok(Pass::After(wait)) => {
+    match breaker.acquire_permit(gateway).await {
+        Ok(Permit::Granted) => {}
+        Ok(Permit::RetryAfter(wait)) => {
             let what = "RingCentral's revoke endpoint";
             return Err(Error::Unavailable { what, retry_after: wait, source: None }.into());
         }
-        Err(error) => tracing::warn!(error = error.chain(), "a session is ended uncounted"),
+        Err(error) => tracing::warn!(
+            error = error.chain(),
+            "rate limit of the revoke endpoint could not be checked; ending the session anyway"
+        ),
     }
     let Err(error) = client.revoke(token).await else {
-        whose.answered(gateway).await;
+        breaker.record_response(gateway).await;
         return Ok(());
     };
     match error.kind() {
         Kind::RateLimited => {
-            whose.limited(gateway, circuit_breaker::ends(gateway, error.retry(), jitter())).await;
+            let until = circuit_breaker::penalty_end(gateway, error.retry(), random_jitter_percent());
+            breaker.record_rate_limited(gateway, until).await;
         }
         Kind::OurConfiguration => {
             gateway.app_is_refused().await;
-            whose.answered(gateway).await;
+            breaker.record_response(gateway).await;
         }
-        // There is nothing left to revoke.
+        // The session has already ended.
         Kind::Grant(_) => {
-            whose.answered(gateway).await;
+            breaker.record_response(gateway).await;
             return Ok(());
         }
         _ => {}
@@ -76,102 +83,103 @@ pub async fn end_session<'a>(
     Err(error.into())
 }
 
-/// Why a session was not ended.
 #[derive(Debug, thiserror::Error)]
-pub enum NotEnded {
-    /// RingCentral did not do it: one of a few attempts.
-    #[error("RingCentral did not end a session")]
-    RingCentral(#[source] ringcentral::Error),
-    /// Something stands in the way (the vault, the app's secret, a penalty, no share left): no attempt was made.
-    #[error("a session could not be ended")]
-    Ours(#[source] Error),
+pub enum EndSessionError {
+    /// RingCentral did not end the session. This counts as one of the attempts.
+    #[error("RingCentral did not end the session")]
+    Rejected(#[source] ringcentral::Error),
+    /// The call was not possible: the vault, the app's secret, a penalty or the rate limit prevents it. This does not count
+    /// as an attempt.
+    #[error("the session could not be ended")]
+    NotTried(#[source] Error),
 }
 
-impl From<Error> for NotEnded {
+impl From<Error> for EndSessionError {
     fn from(error: Error) -> Self {
-        Self::Ours(error)
+        Self::NotTried(error)
     }
 }
 
-impl From<ringcentral::Error> for NotEnded {
+impl From<ringcentral::Error> for EndSessionError {
     fn from(error: ringcentral::Error) -> Self {
         match error.kind() {
             Kind::OurConfiguration | Kind::RateLimited => {
-                Self::Ours(Error::unavailable("RingCentral's revoke endpoint", error))
+                Self::NotTried(Error::unavailable("RingCentral's revoke endpoint", error))
             }
-            _ => Self::RingCentral(error),
+            _ => Self::Rejected(error),
         }
     }
 }
 
-impl NotEnded {
+impl EndSessionError {
     /// The chain of causes in one line, for the log.
     pub fn chain(&self) -> String {
         match self {
-            Self::RingCentral(error) => format!("{self}: {error}"),
-            Self::Ours(error) => format!("{self}: {}", error.chain()),
+            Self::Rejected(error) => format!("{self}: {error}"),
+            Self::NotTried(error) => format!("{self}: {}", error.chain()),
         }
     }
 }
 
-/// Asks the function that may open refresh tokens to carry out a stored revocation. What fails now, the sweep repeats.
+/// Invokes the function that may open refresh tokens to run a stored revocation. If that fails, the sweep retries it.
 pub async fn request(gateway: &Gateway, tenant: &TenantId, connection: &ConnectionId) {
-    let order = RevokeOrder { tenant_id: tenant.to_string(), connection_id: connection.to_string() };
-    let payload = serde_json::json!({ "revoke": order });
+    let request = RevokeRequest { tenant_id: tenant.to_string(), connection_id: connection.to_string() };
+    let payload = serde_json::json!({ "revoke": request });
     if let Err(error) = gateway.functions().call(&gateway.config.refresh_function, &payload).await {
-        tracing::warn!(tenant.id = %tenant, error = %error, "a revocation is left for the sweep");
+        tracing::warn!(tenant.id = %tenant, connection.id = %connection, error = %error, "refresh function did not respond; the sweep ends the session");
     }
 }
 
-/// Carries out a stored revocation: removes the schedule, deletes the subscription while the access token lives, ends the
-/// session, forgets the tokens.
-pub async fn carry_out(gateway: &Gateway, order: &RevokeOrder) -> Result<RevokeOutcome> {
-    let invalid = || Error::Internal { what: "a revocation order", source: None };
-    let tenant = TenantId::from_record(&order.tenant_id).ok_or_else(invalid)?;
-    let connection = ConnectionId::from_record(&order.connection_id).ok_or_else(invalid)?;
+/// Runs a stored revocation: deletes the schedule, deletes the subscription if the access token is still valid, ends the
+/// session, and deletes the tokens.
+pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Result<RevokeResponse> {
+    let invalid = || Error::Internal { what: "revocation request", source: None };
+    let tenant = TenantId::from_record(&request.tenant_id).ok_or_else(invalid)?;
+    let connection = ConnectionId::from_record(&request.connection_id).ok_or_else(invalid)?;
     let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
-        return Ok(RevokeOutcome { revoked: true });
+        return Ok(RevokeResponse { revoked: true });
     };
-    let (ended, ()) = tokio::join!(try_once(gateway, &revocation), keepalive::ended(gateway, &connection));
+    let (ended, ()) =
+        tokio::join!(try_once(gateway, &revocation), keepalive::delete_schedule(gateway, &connection));
     let error = match ended {
         Ok(()) => {
-            gateway.store.finish_revocation(&tenant, &connection).await?;
+            gateway.store.delete_revocation(&tenant, &connection).await?;
             tracing::info!(tenant.id = %tenant, connection.id = %connection, "session ended");
-            return Ok(RevokeOutcome { revoked: true });
+            return Ok(RevokeResponse { revoked: true });
         }
         Err(error) => error,
     };
     let now = gateway.clock.now();
-    let after = |seconds| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
-    let counted = matches!(error, NotEnded::RingCentral(_));
-    let attempts = revocation.attempts + u32::from(counted);
+    let after = |seconds| saturating_add(now, SignedDuration::from_secs(seconds));
+    let was_tried = matches!(error, EndSessionError::Rejected(_));
+    let attempts = revocation.attempts + u32::from(was_tried);
     let pause = match limits::REVOCATION_RETRY_SECONDS.get(usize::try_from(attempts).unwrap_or(usize::MAX)) {
-        Some(&pause) if counted => pause,
-        _ if !counted => limits::REVOCATION_OBSTACLE_SECONDS,
+        Some(&pause) if was_tried => pause,
+        _ if !was_tried => limits::REVOCATION_OBSTACLE_SECONDS,
         _ => {
-            tracing::error!(tenant.id = %tenant, error = error.chain(), "a session was not ended; it will expire");
-            gateway.store.finish_revocation(&tenant, &connection).await?;
-            return Ok(RevokeOutcome { revoked: false });
+            tracing::error!(tenant.id = %tenant, connection.id = %connection, error = error.chain(), "session could not be ended; it expires within a week");
+            gateway.store.delete_revocation(&tenant, &connection).await?;
+            return Ok(RevokeResponse { revoked: false });
         }
     };
-    tracing::warn!(tenant.id = %tenant, error = error.chain(), "a session is not ended yet");
+    tracing::warn!(tenant.id = %tenant, connection.id = %connection, error = error.chain(), "session could not be ended; it is retried");
     gateway.store.postpone_revocation(&revocation, attempts, after(pause)).await?;
-    Ok(RevokeOutcome { revoked: false })
+    Ok(RevokeResponse { revoked: false })
 }
 
-async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), NotEnded> {
+async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), EndSessionError> {
     if let Some(subscription) = &revocation.subscription
         && revocation.access.expires_at > gateway.clock.now()
     {
         let access = AccessToken::new(open(gateway, revocation, Purpose::Access).await?);
-        // Its events are refused from now on anyhow, and it lapses within a week.
+        // If this fails: its events are rejected from now on, and it expires within a week.
         if let Err(error) = gateway.ringcentral()?.api(&access).delete_subscription(subscription).await {
-            tracing::warn!(tenant.id = %revocation.tenant, error = %error, "a subscription is left to lapse");
+            tracing::warn!(tenant.id = %revocation.tenant, connection.id = %revocation.connection, error = %error, "webhook subscription could not be deleted; it expires within a week");
         }
     }
     let refresh = RefreshToken::new(open(gateway, revocation, Purpose::Refresh).await?);
-    let whose = Member::leaving(&revocation.issuer, &revocation.tenant, &revocation.extension);
-    end_session(gateway, whose, &refresh).await
+    let breaker = Breaker::for_revocation(&revocation.issuer, &revocation.tenant, &revocation.extension);
+    end_session(gateway, breaker, &refresh).await
 }
 
 async fn open(gateway: &Gateway, revocation: &Revocation, purpose: Purpose) -> Result<Secret> {

@@ -1,4 +1,4 @@
-//! EventBridge Scheduler: one call of a function at a moment. A schedule deletes itself when it has fired.
+//! EventBridge Scheduler: schedules that invoke a function once. A schedule is deleted after it has fired.
 
 use aws_sdk_scheduler::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_scheduler::types::{
@@ -7,40 +7,38 @@ use aws_sdk_scheduler::types::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// Makes schedules in one group, for one role to carry out.
+/// The schedules of one group, which run with one role.
 #[derive(Debug, Clone)]
-pub struct Schedules {
+pub struct ScheduleGroup {
     client: aws_sdk_scheduler::Client,
     group: String,
     role: String,
     dead_letters: String,
 }
 
-/// A call of a function at a moment.
+/// One invocation of a function.
 #[derive(Debug, Clone, Copy)]
-pub struct Call<'a> {
-    /// Names it among the group's: letters, digits, `-`, `_` and `.`, at most 64 of them.
+pub struct ScheduledInvocation<'a> {
+    /// Unique in the group: at most 64 letters, digits, `-`, `_` and `.`.
     pub name: &'a str,
-    /// Not before this.
+    /// Start of the window in which the schedule fires.
     pub at: Timestamp,
-    /// At most so much later.
-    pub within_minutes: i32,
-    /// ARN of the function.
-    pub function: &'a str,
+    /// Length of the window.
+    pub window_minutes: i32,
+    pub function_arn: &'a str,
 }
 
-/// Why a schedule was not made or removed. It may have been all the same.
+/// A failed request, with its error code. It may have been applied.
 #[derive(Debug, thiserror::Error)]
 #[error("EventBridge Scheduler: {0}")]
 pub struct ScheduleError(String);
 
-/// A call that fails is made again so often, …
 const RETRIES: i32 = 3;
-/// … and no longer than this; then it is a dead letter, and the sweep finds what it was for.
-const AGE_SECONDS: i32 = 900;
+/// Retries end after this time. Then the invocation becomes a dead letter, and the sweep does its work.
+const MAX_AGE_SECONDS: i32 = 900;
 
-impl Schedules {
-    /// Schedules in a group. The role may call the functions, and put calls that fail into the queue `dead_letters`.
+impl ScheduleGroup {
+    /// `role` may invoke the functions and send failed invocations to the queue `dead_letters`.
     pub fn new(
         client: aws_sdk_scheduler::Client,
         group: impl Into<String>,
@@ -50,24 +48,32 @@ impl Schedules {
         Self { client, group: group.into(), role: role.into(), dead_letters: dead_letters.into() }
     }
 
-    /// Makes a schedule, or moves the one of this name if there is one already.
-    pub async fn create(&self, call: &Call<'_>, input: &impl Serialize) -> Result<(), ScheduleError> {
+    /// Creates a schedule, or replaces the one with this name.
+    pub async fn create(
+        &self,
+        call: &ScheduledInvocation<'_>,
+        input: &impl Serialize,
+    ) -> Result<(), ScheduleError> {
         match self.try_create(call, input).await {
             Err(error) if error.0 == "ConflictException" => self.try_update(call, input).await,
-            made => made,
+            created => created,
         }
     }
 
-    /// Moves a schedule, or makes it if there is none of this name: it has fired, or was lost.
-    pub async fn move_to(&self, call: &Call<'_>, input: &impl Serialize) -> Result<(), ScheduleError> {
+    /// Updates a schedule, or creates it if it has fired or was lost.
+    pub async fn update(
+        &self,
+        call: &ScheduledInvocation<'_>,
+        input: &impl Serialize,
+    ) -> Result<(), ScheduleError> {
         match self.try_update(call, input).await {
             Err(error) if error.0 == NOT_FOUND => self.create(call, input).await,
-            moved => moved,
+            updated => updated,
         }
     }
 
-    /// Removes a schedule. One that is not there is removed already.
-    pub async fn remove(&self, name: &str) -> Result<(), ScheduleError> {
+    /// Deletes a schedule, if it exists.
+    pub async fn delete(&self, name: &str) -> Result<(), ScheduleError> {
         match self.client.delete_schedule().group_name(&self.group).name(name).send().await {
             Ok(_) => Ok(()),
             Err(error) => match failure(error) {
@@ -77,13 +83,17 @@ impl Schedules {
         }
     }
 
-    async fn try_create(&self, call: &Call<'_>, input: &impl Serialize) -> Result<(), ScheduleError> {
+    async fn try_create(
+        &self,
+        call: &ScheduledInvocation<'_>,
+        input: &impl Serialize,
+    ) -> Result<(), ScheduleError> {
         self.client
             .create_schedule()
             .group_name(&self.group)
             .name(call.name)
             .schedule_expression(expression(call.at))
-            .flexible_time_window(window(call.within_minutes)?)
+            .flexible_time_window(window(call.window_minutes)?)
             .target(self.target(call, input)?)
             .action_after_completion(ActionAfterCompletion::Delete)
             .send()
@@ -92,13 +102,17 @@ impl Schedules {
             .map_err(failure)
     }
 
-    async fn try_update(&self, call: &Call<'_>, input: &impl Serialize) -> Result<(), ScheduleError> {
+    async fn try_update(
+        &self,
+        call: &ScheduledInvocation<'_>,
+        input: &impl Serialize,
+    ) -> Result<(), ScheduleError> {
         self.client
             .update_schedule()
             .group_name(&self.group)
             .name(call.name)
             .schedule_expression(expression(call.at))
-            .flexible_time_window(window(call.within_minutes)?)
+            .flexible_time_window(window(call.window_minutes)?)
             .target(self.target(call, input)?)
             .action_after_completion(ActionAfterCompletion::Delete)
             .send()
@@ -107,14 +121,18 @@ impl Schedules {
             .map_err(failure)
     }
 
-    fn target(&self, call: &Call<'_>, input: &impl Serialize) -> Result<Target, ScheduleError> {
+    fn target(
+        &self,
+        call: &ScheduledInvocation<'_>,
+        input: &impl Serialize,
+    ) -> Result<Target, ScheduleError> {
         let input = serde_json::to_string(input).map_err(|error| ScheduleError(error.to_string()))?;
         let retries = RetryPolicy::builder()
             .maximum_retry_attempts(RETRIES)
-            .maximum_event_age_in_seconds(AGE_SECONDS)
+            .maximum_event_age_in_seconds(MAX_AGE_SECONDS)
             .build();
         Target::builder()
-            .arn(call.function)
+            .arn(call.function_arn)
             .role_arn(&self.role)
             .input(input)
             .retry_policy(retries)
@@ -126,7 +144,7 @@ impl Schedules {
 
 const NOT_FOUND: &str = "ResourceNotFoundException";
 
-/// A moment in the words of EventBridge Scheduler; without a time zone it is UTC.
+/// A schedule expression. Without a time zone it is in UTC.
 fn expression(at: Timestamp) -> String {
     at.strftime("at(%Y-%m-%dT%H:%M:%S)").to_string()
 }
@@ -144,7 +162,7 @@ fn unbuilt(error: BuildError) -> ScheduleError {
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> ScheduleError {
     ScheduleError(
-        error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer").to_owned(),
+        error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no response").to_owned(),
     )
 }
 
@@ -153,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_the_scheduler_wants_it() {
+    fn a_schedule_expression_has_whole_seconds() {
         let at: Timestamp = "2026-03-01T04:05:06.789Z".parse().unwrap();
         assert_eq!(expression(at), "at(2026-03-01T04:05:06)");
     }

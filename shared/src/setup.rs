@@ -1,7 +1,7 @@
-//! What comes after a connection is stored: who the extension is, its numbers, the webhook subscription.
+//! The set-up after a connection is stored: the extension's identity, its numbers, and the webhook subscription.
 //!
-//! Each part can fail and be repeated by itself; the connection stands meanwhile and shows what is missing. The callback
-//! tries once, the sweep repeats with growing pauses.
+//! Each step can fail and is retried independently. Meanwhile the connection is usable, and the API shows the incomplete
+//! steps. The callback tries once; the sweep retries with growing pauses.
 
 use std::time::Duration;
 
@@ -13,74 +13,73 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::{ACTIVE, Connection, Part, Subscription};
+use crate::model::connection::{Connection, ExtensionIdentity, SUBSCRIPTION_ACTIVE, SetupStep, Subscription};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
 use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
-use crate::store::{ClaimOutcome, DueWork, WorkKind};
-use crate::tokens::{self, Failure};
+use crate::store::{ClaimOutcome, DueWork, WorkKind, WriteOutcome};
+use crate::tokens::{self, CallError};
 
-/// Does what is left of the set-up of a connection that was stored just now, with its access token, within a time, and
-/// records how far it came.
+/// Runs the incomplete steps of a new connection's set-up with its access token, and stores the progress.
 ///
 /// # Errors
-/// If that can't be recorded, or RingCentral refuses more than a part of it; the sweep goes on.
-pub async fn complete(
+/// If the progress can't be stored, or RingCentral rejects the token or limits the call rate. The sweep continues then.
+pub async fn run_setup(
     gateway: &Gateway,
     connection: &Connection,
     access: &AccessToken,
     within: Duration,
 ) -> Result<()> {
-    let set_up = |api, connection| go_on(gateway, api, connection, within);
-    tokens::call_with(gateway, access, connection.clone(), set_up).await?;
+    let set_up = |api, connection| run_steps(gateway, api, connection, within);
+    tokens::call_with_token(gateway, access, connection.clone(), set_up).await?;
     Ok(())
 }
 
-/// Does what is left of a set-up and records how far it came. True if nothing is left.
-async fn go_on(
+/// Runs the incomplete steps of a set-up and stores the progress. Returns true if the set-up is complete.
+async fn run_steps(
     gateway: &Gateway,
     api: Api,
     mut connection: Connection,
     within: Duration,
-) -> Result<bool, Failure> {
+) -> Result<bool, CallError> {
     let mut setup = connection.setup.clone();
-    let identity = if setup.identity.is_done() { None } else { Some(learn_identity(&api, &connection)) };
-    let numbers = if setup.numbers.is_done() { None } else { Some(discover(gateway, &api, &connection)) };
+    let identity = if setup.identity.is_done() { None } else { Some(read_identity(&api, &connection)) };
+    let numbers = if setup.numbers.is_done() { None } else { Some(read_numbers(gateway, &api, &connection)) };
     let subscription =
         if setup.subscription.is_done() { None } else { Some(subscribe(gateway, &api, &connection)) };
     let (identity, numbers, subscription) =
         tokio::join!(bounded(within, identity), bounded(within, numbers), bounded(within, subscription),);
-    let refusals = [of_all(&identity), of_all(&numbers), of_all(&subscription)];
+    let general_errors = [general_error(&identity), general_error(&numbers), general_error(&subscription)];
     setup.attempts += 1;
-    if let Some(found) = note(&mut setup.identity, identity) {
+    if let Some(found) = record_step(&mut setup.identity, "The extension could not be read", identity) {
         connection.identity = found;
     }
-    note(&mut setup.numbers, numbers);
-    let now = gateway.clock.now();
-    let mut renewal_due = None;
-    if let Some(made) = note(&mut setup.subscription, subscription) {
-        connection.subscription = Some(made);
-        renewal_due = Some(next_check(&connection, now));
-    }
+    record_step(&mut setup.numbers, "The phone numbers could not be read", numbers);
+    let created =
+        record_step(&mut setup.subscription, "The webhook subscription could not be created", subscription);
     connection.setup = setup;
+    let now = gateway.clock.now();
     let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
-    let recorded = gateway.store.record_setup(&connection, due, renewal_due).await?;
-    if let (false, Some(made)) = (recorded, &connection.subscription) {
-        // Disconnected meanwhile: nobody else knows of this subscription.
-        unsubscribe(&api, &made.id).await?;
+    let first_check = created.as_ref().map(|created| (created, next_check(&connection, now)));
+    let outcome = gateway.store.record_setup(&connection, due, first_check).await?;
+    if outcome == WriteOutcome::Conflict
+        && let Some(created) = created.as_ref().or(connection.subscription.as_ref())
+    {
+        // The connection was deleted or set up again meanwhile, so no row refers to this subscription.
+        unsubscribe(&api, &created.id).await?;
     }
-    // A penalty counts more than a token: with another one the calls would begin it anew.
-    let refusal = refusals.into_iter().flatten().max_by_key(|error| error.kind() == Kind::RateLimited);
-    refusal.map_or(Ok(connection.setup.is_done()), |error| Err(error.into()))
+    // A penalty takes precedence over a rejected token: calls with a new token would restart it.
+    let error = general_errors.into_iter().flatten().max_by_key(|error| error.kind() == Kind::RateLimited);
+    error.map_or(Ok(connection.setup.is_done()), |error| Err(error.into()))
 }
 
-/// What RingCentral refuses to more than this part: the token, or every call for a while.
-fn of_all<T>(outcome: &Option<Result<T, Failure>>) -> Option<ringcentral::Error> {
-    match outcome {
-        Some(Err(Failure::RingCentral(error)))
+/// An error that affects all steps: the token is rejected, or the call rate is limited.
+fn general_error<T>(result: &Option<Result<T, CallError>>) -> Option<ringcentral::Error> {
+    match result {
+        Some(Err(CallError::RingCentral(error)))
             if matches!(error.kind(), Kind::AccessToken | Kind::RateLimited) =>
         {
             Some(error.clone())
@@ -89,24 +88,28 @@ fn of_all<T>(outcome: &Option<Result<T, Failure>>) -> Option<ringcentral::Error>
     }
 }
 
-/// Notes that a set-up could not even be tried, and when to try again.
-async fn postpone(gateway: &Gateway, due: &DueWork, why: &str) -> Result<()> {
+/// Records that a set-up could not be tried, and schedules the next attempt.
+async fn postpone(gateway: &Gateway, due: &DueWork, reason: &str) -> Result<()> {
     let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
         return Ok(());
     };
     let setup = &mut connection.setup;
     setup.attempts += 1;
-    for part in [&mut setup.identity, &mut setup.numbers, &mut setup.subscription] {
-        if !part.is_done() {
-            *part = Part::Failed(why.to_owned());
+    for step in [&mut setup.identity, &mut setup.numbers, &mut setup.subscription] {
+        if !step.is_done() {
+            *step = SetupStep::Failed(format!("The set-up could not be tried: {reason}"));
         }
     }
     let due = next_attempt(gateway.clock.now(), connection.setup.attempts);
-    gateway.store.record_setup(&connection, Some(due), None).await?;
+    // The condition fails if the connection was deleted, which ends its set-up.
+    let _ = gateway.store.record_setup(&connection, Some(due), None).await?;
     Ok(())
 }
 
-/// Discovers the numbers of all of a tenant's usable connections again. Fails only if none of them could be asked.
+/// Reads the numbers of all usable connections of a tenant again.
+///
+/// # Errors
+/// If the numbers of no connection could be read.
 pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
     let mut usable = gateway.store.connections(tenant).await?;
     usable.retain(|connection| connection.status.is_connected());
@@ -114,75 +117,78 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
         return Err(Error::NotConnected);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
-    let asked =
+    let reads =
         usable.into_iter().map(|connection| async move { rediscover(gateway, &connection, within).await });
-    let outcomes: Vec<_> = stream::iter(asked).buffer_unordered(4).collect().await;
-    match outcomes.into_iter().reduce(Result::or) {
+    let results: Vec<_> = stream::iter(reads).buffer_unordered(4).collect().await;
+    match results.into_iter().reduce(Result::or) {
         Some(Err(error)) => Err(error),
         Some(Ok(())) | None => Ok(()),
     }
 }
 
-/// Discovers the numbers of one connection again: they have changed, or it is time to look.
+/// Reads the numbers of a connection again.
 ///
 /// # Errors
-/// If there is no usable token at present, or RingCentral or the store does not answer.
+/// If there is no usable token, or RingCentral or the store does not respond.
 pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
-    tokens::heed_penalty(gateway, connection)?;
-    let find = |api, connection| async move {
-        bounded(within, Some(discover(gateway, &api, &connection))).await.unwrap_or(Ok(()))
+    tokens::check_rate_limit(gateway, connection)?;
+    let read = |api, connection| async move {
+        bounded(within, Some(read_numbers(gateway, &api, &connection))).await.unwrap_or(Ok(()))
     };
-    Ok(tokens::call(gateway, &connection.tenant, &connection.id, find).await?)
+    Ok(tokens::call(gateway, &connection.tenant, &connection.id, read).await?)
 }
 
-/// When a connection's subscription and numbers are looked at next: about a day later.
+/// When the next check of a connection's subscription and numbers is due: in about a day.
 pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
-    saturating_add(now, connection.at_its_pace(limits::CHECK_SECONDS))
+    saturating_add(now, connection.spread_interval(limits::CHECK_SECONDS))
 }
 
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
     let pause = limits::SETUP_RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
-    now.saturating_add(SignedDuration::from_secs(pause.min(limits::SETUP_RETRY_MAX_SECONDS))).unwrap_or(now)
+    saturating_add(now, SignedDuration::from_secs(pause.min(limits::SETUP_RETRY_MAX_SECONDS)))
 }
 
 async fn bounded<T>(
     within: Duration,
-    work: Option<impl Future<Output = Result<T, Failure>>>,
-) -> Option<Result<T, Failure>> {
+    work: Option<impl Future<Output = Result<T, CallError>>>,
+) -> Option<Result<T, CallError>> {
     let outcome = tokio::time::timeout(within, work?).await;
-    Some(outcome.unwrap_or(Err(Failure::Timeout)))
+    Some(outcome.unwrap_or(Err(CallError::Timeout)))
 }
 
-/// Notes the outcome of a part that was tried, and gives what it found.
-fn note<T>(part: &mut Part, outcome: Option<Result<T, Failure>>) -> Option<T> {
-    match outcome? {
-        Ok(found) => {
-            *part = Part::Done;
-            Some(found)
+/// Records the result of a step that was tried, and returns what it has read or created. `what_failed` is the sentence for
+/// the tenant.
+fn record_step<T>(
+    step: &mut SetupStep,
+    what_failed: &str,
+    result: Option<Result<T, CallError>>,
+) -> Option<T> {
+    match result? {
+        Ok(value) => {
+            *step = SetupStep::Done;
+            Some(value)
         }
-        Err(failure) => {
-            tracing::warn!(problem = failure.sentence(), "a part of a set-up failed");
-            *part = Part::Failed(failure.sentence());
+        Err(error) => {
+            let text = format!("{what_failed}: {}", error.reason());
+            tracing::warn!(error = text, "set-up step failed");
+            *step = SetupStep::Failed(text);
             None
         }
     }
 }
 
-async fn learn_identity(
-    api: &Api,
-    connection: &Connection,
-) -> Result<crate::model::connection::Identity, Failure> {
+async fn read_identity(api: &Api, connection: &Connection) -> Result<ExtensionIdentity, CallError> {
     let extension = api.extension().await?;
     let known = &connection.identity;
-    Ok(crate::model::connection::Identity {
+    Ok(ExtensionIdentity {
         account: extension.account_id().map(|id| id.to_string()).or_else(|| known.account.clone()),
         name: extension.name.or_else(|| known.name.clone()),
         extension_number: extension.extension_number.or_else(|| known.extension_number.clone()),
     })
 }
 
-/// Finds the extension's numbers that can text, and what the account-wide list tells of the others.
-async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), Failure> {
+/// Reads the extension's numbers that can send messages, and the account-wide list, and stores both.
+async fn read_numbers(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), CallError> {
     let listed = api.extension_phone_numbers().await?;
     let mut numbers: Vec<Number> = listed
         .iter()
@@ -192,7 +198,7 @@ async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Resu
     let ids: Vec<_> =
         listed.iter().filter(|listed| listed.can_send_sms()).filter_map(|listed| listed.id).collect();
     let readiness: Vec<(String, Readiness)> = stream::iter(ids.into_iter().take(limits::READINESS_LOOKUPS))
-        .map(async |id| Ok::<_, Failure>((id.to_string(), readiness(api, id).await?)))
+        .map(async |id| Ok::<_, CallError>((id.to_string(), readiness(api, id).await?)))
         .buffer_unordered(4)
         .try_collect()
         .await?;
@@ -202,15 +208,20 @@ async fn discover(gateway: &Gateway, api: &Api, connection: &Connection) -> Resu
         }
     }
     gateway.store.replace_numbers(&connection.tenant, &connection.extension, &numbers).await?;
-    discover_account(gateway, api, connection).await
+    read_account_numbers(gateway, api, connection).await
 }
 
-/// The account-wide list takes an administrator and is rationed; without it, the extension's own list is all there is.
-async fn discover_account(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), Failure> {
+/// The account-wide list needs the permissions of an administrator, and its rate limit is low. Without it, only the
+/// extension's own numbers are known.
+async fn read_account_numbers(
+    gateway: &Gateway,
+    api: &Api,
+    connection: &Connection,
+) -> Result<(), CallError> {
     let listed = match api.account_phone_numbers().await {
         Ok(listed) => listed,
         Err(error) if error.kind() == Kind::Forbidden => {
-            tracing::info!(tenant.id = %connection.tenant, error = %error, "no account-wide list of numbers");
+            tracing::info!(tenant.id = %connection.tenant, error = %error, "account-wide list of phone numbers is not available to this user");
             return Ok(());
         }
         Err(error) => return Err(error.into()),
@@ -254,7 +265,7 @@ fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
     })
 }
 
-/// What keeps one number from being looked at keeps none from being listed; only what RingCentral refuses to all is told.
+/// The 10DLC readiness of a number. It is unknown if it can't be read, unless the error affects all calls.
 async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Readiness> {
     match api.sms_configuration(number).await {
         Ok(configuration) if configuration.is_confirmed() => Ok(Readiness::Ready),
@@ -267,20 +278,19 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Re
     }
 }
 
-/// Makes the webhook subscription, after clearing away what an earlier attempt or an earlier consent of the same user
-/// left at our address: RingCentral allows a user 20 of them, and two would tell every message twice.
+/// Creates the webhook subscription. Before that, it deletes subscriptions that an earlier attempt or authorization of the
+/// same user has left: RingCentral allows 20 for each user, and two would deliver every event twice.
 ///
 /// # Errors
-/// What RingCentral answers; `SUB-505` if the user has too many, none of them ours.
+/// RingCentral's error; `SUB-505` if the user has too many subscriptions of other applications.
 pub async fn subscribe(
     gateway: &Gateway,
     api: &Api,
     connection: &Connection,
-) -> Result<Subscription, Failure> {
+) -> Result<Subscription, CallError> {
     let address = gateway.config.webhook_address_of(&connection.tenant, &connection.id);
     for old in api.subscriptions().await? {
         if is_ours(gateway, &old) {
-            // The revocation of the session that this one replaces clears away its own.
             unsubscribe(api, &old.id).await?;
         }
     }
@@ -294,64 +304,64 @@ pub async fn subscribe(
         })
         .await?;
     let now = gateway.clock.now();
-    let week = now.saturating_add(SignedDuration::from_secs(limits::SUBSCRIPTION_SECONDS)).unwrap_or(now);
+    let default_expiry = saturating_add(now, SignedDuration::from_secs(limits::SUBSCRIPTION_SECONDS));
     Ok(Subscription {
         id: made.id,
         token_digest: token.digest(),
         previous: None,
-        status: made.status.map_or_else(|| ACTIVE.to_owned(), |status| status.to_string()),
-        expires_at: made.expiration_time.unwrap_or(week),
+        status: made.status.map_or_else(|| SUBSCRIPTION_ACTIVE.to_owned(), |status| status.to_string()),
+        expires_at: made.expiration_time.unwrap_or(default_expiry),
         failures: 0,
     })
 }
 
-/// True if a subscription's events come to this stack, for whichever connection.
+/// True if a subscription delivers to this deployment, for any connection.
 pub fn is_ours(gateway: &Gateway, listed: &Listed) -> bool {
     let ours = gateway.config.webhook_address();
     listed.address().is_some_and(|address| address.split('?').next() == Some(ours.as_str()))
 }
 
-/// Deletes a subscription. One that is not there is deleted already.
+/// Deletes a subscription, if it exists.
 ///
 /// # Errors
-/// What RingCentral answers.
-pub async fn unsubscribe(api: &Api, id: &str) -> Result<(), Failure> {
+/// RingCentral's error.
+pub async fn unsubscribe(api: &Api, id: &str) -> Result<(), CallError> {
     match api.delete_subscription(id).await {
         Err(error) if error.kind() != Kind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// Inbound texts with their content, changes of outbound ones, changes of the extension's numbers.
+/// Inbound messages with their content, changes of messages, changes of the extension's numbers.
 const EVENT_FILTERS: [&str; 3] = [
     "/restapi/v1.0/account/~/extension/~/message-store/instant?type=SMS",
     "/restapi/v1.0/account/~/extension/~/message-store",
     "/restapi/v1.0/account/~/extension/~",
 ];
 
-/// Finishes set-ups that a callback left undone; one that fails does not stop the others. Gives how many it did.
+/// Continues incomplete set-ups. A failure does not affect the others. Returns how many were completed.
 ///
 /// # Errors
 /// If the index can't be read.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
     batch::drain_due(gateway, WorkKind::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
-        finish(gateway, due).await
+        continue_setup(gateway, due).await
     })
     .await
 }
 
-async fn finish(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn continue_setup(gateway: &Gateway, due: &DueWork) -> Result<bool> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
         return Ok(false);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
-    let set_up = |api, connection| go_on(gateway, api, connection, within);
+    let set_up = |api, connection| run_steps(gateway, api, connection, within);
     match tokens::call(gateway, &due.tenant, &due.connection, set_up).await {
-        Err(failure @ Failure::Ours(Error::NotConnected | Error::Unavailable { .. })) => {
-            postpone(gateway, due, &failure.sentence()).await?;
+        Err(error @ CallError::Gateway(Error::NotConnected | Error::Unavailable { .. })) => {
+            postpone(gateway, due, &error.reason()).await?;
             Ok(false)
         }
-        outcome => Ok(outcome?),
+        result => Ok(result?),
     }
 }

@@ -1,4 +1,4 @@
-//! What the API shows of connections and numbers: the contract's field names.
+//! The API's representations of connections and numbers.
 
 pub mod deliveries;
 pub mod messages;
@@ -10,13 +10,12 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use crate::model::connection::{Connection, ConnectionStatus, Setup};
+use crate::model::connection::{Connection, ConnectionStatus, Setup, StatusCause};
 use crate::model::ids::ExtensionId;
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
-use crate::model::refresh::Cause;
 use crate::store::Inventory;
 
-/// A moment as the contract writes it: ISO 8601, UTC, milliseconds, `Z`.
+/// ISO 8601 in UTC, with milliseconds and `Z`.
 pub fn iso(time: Timestamp) -> String {
     format!("{time:.3}")
 }
@@ -27,49 +26,54 @@ fn as_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Er
 
 /// `{"ok":true}`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Done {
+#[schemars(rename = "Done")]
+pub struct OkResponse {
     /// Always true.
     pub ok: bool,
 }
 
-/// Nothing but a status.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusOnly {
-    /// The one word.
     pub status: &'static str,
 }
 
-/// A link that was just made.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewLink {
-    /// Path and query, relative to the API's address.
+    /// Path and query of the link, relative to the base URL of the API.
     pub connect_url: String,
 }
 
 /// `GET /v1/rc/status`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Status {
+#[schemars(rename = "Status")]
+pub struct ConnectionSummary {
     connected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rc_account_id: Option<Option<String>>,
+    #[schemars(with = "Option<String>")]
+    rc_account_id: Option<Nullable>,
 }
 
-impl Status {
-    /// Connected while one extension can be used; the details are those of the one that was connected first.
+impl ConnectionSummary {
+    /// Connected while at least one extension is usable. The details are those of the earliest connected one.
     pub fn of(connections: &[Connection]) -> Self {
         let usable = connections.iter().find(|connection| connection.status.is_connected());
         Self {
             connected: usable.is_some(),
             expires_at: usable.map(|connection| iso(connection.access.expires_at)),
-            rc_account_id: usable.map(|connection| connection.identity.account.clone()),
+            rc_account_id: usable.map(|connection| Nullable(connection.identity.account.clone())),
         }
     }
 }
+
+/// A value that is present, and may be `null`.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Nullable(Option<String>);
 
 /// `GET /v1/rc/extensions`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -85,23 +89,23 @@ struct ExtensionView<'a> {
     rc_account_id: Option<&'a str>,
     #[serde(serialize_with = "as_iso")]
     connected_at: Timestamp,
-    /// `active`: it can be used. `refresh_failed`: RingCentral does not renew the access at present; it is tried again by
-    /// itself, and texts wait. `revoked`: RingCentral has ended the access; the user has to connect again.
+    /// `active`: usable. `refresh_failed`: the access tokens can't be refreshed at the moment; this is retried automatically,
+    /// and messages wait. `revoked`: RingCentral has ended the access; the user has to connect again.
     status: &'static str,
-    /// Why it is not active: `ringcentral_unavailable`, `revoked_by_user`, `expired` or `lost_rotation`.
+    /// Why the extension is not active: `ringcentral_unavailable`, `revoked_by_user`, `expired` or `lost_rotation`.
     cause: Option<&'static str>,
-    /// Since when the status is what it is.
+    /// When the extension got its current status.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     status_since: Option<String>,
-    /// When refreshing is tried again, while it fails.
+    /// When the tokens are refreshed next, while the status is `refresh_failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
     name: Option<&'a str>,
     extension_number: Option<&'a str>,
     numbers: Vec<&'a str>,
-    /// What keeps the set-up from being complete.
+    /// Why a set-up step failed.
     last_error: Option<&'a str>,
     /// The webhook subscription at RingCentral.
     subscription: Option<SubscriptionView<'a>>,
@@ -121,28 +125,27 @@ struct SubscriptionView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Setup")]
 struct SetupView<'a> {
-    /// True if all of it is done; what is not is repeated by itself.
+    /// True if all steps are done. Failed steps are retried automatically.
     complete: bool,
-    /// `pending`, `done` or `failed`: who the user is.
+    /// Reading the account and the user's name: `pending`, `done` or `failed`.
     identity: &'a str,
-    /// The same of the numbers.
+    /// Reading the phone numbers: `pending`, `done` or `failed`.
     numbers: &'a str,
-    /// The same of the webhook subscription.
+    /// Creating the webhook subscription: `pending`, `done` or `failed`.
     subscription: &'a str,
 }
 
 impl<'a> Extensions<'a> {
-    /// All of an inventory's.
     pub fn of(inventory: &'a Inventory) -> Self {
         let view = |connection: &'a Connection| ExtensionView {
             extension_id: connection.extension.as_str(),
             rc_account_id: connection.identity.account.as_deref(),
             connected_at: connection.connected_at,
             status: connection.status.as_str(),
-            cause: connection.upkeep.cause.map(Cause::as_str),
-            status_since: connection.upkeep.since.map(iso),
+            cause: connection.refresh_state.cause.map(StatusCause::as_str),
+            status_since: connection.refresh_state.status_since.map(iso),
             next_attempt_at: connection
-                .upkeep
+                .refresh_state
                 .due
                 .filter(|_| connection.status == ConnectionStatus::RefreshFailed)
                 .map(iso),
@@ -172,7 +175,7 @@ fn numbers_of<'a>(inventory: &'a Inventory, extension: &'a ExtensionId) -> impl 
 }
 
 fn last_error(setup: &Setup) -> Option<&str> {
-    [&setup.identity, &setup.numbers, &setup.subscription].into_iter().find_map(|part| part.error())
+    [&setup.identity, &setup.numbers, &setup.subscription].into_iter().find_map(|step| step.error())
 }
 
 /// `GET /v1/rc/numbers`.
@@ -188,7 +191,7 @@ struct NumberView<'a> {
     phone_number: &'a str,
     extension_id: Option<&'a str>,
     extension_name: Option<&'a str>,
-    /// False for a number of the account whose extension has not connected: nobody can text with it here.
+    /// False for a number of the account whose extension is not connected. It can't send messages here.
     connected: bool,
     usage_type: Option<&'a str>,
     label: Option<&'a str>,
@@ -201,7 +204,7 @@ struct NumberView<'a> {
 struct FeaturesView {
     sms: bool,
     mms: bool,
-    /// High-volume texts.
+    /// High-volume messages (application to person).
     a2p: bool,
     international: bool,
 }
@@ -209,23 +212,23 @@ struct FeaturesView {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "TenDlc")]
 struct TenDlcView<'a> {
-    /// Whether it may text in the USA. `ready`: registered with a campaign. `pending`: in work; `status` is RingCentral's
-    /// word. `unregistered`: linked to no campaign. `unknown`: RingCentral was not asked (more than 20 numbers), did not
-    /// answer, or does not say.
+    /// Whether the number may send messages in the USA. `ready`: registered with a campaign. `pending`: the registration is
+    /// in progress; `status` is RingCentral's status. `unregistered`: not linked to a campaign. `unknown`: RingCentral does
+    /// not report it, did not respond, or the extension has more than 20 numbers.
     readiness: &'a str,
-    /// RingCentral's word, while it is `pending`.
+    /// RingCentral's status, while `readiness` is `pending`.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
 }
 
 impl<'a> Numbers<'a> {
-    /// The numbers of connected extensions, then the accounts' others.
+    /// The numbers of connected extensions, then the other numbers of their accounts.
     pub fn of(inventory: &'a Inventory) -> Self {
         let connected: HashMap<&ExtensionId, &Connection> =
             inventory.connections.iter().map(|connection| (&connection.extension, connection)).collect();
-        let own = inventory.numbers.iter().filter_map(|number| {
+        let connected_numbers = inventory.numbers.iter().filter_map(|number| {
             let connection = connected.get(&number.extension)?;
-            Some(of_connected(number, connection))
+            Some(connected_number(number, connection))
         });
         let accounts: Vec<_> =
             inventory.connections.iter().filter_map(|c| c.identity.account.as_deref()).collect();
@@ -235,11 +238,11 @@ impl<'a> Numbers<'a> {
             let is_listed = inventory.numbers.iter().any(|own| own.number == number.number);
             accounts.contains(&number.account.as_str()) && !is_connected && !is_listed
         });
-        Self { numbers: own.chain(others.map(of_account)).collect() }
+        Self { numbers: connected_numbers.chain(others.map(account_number)).collect() }
     }
 }
 
-fn of_connected<'a>(number: &'a Number, connection: &'a Connection) -> NumberView<'a> {
+fn connected_number<'a>(number: &'a Number, connection: &'a Connection) -> NumberView<'a> {
     let Features { sms, mms, a2p, international } = Features::of(&number.features);
     let status = match &number.readiness {
         Readiness::Pending(status) => Some(status.as_str()),
@@ -257,7 +260,7 @@ fn of_connected<'a>(number: &'a Number, connection: &'a Connection) -> NumberVie
     }
 }
 
-fn of_account(number: &AccountNumber) -> NumberView<'_> {
+fn account_number(number: &AccountNumber) -> NumberView<'_> {
     NumberView {
         phone_number: number.number.as_str(),
         extension_id: number.extension.as_ref().map(ExtensionId::as_str),

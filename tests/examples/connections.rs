@@ -1,26 +1,27 @@
-//! A million idle connections in virtual time, kept alive by the product's own code for when to refresh
-//! ([`half_life`], [`window_before`], [`next_check`](shared::setup::next_check)'s spread, [`Pace`]):
+//! A simulation of a million idle connections in virtual time. The refresh times come from the product's own code
+//! ([`half_life`], [`window_before`], [`SweepPace`]):
 //!
 //! ```sh
 //! cargo run --release --package tests --example connections
 //! ```
 //!
-//! Three weeks, with a one-hour outage of RingCentral's token endpoint in the third. The schedules fire somewhere in their
-//! window, attempts that fail are repeated by the queue, and every minute the sweep takes what is overdue, what expires
-//! first first, in rounds of a third of a second each. All of them share one budget of calls in a rolling minute.
+//! It covers three weeks, with a one-hour outage of RingCentral's token endpoint in the third. Schedules fire at a random
+//! time in their window, failed attempts are retried through the queue, and every minute the sweep refreshes overdue
+//! connections in the order in which their tokens expire, in rounds of a third of a second. All share one budget of calls in
+//! a rolling minute.
 //!
-//! What keeping one connection costs is told by the example `keepalive`.
+//! The example `keepalive` measures the cost of one connection.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends on unexpected values")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+#![expect(clippy::print_stdout, reason = "the output is the result")]
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use shared::keepalive::{Pace, window_before};
+use shared::keepalive::{SweepPace, window_before};
 use shared::limits;
 use shared::model::refresh::half_life;
 
@@ -29,13 +30,13 @@ const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-/// Life of a refresh token.
+/// Lifetime of a refresh token.
 const LIFE: i64 = limits::REFRESH_TOKEN_SECONDS * SECOND;
-/// The budget, in calls a minute: `TokenCallsPerMinute` of a stack of this size.
+/// Calls a minute: `TokenCallsPerMinute` of a deployment of this size.
 const BUDGET: usize = 400;
-/// How long a round of the sweep takes.
+/// Duration of a round of the sweep.
 const ROUND: i64 = SECOND / 3;
-/// Pauses after attempts without an answer.
+/// Pauses after attempts without a response.
 const PAUSES: [i64; 6] = [10, 10, 30, 60, 120, 300];
 
 const MEASURED: (i64, i64) = (7 * DAY, 14 * DAY);
@@ -64,8 +65,8 @@ fn main() {
         None => println!("| all refreshed after the outage | not within the time simulated |"),
     }
     println!(
-        "| least life that a refresh token had left | {:.2} days |",
-        world.least_life as f64 / DAY as f64
+        "| shortest remaining lifetime of a refresh token | {:.2} days |",
+        world.shortest_lifetime as f64 / DAY as f64
     );
     println!(
         "| refreshes of one connection in 30 days | {:.1} |",
@@ -73,9 +74,9 @@ fn main() {
     );
     println!("| wall time | {:.1} s |", took.as_secs_f64());
     println!("| memory | {} MB |", memory_mb());
-    assert!(world.most_in_a_minute <= BUDGET, "the budget is kept");
-    assert!(peak / mean <= 1.3, "the goal");
-    assert!(world.least_life > 0, "no grant is lost");
+    assert!(world.most_in_a_minute <= BUDGET, "the budget is not exceeded");
+    assert!(peak / mean <= 1.3, "peak to mean is at most 1.3");
+    assert!(world.shortest_lifetime > 0, "no grant is lost");
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,14 +88,18 @@ struct Connection {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A schedule fires for the generation that was due then.
-    Fires { connection: u32, due: i64 },
-    /// The queue offers an attempt again.
-    Rings { connection: u32, due: i64 },
-    /// The sweep runs.
+    /// A schedule fires.
+    ScheduleFires {
+        connection: u32,
+        due: i64,
+    },
+    /// The queue delivers a retry.
+    RetryDelivered {
+        connection: u32,
+        due: i64,
+    },
     Sweep,
-    /// A round of the sweep.
-    Round,
+    SweepRound,
 }
 
 struct World {
@@ -107,15 +112,15 @@ struct World {
     failing: usize,
     /// Calls within the last minute.
     window: VecDeque<i64>,
-    /// What the running sweep has left, and its pace.
+    /// What the running sweep still has to refresh.
     left: Vec<u32>,
-    pace: Pace,
+    pace: SweepPace,
     sweep_ends: i64,
     calls: Vec<u32>,
     most_in_a_minute: usize,
     during_outage: u32,
     most_waiting: usize,
-    least_life: i64,
+    shortest_lifetime: i64,
     recovered: Option<i64>,
 }
 
@@ -130,17 +135,17 @@ impl World {
             failing: 0,
             window: VecDeque::new(),
             left: Vec::new(),
-            pace: Pace::default(),
+            pace: SweepPace::default(),
             sweep_ends: 0,
             calls: vec![0; minute(END) + 1],
             most_in_a_minute: 0,
             during_outage: 0,
             most_waiting: 0,
-            least_life: LIFE,
+            shortest_lifetime: LIFE,
             recovered: None,
         };
         for id in 0..CONNECTIONS {
-            // Refreshed at any moment before, so that it is due at any moment to come.
+            // The last refresh is at a random time in the past, so that due times are spread.
             let jitter = world.random.jitter();
             let refreshed = -world.random.below(LIFE / 200 * (100 + jitter));
             world.connections.push(Connection { expires: refreshed + LIFE, due: 0, failures: 0 });
@@ -157,13 +162,13 @@ impl World {
             }
             self.now = self.now.max(at);
             match event {
-                Event::Fires { connection, due } | Event::Rings { connection, due } => {
+                Event::ScheduleFires { connection, due } | Event::RetryDelivered { connection, due } => {
                     if self.connections[connection as usize].due == due {
                         self.attempt(connection);
                     }
                 }
                 Event::Sweep => self.sweep(),
-                Event::Round => self.round(),
+                Event::SweepRound => self.round(),
             }
         }
     }
@@ -172,17 +177,17 @@ impl World {
         self.events.push(Reverse((at, event)));
     }
 
-    /// A new pair: the due time of production, and the schedule somewhere in its window.
+    /// Stores a new pair, with the due time of production. The schedule fires at a random time in its window.
     fn store(&mut self, id: u32, now: i64, jitter: i64) {
         let due = half_life(stamp(now), stamp(now + LIFE), jitter);
         let begins = virtual_ms(window_before(due, stamp(now)).unwrap());
-        let fires = begins + self.random.below(i64::from(limits::UPKEEP_WINDOW_MINUTES) * MINUTE);
+        let fires = begins + self.random.below(i64::from(limits::KEEPALIVE_WINDOW_MINUTES) * MINUTE);
         let due = virtual_ms(due);
         let connection = &mut self.connections[id as usize];
         self.index.remove(&(connection.due, id));
         *connection = Connection { expires: now + LIFE, due, failures: 0 };
         self.index.insert((due, id));
-        self.at(fires.max(0), Event::Fires { connection: id, due });
+        self.at(fires.max(0), Event::ScheduleFires { connection: id, due });
     }
 
     /// True if the connection was refreshed.
@@ -206,11 +211,11 @@ impl World {
             self.index.insert((again, id));
             self.connections[id as usize] =
                 Connection { due: again, failures: failures.saturating_add(1), expires };
-            self.at(again, Event::Rings { connection: id, due: again });
+            self.at(again, Event::RetryDelivered { connection: id, due: again });
             return false;
         }
         self.failing -= usize::from(failures > 0);
-        self.least_life = self.least_life.min(expires - self.now);
+        self.shortest_lifetime = self.shortest_lifetime.min(expires - self.now);
         let jitter = self.random.jitter();
         self.store(id, self.now, jitter);
         true
@@ -225,9 +230,9 @@ impl World {
         }
         self.left =
             self.index.range(..(self.now, u32::MAX)).take(limits::SWEEP_OVERDUE).map(|(_, id)| *id).collect();
-        // What expires first is taken first, from the end.
+        // Rounds take from the end, so the tokens that expire first come last.
         self.left.sort_by_key(|id| Reverse(self.connections[*id as usize].expires));
-        self.pace = Pace::default();
+        self.pace = SweepPace::default();
         self.sweep_ends = self.now + limits::REFRESH_SWEEP_MS.cast_signed();
         self.round();
         self.at(self.now + MINUTE, Event::Sweep);
@@ -244,17 +249,17 @@ impl World {
             if self.connections[id as usize].due <= self.now {
                 refreshed += usize::from(self.attempt(id));
             } else {
-                // Somebody else was faster.
+                // Refreshed by its schedule or the queue meanwhile.
                 refreshed += 1;
             }
         }
-        self.pace.after(take, refreshed);
-        self.at(self.now + ROUND, Event::Round);
+        self.pace.record_round(take, refreshed);
+        self.at(self.now + ROUND, Event::SweepRound);
     }
 }
 
 fn stamp(ms: i64) -> Timestamp {
-    // Virtual time begins well after 1970, so that what is before it can be told too.
+    // Virtual time starts long after 1970, so that earlier times can be represented.
     Timestamp::from_millisecond(1_767_225_600_000 + ms).unwrap()
 }
 
@@ -266,7 +271,7 @@ fn minute(ms: i64) -> usize {
     usize::try_from(ms / MINUTE).unwrap()
 }
 
-/// A small generator of one's own, so that every run is the same.
+/// A deterministic generator, so that all runs are equal.
 struct Random(u64);
 
 impl Random {
@@ -284,7 +289,7 @@ impl Random {
     }
 }
 
-/// What the process has used at most.
+/// Peak memory of the process.
 fn memory_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));

@@ -1,11 +1,11 @@
-//! What keeping one connection costs, measured with the real functions on the local stack:
+//! Measures the cost of keeping one connection alive, with the real functions on the local stack:
 //!
 //! ```sh
 //! cargo run --package tests --example keepalive
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends on unexpected values")]
+#![expect(clippy::print_stdout, reason = "the output is the result")]
 
 use prices::SCHEDULE_CALL;
 use serde_json::json;
@@ -14,10 +14,10 @@ use world::World;
 #[path = "../it/prices.rs"]
 mod prices;
 #[path = "../it/world.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "the tests use the other items")]
 mod world;
 
-/// Refreshes that are measured of each kind.
+/// Number of measured refreshes of each kind.
 const TRIES: u32 = 5;
 
 #[tokio::main]
@@ -27,7 +27,7 @@ async fn main() {
     world.connect(&tenant, &world.user(0)).await.expect(303);
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
 
-    // By its schedule: nothing else is invoked.
+    // By the schedule, which invokes no other function.
     let since = world.calls_so_far().await;
     let mut steps = 0;
     while world.count("token_refreshed").await < TRIES as usize {
@@ -37,7 +37,7 @@ async fn main() {
     }
     let of_schedule = price(&world, since, "refresh-tokens", TRIES).await + SCHEDULE_CALL;
 
-    // By a function that needs a token, and waits for it.
+    // On demand, by a function that needs a token and waits for it.
     let since = world.calls_so_far().await;
     for _ in 0..TRIES {
         world.advance(3_700).await;
@@ -45,31 +45,31 @@ async fn main() {
     }
     let in_use = price(&world, since, "refresh-tokens", TRIES).await;
 
-    // The daily look at subscription and numbers, which finds the access token too old.
+    // The daily check of subscription and numbers, which finds the access token expired.
     let since = world.calls_so_far().await;
     for _ in 0..TRIES {
         world.advance(30 * 3_600).await;
         world.invoke("renew-subscriptions", &json!({})).await;
     }
-    let look = price(&world, since, "renew-subscriptions", TRIES).await;
+    let check = price(&world, since, "renew-subscriptions", TRIES).await;
 
-    println!("| connection, 30 days | refreshes | looks | US dollars |");
+    println!("| connection, 30 days | refreshes | checks | US dollars |");
     println!("| --- | --- | --- | --- |");
     let rows = [
-        ("only its tokens", 30.0 / 3.5, 0.0, of_schedule),
-        ("idle: a look a day, which refreshes", 30.0, 30.0, in_use),
+        ("tokens only", 30.0 / 3.5, 0.0, of_schedule),
+        ("idle: one check a day, which refreshes", 30.0, 30.0, in_use),
         ("in use around the clock", 24.0 * 30.0, 30.0, in_use),
     ];
-    for (what, refreshes, looks, each) in rows {
-        let total = (refreshes * each + looks * look) / 1e6;
-        println!("| {what} | {refreshes:.1} | {looks:.0} | {total:.5} |");
+    for (what, refreshes, checks, each) in rows {
+        let total = (refreshes * each + checks * check) / 1e6;
+        println!("| {what} | {refreshes:.1} | {checks:.0} | {total:.5} |");
     }
     println!(
-        "\nDollars a million: {of_schedule:.2} refreshes by schedule, {in_use:.2} on demand, {look:.2} looks."
+        "\nUS dollars for a million: {of_schedule:.2} for refreshes by schedule, {in_use:.2} on demand, {check:.2} for checks."
     );
 }
 
-/// Dollars for a million of what a function has done so many times since then.
+/// US dollars for a million invocations of a function that was invoked `times` since then.
 async fn price(world: &World, since: u64, function: &str, times: u32) -> f64 {
     let log = world.calls_since(since).await;
     let used = prices::used(&log);

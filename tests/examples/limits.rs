@@ -1,20 +1,19 @@
-//! What checking keys and counting requests costs, and what a noisy neighbour does to others:
+//! Measures the cost of authentication and rate limits, and the effect of a noisy tenant on others:
 //!
 //! ```sh
 //! cargo run --package tests --example limits
 //! ```
 //!
-//! The first table compares the same read with and without them, in one process, interleaved, on the local stack's AWS
-//! endpoints. The second goes over HTTP through the local gateway to the real binaries, one request after another, so
-//! that one instance answers. The third is case T6. Debug builds on the machine at hand: compare figures of one run with
-//! each other, and nothing else.
+//! The first table compares a read with and without them, interleaved in one process, on the local stack's AWS endpoints.
+//! The second sends sequential requests over HTTP through the local gateway to the real binaries, so that one instance
+//! responds. The third is case T6. All figures are of debug builds: compare only figures of the same run.
 //!
-//! The last line is case T1: keys with a wrong checksum, 20,000 of them or as many as are named, `… --example limits 1000000`.
+//! The last line is case T1: keys with a wrong checksum, 20,000 by default, or a given number: `… --example limits 1000000`.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
-#![expect(clippy::disallowed_methods, reason = "a benchmark is no function on Lambda")]
+#![expect(clippy::unwrap_used, reason = "a benchmark ends on unexpected values")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark does not run on Lambda")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+#![expect(clippy::print_stdout, reason = "the output is the result")]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ use world::{Tenant, World};
 
 mod measure;
 #[path = "../it/world.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "the tests use the other items")]
 mod world;
 
 const ROUNDS: usize = 300;
@@ -56,7 +55,7 @@ async fn limited(world: &World, name: &str, requests_per_minute: u32) -> Tenant 
     tenant
 }
 
-/// What a function works with, in this process.
+/// A gateway in this process.
 async fn gateway(world: &World) -> Gateway {
     let mut environment: HashMap<String, String> = HashMap::new();
     for (name, logical) in [
@@ -170,8 +169,8 @@ async fn over_http(world: &World) {
     println!();
 }
 
-/// Case T6: tenant A sends fifty times its limit of 100 a minute; tenant B goes on as before. Quiet and noisy seconds
-/// take turns.
+/// Case T6: tenant A sends fifty times its limit of 100 a minute, and tenant B a steady load. Quiet and noisy seconds
+/// alternate.
 async fn with_a_noisy_neighbour(world: &Arc<World>) {
     const TURNS: usize = 10;
     const REQUESTS: usize = 50;
@@ -197,12 +196,12 @@ async fn with_a_noisy_neighbour(world: &Arc<World>) {
         ms(p95_beside)
     );
     println!(
-        "\nB's p95 is {:.2} times what it was; probes of A: {served} served, {refused} refused.",
+        "\nB's p95 is {:.2} times what it was; probes of A: {served} served, {refused} rejected.",
         p95_beside.as_secs_f64() / p95_alone.as_secs_f64()
     );
 }
 
-/// One request each 20 ms.
+/// One request every 20 ms.
 async fn steady(world: &World, tenant: &Tenant, requests: usize) -> Vec<Duration> {
     let mut times = Vec::new();
     let mut turns = tokio::time::interval(Duration::from_millis(20));
@@ -215,7 +214,7 @@ async fn steady(world: &World, tenant: &Tenant, requests: usize) -> Vec<Duration
     times
 }
 
-/// 5,000 requests a minute, until it is stopped.
+/// 5,000 requests a minute, until the task is aborted.
 async fn flood(world: Arc<World>, key: String) {
     let mut turns = tokio::time::interval(Duration::from_millis(12));
     loop {
@@ -237,7 +236,7 @@ async fn burst_counts(world: &World, tenant: &Tenant) -> (usize, usize) {
     seen
 }
 
-/// Case T1: what a flood of keys with a wrong checksum costs.
+/// Case T1: the cost of a flood of keys with a wrong checksum.
 async fn with_bad_keys(world: &Arc<World>) {
     const AT_A_TIME: usize = 10;
     let keys: usize = std::env::args().nth(1).map_or(20_000, |count| count.parse().unwrap());
@@ -258,11 +257,11 @@ async fn with_bad_keys(world: &Arc<World>) {
     }
     sending.join_all().await;
     let seconds = began.elapsed().as_secs_f64();
-    // Schedules go on meanwhile; what counts is the function that was asked.
+    // Schedules run meanwhile, so only the calls of this function count.
     let calls = world.calls_since(since).await;
     let calls = calls.iter().filter(|call| call["function"] == "get-status").count();
     println!(
-        "\n{keys} keys with a wrong checksum: all refused, {calls} AWS calls, {:.0} a second.",
+        "\n{keys} keys with a wrong checksum: all rejected, {calls} AWS calls, {:.0} a second.",
         keys as f64 / seconds
     );
 }

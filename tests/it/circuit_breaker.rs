@@ -1,5 +1,5 @@
-//! Penalties of the token endpoint: RingCentral may count its calls for the app, and every call within a penalty makes it
-//! longer. Judged by the simulator's ledger.
+//! The circuit breaker of the token endpoint: RingCentral may count token calls for the app, and every call during a penalty
+//! restarts it. Checked by the simulator's ledger.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::world::{HOUR, Reply, Tenant, World};
 
-/// A stack with three tenants, two extensions each, whose tokens are refreshed when they are used, and by nobody else.
+/// A stack with three tenants and two extensions each, whose tokens are refreshed only when they are used.
 async fn connected() -> (World, Vec<Tenant>) {
     let world = World::start().await;
     let account = json!({"users": [{}, {}, {}, {}, {}, {}]});
@@ -25,7 +25,7 @@ async fn connected() -> (World, Vec<Tenant>) {
     (world, tenants)
 }
 
-/// Every tenant asks for something that takes usable tokens of all its extensions.
+/// Every tenant makes a request that needs tokens of all its extensions.
 async fn use_tokens(world: &World, tenants: &[Tenant]) -> Vec<Reply> {
     join_all(tenants.iter().map(|tenant| world.post("/v1/rc/numbers/refresh", &tenant.key))).await
 }
@@ -36,31 +36,31 @@ async fn users(world: &World, tenant: &Tenant) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_over_the_whole_app_is_sat_out_by_all_in_silence() {
+async fn during_a_penalty_of_the_app_no_tenant_calls_the_token_endpoint() {
     let (world, tenants) = connected().await;
     world.sim(Method::PUT, "/_sim/settings", Some(json!({"rateLimits": {"authPerApp": 2}}))).await;
     use_tokens(&world, &tenants).await;
-    let told = world.count("rate_limited").await;
-    assert!((2..=4).contains(&told), "{told} calls were under way when the limit was reached");
+    let limited = world.count("rate_limited").await;
+    assert!((2..=4).contains(&limited), "{limited} calls were in flight when the limit was reached");
     assert_eq!(world.count("token_refreshed").await, 2);
-    // The penalty takes a minute. Nobody calls meanwhile, however often somebody asks.
+    // The penalty lasts a minute. No call is made meanwhile, however many requests there are.
     for _ in 0..4 {
         use_tokens(&world, &tenants).await;
         world.advance(12).await;
     }
-    assert_eq!(world.count("rate_limited").await, told);
+    assert_eq!(world.count("rate_limited").await, limited);
     assert_eq!(world.count("token_refreshed").await, 2);
-    // Then one goes ahead, and the others follow slowly: no burst meets the limit again within the first minute.
+    // Then one probe is made, and the call rate ramps up: no burst reaches the limit again within the first minute.
     let mut minutes = 0;
     while world.count("token_refreshed").await < 6 {
         use_tokens(&world, &tenants).await;
         world.advance(20).await;
         minutes += 1;
-        assert!(minutes < 60, "they do not recover");
+        assert!(minutes < 60, "the connections do not recover");
     }
-    let refused = world.ledger("rate_limited").await;
-    let within: Vec<_> = refused[told..].iter().filter(|entry| entry["restarted"] == true).collect();
-    assert!(within.is_empty(), "calls within a penalty: {within:?}");
+    let entries = world.ledger("rate_limited").await;
+    let during: Vec<_> = entries[limited..].iter().filter(|entry| entry["restarted"] == true).collect();
+    assert!(during.is_empty(), "calls during a penalty: {during:?}");
     for tenant in &tenants {
         for user in users(&world, tenant).await {
             assert_eq!(user["status"], "active", "{user}");
@@ -69,10 +69,10 @@ async fn a_limit_over_the_whole_app_is_sat_out_by_all_in_silence() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_penalty_of_one_tenant_holds_nobody_else_back() {
+async fn a_penalty_of_one_tenant_does_not_affect_other_tenants() {
     let (world, tenants) = connected().await;
-    let theirs = users(&world, &tenants[0]).await;
-    let limited = theirs.iter().map(|user| {
+    let extensions = users(&world, &tenants[0]).await;
+    let limited = extensions.iter().map(|user| {
         let act = json!({"rateLimit": {"retryAfter": 60, "penaltyRestarts": true}});
         json!({"match": {"path": "/restapi/oauth/token", "user": user["extensionId"]}, "do": act})
     });
@@ -89,12 +89,12 @@ async fn the_penalty_of_one_tenant_holds_nobody_else_back() {
 }
 
 #[tokio::test]
-async fn whoever_signs_in_during_a_penalty_of_all_is_asked_to_wait() {
+async fn a_sign_in_during_a_penalty_of_the_app_has_to_wait() {
     let (world, tenants) = connected().await;
     world.sim(Method::PUT, "/_sim/settings", Some(json!({"rateLimits": {"authPerApp": 1}}))).await;
     use_tokens(&world, &tenants).await;
-    let told = world.count("rate_limited").await;
+    let limited = world.count("rate_limited").await;
     let reply = world.connect(&tenants[2], &world.user(0)).await.expect(503);
     assert!(reply.header("retry-after").parse::<u64>().unwrap() > 30, "{}", reply.header("retry-after"));
-    assert_eq!(world.count("rate_limited").await, told, "its code was not spent");
+    assert_eq!(world.count("rate_limited").await, limited, "its code was not used up");
 }

@@ -1,4 +1,4 @@
-//! Connecting: links, the button, the callback, and everything that people do wrong with them.
+//! Connecting: links, the button, the callback, and user errors.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::world::World;
 
 #[tokio::test]
-async fn a_link_a_button_and_a_sign_in_connect_an_extension() {
+async fn opening_a_link_pressing_its_button_and_signing_in_connects_an_extension() {
     let world = World::start().await;
     let tenant = world.tenant();
     let status = world.get("/v1/rc/status", &tenant.key).await.expect(200);
@@ -56,11 +56,11 @@ async fn a_link_a_button_and_a_sign_in_connect_an_extension() {
 }
 
 #[tokio::test]
-async fn tokens_are_stored_before_one_of_them_is_used() {
+async fn tokens_are_stored_before_they_are_used() {
     let world = World::start().await;
     let tenant = world.tenant();
     let before = world.calls_so_far().await;
-    // The transaction that stores the connection fails: the access token must never have been used.
+    // The transaction that stores the connection fails, so the access token must not be used.
     world
         .aws_fault(
             json!({"operation": "TransactWriteItems", "function": "finish-connection"}),
@@ -87,7 +87,7 @@ async fn opening_a_link_changes_nothing() {
     let before = world.items("ConnectTokens").await;
     for method in [Method::GET, Method::HEAD].into_iter().cycle().take(20) {
         let reply = world.call(method.clone(), &link, "", None).await.expect(200);
-        // The page's cookie makes two presses of one browser recognisable; nothing is stored of it before a press.
+        // The cookie identifies the browser; nothing is stored before the button is pressed.
         assert_eq!(reply.cookies().len(), 1);
         assert_eq!(reply.text.is_empty(), method == Method::HEAD);
     }
@@ -98,7 +98,7 @@ async fn opening_a_link_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_link_belongs_to_the_browser_that_pressed_first() {
+async fn a_link_is_bound_to_the_first_browser_in_which_its_button_is_pressed() {
     let world = World::start().await;
     let link = world.mint(&world.tenant()).await;
     let (mut first, mut second) = (world.browser(), world.browser());
@@ -107,17 +107,17 @@ async fn a_link_belongs_to_the_browser_that_pressed_first() {
     assert_eq!(refused.reference(), "link_used");
     assert_eq!(second.get(&link).await.expect(409).reference(), "link_used");
     assert!(second.cookies.is_empty());
-    // The owner may press again, and finish.
+    // The first browser may press again and complete the flow.
     first.get(&link).await.expect(200);
     let callback = first.sign_in(&link, &world.user(0)).await;
     first.get(&callback).await.expect(303);
-    // Then it is finished, for everybody.
+    // After that the link is used, for every browser.
     assert_eq!(first.press(&link).await.expect(410).reference(), "link_used");
     assert_eq!(first.get(&link).await.expect(410).reference(), "link_used");
 }
 
 #[tokio::test]
-async fn of_browsers_that_press_at_once_one_gets_the_link() {
+async fn when_several_browsers_press_the_button_at_once_one_gets_the_link() {
     let world = World::start().await;
     let link = world.mint(&world.tenant()).await;
     let presses = (0..8).map(|_| async { world.browser().press(&link).await.status.as_u16() });
@@ -127,7 +127,7 @@ async fn of_browsers_that_press_at_once_one_gets_the_link() {
 }
 
 #[tokio::test]
-async fn links_that_cannot_work_say_why() {
+async fn invalid_links_show_the_reason() {
     let world = World::start().await;
     let tenant = world.tenant();
     let unknown = format!("/v1/rc/connect?token={}", "a".repeat(43));
@@ -203,7 +203,7 @@ async fn a_callback_needs_the_state_and_the_cookie_of_its_flow() {
     }
     let missing = browser.get("/v1/rc/callback?format=json").await.json();
     assert_eq!(missing["error"], "Missing code or state parameter");
-    // Another browser, without the cookie or with one of its own: nothing happens, nothing is cleared.
+    // Another browser, without the cookie or with its own: nothing changes, and no cookie is cleared.
     assert_eq!(world.browser().get(&callback).await.expect(400).reference(), "invalid_state");
     let mut other = world.browser();
     let other_link = world.mint(&tenant).await;
@@ -217,7 +217,7 @@ async fn a_callback_needs_the_state_and_the_cookie_of_its_flow() {
 }
 
 #[tokio::test]
-async fn a_code_of_another_flow_is_refused_by_pkce() {
+async fn a_code_of_another_flow_is_rejected_by_pkce() {
     let world = World::start().await;
     let tenant = world.tenant();
     let (mut victim, mut attacker) = (world.browser(), world.browser());
@@ -258,7 +258,7 @@ async fn a_callback_replayed_in_parallel_exchanges_its_code_once() {
 }
 
 #[tokio::test]
-async fn saying_no_costs_no_new_link() {
+async fn denying_access_does_not_use_up_the_link() {
     let world = World::start().await;
     let tenant = world.tenant();
     let link = world.mint(&tenant).await;
@@ -305,7 +305,7 @@ async fn an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched() 
 }
 
 #[tokio::test]
-async fn authorizing_again_keeps_the_record_and_ends_the_session_that_it_replaces() {
+async fn authorizing_again_keeps_the_connection_and_ends_the_replaced_session() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -317,7 +317,7 @@ async fn authorizing_again_keeps_the_record_and_ends_the_session_that_it_replace
         assert_eq!(before["extensions"][0][field], after["extensions"][0][field], "{field}");
     }
     assert_eq!(world.count("session_revoked").await, 1);
-    // One subscription, so that no message is told twice.
+    // There is one subscription, so that no event is delivered twice.
     assert_eq!(world.count("subscription_created").await - world.count("subscription_deleted").await, 1);
     world.post("/v1/rc/numbers/refresh", &tenant.key).await.expect(200);
     let items = world.items("ConnectionsTable").await;
@@ -328,7 +328,7 @@ async fn authorizing_again_keeps_the_record_and_ends_the_session_that_it_replace
 }
 
 #[tokio::test]
-async fn invites_have_a_label_a_life_and_a_way_back() {
+async fn invites_have_a_label_a_lifetime_and_a_return_url() {
     let world = World::start().await;
     let tenant = world.tenant();
     let invite = async |body| world.call(Method::POST, "/v1/rc/invite-token", &tenant.key, Some(body)).await;
@@ -358,7 +358,7 @@ async fn invites_have_a_label_a_life_and_a_way_back() {
 }
 
 #[tokio::test]
-async fn the_browser_that_pressed_may_press_again_as_long_as_the_link_lives() {
+async fn the_browser_of_a_link_may_press_the_button_again_until_the_link_expires() {
     let world = World::start().await;
     let tenant = world.tenant();
     let order = json!({"expiresIn": 604_800});
@@ -369,7 +369,7 @@ async fn the_browser_that_pressed_may_press_again_as_long_as_the_link_lives() {
     let pressed = browser.press(&link).await.expect(303);
     let age = pressed.cookies()[0].split("Max-Age=").nth(1).unwrap().parse::<i64>().unwrap();
     assert!((604_000..=604_800).contains(&age), "{age}");
-    // The first way through took too long; its callback is refused, a new press works.
+    // The first flow has expired: its callback is rejected, and pressing the button again works.
     let authorize = url::Url::parse(pressed.header("location")).unwrap();
     world.advance(601).await;
     let state = authorize.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
@@ -381,7 +381,7 @@ async fn the_browser_that_pressed_may_press_again_as_long_as_the_link_lives() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_should_be_are_refused_everywhere() {
+async fn malformed_bodies_are_rejected_on_every_route() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -415,10 +415,10 @@ async fn bodies_that_are_not_what_they_should_be_are_refused_everywhere() {
 }
 
 #[tokio::test]
-async fn the_hundred_and_first_link_in_an_hour_is_refused() {
+async fn the_101st_link_in_an_hour_is_rejected() {
     let world = World::start().await;
     let tenant = world.tenant();
-    // The stack's own invite, if it made one, counts too.
+    // An invite that the local stack has created counts, too.
     let mint = |n: usize| {
         let path = if n.is_multiple_of(2) { "/v1/rc/connect-token" } else { "/v1/rc/invite-token" };
         world.post(path, &tenant.key)
@@ -435,14 +435,14 @@ async fn the_hundred_and_first_link_in_an_hour_is_refused() {
     assert!((1..=3_600).contains(&wait), "{wait}");
     assert_eq!(refused.header("ratelimit-limit"), "100");
     assert_eq!(refused.header("ratelimit-remaining"), "0");
-    // Another tenant is not concerned, and the hour rolls on.
+    // Another tenant is not affected, and the window moves on.
     world.mint(&world.new_tenant("Other").await).await;
     world.advance(3_601).await;
     mint(1).await.expect(200);
 }
 
 #[tokio::test]
-async fn keys_that_cannot_open_anything_are_told_apart_from_those_that_may_not() {
+async fn invalid_keys_and_insufficient_permissions_are_different_errors() {
     let world = World::start().await;
     let tenant = world.tenant();
     let mut mistyped = tenant.key.clone().into_bytes();
@@ -458,7 +458,7 @@ async fn keys_that_cannot_open_anything_are_told_apart_from_those_that_may_not()
     }
     let calls = world.calls_since(before).await;
     let reads = calls.iter().filter(|call| call["service"] == "dynamodb").count();
-    assert_eq!(reads, 0, "a key with a wrong checksum costs no look-up");
+    assert_eq!(reads, 0, "a key with a wrong checksum causes no read");
     let stranger = shared::model::app::ApiKey::generate(&shared::model::ids::TenantId::generate());
     let reply = world.get("/v1/rc/status", stranger.expose()).await;
     assert_eq!(
@@ -468,13 +468,13 @@ async fn keys_that_cannot_open_anything_are_told_apart_from_those_that_may_not()
     let by_header =
         world.http.get(format!("{}/v1/rc/status", world.gateway())).header("x-api-key", &tenant.key);
     assert_eq!(by_header.send().await.unwrap().status(), 200);
-    // A tenant's key is no operator's.
+    // A tenant's key is not the operator's key.
     let reply = world.call(Method::POST, "/v1/tenants", &tenant.key, Some(json!({"name": "x"}))).await;
     assert_eq!(reply.error(), (403, "insufficient_scope".to_owned()));
 }
 
 #[tokio::test]
-async fn a_suspended_tenant_can_do_nothing_and_loses_nothing() {
+async fn a_suspended_tenant_is_rejected_and_keeps_its_data() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -496,13 +496,13 @@ async fn a_suspended_tenant_can_do_nothing_and_loses_nothing() {
     }
     assert_eq!(world.browser().press(&other_link).await.expect(403).reference(), "tenant_suspended");
     assert_eq!(under_way.get(&callback).await.expect(403).reference(), "tenant_suspended");
-    assert_eq!(world.count("session_revoked").await, 1, "the session that came too late is ended");
+    assert_eq!(world.count("session_revoked").await, 1, "the session of the late callback is ended");
     world.set_status(&tenant, "active").await;
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);
 }
 
 #[tokio::test]
-async fn every_answer_carries_its_id_and_the_security_headers() {
+async fn every_response_has_a_request_id_and_the_security_headers() {
     let world = World::start().await;
     for path in ["/health", "/v1/rc/status", "/v1/rc/connect", "/v1/rc/callback", "/v1/rc/connected"] {
         let reply = world.get(path, "").await;

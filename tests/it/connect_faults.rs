@@ -1,13 +1,13 @@
-//! Connecting while something breaks: at RingCentral, at AWS, or the process itself. Each time: a clear page, nothing
-//! half-stored, and the user can go on.
+//! Connecting while RingCentral, AWS or the process fails. In each case there is a clear page, no partial connection, and
+//! the user can continue.
 
 use reqwest::Method;
 use serde_json::json;
 
 use crate::world::{Reply, World};
 
-/// The exchange meets a fault; then the same link, in the same browser, works.
-async fn exchange_under(fault: serde_json::Value, status: u16, reference: &str) {
+/// The code exchange fails; then the same link works in the same browser.
+async fn exchange_with_fault(fault: serde_json::Value, status: u16, reference: &str) {
     let world = World::start().await;
     let tenant = world.tenant();
     let link = world.mint(&tenant).await;
@@ -21,7 +21,7 @@ async fn exchange_under(fault: serde_json::Value, status: u16, reference: &str) 
     assert_eq!(fired, 1, "{describe}: one exchange attempt");
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json(), json!({"connected": false}));
     assert!(world.items("ConnectionsTable").await.is_empty(), "{describe}");
-    // A code is exchanged once: the same callback again is no second attempt.
+    // A code is exchanged once: repeating the callback makes no second attempt.
     browser.get(&callback).await.expect(400);
     let again = browser.sign_in(&link, &world.user(0)).await;
     browser.get(&again).await.expect(303);
@@ -29,27 +29,27 @@ async fn exchange_under(fault: serde_json::Value, status: u16, reference: &str) 
 }
 
 #[tokio::test]
-async fn an_exchange_that_ringcentral_fails_can_be_begun_again() {
-    exchange_under(json!({"status": 500}), 502, "exchange_failed").await;
+async fn after_a_failed_code_exchange_the_user_can_start_again() {
+    exchange_with_fault(json!({"status": 500}), 502, "exchange_failed").await;
 }
 
 #[tokio::test]
-async fn an_exchange_whose_answer_is_lost_is_not_repeated() {
-    exchange_under(json!({"applyThenDrop": true}), 502, "exchange_failed").await;
+async fn a_code_exchange_whose_response_is_lost_is_not_repeated() {
+    exchange_with_fault(json!({"applyThenDrop": true}), 502, "exchange_failed").await;
 }
 
 #[tokio::test]
-async fn an_exchange_with_a_broken_answer_is_not_repeated() {
-    exchange_under(json!({"truncateJson": true}), 502, "exchange_failed").await;
+async fn a_code_exchange_with_a_malformed_response_is_not_repeated() {
+    exchange_with_fault(json!({"truncateJson": true}), 502, "exchange_failed").await;
 }
 
 #[tokio::test]
-async fn an_exchange_that_hangs_ends_in_time() {
-    exchange_under(json!({"hang": true}), 502, "exchange_failed").await;
+async fn a_hanging_code_exchange_times_out() {
+    exchange_with_fault(json!({"hang": true}), 502, "exchange_failed").await;
 }
 
 #[tokio::test]
-async fn an_exchange_under_a_rate_limit_says_when_to_come_back() {
+async fn a_rate_limited_code_exchange_returns_retry_after() {
     let world = World::start().await;
     let other = world.new_tenant("Other").await;
     let link = world.mint(&world.tenant()).await;
@@ -60,22 +60,22 @@ async fn an_exchange_under_a_rate_limit_says_when_to_come_back() {
     world.sim_fault("/restapi/oauth/token", Some(1), act).await;
     let page = browser.get(&callback).await.expect(503);
     assert_eq!(page.reference(), "unavailable");
-    assert!((36..=39).contains(&waits(&page)), "a little later than asked for: {}", waits(&page));
-    // Whoever comes back earlier causes no call, which would begin the penalty anew, and is told the same.
+    assert!((36..=39).contains(&waits(&page)), "a little later than requested: {}", waits(&page));
+    // An earlier attempt makes no call, which would restart the penalty, and gets the same response.
     let again = browser.sign_in(&link, &world.user(0)).await;
     let page = browser.get(&again).await.expect(503);
     assert_eq!(page.reference(), "unavailable");
     assert!((1..=39).contains(&waits(&page)), "{}", waits(&page));
     assert_eq!(world.count("token_issued").await, 0);
-    // That is the penalty of one tenant's sign-ins. Others go on.
+    // The penalty applies to one tenant's sign-ins. Other tenants are not affected.
     world.connect(&other, &world.user(1)).await.expect(303);
-    // The code was not spent, and is good for a minute.
+    // The code was not used up, and is valid for a minute.
     world.advance(42).await;
     browser.get(&again).await.expect(303);
 }
 
 #[tokio::test]
-async fn tenants_whose_sign_ins_must_wait_close_the_token_endpoint_for_nobody_else() {
+async fn rate_limited_sign_ins_do_not_open_the_circuit_breaker_for_other_tenants() {
     let world = World::start().await;
     let act = json!({"status": 429, "headers": {"Retry-After": "60"}, "body": {"errorCode": "CMN-301"}});
     world.sim_fault("/restapi/oauth/token", Some(2), act).await;
@@ -87,7 +87,7 @@ async fn tenants_whose_sign_ins_must_wait_close_the_token_endpoint_for_nobody_el
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_set_up_right_is_told_to_its_operator() {
+async fn a_misconfigured_app_raises_an_alarm() {
     for (settings, fault) in [
         (json!({"issueRefreshTokens": false}), None),
         (json!({"scopes": "ReadAccounts ReadMessages"}), None),
@@ -110,7 +110,7 @@ async fn an_app_that_is_not_set_up_right_is_told_to_its_operator() {
         }
         let page = browser.get(&callback).await.expect(502);
         assert_eq!(page.reference(), "provider_misconfigured", "{describe}");
-        assert!(world.items("ConnectionsTable").await.is_empty(), "{describe}: no half connection");
+        assert!(world.items("ConnectionsTable").await.is_empty(), "{describe}: no partial connection");
         assert_eq!(world.count("session_revoked").await, world.count("token_issued").await, "{describe}");
         let log = world.log();
         let alarm = log.iter().find(|line| line.contains(r#""alarm":"ringcentral_app""#));
@@ -119,7 +119,7 @@ async fn an_app_that_is_not_set_up_right_is_told_to_its_operator() {
 }
 
 #[tokio::test]
-async fn an_outage_of_kms_spends_no_code() {
+async fn an_outage_of_kms_uses_up_no_code() {
     let world = World::start().await;
     let tenant = world.tenant();
     let mut browser = world.browser();
@@ -129,18 +129,18 @@ async fn an_outage_of_kms_spends_no_code() {
     assert!(!page.header("retry-after").is_empty());
     assert_eq!(world.count("token_issued").await, 0);
     world.aws(Method::POST, "/_aws/kms/enable", Some(json!({}))).await;
-    // The very same callback works when KMS is back.
+    // The same callback works when KMS is available again.
     browser.get(&callback).await.expect(303);
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);
 }
 
 #[tokio::test]
-async fn a_connection_that_was_stored_without_an_answer_stands() {
+async fn a_connection_is_kept_when_the_response_to_storing_it_is_lost() {
     let world = World::start().await;
     let tenant = world.tenant();
     let mut browser = world.browser();
     let callback = browser.sign_in(&world.mint(&tenant).await, &world.user(0)).await;
-    // The transaction is applied and its answer lost; the SDK's own retries are throttled.
+    // The transaction is applied and its response is lost; the SDK's retries are throttled.
     let matching = json!({"operation": "TransactWriteItems", "function": "finish-connection"});
     let faults = json!([
         {"match": matching, "times": 1, "do": {"applyThenDrop": true}},
@@ -154,7 +154,7 @@ async fn a_connection_that_was_stored_without_an_answer_stands() {
 }
 
 #[tokio::test]
-async fn a_press_whose_answer_is_lost_can_be_repeated() {
+async fn the_button_can_be_pressed_again_after_a_lost_response() {
     let world = World::start().await;
     let link = world.mint(&world.tenant()).await;
     let mut browser = world.browser();
@@ -164,12 +164,12 @@ async fn a_press_whose_answer_is_lost_can_be_repeated() {
     browser.press(&link).await.expect(503);
     world.no_faults().await;
     browser.press(&link).await.expect(303);
-    // Whoever comes without the cookie of the page is somebody else.
+    // A browser without the page's cookie is another browser.
     world.browser().press(&link).await.expect(409);
 }
 
 #[tokio::test]
-async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
+async fn a_failure_of_the_store_at_any_step_leaves_no_partial_connection() {
     for act in [
         json!({"error": "ThrottlingException", "status": 400}),
         json!({"error": "InternalServerError", "status": 500}),
@@ -181,7 +181,7 @@ async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
             let link = world.mint(&tenant).await;
             let mut browser = world.browser();
             let callback = browser.sign_in(&link, &world.user(0)).await;
-            // From this step on, DynamoDB does not recover while the callback runs.
+            // From this step on, DynamoDB fails as long as the callback runs.
             let matching = json!({"service": "dynamodb", "function": "finish-connection"});
             world.aws_fault(matching, skip, None, act.clone()).await;
             let reply = browser.get(&callback).await;
@@ -193,7 +193,7 @@ async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
                 reply.status,
                 reply.text
             );
-            // The user can go on: with the same link, unless it connected.
+            // The user can continue with the same link, unless the connection was stored.
             let connected = world.get("/v1/rc/status", &tenant.key).await.json()["connected"] == true;
             if !connected {
                 let again = browser.sign_in(&link, &world.user(0)).await;
@@ -204,8 +204,8 @@ async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
             assert_eq!(extension["setup"]["complete"], true, "{act} step {skip}: {extension}");
             world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
             let (issued, ended) = (world.count("token_issued").await, world.count("session_revoked").await);
-            // If the write that stores the pair has no clear answer, and none is to be had as long as the function runs,
-            // ending the session could break a connection that stands. At that one step it is left to expire.
+            // If the response to storing the tokens is lost, and the function can't find out whether they were stored, ending
+            // the session could break a stored connection. At that one step the session is left to expire.
             assert!(issued - ended <= 1, "{act} step {skip}: {issued} sessions, {ended} ended");
             if fired == 0 {
                 assert!(skip >= 6, "{act}: {skip} steps");
@@ -216,7 +216,7 @@ async fn a_store_that_fails_at_any_step_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
-async fn a_kill_of_the_callback_at_any_step_leaves_a_way_on() {
+async fn after_the_callback_is_killed_at_any_step_the_user_can_continue() {
     let mut steps = 0;
     for act in ["before", "after"] {
         let world = World::start().await;

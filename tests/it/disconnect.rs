@@ -1,4 +1,4 @@
-//! Disconnecting: at once for the tenant, and in the end at RingCentral.
+//! Disconnecting: immediate for the tenant, retried at RingCentral.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ async fn connected(world: &World, tenant: &Tenant) -> Value {
 }
 
 #[tokio::test]
-async fn disconnecting_ends_everything() {
+async fn disconnecting_an_account_removes_all_its_connections() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
@@ -29,20 +29,20 @@ async fn disconnecting_ends_everything() {
     assert_eq!(world.count("session_revoked").await, 2);
     assert_eq!(world.count("subscription_deleted").await, 2);
     assert!(no_rows(&world).await, "{:?}", world.items("ConnectionsTable").await);
-    // And the same user can connect again, to another tenant even.
+    // The same user can connect again, even to another tenant.
     let other = world.new_tenant("Other").await;
     world.connect(&other, &world.user(0)).await.expect(303);
 }
 
 #[tokio::test]
-async fn one_extension_can_go_while_the_others_stay() {
+async fn one_extension_can_be_disconnected_while_others_stay() {
     let world = World::start().await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     for user in [world.user(0), world.user(1)] {
         world.connect(&tenant, &user).await.expect(303);
     }
     let path = format!("/v1/rc/extensions/{}", world.user(0)["extensionId"].as_str().unwrap());
-    // Another tenant's, an unknown and a gone one are the same 404.
+    // An extension of another tenant, an unknown and a disconnected one are the same 404.
     let foreign = world.call(Method::DELETE, &path, &other.key, None).await;
     let unknown = world.call(Method::DELETE, "/v1/rc/extensions/123456789", &tenant.key, None).await;
     assert_eq!(foreign.error(), (404, "not_found".to_owned()));
@@ -66,7 +66,7 @@ async fn one_extension_can_go_while_the_others_stay() {
 }
 
 #[tokio::test]
-async fn a_session_that_ringcentral_would_not_end_is_ended_by_the_sweep() {
+async fn the_sweep_ends_a_session_that_could_not_be_ended_at_once() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -80,7 +80,7 @@ async fn a_session_that_ringcentral_would_not_end_is_ended_by_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_disconnect_during_a_penalty_is_done_at_once_and_leaves_ringcentral_alone() {
+async fn a_disconnect_during_a_penalty_succeeds_without_a_call_of_ringcentral() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -101,7 +101,7 @@ async fn a_disconnect_during_a_penalty_is_done_at_once_and_leaves_ringcentral_al
 }
 
 #[tokio::test]
-async fn an_obstacle_of_ours_costs_no_attempt_to_end_a_session() {
+async fn a_revocation_that_could_not_be_tried_does_not_count_as_an_attempt() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -113,18 +113,18 @@ async fn an_obstacle_of_ours_costs_no_attempt_to_end_a_session() {
     assert_eq!(world.count("session_revoked").await, 0);
     world.aws(Method::POST, "/_aws/kms/enable", Some(json!({}))).await;
     world.advance(3_600).await;
-    assert_eq!(world.count("session_revoked").await, 1, "as soon as the vault opens again");
+    assert_eq!(world.count("session_revoked").await, 1, "as soon as KMS is available again");
     assert!(no_rows(&world).await);
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_no_session_is_not_taken_for_one() {
+async fn a_404_of_the_revoke_endpoint_does_not_count_as_revoked() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     world.sim_fault("/restapi/oauth/revoke", Some(2), json!({"status": 404, "body": {}})).await;
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
-    assert_eq!(world.items("ConnectionsTable").await.len(), 1, "the revocation stays");
+    assert_eq!(world.items("ConnectionsTable").await.len(), 1, "the revocation is still pending");
     world.advance(2 * 3_600).await;
     world.advance(24 * 3_600).await;
     assert_eq!(world.count("session_revoked").await, 1);
@@ -132,7 +132,7 @@ async fn an_answer_that_ends_no_session_is_not_taken_for_one() {
 }
 
 #[tokio::test]
-async fn a_kill_at_any_step_of_a_disconnect_loses_no_session() {
+async fn after_a_kill_at_any_step_of_a_disconnect_the_session_is_ended() {
     let world = World::start().await;
     let tenant = world.tenant();
     let mut steps = 0;

@@ -91,19 +91,23 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     (
         "POST /v1/rc/connect",
         &["missing_field", "link_unknown", "link_expired"],
-        "connect::links_that_cannot_work_say_why",
+        "connect::invalid_links_show_the_reason",
     ),
-    ("POST /v1/rc/connect", &["link_used"], "connect::a_link_belongs_to_the_browser_that_pressed_first"),
+    (
+        "POST /v1/rc/connect",
+        &["link_used"],
+        "connect::a_link_is_bound_to_the_first_browser_in_which_its_button_is_pressed",
+    ),
     ("POST /v1/rc/connect", &["cross_site"], "connect::the_button_works_only_on_its_own_page"),
     (
         "POST /v1/rc/connect",
         &["tenant_suspended"],
-        "connect::a_suspended_tenant_can_do_nothing_and_loses_nothing",
+        "connect::a_suspended_tenant_is_rejected_and_keeps_its_data",
     ),
     (
         "GET /v1/rc/callback",
         &["tenant_suspended"],
-        "connect::a_suspended_tenant_can_do_nothing_and_loses_nothing",
+        "connect::a_suspended_tenant_is_rejected_and_keeps_its_data",
     ),
     (
         "GET /v1/rc/callback",
@@ -115,17 +119,21 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         &["already_handled"],
         "connect::a_callback_replayed_in_parallel_exchanges_its_code_once",
     ),
-    ("GET /v1/rc/callback", &["access_denied", "provider_error"], "connect::saying_no_costs_no_new_link"),
-    ("GET /v1/rc/callback", &["code_refused"], "connect::a_code_of_another_flow_is_refused_by_pkce"),
+    (
+        "GET /v1/rc/callback",
+        &["access_denied", "provider_error"],
+        "connect::denying_access_does_not_use_up_the_link",
+    ),
+    ("GET /v1/rc/callback", &["code_refused"], "connect::a_code_of_another_flow_is_rejected_by_pkce"),
     (
         "GET /v1/rc/callback",
         &["exchange_failed"],
-        "connect_faults::an_exchange_that_ringcentral_fails_can_be_begun_again",
+        "connect_faults::after_a_failed_code_exchange_the_user_can_start_again",
     ),
     (
         "GET /v1/rc/callback",
         &["provider_misconfigured"],
-        "connect_faults::an_app_that_is_not_set_up_right_is_told_to_its_operator",
+        "connect_faults::a_misconfigured_app_raises_an_alarm",
     ),
     (
         "GET /v1/rc/callback",

@@ -1,5 +1,4 @@
-//! Keeping connections alive while nobody uses them: schedules, what heals when one is lost, what the metrics say, and what
-//! the operator does after a restore.
+//! Keepalive of unused connections: schedules, recovery of lost schedules, metrics, and the check after a restore.
 
 use jiff::Timestamp;
 use reqwest::Method;
@@ -9,7 +8,6 @@ use crate::world::{HOUR, World, extension, generation, now, use_token};
 
 const DAY: i64 = 24 * 3_600;
 
-/// The schedules of connections.
 async fn schedules(world: &World) -> Vec<Value> {
     let all = world.aws(Method::GET, "/_aws/scheduler", None).await;
     let all = all["schedules"].as_array().unwrap().iter();
@@ -20,7 +18,6 @@ fn next(schedule: &Value) -> Timestamp {
     schedule["next"].as_str().unwrap().parse().unwrap()
 }
 
-/// The rows of connections.
 async fn rows(world: &World) -> Vec<Value> {
     let mut rows = world.items("ConnectionsTable").await;
     rows.retain(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#"));
@@ -28,18 +25,18 @@ async fn rows(world: &World) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_schedule_refreshes_an_idle_connection_before_it_is_due_moves_and_goes() {
+async fn a_schedule_refreshes_an_idle_connection_moves_and_is_deleted_at_the_disconnect() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let [first] = &schedules(&world).await[..] else { panic!("one schedule for one connection") };
     let begins = now(&world).await;
     let days = next(first).duration_since(begins).as_secs_f64() / 86_400.0;
-    assert!((2.7..4.3).contains(&days), "half of seven days, give or take a fifth: {days}");
-    // The window is over before the sweep would look, so it was the schedule.
+    assert!((2.7..4.3).contains(&days), "half of seven days, plus or minus a fifth: {days}");
+    // The window ends before the refresh is overdue, so the schedule refreshes the connection, not the sweep.
     let due: i64 = rows(&world).await[0]["refresh_due"]["N"].as_str().unwrap().parse().unwrap();
     assert!(next(first).as_millisecond() < due);
-    // The daily look at the subscription takes tokens too; here only the schedule is to be seen.
+    // The daily check of the subscription uses tokens, too. It fails here, so that only the schedule refreshes.
     let before = generation(&world).await;
     world
         .aws_fault(
@@ -54,32 +51,32 @@ async fn a_schedule_refreshes_an_idle_connection_before_it_is_due_moves_and_goes
     assert_eq!(world.count("token_refreshed").await, 1);
     let [second] = &schedules(&world).await[..] else { panic!("one schedule for one connection") };
     assert_eq!(second["name"], first["name"]);
-    assert!(next(second) > next(first), "it has moved");
+    assert!(next(second) > next(first), "the schedule was moved");
     world.no_faults().await;
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
     assert!(schedules(&world).await.is_empty());
-    assert_eq!(world.count("token_refreshed").await, 1, "once was enough");
+    assert_eq!(world.count("token_refreshed").await, 1, "refreshed once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_without_a_schedule_is_found_by_the_sweep() {
+async fn the_sweep_refreshes_a_connection_without_a_schedule() {
     let world = World::start().await;
     let tenant = world.tenant();
     let down = json!({"error": "InternalServerException", "status": 500});
     world.aws_fault(json!({"service": "scheduler"}), 0, None, down).await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    assert!(schedules(&world).await.is_empty(), "a schedule that can't be made does not fail the connect");
+    assert!(schedules(&world).await.is_empty(), "connecting succeeds without a schedule");
     world.no_faults().await;
     let seen = world.count("token_refreshed").await;
     world.advance(5 * DAY).await;
     assert!(world.count("token_refreshed").await > seen);
-    assert_eq!(schedules(&world).await.len(), 1, "and it has one again");
+    assert_eq!(schedules(&world).await.len(), 1, "the schedule exists again");
     assert_eq!(extension(&world, &tenant).await["status"], "active");
 }
 
-/// Rows that can't be refreshed are looked at first, since they expire first, and keep nobody else waiting.
+/// Rows that can't be refreshed come first, since they expire first. They do not delay the others.
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_rows_keep_no_other_connection_from_being_refreshed() {
+async fn damaged_rows_do_not_delay_the_refresh_of_other_connections() {
     let world = World::start().await;
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     let account = json!({"users": [{}, {}, {}, {}, {}]});
@@ -103,23 +100,23 @@ async fn damaged_rows_keep_no_other_connection_from_being_refreshed() {
         world.put_item("ConnectionsTable", row).await;
     }
     world.advance(61).await;
-    assert_eq!(world.count("token_refreshed").await, 1, "the one that is sound");
+    assert_eq!(world.count("token_refreshed").await, 1, "the undamaged one");
     let damaged: Vec<_> =
         rows(&world).await.into_iter().filter(|row| row["refresh_token"]["B"] == "AAAA").collect();
     assert_eq!(damaged.len(), 3);
     for row in damaged {
         let due: i64 = row["refresh_due"]["N"].as_str().unwrap().parse().unwrap();
-        assert!(due > began + 300_000, "it is left alone for a while: {row}");
+        assert!(due > began + 300_000, "it is skipped for a while: {row}");
     }
     let errors: Vec<String> =
         world.log().into_iter().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
-    for told in ["a connection can't be refreshed", "unreadable index entry skipped"] {
-        assert!(errors.iter().any(|line| line.contains(told)), "{told}: {errors:?}");
+    for message in ["token refresh failed in the gateway", "unreadable index entry skipped"] {
+        assert!(errors.iter().any(|line| line.contains(message)), "{message}: {errors:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
+async fn a_disconnect_during_a_refresh_leaves_no_session() {
     for mode in ["grace", "strict"] {
         let world = World::start().await;
         world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
@@ -128,7 +125,7 @@ async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
         world.sim(Method::PUT, "/_sim/settings", Some(json!({"refreshTokens": mode}))).await;
         world.advance(HOUR).await;
         let before = world.count("token_refreshed").await;
-        // The tokens rotate at once, the answer is held.
+        // The tokens rotate at once; the response is delayed.
         world.sim_fault("/restapi/oauth/token", Some(1), json!({"delayMs": 3_000})).await;
         let disconnect = async {
             while world.count("token_refreshed").await == before {
@@ -148,7 +145,7 @@ async fn a_disconnect_while_a_refresh_is_under_way_leaves_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn authorizing_again_keeps_the_record_and_clears_the_flags() {
+async fn authorizing_again_keeps_the_connection_and_clears_its_status() {
     let world = World::start().await;
     let tenant = world.tenant();
     let user = world.user(0);
@@ -169,11 +166,11 @@ async fn authorizing_again_keeps_the_record_and_clears_the_flags() {
     assert_eq!(again["connectedAt"], first["connectedAt"], "the record is the same");
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);
     world.advance(400).await;
-    assert_eq!(rows(&world).await.len(), 1, "nothing is left of the session that was replaced");
+    assert_eq!(rows(&world).await.len(), 1, "the replaced session is removed");
     assert_eq!(schedules(&world).await.len(), 1);
 }
 
-/// The metrics in the functions' logs, by name: the last value of each.
+/// The last value of each metric in the functions' logs, by name.
 fn metrics(world: &World) -> Value {
     let mut last = json!({});
     for line in world.log() {
@@ -193,7 +190,7 @@ fn metrics(world: &World) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_has_metrics_of_every_connection() {
+async fn the_sweep_writes_metrics_about_all_connections() {
     let world = World::start().await;
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     let tenant = world.tenant();
@@ -205,13 +202,13 @@ async fn the_log_has_metrics_of_every_connection() {
         (&measured["SubscriptionsNotActive"], &measured["OldestIntentAge"]),
         (&json!(0.0), &json!(0.0))
     );
-    let life = measured["LeastRefreshLife"].as_f64().unwrap() / 86_400.0;
+    let life = measured["ShortestRefreshTokenLifetime"].as_f64().unwrap() / 86_400.0;
     assert!((6.9..7.0).contains(&life), "{life} days");
     assert!(measured["Refreshes"].is_null());
     world.advance(HOUR).await;
     use_token(&world, &tenant).await.expect(200);
     assert_eq!(metrics(&world)["Refreshes"], 1.0);
-    // A refresh without an answer leaves an intent, which grows old.
+    // A refresh without a response leaves an unresolved intent.
     world.advance(HOUR).await;
     world.sim_fault("/restapi/oauth/token", None, json!({"applyThenDrop": true})).await;
     use_token(&world, &tenant).await;
@@ -222,7 +219,7 @@ async fn the_log_has_metrics_of_every_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restore_only_connections_that_rotated_since_must_reconnect_and_are_listed() {
+async fn after_a_restore_the_check_lists_the_connections_that_were_refreshed_since_the_backup() {
     let world = World::start().await;
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Untouched").await);
@@ -230,7 +227,7 @@ async fn after_a_restore_only_connections_that_rotated_since_must_reconnect_and_
     world.connect(&other, &world.user(1)).await.expect(303);
     world.advance(HOUR).await;
     let backup = rows(&world).await;
-    // After the moment of the backup one of them rotates, and its new tokens are used.
+    // After the backup one connection is refreshed, and its new token is used.
     use_token(&world, &tenant).await.expect(200);
     world.advance(300).await;
     let table = world.table("ConnectionsTable").await;

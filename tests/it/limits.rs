@@ -1,4 +1,4 @@
-//! Rate limits: exact whatever runs at the same time, told on every answer, and no neighbour's business.
+//! Rate limits: exact under concurrency, reported in every response, and independent for each tenant.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,17 +17,17 @@ use crate::world::{Reply, Tenant, World};
 
 /// Keys with a wrong checksum that one test sends.
 const BAD_KEYS: usize = 10_000;
-/// Processes of one function that the local stack runs at most.
+/// The most processes of one function that the local stack runs.
 const PROCESSES: usize = local::DEFAULT_INSTANCES;
 
-/// So many requests, at most 40 at a time: how often each status was answered.
+/// Sends requests, at most 40 concurrently. Returns how often each status was returned.
 async fn burst(world: &Arc<World>, key: &str, requests: usize) -> BTreeMap<u16, usize> {
     let gate = Arc::new(tokio::sync::Semaphore::new(40));
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..requests {
         let (world, gate, key) = (Arc::clone(world), Arc::clone(&gate), key.to_owned());
         running.spawn(async move {
-            let _turn = gate.acquire().await.unwrap();
+            let _permit = gate.acquire().await.unwrap();
             world.get("/v1/rc/status", &key).await.status.as_u16()
         });
     }
@@ -44,7 +44,7 @@ async fn limit(world: &World, tenant: &Tenant, limits: Value) {
     world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
 }
 
-/// Calls of AWS that a function has made since a place in the log, as `operation table`.
+/// A function's AWS calls since a position in the log, as `operation table`.
 async fn calls(world: &World, function: &str, since: u64) -> Vec<String> {
     let calls = world.calls_since(since).await;
     let calls = calls.iter().filter(|call| call["function"] == function);
@@ -55,7 +55,7 @@ async fn calls(world: &World, function: &str, since: u64) -> Vec<String> {
         .collect()
 }
 
-/// A key with the public part of another one and a wrong secret, its checksum right.
+/// A key with the public part of `key`, a wrong secret, and a valid checksum.
 fn with_another_secret(key: &str) -> String {
     let body = format!("{}{}", &key[..30], "a".repeat(52));
     let digest = HEXLOWER.decode(Secret::new(body.as_str()).digest().as_bytes()).unwrap();
@@ -63,9 +63,9 @@ fn with_another_secret(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn of_a_burst_exactly_the_limit_passes() {
+async fn exactly_the_limit_of_a_burst_is_allowed() {
     let world = Arc::new(World::start().await);
-    // A log of moments, and slots.
+    // A log of timestamps, and slots.
     for (allowed, sent) in [(100, 170), (600, 680)] {
         let tenant = world.new_tenant("Busy").await;
         limit(&world, &tenant, json!({ "requestsPerMinute": allowed })).await;
@@ -83,9 +83,9 @@ async fn of_a_burst_exactly_the_limit_passes() {
         let wait: u64 = refused.header("retry-after").parse().unwrap();
         assert!((1..=62).contains(&wait), "{wait}");
         assert_eq!(refused.header("ratelimit-reset"), wait.to_string());
-        // Another tenant never notices.
+        // Another tenant is not affected.
         world.get("/v1/rc/status", &world.tenant().key).await.expect(200);
-        // What is refused again costs no write.
+        // A repeated rejection causes no write.
         let since = world.calls_so_far().await;
         for _ in 0..5 {
             assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 429);
@@ -99,7 +99,7 @@ async fn of_a_burst_exactly_the_limit_passes() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_how_far_the_limit_is() {
+async fn every_response_has_the_rate_limit_headers() {
     let world = World::start().await;
     let tenant = world.new_tenant("Counted").await;
     for (before, remaining) in [(0, "99"), (1, "98")] {
@@ -112,7 +112,7 @@ async fn every_answer_tells_how_far_the_limit_is() {
         let reset: u64 = reply.header("ratelimit-reset").parse().unwrap();
         assert!((1..=60).contains(&reset));
     }
-    // Errors tell it too, as far as the key was good; all routes share one counter.
+    // Errors have the headers, too, if the key is valid; all routes share one counter.
     let reply = world.get("/v1/apps?limit=0", &tenant.key).await;
     assert_eq!((reply.status.as_u16(), reply.header("ratelimit-remaining")), (400, "97"));
     assert_eq!(world.get("/v1/rc/status", "sgw_x").await.header("ratelimit-limit"), "");
@@ -121,18 +121,18 @@ async fn every_answer_tells_how_far_the_limit_is() {
 }
 
 #[tokio::test]
-async fn a_changed_limit_holds_within_a_second() {
+async fn a_changed_limit_applies_within_a_second() {
     let world = World::start().await;
     let tenant = world.new_tenant("Changing").await;
     for _ in 0..3 {
         world.get("/v1/rc/status", &tenant.key).await.expect(200);
     }
     limit(&world, &tenant, json!({ "requestsPerMinute": 2 })).await;
-    // A function that has just proven the key may still count one against the old limit.
+    // A process that has just read the key may count one more request against the old limit.
     world.get("/v1/rc/status", &tenant.key).await;
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.status, 429);
     limit(&world, &tenant, json!({ "requestsPerMinute": 50 })).await;
-    // A process that has just refused may go on for a second; then it looks again.
+    // A process that has just rejected a request may do so for another second; then it reads the key again.
     let began = std::time::Instant::now();
     while world.get("/v1/rc/status", &tenant.key).await.status == 429 {
         assert!(began.elapsed() < std::time::Duration::from_secs(5));
@@ -143,13 +143,13 @@ async fn a_changed_limit_holds_within_a_second() {
         let reply = world.post("/v1/rc/connect-token", &tenant.key).await;
         assert_eq!(reply.status.as_u16(), expected);
         if expected == 429 {
-            assert_eq!(reply.header("ratelimit-limit"), "2", "the limit that was reached");
+            assert_eq!(reply.header("ratelimit-limit"), "2", "the limit for links");
             assert!(reply.header("retry-after").parse::<u64>().unwrap() > 3_500);
         }
     }
 }
 
-/// A key whose last character is another one, so that its checksum is wrong.
+/// The key with another last character, so that its checksum is wrong.
 fn mistyped(key: &str) -> String {
     let (body, last) = key.split_at(key.len() - 1);
     format!("{body}{}", if last == "a" { 'b' } else { 'a' })
@@ -160,14 +160,14 @@ fn wrong_key() -> ((u16, String), &'static Value) {
     ((401, "unauthorized".to_owned()), &TEXT)
 }
 
-/// Cases T1 and T7; the example `limits` has the million.
+/// Cases T1 and T7; the example `limits` sends a million keys.
 #[tokio::test]
-async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
+async fn a_flood_of_invalid_keys_causes_no_reads_and_does_not_affect_valid_keys() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.get("/v1/rc/status", &tenant.key).await.expect(200);
     let since = world.calls_so_far().await;
-    // The good key mistyped, and keys that nobody has, mistyped as well; as many at a time as there are processes.
+    // The valid key and unknown keys, all mistyped; as many concurrently as there are processes.
     let keys = (0..BAD_KEYS).map(|at| match at % 2 {
         0 => mistyped(&tenant.key),
         _ => mistyped(ApiKey::generate(&TenantId::generate()).expose()),
@@ -182,15 +182,15 @@ async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
     }
     drop(replies);
     assert_eq!(calls(&world, "get-status", since).await, Vec::<String>::new());
-    // The secret of a key that a process has seen a moment ago is wrong without a look.
+    // A wrong secret for a cached key is rejected without a read.
     for _ in 0..1000 {
         let reply = world.get("/v1/rc/status", &with_another_secret(&tenant.key)).await;
         assert_eq!(reply.json()["error"], "Invalid API key");
     }
-    // There may be more than one process; each remembers for itself.
+    // There may be several processes, each with its own cache.
     let reads = calls(&world, "get-status", since).await.len();
     assert!(reads <= PROCESSES, "{reads}");
-    // An id that nobody has is looked up once.
+    // An unknown key id is read once.
     let unknown = ApiKey::generate(&TenantId::generate());
     for _ in 0..50 {
         assert_eq!(
@@ -204,7 +204,7 @@ async fn a_flood_of_bad_keys_costs_no_read_and_harms_no_good_one() {
 }
 
 #[tokio::test]
-async fn without_the_key_store_nobody_passes_and_without_the_counters_a_process_counts_alone() {
+async fn without_the_key_table_requests_fail_and_without_the_counters_each_process_counts_locally() {
     let world = World::start().await;
     let tenant = world.new_tenant("Small").await;
     limit(&world, &tenant, json!({ "requestsPerMinute": 5 })).await;
@@ -223,9 +223,9 @@ async fn without_the_key_store_nobody_passes_and_without_the_counters_a_process_
     for _ in 0..PROCESSES * 5 + 10 {
         *seen.entry(world.get("/v1/rc/status", &tenant.key).await.status.as_u16()).or_default() += 1;
     }
-    // Each process that there is has allowed the limit, and no more.
+    // Each process has allowed at most the limit.
     assert!(seen[&200] >= 5 && seen[&200] <= PROCESSES * 5 && seen[&429] >= 10, "{seen:?}");
-    // No link is made without its counter.
+    // Without its counter, no link is created.
     let counting =
         json!({ "service": "dynamodb", "operation": "UpdateItem", "function": "create-connect-token" });
     world.aws_fault(counting, 0, None, json!({ "error": "InternalServerError", "status": 500 })).await;
@@ -235,9 +235,9 @@ async fn without_the_key_store_nobody_passes_and_without_the_counters_a_process_
     );
 }
 
-/// Case T6, as far as it needs no clock: who is over the limit gets 429, and nobody else.
+/// Case T6 without its latency measurement: only the tenant over its limit gets 429.
 #[tokio::test]
-async fn a_noisy_neighbour_is_refused_alone() {
+async fn only_the_noisy_tenant_is_rejected() {
     let world = Arc::new(World::start().await);
     let (noisy, quiet) = (world.new_tenant("Noisy").await, world.new_tenant("Quiet").await);
     limit(&world, &noisy, json!({ "requestsPerMinute": 10 })).await;
@@ -254,16 +254,16 @@ async fn a_noisy_neighbour_is_refused_alone() {
     assert!(steady.iter().all(|reply| reply.status == 200));
 }
 
-/// Uses a key without a pause, from as many sides as there are processes, until each has been refused some times.
-/// Answers how many requests passed; one that was sent after `dead` was set may not.
-async fn load(world: &World, key: &str, dead: &AtomicBool) -> usize {
+/// Uses a key without pauses, in as many concurrent loops as there are processes, until each loop was rejected five times.
+/// Returns how many requests succeeded. Requests that are sent after `revoked` is set must not succeed.
+async fn load(world: &World, key: &str, revoked: &AtomicBool) -> usize {
     let one = async || {
         let (mut passed, mut refused) = (0, 0);
         while refused < 5 {
-            let was_dead = dead.load(Ordering::SeqCst);
+            let was_revoked = revoked.load(Ordering::SeqCst);
             let reply = world.get("/v1/rc/status", key).await;
             if reply.status == 200 {
-                assert!(!was_dead, "a dead key passed");
+                assert!(!was_revoked, "a revoked key was accepted");
                 passed += 1;
             } else {
                 assert_eq!(reply.error(), (401, "unauthorized".to_owned()));
@@ -277,7 +277,7 @@ async fn load(world: &World, key: &str, dead: &AtomicBool) -> usize {
 
 /// Case T3.
 #[tokio::test]
-async fn a_key_that_dies_under_load_passes_no_more_once_its_death_is_answered() {
+async fn a_revoked_key_is_rejected_as_soon_as_its_revocation_is_confirmed() {
     let world = World::start().await;
     let tenant = world.tenant();
     limit(&world, &tenant, json!({ "requestsPerMinute": 100_000 })).await;
@@ -287,18 +287,18 @@ async fn a_key_that_dies_under_load_passes_no_more_once_its_death_is_answered() 
     let listed = world.get(&format!("/v1/apps/{app}/keys"), &tenant.key).await.json();
     let id = listed["keys"].as_array().unwrap().iter().find(|key| key["isMain"] == false).unwrap();
     let path = format!("/v1/apps/{app}/keys/{}", id["keyId"].as_str().unwrap());
-    let dead = AtomicBool::new(false);
+    let revoked = AtomicBool::new(false);
     let revoke = async {
         send(&world, "DELETE", &path, &tenant.key, Value::Null).await.expect(200);
-        dead.store(true, Ordering::SeqCst);
+        revoked.store(true, Ordering::SeqCst);
     };
-    tokio::join!(load(&world, &further, &dead), revoke);
-    // A rotation with an overlap: under load both pass, and when it is over, the old one never again.
+    tokio::join!(load(&world, &further, &revoked), revoke);
+    // A rotation with an overlap: under load both keys are accepted; after the overlap only the new one is.
     let rotate = format!("/v1/apps/{app}/rotate-key");
     let order = json!({ "overlapSeconds": 600 });
     let under_way = burst_of(&world, &tenant.key);
     let (new, passed) = tokio::join!(send(&world, "POST", &rotate, &tenant.key, order), under_way);
-    assert!(passed, "the old key passes while it is rotated");
+    assert!(passed, "the old key is accepted during the rotation");
     let new = new.expect(200).json()["apiKey"].as_str().unwrap().to_owned();
     assert!(burst_of(&world, &new).await && burst_of(&world, &tenant.key).await);
     world.advance(601).await;
@@ -306,7 +306,7 @@ async fn a_key_that_dies_under_load_passes_no_more_once_its_death_is_answered() 
     assert!(burst_of(&world, &new).await);
 }
 
-/// Whether all of some requests at once pass.
+/// Whether 30 concurrent requests all succeed.
 async fn burst_of(world: &World, key: &str) -> bool {
     let replies = futures_util::future::join_all((0..30).map(|_| world.get("/v1/rc/status", key))).await;
     replies.iter().all(|reply| reply.status == 200)

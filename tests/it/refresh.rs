@@ -1,5 +1,4 @@
-//! Connections that stay alive: refreshing under every fault, judged by the simulator's ledger, by the rows, and by what
-//! the tenant sees.
+//! Refreshing tokens under all kinds of faults, checked by the simulator's ledger, the rows, and the tenant's view.
 
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -12,19 +11,18 @@ async fn connected() -> (World, Tenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    // Both use tokens by themselves.
+    // Both would use tokens.
     world.without_schedules_of(&["sync-messages", "renew-subscriptions"]).await;
     (world, tenant)
 }
 
-/// Events of a kind.
 async fn events(world: &World, kind: &str) -> Vec<Value> {
     let rows = world.items("EventsTable").await;
     let of_kind = rows.iter().filter(|row| row["kind"]["S"] == kind);
     of_kind.map(|row| serde_json::from_str(row["data"]["S"].as_str().unwrap()).unwrap()).collect()
 }
 
-/// Every use of the token endpoint, in order.
+/// All refreshes and denials of the token endpoint, in order.
 async fn token_calls(world: &World) -> Vec<Value> {
     let ledger = world.sim(Method::GET, "/_sim/ledger", None).await;
     let kinds = ["token_refreshed", "token_refused"];
@@ -32,17 +30,16 @@ async fn token_calls(world: &World) -> Vec<Value> {
     entries.filter(|entry| kinds.iter().any(|kind| entry["kind"] == *kind)).cloned().collect()
 }
 
-/// A later access token is used only after the row that has it was written: the ledger's first uses are those of pairs
-/// that were stored.
-async fn no_token_was_used_unstored(world: &World, stored: u64) {
+/// An access token is used only after it was stored: the ledger has at most as many first uses as pairs were stored.
+async fn assert_no_token_was_used_before_it_was_stored(world: &World, stored: u64) {
     let uses = world.count("token_first_used").await;
     assert!(u64::try_from(uses).unwrap() <= stored, "{uses} tokens were used, {stored} were stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_token_is_refreshed_once_for_all_who_ask() {
+async fn concurrent_callers_share_one_refresh_of_an_expired_token() {
     let (world, tenant) = connected().await;
-    // Only the token endpoint is rationed here: 64 discoveries at once are more than RingCentral allows.
+    // Only the token endpoint is rate limited here: 64 concurrent reads of the numbers exceed the other limits.
     let limits = json!({"rateLimits": {"light": 10_000, "heavy": 10_000, "medium": 10_000}});
     world.sim(Method::PUT, "/_sim/settings", Some(limits)).await;
     for round in 1..=3_u64 {
@@ -57,7 +54,7 @@ async fn an_expired_token_is_refreshed_once_for_all_who_ask() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_asked_for_again_and_the_same_pair_comes() {
+async fn a_lost_token_response_is_requested_again_with_the_same_refresh_token() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     world.sim_fault("/restapi/oauth/token", Some(1), json!({"applyThenDrop": true})).await;
@@ -69,8 +66,8 @@ async fn a_lost_reply_is_asked_for_again_and_the_same_pair_comes() {
         (&json!("refresh_failed"), &json!("ringcentral_unavailable"))
     );
     assert!(shown["nextAttemptAt"].is_string(), "{shown}");
-    assert_eq!(world.count("token_first_used").await, 1, "the pair that was lost is not used");
-    // It recovers by itself within a minute.
+    assert_eq!(world.count("token_first_used").await, 1, "the lost pair is not used");
+    // It recovers automatically within a minute.
     world.advance(15).await;
     let calls = token_calls(&world).await;
     assert_eq!(calls.len(), 2);
@@ -86,7 +83,7 @@ async fn a_lost_reply_is_asked_for_again_and_the_same_pair_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_at_any_step_of_a_refresh_is_survived_without_a_human() {
+async fn a_connection_recovers_automatically_after_a_kill_at_any_step_of_a_refresh() {
     let (world, tenant) = connected().await;
     let mut steps = 0;
     for act in ["before", "after"] {
@@ -98,7 +95,7 @@ async fn a_kill_at_any_step_of_a_refresh_is_survived_without_a_human() {
             use_token(&world, &tenant).await;
             let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] == 1;
             world.no_faults().await;
-            // The lease of a dead process runs out, and the sweep finds what it has left.
+            // The lease of the killed process expires, and the sweep resolves the intent.
             world.advance(45).await;
             world.advance(61).await;
             use_token(&world, &tenant).await.expect(200);
@@ -106,7 +103,7 @@ async fn a_kill_at_any_step_of_a_refresh_is_survived_without_a_human() {
             assert_eq!(shown["status"], "active", "{act} step {skip}: {shown}");
             assert_eq!(generation(&world).await, before + 1, "{act} step {skip}");
             assert_eq!(attribute(&world, "intent").await, "", "{act} step {skip}: every intent is resolved");
-            no_token_was_used_unstored(&world, before + 1).await;
+            assert_no_token_was_used_before_it_was_stored(&world, before + 1).await;
             if !fired {
                 break;
             }
@@ -118,7 +115,7 @@ async fn a_kill_at_any_step_of_a_refresh_is_survived_without_a_human() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_fails_at_any_step_of_a_refresh_loses_nothing() {
+async fn a_failure_of_the_store_at_any_step_of_a_refresh_loses_no_grant() {
     let (world, tenant) = connected().await;
     for act in [json!({"error": "InternalServerError", "status": 500}), json!({"applyThenDrop": true})] {
         for skip in 0.. {
@@ -128,7 +125,7 @@ async fn a_store_that_fails_at_any_step_of_a_refresh_loses_nothing() {
             world.aws_fault(matching, skip, None, act.clone()).await;
             use_token(&world, &tenant).await;
             let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"].as_u64().unwrap();
-            no_token_was_used_unstored(&world, generation(&world).await).await;
+            assert_no_token_was_used_before_it_was_stored(&world, generation(&world).await).await;
             world.no_faults().await;
             world.advance(45).await;
             world.advance(61).await;
@@ -145,13 +142,13 @@ async fn a_store_that_fails_at_any_step_of_a_refresh_loses_nothing() {
 }
 
 #[tokio::test]
-async fn ringcentrals_failures_are_shown_and_repeated_with_pauses() {
+async fn failed_refreshes_are_reported_and_retried_with_pauses() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     world.sim_fault("/restapi/oauth/token", Some(5), json!({"status": 500})).await;
     use_token(&world, &tenant).await.expect(503);
     assert_eq!(extension(&world, &tenant).await["status"], "refresh_failed");
-    // Whoever asks in a pause causes no call; on a slow machine one pause may be over meanwhile.
+    // Requests during a pause cause no call; on a slow machine one pause may end meanwhile.
     for _ in 0..5 {
         use_token(&world, &tenant).await.expect(503);
     }
@@ -171,7 +168,7 @@ async fn ringcentrals_failures_are_shown_and_repeated_with_pauses() {
 }
 
 #[tokio::test]
-async fn answers_that_cannot_be_read_leave_the_connection_as_it_is() {
+async fn after_an_unreadable_token_response_the_connection_recovers() {
     for act in [
         json!({"truncateJson": true}),
         json!({"status": 200, "headers": {"content-type": "text/html"}, "body": "<html>maintenance</html>"}),
@@ -190,7 +187,7 @@ async fn answers_that_cannot_be_read_leave_the_connection_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_penalty_is_sat_out_in_silence() {
+async fn no_call_is_made_during_a_penalty() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     let act = json!({"rateLimit": {"retryAfter": 60, "penaltyRestarts": true}});
@@ -208,9 +205,10 @@ async fn a_penalty_is_sat_out_in_silence() {
     assert_eq!(generation(&world).await, 2);
 }
 
-/// Two processes begin; one of them has read the row before the other one is told to wait, and goes on afterwards.
+/// Two processes start an attempt. One of them reads the row before the other one is rate limited, and continues
+/// afterwards.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_penalty_holds_for_whoever_has_begun_before_it() {
+async fn a_penalty_also_applies_to_attempts_that_started_before_it() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     let item = attribute(&world, "item").await;
@@ -239,7 +237,7 @@ async fn a_penalty_holds_for_whoever_has_begun_before_it() {
 }
 
 #[tokio::test]
-async fn without_the_key_nothing_is_spent_and_nothing_is_lost() {
+async fn while_the_kms_key_is_disabled_no_refresh_token_is_used() {
     let (world, tenant) = connected().await;
     world.aws(Method::POST, "/_aws/kms/disable", Some(json!({}))).await;
     world.advance(HOUR).await;
@@ -255,10 +253,10 @@ async fn without_the_key_nothing_is_spent_and_nothing_is_lost() {
 }
 
 #[tokio::test]
-async fn a_pair_that_cannot_be_stored_comes_through_the_queue() {
+async fn a_pair_that_cannot_be_stored_is_deferred_to_the_queue() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
-    // The lease is written; the pair is not.
+    // The lease is stored; the pair is not.
     let matching = json!({"operation": "TransactWriteItems", "function": "refresh-tokens"});
     world.aws_fault(matching, 1, None, json!({"error": "InternalServerError", "status": 500})).await;
     use_token(&world, &tenant).await.expect(503);
@@ -276,7 +274,7 @@ async fn a_pair_that_cannot_be_stored_comes_through_the_queue() {
 }
 
 #[tokio::test]
-async fn a_user_who_takes_the_access_away_is_believed_the_second_time() {
+async fn a_connection_is_revoked_at_the_second_denial() {
     let (world, tenant) = connected().await;
     let other = world.new_tenant("Other").await;
     world.connect(&other, &world.user(1)).await.expect(303);
@@ -284,7 +282,7 @@ async fn a_user_who_takes_the_access_away_is_believed_the_second_time() {
     world.sim(Method::POST, &format!("/_sim/users/{user}/revoke"), Some(json!({}))).await;
     world.advance(HOUR).await;
     use_token(&world, &tenant).await.expect(503);
-    assert_eq!(extension(&world, &tenant).await["status"], "active", "once is not believed");
+    assert_eq!(extension(&world, &tenant).await["status"], "active", "one denial is not enough");
     world.advance(35).await;
     let shown = extension(&world, &tenant).await;
     assert_eq!(
@@ -295,13 +293,16 @@ async fn a_user_who_takes_the_access_away_is_believed_the_second_time() {
     use_token(&world, &tenant).await.expect(409);
     world.advance(3_600).await;
     assert_eq!(token_calls(&world).await.iter().filter(|call| call["kind"] == "token_refused").count(), 2);
-    let told = events(&world, "extension_status").await;
-    assert_eq!(told.len(), 1, "one event: {told:?}");
-    assert_eq!((&told[0]["status"], &told[0]["cause"]), (&json!("revoked"), &json!("revoked_by_user")));
-    // Other tenants are as they were.
+    let status_events = events(&world, "extension_status").await;
+    assert_eq!(status_events.len(), 1, "one event: {status_events:?}");
+    assert_eq!(
+        (&status_events[0]["status"], &status_events[0]["cause"]),
+        (&json!("revoked"), &json!("revoked_by_user"))
+    );
+    // Other tenants are not affected.
     assert_eq!(extension(&world, &other).await["status"], "active");
     use_token(&world, &other).await.expect(200);
-    // Authorizing again keeps the record and clears the flag.
+    // Authorizing again keeps the connection and clears the status.
     let since = shown["connectedAt"].clone();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let shown = extension(&world, &tenant).await;
@@ -313,7 +314,7 @@ async fn a_user_who_takes_the_access_away_is_believed_the_second_time() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_erased_after_a_week() {
+async fn rejected_tokens_are_erased_after_a_week() {
     let (world, tenant) = connected().await;
     let user = world.user(0)["extensionId"].as_str().unwrap().to_owned();
     world.sim(Method::POST, &format!("/_sim/users/{user}/revoke"), Some(json!({}))).await;
@@ -334,7 +335,7 @@ async fn what_was_refused_is_erased_after_a_week() {
 }
 
 #[tokio::test]
-async fn a_wrong_secret_of_ours_blames_no_connection() {
+async fn a_wrong_client_secret_changes_no_connection() {
     let (world, tenant) = connected().await;
     world.connect(&tenant, &world.user(1)).await.expect(303);
     world.advance(HOUR).await;
@@ -354,9 +355,9 @@ async fn a_wrong_secret_of_ours_blames_no_connection() {
     use_token(&world, &tenant).await.expect(200);
 }
 
-/// Moving the clock would end the process that remembers the wrong secret, so it stands still here.
+/// The clock is not moved: that would end the process that has cached the wrong secret.
 #[tokio::test]
-async fn a_secret_that_is_put_right_is_read_again() {
+async fn a_corrected_client_secret_is_read_again() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     let secret = json!({"SecretId": "ringbridge-local/ringcentral-app"});
@@ -375,7 +376,7 @@ async fn a_secret_that_is_put_right_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_server_without_grace_costs_the_grant_only_when_its_answer_is_lost() {
+async fn with_a_strict_server_a_grant_is_lost_only_if_a_response_is_lost() {
     for mode in ["strict", "family_kill"] {
         let (world, tenant) = connected().await;
         world.sim(Method::PUT, "/_sim/settings", Some(json!({"refreshTokens": mode}))).await;
@@ -400,26 +401,26 @@ async fn a_server_without_grace_costs_the_grant_only_when_its_answer_is_lost() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_alive_for_a_month() {
+async fn an_idle_connection_stays_active_for_a_month() {
     let (world, tenant) = connected().await;
     for _ in 0..60 {
         world.advance(43_200).await;
     }
     assert_eq!(extension(&world, &tenant).await["status"], "active");
     use_token(&world, &tenant).await.expect(200);
-    // At half of a week, give or take a fifth: seven to eleven times in a month, and one now.
+    // After half a week, plus or minus a fifth: seven to eleven times in a month, and once now.
     let calls = token_calls(&world).await.len();
     assert!((7..=12).contains(&calls), "{calls}");
     assert_eq!(world.count("token_refused").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pair_that_arrives_after_the_disconnect_is_ended() {
+async fn the_session_of_a_pair_received_after_the_disconnect_is_ended() {
     let (world, tenant) = connected().await;
     world.advance(HOUR).await;
     world.sim_fault("/restapi/oauth/token", Some(1), json!({"delayMs": 2_500})).await;
     let (_, disconnected) = tokio::join!(use_token(&world, &tenant), async {
-        // The call has had its effect, and its answer is held back.
+        // The call has taken effect, and its response is delayed.
         while world.count("token_refreshed").await == 0 {
             tokio::task::yield_now().await;
         }
@@ -430,12 +431,12 @@ async fn a_pair_that_arrives_after_the_disconnect_is_ended() {
     let refreshed = world.ledger("token_refreshed").await;
     let ended = world.ledger("session_revoked").await;
     assert_eq!(refreshed.len(), 1);
-    assert!(!ended.is_empty(), "the session of the pair that came late is ended");
+    assert!(!ended.is_empty(), "the session of the late pair is ended");
     assert!(world.items("ConnectionsTable").await.is_empty(), "{:?}", world.items("ConnectionsTable").await);
 }
 
 #[tokio::test]
-async fn another_tenants_attempts_leave_a_grant_alone() {
+async fn attempts_of_another_tenant_do_not_affect_a_grant() {
     let (world, tenant) = connected().await;
     let other = world.new_tenant("Other").await;
     for _ in 0..6 {
@@ -443,16 +444,16 @@ async fn another_tenants_attempts_leave_a_grant_alone() {
         world.advance(61).await;
         world.connect(&other, &world.user(0)).await.expect(409);
     }
-    assert_eq!(world.count("session_revoked").await, 6, "each attempt ends the session that it just got");
+    assert_eq!(world.count("session_revoked").await, 6, "each attempt ends its new session");
     world.advance(HOUR).await;
     use_token(&world, &tenant).await.expect(200);
     assert_eq!(generation(&world).await, 2);
 }
 
 #[tokio::test]
-async fn a_token_that_nobody_could_refresh_for_a_week_is_told_as_expired() {
+async fn a_token_that_could_not_be_refreshed_for_a_week_is_reported_as_expired() {
     let (world, tenant) = connected().await;
-    // An answer that tells that nothing was done: what came of others would be unknown.
+    // A response that shows that nothing was done: with any other, the outcome would be unknown.
     world.sim_fault("/restapi/oauth/token", None, json!({"status": 503, "body": ""})).await;
     for _ in 0..16 {
         world.advance(12 * HOUR).await;
@@ -463,16 +464,16 @@ async fn a_token_that_nobody_could_refresh_for_a_week_is_told_as_expired() {
         (&json!("refresh_failed"), &json!("ringcentral_unavailable"))
     );
     world.no_faults().await;
-    // A refusal is believed when it comes twice, half a minute apart.
+    // Two denials, half a minute apart, are necessary.
     for _ in 0..3 {
         world.advance(310).await;
     }
     let shown = extension(&world, &tenant).await;
     assert_eq!((&shown["status"], &shown["cause"]), (&json!("revoked"), &json!("expired")), "{shown}");
-    let told: Vec<_> = events(&world, "extension_status").await;
-    let told: Vec<_> = told.iter().map(|event| (&event["status"], &event["cause"])).collect();
+    let reported: Vec<_> = events(&world, "extension_status").await;
+    let reported: Vec<_> = reported.iter().map(|event| (&event["status"], &event["cause"])).collect();
     assert_eq!(
-        told,
+        reported,
         [
             (&json!("refresh_failed"), &json!("ringcentral_unavailable")),
             (&json!("revoked"), &json!("expired"))
@@ -481,9 +482,9 @@ async fn a_token_that_nobody_could_refresh_for_a_week_is_told_as_expired() {
 }
 
 #[tokio::test]
-async fn a_token_at_hand_costs_no_call_of_aws_and_a_cold_one_a_read_and_a_key() {
+async fn a_cached_token_needs_no_aws_call_and_an_uncached_one_a_read_and_a_decrypt() {
     let (world, tenant) = connected().await;
-    // What it takes to have a token: reads of the connection, and calls of KMS.
+    // The cost of a token: reads of the connection, and calls of KMS.
     let cost = async || {
         let place = world.calls_so_far().await;
         use_token(&world, &tenant).await.expect(200);
@@ -494,11 +495,11 @@ async fn a_token_at_hand_costs_no_call_of_aws_and_a_cold_one_a_read_and_a_key() 
         };
         (of("GetItem"), of("Decrypt"))
     };
-    assert_eq!(cost().await, (1, 1), "cold");
+    assert_eq!(cost().await, (1, 1), "not cached");
     for _ in 0..3 {
-        assert_eq!(cost().await, (0, 0), "at hand");
+        assert_eq!(cost().await, (0, 0), "cached");
     }
-    // Moving the clock ends all processes.
+    // Moving the clock restarts all processes.
     world.advance(1).await;
-    assert_eq!(cost().await, (1, 1), "cold again");
+    assert_eq!(cost().await, (1, 1), "not cached after the restart");
 }

@@ -1,4 +1,4 @@
-//! Webhook subscriptions that never lapse, and what happens when one does all the same.
+//! Renewing webhook subscriptions, and replacing those that are gone or stopped.
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 
 use crate::world::{Tenant, World, attribute, extension, now};
 
-/// The slowest connection's turn comes within this.
+/// The longest interval between two checks of a connection.
 const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
 
 async fn connected() -> (World, Tenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    // It would do what is noted here to be done.
+    // It would do the requested backfill.
     world.without_schedules_of(&["sync-messages"]).await;
     (world, tenant)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subscription_is_renewed_about_once_a_day_for_weeks() {
+async fn a_subscription_is_renewed_about_once_a_day() {
     let (world, tenant) = connected().await;
-    assert_eq!(attribute(&world, "sync_reason").await, "connected", "the first sync is ordered");
+    assert_eq!(attribute(&world, "sync_reason").await, "connected", "the first backfill is requested");
     for day in 1..=16 {
         world.advance(A_DAY_AND_A_BIT).await;
         let shown = extension(&world, &tenant).await;
@@ -37,7 +37,7 @@ async fn a_subscription_is_renewed_about_once_a_day_for_weeks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_gone_or_stopped_is_made_again_and_the_gap_is_noted() {
+async fn a_missing_or_stopped_subscription_is_replaced_and_a_backfill_is_requested() {
     for (how, reason) in [("expire", "expired"), ("blacklist", "blacklisted"), ("suspend", "suspended")] {
         let (world, tenant) = connected().await;
         let id = attribute(&world, "subscription").await;
@@ -57,17 +57,17 @@ async fn one_that_is_gone_or_stopped_is_made_again_and_the_gap_is_noted() {
         assert_eq!(
             attribute(&world, "previous_token_digest").await,
             digest,
-            "{how}: the old one for a while"
+            "{how}: the old one stays valid for a while"
         );
         assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Active", "{how}");
-        // The old one, if it is there, is not left beside it.
+        // The old subscription is deleted, if it still exists.
         let gone = world.count("subscription_deleted").await + world.count("subscription_expired").await;
         assert_eq!(gone, 1, "{how}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_can_not_be_made_again_is_shown_and_tried_again() {
+async fn a_subscription_that_cannot_be_replaced_is_reported_and_retried() {
     let (world, tenant) = connected().await;
     let id = attribute(&world, "subscription").await;
     world.sim(Method::POST, &format!("/_sim/subscriptions/{id}/blacklist"), None).await;
@@ -76,7 +76,7 @@ async fn one_that_can_not_be_made_again_is_shown_and_tried_again() {
     world.sim(Method::PUT, "/_sim/faults", Some(fault)).await;
     world.advance(A_DAY_AND_A_BIT).await;
     assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Blacklisted");
-    assert_eq!(attribute(&world, "sync_reason").await, "blacklisted", "the gap is noted at once");
+    assert_eq!(attribute(&world, "sync_reason").await, "blacklisted", "the backfill is requested at once");
     world.no_faults().await;
     for _ in 0..4 {
         world.advance(400).await;
@@ -85,11 +85,11 @@ async fn one_that_can_not_be_made_again_is_shown_and_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_orphan_of_ours_is_deleted_and_others_are_left_alone() {
+async fn our_unused_subscriptions_are_deleted_and_others_are_not() {
     let (world, _) = connected().await;
     let access = own_session(&world).await;
     let ours = format!("{}/v1/webhooks/ringcentral", world.gateway());
-    // The same receiver under another name, as another stack's would be.
+    // The same receiver under another host name, as that of another deployment would be.
     let elsewhere = ours.replace("127.0.0.1", "localhost");
     for address in [&ours, &elsewhere] {
         let body = json!({
@@ -102,11 +102,11 @@ async fn an_orphan_of_ours_is_deleted_and_others_are_left_alone() {
     }
     assert_eq!(world.count("subscription_created").await, 3);
     world.advance(A_DAY_AND_A_BIT).await;
-    assert_eq!(world.count("subscription_deleted").await, 1, "the one at our address that nobody knows of");
+    assert_eq!(world.count("subscription_deleted").await, 1, "the unused one with our address");
     assert_eq!(world.count("subscription_renewed").await, 1);
 }
 
-/// An access token of the first user, of a session that is not ours, for the same app.
+/// An access token of the first user from a separate session of the same app.
 async fn own_session(world: &World) -> String {
     let rc = &world.stack.info().rc;
     let user = world.user(0);
@@ -127,7 +127,7 @@ async fn own_session(world: &World) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_that_have_changed_are_found_within_a_day() {
+async fn changed_numbers_are_found_within_a_day() {
     let world = World::start().await;
     let tenant = world.tenant();
     let none = json!({"records": [], "paging": {"page": 1, "totalPages": 1}, "navigation": {}});
@@ -142,7 +142,7 @@ async fn numbers_that_have_changed_are_found_within_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_connection_is_looked_at_no_more() {
+async fn a_revoked_connection_is_not_checked() {
     let (world, tenant) = connected().await;
     let revoke = format!("/_sim/users/{}/revoke", world.user(0)["extensionId"].as_str().unwrap());
     world.sim(Method::POST, &revoke, None).await;

@@ -1,4 +1,4 @@
-//! What comes after a connection is stored: identity, numbers, subscription; and what happens when a part fails.
+//! The set-up after a connection is stored: identity, numbers and subscription, and what happens when a step fails.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn number<'a>(numbers: &'a Value, phone: &str) -> &'a Value {
 }
 
 #[tokio::test]
-async fn numbers_tell_their_features_their_readiness_and_who_is_not_connected() {
+async fn numbers_show_features_readiness_and_whether_their_extension_is_connected() {
     let world = World::start().await;
     let tenant = world.tenant();
     let user = world.user(0);
@@ -41,17 +41,17 @@ async fn numbers_tell_their_features_their_readiness_and_who_is_not_connected() 
 }
 
 #[tokio::test]
-async fn a_part_that_fails_is_shown_and_finished_by_the_sweep() {
+async fn a_failed_setup_step_is_reported_and_completed_by_the_sweep() {
     for (path, part) in [("/phone-number", "numbers"), ("/subscription", "subscription")] {
         let world = World::start().await;
         let tenant = world.tenant();
         world.sim_fault(path, None, json!({"status": 503, "body": {"errorCode": "CMN-201"}})).await;
         world.connect(&tenant, &world.user(0)).await.expect(303);
         let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
-        assert_eq!(shown["status"], "active", "the connection stands");
+        assert_eq!(shown["status"], "active", "the connection is usable");
         assert_eq!(shown["setup"][part], "failed", "{shown}");
         assert_eq!(shown["setup"]["complete"], false);
-        assert!(shown["lastError"].as_str().unwrap().contains("RingCentral answered 503"), "{shown}");
+        assert!(shown["lastError"].as_str().unwrap().contains("RingCentral returned 503"), "{shown}");
         world.no_faults().await;
         world.advance(400).await;
         let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
@@ -62,7 +62,7 @@ async fn a_part_that_fails_is_shown_and_finished_by_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_limit_that_is_reached_puts_a_set_up_off_until_its_end() {
+async fn a_rate_limited_setup_continues_after_the_penalty() {
     let world = World::start().await;
     let tenant = world.tenant();
     let penalty = json!({ "rateLimit": { "retryAfter": 300, "penaltyRestarts": true } });
@@ -72,7 +72,7 @@ async fn a_limit_that_is_reached_puts_a_set_up_off_until_its_end() {
     assert_eq!(shown().await["setup"]["numbers"], "failed");
     for _ in 0..4 {
         world.advance(61).await;
-        assert_eq!(world.count("rate_limited").await, 1, "each further call would begin it anew");
+        assert_eq!(world.count("rate_limited").await, 1, "each further call would restart the penalty");
     }
     assert_eq!(shown().await["setup"]["complete"], false);
     for _ in 0..3 {
@@ -83,7 +83,7 @@ async fn a_limit_that_is_reached_puts_a_set_up_off_until_its_end() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_in_a_set_up_by_the_sweep_is_replaced_at_once() {
+async fn a_token_that_is_rejected_during_a_setup_is_replaced_at_once() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.sim_fault("/phone-number", None, json!({"status": 503})).await;
@@ -96,7 +96,7 @@ async fn a_token_that_is_refused_in_a_set_up_by_the_sweep_is_replaced_at_once() 
 }
 
 #[tokio::test]
-async fn a_subscription_whose_answer_was_lost_is_not_made_twice() {
+async fn a_subscription_whose_response_was_lost_is_not_created_twice() {
     let world = World::start().await;
     let tenant = world.tenant();
     let fault = json!([{"match": {"method": "POST", "path": "/subscription"}, "times": 1, "do": {"applyThenDrop": true}}]);
@@ -112,11 +112,11 @@ async fn a_subscription_whose_answer_was_lost_is_not_made_twice() {
         true
     );
     assert_eq!(world.count("subscription_created").await, 2);
-    assert_eq!(world.count("subscription_deleted").await, 1, "the orphan is cleared away");
+    assert_eq!(world.count("subscription_deleted").await, 1, "the orphan is deleted");
 }
 
 #[tokio::test]
-async fn discovering_again_finds_what_has_changed() {
+async fn refreshing_the_numbers_finds_changes() {
     let world = World::start().await;
     let tenant = world.tenant();
     let reply = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
@@ -133,7 +133,7 @@ async fn discovering_again_finds_what_has_changed() {
 }
 
 #[tokio::test]
-async fn the_handshake_is_answered_small_and_quickly_and_nothing_else_is() {
+async fn the_webhook_handshake_gets_a_small_response() {
     let world = World::start().await;
     let url = format!("{}/v1/webhooks/ringcentral", world.gateway());
     let good = world.http.post(&url).header("validation-token", "9f1e-44aa").send().await.unwrap();

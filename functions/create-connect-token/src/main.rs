@@ -1,8 +1,8 @@
-//! `POST /v1/rc/connect-token`: a link for the admin, good for five minutes, once.
+//! `POST /v1/rc/connect-token`: creates a link that is valid for five minutes and connects one extension.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::links::{self, LinkOrder};
+use shared::links::{self, LinkOptions};
 use shared::model::app::Scope;
 use shared::views::NewLink;
 use shared::{auth, limits, run};
@@ -11,11 +11,11 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the link, relative to this address.
+/// 200 with the link, relative to the base URL of the API.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     http::no_fields(&request)?;
-    let order = LinkOrder::living(limits::CONNECT_TOKEN_SECONDS);
-    let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
+    let options = LinkOptions::with_lifetime_seconds(limits::CONNECT_TOKEN_SECONDS);
+    let token = links::create_link(gateway, caller.by(), caller.tenant(), options).await?;
     Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

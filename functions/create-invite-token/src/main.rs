@@ -1,4 +1,4 @@
-//! `POST /v1/rc/invite-token`: a link for a further extension, good for half an hour or as long as is asked for.
+//! `POST /v1/rc/invite-token`: creates a link for another user, valid for half an hour or as long as requested.
 
 mod route;
 
@@ -6,7 +6,7 @@ use shared::{auth, registration, run};
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::links::{self, LinkOrder};
+use shared::links::{self, LinkOptions};
 use shared::model::app::Scope;
 use shared::views::NewLink;
 
@@ -16,15 +16,15 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the link, relative to this address.
+/// 200 with the link, relative to the base URL of the API.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     let order: CreateInviteTokenRequest = http::optional_json(&request)?;
-    let order = LinkOrder {
-        lifetime: links::lifetime(order.expires_in)?,
-        label: links::label(order.label)?,
+    let options = LinkOptions {
+        lifetime: links::invite_lifetime(order.expires_in)?,
+        label: links::invite_label(order.label)?,
         return_url: registration::return_url(&gateway.config, order.return_url)?,
     };
-    let token = links::mint(gateway, caller.by(), caller.tenant(), order).await?;
+    let token = links::create_link(gateway, caller.by(), caller.tenant(), options).await?;
     Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

@@ -9,10 +9,10 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{"ok":true}`, also if nothing was connected.
+/// 200 with `{"ok":true}`, even if nothing was connected.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     http::no_fields(&request)?;
-    disconnect::account(gateway, caller.by(), caller.tenant_id()).await?;
+    disconnect::disconnect_account(gateway, caller.by(), caller.tenant_id()).await?;
     Ok(http::ok())
 }

@@ -11,12 +11,12 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{"ok":true}`; 404 if the tenant has no such extension.
+/// 200 with `{"ok":true}`; 404 if the tenant has not connected the extension.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
     http::no_fields(&request)?;
     let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
     let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
-    disconnect::extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;
+    disconnect::disconnect_extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;
     Ok(http::ok())
 }

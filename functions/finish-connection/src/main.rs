@@ -1,9 +1,9 @@
-//! `GET /v1/rc/callback`: RingCentral sends the browser back. The code is exchanged, the tokens are stored, and what
-//! comes after is done as far as time allows.
+//! `GET /v1/rc/callback`: RingCentral redirects the browser here. Exchanges the code, stores the tokens, and runs the
+//! set-up as far as time allows.
 
 use std::time::Duration;
 
-use shared::connect::{self, Arrival, Callback, Stop};
+use shared::connect::{self, Callback, FlowError, StoredConnection};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, RequestId};
 use shared::model::audit::Actor;
@@ -14,37 +14,39 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 303 to the page after success, so that code and state leave the address bar; the page of what failed, at once.
+/// 303 to the success page, so that code and state leave the address bar; an error page immediately.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let as_json = http::query_parameter(&request, "format").as_deref() == Some("json");
     let id = RequestId::from(&request);
-    let deadline = tokens::deadline(gateway, http::deadline_ms(&request), limits::CALLBACK_FUNCTION_MS);
+    let deadline =
+        tokens::invocation_deadline(gateway, http::deadline_ms(&request), limits::CALLBACK_FUNCTION_MS);
     let by = auth::by(&request, Actor::Browser);
     let callback = Callback {
         code: http::query_parameter(&request, "code").map(Into::into),
         state: http::query_parameter(&request, "state").map(Into::into),
         error: http::query_parameter(&request, "error"),
     };
-    let (flow, key) = match connect::arrive(gateway, &callback, http::cookies(&request)).await {
+    let (flow, key) = match connect::find_flow(gateway, &callback, http::cookies(&request)).await {
         Ok(found) => found,
-        Err(stop) => return refuse(stop, &id, as_json),
+        Err(error) => return reject(error, &id, as_json),
     };
-    match connect::finish(gateway, &by, callback, &flow, &key, deadline).await {
-        Ok(arrival) => {
-            follow_up(gateway, arrival).await;
-            welcome(&flow, as_json)
+    match connect::complete_flow(gateway, &by, callback, &flow, &key, deadline).await {
+        Ok(stored) => {
+            follow_up(gateway, stored).await;
+            redirect_to_success_page(&flow, as_json)
         }
-        Err(stop) => refuse(stop, &id, as_json),
+        Err(error) => reject(error, &id, as_json),
     }
 }
 
-/// The connection stands. Whatever of this fails is shown in the list of extensions and repeated by the sweep.
-async fn follow_up(gateway: &Gateway, arrival: Arrival) {
-    let Arrival { connection, access, replaced } = arrival;
+/// Runs the set-up, ends the replaced session and creates the keepalive schedule. The connection is stored, whatever of
+/// this fails; the list of extensions shows it, and the sweep retries it.
+async fn follow_up(gateway: &Gateway, stored: StoredConnection) {
+    let StoredConnection { connection, access, replaced } = stored;
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
     let set_up = async {
-        if let Err(error) = setup::complete(gateway, &connection, &access, within).await {
-            http::note(&error, "a set-up is left for the sweep");
+        if let Err(error) = setup::run_setup(gateway, &connection, &access, within).await {
+            http::note(&error, "set-up incomplete; the sweep continues it");
         }
     };
     let end_replaced = async {
@@ -52,16 +54,16 @@ async fn follow_up(gateway: &Gateway, arrival: Arrival) {
             revocation::request(gateway, &old.tenant, &old.connection).await;
         }
     };
-    tokio::join!(set_up, end_replaced, keepalive::connected(gateway, &connection));
+    tokio::join!(set_up, end_replaced, keepalive::create_schedule(gateway, &connection));
 }
 
-fn welcome(flow: &Flow, as_json: bool) -> HandlerResult {
+fn redirect_to_success_page(flow: &Flow, as_json: bool) -> HandlerResult {
     let mut response = if as_json { http::ok() } else { http::see_other("/v1/rc/connected")? };
     http::set_cookie(&mut response, &BrowserKey::cookie_name(&flow.link), "", 0);
     http::set_cookie(&mut response, DONE_COOKIE, &flow.id, limits::DONE_PAGE_SECONDS);
     Ok(response)
 }
 
-fn refuse(stop: Stop, id: &RequestId, as_json: bool) -> HandlerResult {
-    if as_json { pages::error_as_json(stop, id) } else { pages::error(stop, id) }
+fn reject(error: FlowError, id: &RequestId, as_json: bool) -> HandlerResult {
+    if as_json { pages::error_as_json(error, id) } else { pages::error(error, id) }
 }

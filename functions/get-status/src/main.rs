@@ -1,9 +1,9 @@
-//! `GET /v1/rc/status`: whether the tenant has a RingCentral extension that can be used.
+//! `GET /v1/rc/status`: whether the tenant has a usable RingCentral extension.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::model::app::Scope;
-use shared::views::Status;
+use shared::views::ConnectionSummary;
 use shared::{auth, run};
 
 fn main() -> run::ProcessResult {
@@ -14,5 +14,5 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::RcManage, Scope::SmsRead]).await?;
     let connections = gateway.store.connections(caller.tenant_id()).await?;
-    Ok(http::reply(StatusCode::OK, &Status::of(&connections)))
+    Ok(http::reply(StatusCode::OK, &ConnectionSummary::of(&connections)))
 }

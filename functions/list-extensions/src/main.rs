@@ -1,4 +1,4 @@
-//! `GET /v1/rc/extensions`: every connected extension with its numbers, its health, and what is missing of its set-up.
+//! `GET /v1/rc/extensions`: all connected extensions, with their numbers, status and incomplete set-up steps.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

@@ -1,4 +1,4 @@
-//! `GET /v1/rc/numbers`: every number that can text, and the account's other numbers with why they can't.
+//! `GET /v1/rc/numbers`: all numbers that can send messages, and the other numbers of the account.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

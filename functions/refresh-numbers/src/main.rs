@@ -1,4 +1,4 @@
-//! `POST /v1/rc/numbers/refresh`: asks RingCentral for the numbers of every connected extension again.
+//! `POST /v1/rc/numbers/refresh`: reads the numbers of all connected extensions from RingCentral again.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

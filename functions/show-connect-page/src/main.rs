@@ -1,5 +1,4 @@
-//! `GET /v1/rc/connect?token=`: the page with the button. It stores nothing, however often it is opened: mail scanners
-//! open every link.
+//! `GET /v1/rc/connect?token=`: the confirmation page. Opening it writes nothing: mail scanners open every link.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, RequestId};
@@ -9,11 +8,11 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the page, or the page that says why the link can't be used.
+/// 200 with the page, or an error page that explains why the link can't be used.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let token = http::query_parameter(&request, "token");
     let cookies = http::cookies(&request);
-    match connect::look(gateway, token.as_deref(), &cookies).await {
+    match connect::find_open_link(gateway, token.as_deref(), &cookies).await {
         Ok((token, link)) => {
             let mut page = pages::connect(&gateway.config, &token, &link)?;
             let (name, key) = connect::browser_cookie(&token, &cookies);
@@ -25,6 +24,6 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
             );
             Ok(page)
         }
-        Err(stop) => pages::error(stop, &RequestId::from(&request)),
+        Err(error) => pages::error(error, &RequestId::from(&request)),
     }
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/rc/connected`: the page after success. Its address holds nothing; a cookie finds the flow, which knows the company
-//! and, perhaps, an address to go on to.
+//! `GET /v1/rc/connected`: the success page. Its URL contains nothing. A cookie identifies the flow, which has the tenant's
+//! name and the return URL.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
@@ -11,8 +11,9 @@ fn main() -> run::ProcessResult {
 
 /// 200 with the page.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    // Whatever is wrong with our memory of it, the person has been sent here after success.
-    let done = connect::done(gateway, http::cookies(&request)).await;
-    let done = done.inspect_err(|error| http::note(error, "the page after success lacks its details"));
+    // The user was redirected here after success, so the page is shown even if the flow can't be read.
+    let done = connect::completed_flow(gateway, http::cookies(&request)).await;
+    let done = done
+        .inspect_err(|error| http::note(error, "flow could not be read; the success page has no details"));
     pages::connected(done.ok().flatten().as_ref())
 }

@@ -1,7 +1,6 @@
-//! `POST /v1/rc/connect`: somebody pressed the button. The link becomes that browser's, and the browser goes to
-//! RingCentral.
+//! `POST /v1/rc/connect`: the button was pressed. Binds the link to that browser and redirects it to RingCentral.
 
-use shared::connect::{self, Departure, Refusal, Stop};
+use shared::connect::{self, AuthorizationRedirect, FlowError, FlowRejection};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, RequestId};
 use shared::{pages, run};
@@ -12,20 +11,25 @@ fn main() -> run::ProcessResult {
 
 /// 303 to RingCentral's authorize page, with the flow's cookie.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    match depart(gateway, &request).await {
-        Ok(departure) => {
-            let mut response = http::see_other(departure.authorize_url.as_str())?;
-            http::set_cookie(&mut response, &departure.cookie, departure.key.expose(), departure.seconds);
+    match start(gateway, &request).await {
+        Ok(redirect) => {
+            let mut response = http::see_other(redirect.authorize_url.as_str())?;
+            http::set_cookie(
+                &mut response,
+                &redirect.cookie_name,
+                redirect.key.expose(),
+                redirect.cookie_seconds,
+            );
             Ok(response)
         }
-        Err(stop) => pages::error(stop, &RequestId::from(&request)),
+        Err(error) => pages::error(error, &RequestId::from(&request)),
     }
 }
 
-async fn depart(gateway: &Gateway, request: &Request) -> Result<Departure, Stop> {
+async fn start(gateway: &Gateway, request: &Request) -> Result<AuthorizationRedirect, FlowError> {
     if !pages::is_same_origin(&gateway.config, request) {
-        return Err(Refusal::CrossSite.into());
+        return Err(FlowRejection::CrossSite.into());
     }
     let token = http::form_field(request, "token");
-    connect::start(gateway, token.as_deref(), http::cookies(request)).await
+    connect::start_flow(gateway, token.as_deref(), http::cookies(request)).await
 }

@@ -1,40 +1,37 @@
-//! Every minute: finishes what a crash or an outage left undone. One piece of work that fails is logged and never stops the
-//! rest.
+//! Every minute: does pending work that a crash or an outage has left. A failure is logged and does not affect the other
+//! work.
 //!
-//! | order | answer |
+//! | event | response |
 //! | --- | --- |
-//! | what the schedule says | what was done |
-//! | `{"measure":true}`, every five minutes | the same, and the metrics of all connections in the log |
-//! | `{"restored":"begin"}`, by the operator after a restore: every connection is refreshed | `{"due"}` |
+//! | `{}`, from the schedule | counts of the work done |
+//! | `{"measure":true}`, every five minutes | the same; also writes the metrics of all connections |
+//! | `{"restored":"begin"}`, from the operator after a restore: refreshes every connection | `{"due"}` |
 //! | `{"restored":"report"}` | `{"waiting","healthy","mustReconnect"}` |
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::keepalive::{self, Health};
+use shared::keepalive::{self, ConnectionHealth};
 use shared::telemetry::{self, Unit};
 use shared::{deletion, delivery, disconnect, run, sending, setup};
 
-/// What it can be told.
 #[derive(Debug, Deserialize)]
-struct Order {
-    restored: Option<Drill>,
+struct SweepEvent {
+    restored: Option<RestoreCheckStep>,
     #[serde(default)]
     measure: bool,
 }
 
-/// The steps after a restore.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Drill {
+enum RestoreCheckStep {
     /// Make every connection due.
     Begin,
-    /// Tell who must reconnect.
+    /// List the connections whose user has to authorize again.
     Report,
 }
 
-/// What a run has done.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Swept {
@@ -50,21 +47,19 @@ fn main() -> run::ProcessResult {
     run::event(handle)
 }
 
-/// Carries out an order.
-async fn handle(gateway: &Gateway, order: Order) -> Result<Value> {
-    match order.restored {
-        Some(Drill::Begin) => Ok(json!({ "due": keepalive::begin_drill(gateway).await? })),
-        Some(Drill::Report) => Ok(json!(keepalive::report_drill(gateway).await?)),
+async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
+    match event.restored {
+        Some(RestoreCheckStep::Begin) => Ok(json!({ "due": keepalive::start_restore_check(gateway).await? })),
+        Some(RestoreCheckStep::Report) => Ok(json!(keepalive::report_restore_check(gateway).await?)),
         None => {
-            if order.measure {
-                measure(gateway, &keepalive::health(gateway).await?);
+            if event.measure {
+                write_metrics(gateway, &keepalive::measure_health(gateway).await?);
             }
             Ok(json!(sweep(gateway).await?))
         }
     }
 }
 
-/// Takes what is overdue in each lane.
 async fn sweep(gateway: &Gateway) -> Result<Swept> {
     let (set_ups, revocations, tenants, refreshes, deliveries, senders) = tokio::join!(
         setup::sweep(gateway),
@@ -84,8 +79,8 @@ async fn sweep(gateway: &Gateway) -> Result<Swept> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has so many connections that it shows")]
-fn measure(gateway: &Gateway, health: &Health) {
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn write_metrics(gateway: &Gateway, health: &ConnectionHealth) {
     let count = |name, of: u64| (name, Unit::Count, of as f64);
     let mut metrics = vec![
         count("Connections", health.connections),
@@ -94,6 +89,7 @@ fn measure(gateway: &Gateway, health: &Health) {
         count("SubscriptionsNotActive", health.subscriptions_down),
         ("OldestIntentAge", Unit::Seconds, health.oldest_intent.as_secs_f64()),
     ];
-    metrics.extend(health.least_life.map(|life| ("LeastRefreshLife", Unit::Seconds, life.as_secs_f64())));
+    let shortest = health.shortest_refresh_lifetime;
+    metrics.extend(shortest.map(|life| ("ShortestRefreshTokenLifetime", Unit::Seconds, life.as_secs_f64())));
     telemetry::metrics(gateway, &metrics);
 }

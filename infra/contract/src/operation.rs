@@ -192,7 +192,7 @@ impl Operation {
     /// `{"ok":true}`.
     #[must_use]
     pub fn gives_ok(self, description: &'static str) -> Self {
-        self.gives::<shared::views::Done>(200, description, json!({ "ok": true }))
+        self.gives::<shared::views::OkResponse>(200, description, json!({ "ok": true }))
     }
 
     /// An answer without JSON.

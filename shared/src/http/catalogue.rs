@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use lambda_http::http::StatusCode;
 
-use crate::connect::Refusal;
+use crate::connect::FlowRejection;
 use crate::error::Error;
 use crate::http::routes::{self, Access};
 use crate::model::failure::{self, FAILURES};
@@ -208,53 +208,57 @@ pub struct DescribedRefusal {
 }
 
 /// Everything that may be answered to a browser instead of success.
-pub fn describe_refusal(refusal: &Refusal) -> DescribedRefusal {
+pub fn describe_refusal(refusal: &FlowRejection) -> DescribedRefusal {
     let new_link = "Ask for a new link.";
     let again = "Open the link again and press the button.";
     let (status, code, text, advice) = match refusal {
-        Refusal::LinkMissing => {
+        FlowRejection::LinkMissing => {
             (400, "missing_field", "Missing token parameter", "Open the link exactly as it was sent.")
         }
-        Refusal::LinkUnknown => (404, "link_unknown", "Unknown connect link", new_link),
-        Refusal::LinkExpired => (410, "link_expired", "Connect link expired", new_link),
-        Refusal::LinkUsed => (
+        FlowRejection::LinkUnknown => (404, "link_unknown", "Unknown connect link", new_link),
+        FlowRejection::LinkExpired => (410, "link_expired", "Connect link expired", new_link),
+        FlowRejection::LinkUsed => (
             410,
             "link_used",
             "Connect link already used",
             "Nothing, if you used it; else ask for a new one.",
         ),
-        Refusal::LinkTaken => (
+        FlowRejection::LinkBoundElsewhere => (
             409,
             "link_used",
             "Connect link already used in another browser",
             "Go on in that browser, or ask for a new link.",
         ),
-        Refusal::TenantUnavailable => {
+        FlowRejection::TenantUnavailable => {
             (403, "tenant_suspended", "Tenant suspended or inactive", "Ask whoever sent the link.")
         }
-        Refusal::CrossSite => (403, "cross_site", "This form was not sent from its own page", again),
-        Refusal::CallbackIncomplete => (400, "missing_field", "Missing code or state parameter", again),
-        Refusal::FlowUnknown => (400, "invalid_state", "Unknown or expired state", again),
-        Refusal::AlreadyHandled => (409, "already_handled", "This sign-in was already handled", "Nothing."),
-        Refusal::Denied => (
+        FlowRejection::CrossSite => (403, "cross_site", "This form was not sent from its own page", again),
+        FlowRejection::CallbackIncomplete => (400, "missing_field", "Missing code or state parameter", again),
+        FlowRejection::FlowUnknown => (400, "invalid_state", "Unknown or expired state", again),
+        FlowRejection::AlreadyHandled => {
+            (409, "already_handled", "This sign-in was already handled", "Nothing.")
+        }
+        FlowRejection::Denied => (
             403,
             "access_denied",
             "Access was denied at RingCentral",
             "Open the link again if it was a mistake.",
         ),
-        Refusal::ProviderError => (502, "provider_error", "RingCentral reported an error", again),
-        Refusal::CodeRefused => (400, "code_refused", "RingCentral refused the code", again),
-        Refusal::ExchangeFailed => (502, "exchange_failed", "RingCentral did not answer properly", again),
-        Refusal::Busy(_) => {
+        FlowRejection::ProviderError => (502, "provider_error", "RingCentral reported an error", again),
+        FlowRejection::CodeRejected => (400, "code_refused", "RingCentral refused the code", again),
+        FlowRejection::ExchangeFailed => {
+            (502, "exchange_failed", "RingCentral did not answer properly", again)
+        }
+        FlowRejection::Busy(_) => {
             (503, "unavailable", "Temporarily unavailable", "Wait a little, then press the button again.")
         }
-        Refusal::Misconfigured => (
+        FlowRejection::Misconfigured => (
             502,
             "provider_misconfigured",
             "The RingCentral app is not set up correctly",
             "Only the operator can mend it; an alarm has told them.",
         ),
-        Refusal::ConnectedElsewhere => (
+        FlowRejection::ConnectedElsewhere => (
             409,
             "connected_elsewhere",
             "This RingCentral extension is connected to another customer",
@@ -340,24 +344,24 @@ fn examples() -> Vec<Error> {
     all
 }
 
-const REFUSALS: [Refusal; 17] = [
-    Refusal::LinkMissing,
-    Refusal::LinkUnknown,
-    Refusal::LinkExpired,
-    Refusal::LinkUsed,
-    Refusal::LinkTaken,
-    Refusal::TenantUnavailable,
-    Refusal::CrossSite,
-    Refusal::CallbackIncomplete,
-    Refusal::FlowUnknown,
-    Refusal::AlreadyHandled,
-    Refusal::Denied,
-    Refusal::ProviderError,
-    Refusal::CodeRefused,
-    Refusal::ExchangeFailed,
-    Refusal::Busy(std::time::Duration::from_secs(10)),
-    Refusal::Misconfigured,
-    Refusal::ConnectedElsewhere,
+const REFUSALS: [FlowRejection; 17] = [
+    FlowRejection::LinkMissing,
+    FlowRejection::LinkUnknown,
+    FlowRejection::LinkExpired,
+    FlowRejection::LinkUsed,
+    FlowRejection::LinkBoundElsewhere,
+    FlowRejection::TenantUnavailable,
+    FlowRejection::CrossSite,
+    FlowRejection::CallbackIncomplete,
+    FlowRejection::FlowUnknown,
+    FlowRejection::AlreadyHandled,
+    FlowRejection::Denied,
+    FlowRejection::ProviderError,
+    FlowRejection::CodeRejected,
+    FlowRejection::ExchangeFailed,
+    FlowRejection::Busy(std::time::Duration::from_secs(10)),
+    FlowRejection::Misconfigured,
+    FlowRejection::ConnectedElsewhere,
 ];
 
 /// The catalogue as `docs/errors.md` has it.

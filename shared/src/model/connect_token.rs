@@ -1,182 +1,156 @@
-//! Links that let a person connect RingCentral, and the way of one browser through OAuth.
+//! Connect links, and flows: one browser's authorization at RingCentral.
 //!
-//! A link can be opened by anybody any number of times. The first browser that presses the button owns it from then
-//! on; it may press again as long as the link has not expired and no connection came of it. So at most one connection
-//! ever comes of a link, made by one browser (reliability rule 1).
+//! A link can be opened any number of times. Pressing its button binds it to that browser, which may press again until the
+//! link expires or a connection is stored. So each link leads to at most one connection, in one browser (reliability
+//! rule 1).
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::{ConnectionId, TenantId};
 use super::secret::Secret;
+use super::string_enum::string_enum;
+use crate::clock::saturating_add;
 use crate::limits;
 
-/// What a link carries, of which only the digest is stored: 32 random bytes.
+/// The secret of a link: 32 random bytes. Only its digest is stored.
 #[derive(Debug, Clone)]
 pub struct ConnectToken(Secret);
 
 impl ConnectToken {
-    /// A new random one.
     pub fn generate() -> Self {
         Self(Secret::random())
     }
 
-    /// `None` if a text can't be one; costs no look-up.
+    /// `None` if the text does not have the format of a token.
     pub fn parse(text: &str) -> Option<Self> {
         is_random_secret(text).then(|| Self(Secret::new(text)))
     }
 
-    /// What is stored of it.
+    /// The digest under which the link is stored.
     pub fn digest(&self) -> String {
         self.0.digest()
     }
 
-    /// The link, relative to the product's address.
+    /// Path and query of the link.
     pub fn link(&self) -> String {
         format!("/v1/rc/connect?token={}", self.0.expose())
     }
 
-    /// The token, for the form on the confirmation page.
+    /// For the form on the confirmation page.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 }
 
-/// True if a text has the form of [`Secret::random`]: 32 bytes in base64url, which is 43 characters.
+/// True if a text has the format of [`Secret::random`]: 32 bytes in base64url, which are 43 characters.
 pub fn is_random_secret(text: &str) -> bool {
     text.len() == 43 && data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).is_ok()
 }
 
-/// What is kept of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// The tenant that it connects to.
     pub tenant: TenantId,
-    /// The tenant's name when the link was made, for the page.
+    /// The tenant's name when the link was created.
     pub tenant_name: String,
-    /// The tenant's own word for this link, shown on the page.
+    /// The tenant's description of the link. The confirmation page shows it.
     pub label: Option<String>,
-    /// Where the page after success links back to.
+    /// The success page links to this URL.
     pub return_url: Option<String>,
-    /// From when on it is dead.
     pub expires_at: Timestamp,
-    /// Digest of the cookie of the browser that owns it, once the button was pressed.
+    /// Digest of the cookie of the browser in which the button was pressed.
     pub browser: Option<String>,
-    /// When a connection came of it.
+    /// When a connection was stored with this link.
     pub used_at: Option<Timestamp>,
 }
 
-/// What may be done with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkState {
-    /// The button may be pressed by the browser that asks.
+    /// This browser may press the button.
     Open,
-    /// Another browser has pressed it.
-    Taken,
-    /// A connection came of it.
+    /// The button was pressed in another browser.
+    BoundElsewhere,
+    /// A connection was stored with this link.
     Used,
-    /// Too old.
     Expired,
 }
 
 impl Link {
-    /// What the browser with this cookie digest may do with the link at a moment.
+    /// The state for the browser with this cookie digest.
     pub fn state(&self, browser: Option<&str>, now: Timestamp) -> LinkState {
         if self.used_at.is_some() {
             LinkState::Used
         } else if self.expires_at <= now {
             LinkState::Expired
         } else if self.browser.is_some() && self.browser.as_deref() != browser {
-            LinkState::Taken
+            LinkState::BoundElsewhere
         } else {
             LinkState::Open
         }
     }
 }
 
-/// Where a flow stands. Each step is one conditional write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FlowStatus {
-    /// The browser is at RingCentral.
-    Started,
-    /// A callback has taken the code to exchange it; there is no second attempt with this code.
-    Exchanging,
-    /// A connection came of it.
-    Done,
-}
-
-impl FlowStatus {
-    /// The word that is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Exchanging => "exchanging",
-            Self::Done => "done",
-        }
-    }
-
-    /// The status behind a stored word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Started, Self::Exchanging, Self::Done].into_iter().find(|status| status.as_str() == text)
+string_enum! {
+    /// Each transition is one conditional write.
+    pub enum FlowStatus {
+        /// The browser was redirected to RingCentral.
+        Started = "started",
+        /// A callback is exchanging the code. There is no second attempt with this code.
+        Exchanging = "exchanging",
+        /// The connection is stored.
+        Done = "done",
     }
 }
 
-/// One browser's way through OAuth, from the button to the page after it.
+/// One browser's authorization at RingCentral, from the button to the success page.
 #[derive(Debug, Clone)]
 pub struct Flow {
-    /// SHA-256 of the `state` that RingCentral sends back: the flow's id.
+    /// SHA-256 of the OAuth `state`.
     pub id: String,
-    /// The tenant.
     pub tenant: TenantId,
-    /// The tenant's name as the link has it, for the page after success.
+    /// The tenant's name when the link was created.
     pub tenant_name: String,
     /// Digest of the link's token.
     pub link: String,
     /// Digest of the browser's cookie.
     pub browser: String,
-    /// The RingCentral server that issues the tokens. A flow that was begun at another one than this deployment's is not
-    /// finished.
+    /// The RingCentral server that issues the tokens. A flow is not completed if the deployment now uses another server.
     pub issuer: String,
-    /// The redirect address that the authorization was asked for.
+    /// The redirect URI of the authorization request.
     pub redirect_uri: String,
-    /// The id that the connection will have, so that its data keys can be made before the code is spent.
+    /// The id of the future connection. It is needed to create the data keys before the code is exchanged.
     pub connection: ConnectionId,
-    /// Where the page after success links back to.
+    /// The success page links to this URL.
     pub return_url: Option<String>,
-    /// Where it stands.
     pub status: FlowStatus,
-    /// From when on it is dead.
     pub expires_at: Timestamp,
 }
 
-/// The cookie that ties a flow to one browser, and the flow's PKCE verifier with it.
+/// The value of the cookie that binds a link and its flows to one browser. The PKCE verifier is derived from it.
 ///
-/// There is one per link, named after it, so that two links in one browser don't disturb each other.
+/// Each link has its own cookie, so that two links in one browser do not interfere.
 #[derive(Debug, Clone)]
 pub struct BrowserKey(Secret);
 
 impl BrowserKey {
-    /// A new one.
     pub fn generate() -> Self {
         Self(Secret::random())
     }
 
-    /// `None` if a cookie's value can't be one.
+    /// `None` if the text does not have the format of a key.
     pub fn parse(text: &str) -> Option<Self> {
         is_random_secret(text).then(|| Self(Secret::new(text)))
     }
 
-    /// What is stored of it.
     pub fn digest(&self) -> String {
         self.0.digest()
     }
 
-    /// The cookie's value.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 
-    /// The PKCE verifier of a flow: HMAC-SHA256 of flow id and issuer, with the cookie's bytes as key. It is never
-    /// stored, so a callback in another browser cannot redeem the code (reliability rule 2).
+    /// The PKCE verifier of a flow: HMAC-SHA256 of flow id and issuer, with the bytes of this key. It is never stored, so a
+    /// callback in another browser cannot exchange the code (reliability rule 2).
     pub fn verifier(&self, flow: &str, issuer: &str) -> Secret {
         use aws_lc_rs::hmac;
         let bytes =
@@ -186,18 +160,18 @@ impl BrowserKey {
         Secret::new(data_encoding::BASE64URL_NOPAD.encode(tag.as_ref()))
     }
 
-    /// Name of the cookie for a link. `__Host-` keeps other hosts and paths from setting it.
+    /// The name of a link's cookie. The prefix `__Host-` prevents other hosts from setting it.
     pub fn cookie_name(link: &str) -> String {
         format!("__Host-ringbridge-{}", &link[..16])
     }
 }
 
-/// Name of the cookie by which the page after success finds what to show.
+/// Name of the cookie that contains the id of the completed flow, for the success page.
 pub const DONE_COOKIE: &str = "__Host-ringbridge-done";
 
-/// When a flow that starts now is dead.
+/// When a flow that starts at `now` expires.
 pub fn flow_end(now: Timestamp) -> Timestamp {
-    now.saturating_add(SignedDuration::from_secs(limits::FLOW_SECONDS)).unwrap_or(now)
+    saturating_add(now, SignedDuration::from_secs(limits::FLOW_SECONDS))
 }
 
 #[cfg(test)]
@@ -217,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn a_link_belongs_to_the_browser_that_pressed_first() {
+    fn a_link_is_bound_to_the_first_browser_in_which_its_button_is_pressed() {
         let now = Timestamp::from_second(50).unwrap();
         assert_eq!(link(false, None).state(None, now), LinkState::Open);
         assert_eq!(link(false, Some("a")).state(Some("a"), now), LinkState::Open);
-        assert_eq!(link(false, Some("a")).state(Some("b"), now), LinkState::Taken);
-        assert_eq!(link(false, Some("a")).state(None, now), LinkState::Taken);
+        assert_eq!(link(false, Some("a")).state(Some("b"), now), LinkState::BoundElsewhere);
+        assert_eq!(link(false, Some("a")).state(None, now), LinkState::BoundElsewhere);
         assert_eq!(link(true, Some("a")).state(Some("a"), now), LinkState::Used);
         assert_eq!(link(false, None).state(None, Timestamp::from_second(100).unwrap()), LinkState::Expired);
     }
@@ -243,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_token_and_no_cookie() {
+    fn malformed_tokens_and_cookies_are_rejected() {
         for bad in ["", "short", &"a".repeat(44), &"=".repeat(43), &"é".repeat(22)] {
             assert!(ConnectToken::parse(bad).is_none() && BrowserKey::parse(bad).is_none());
         }

@@ -1,23 +1,21 @@
-//! A connection: the consent of one RingCentral user that we hold for a tenant.
+//! Connections. A connection is the authorization that one RingCentral user gave to a tenant, with its sealed tokens.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::event::{Event, EventKind};
 use super::ids::{ConnectionId, ExtensionId, TenantId};
-use super::refresh::{Cause, Upkeep};
+use super::string_enum::string_enum;
 
-/// Bytes that only the vault can read. The one form in which the store takes a token.
+/// Ciphertext that only the vault can open. The store accepts tokens in no other form.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(pub(crate) Vec<u8>);
 
 impl Sealed {
-    /// The ciphertext as it was stored.
     pub fn from_record(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The ciphertext.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -29,68 +27,107 @@ impl std::fmt::Debug for Sealed {
     }
 }
 
-/// A token at rest: its ciphertext, and the data key that opens it, itself wrapped by KMS.
+/// A token at rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedToken {
-    /// The token, sealed under the data key.
+    /// The token, encrypted with the data key.
     pub token: Sealed,
     /// The data key, wrapped by KMS.
     pub key: Sealed,
-    /// When RingCentral lets the token die.
     pub expires_at: Timestamp,
 }
 
-/// Whether the tenant can use a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectionStatus {
-    /// Yes.
-    Active,
-    /// Refreshing fails at present; it is retried by itself.
-    RefreshFailed,
-    /// A new authorization is needed.
-    Revoked,
+/// An access token and a refresh token, sealed to the same generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPair {
+    pub access: SealedToken,
+    pub refresh: SealedToken,
+}
+
+string_enum! {
+    pub enum ConnectionStatus {
+        Active = "active",
+        /// Refreshing the tokens fails at the moment. It is retried automatically.
+        RefreshFailed = "refresh_failed",
+        /// RingCentral rejects the refresh token. The user has to authorize again.
+        Revoked = "revoked",
+    }
 }
 
 impl ConnectionStatus {
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::RefreshFailed => "refresh_failed",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    /// The status behind a stored word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::RefreshFailed, Self::Revoked].into_iter().find(|status| status.as_str() == text)
-    }
-
-    /// True unless a new authorization is needed.
     pub fn is_connected(self) -> bool {
         self != Self::Revoked
     }
 }
 
-/// A part of the set-up after a connection was stored.
+string_enum! {
+    /// Why a connection is not active.
+    pub enum StatusCause {
+        /// The token endpoint does not respond, or not with a usable response.
+        RingCentralUnavailable = "ringcentral_unavailable",
+        /// RingCentral rejects the refresh token: the user or an administrator revoked the access.
+        RevokedByUser = "revoked_by_user",
+        /// The refresh token has expired.
+        Expired = "expired",
+        /// The response to an earlier refresh was lost, and RingCentral no longer repeats it.
+        LostRotation = "lost_rotation",
+    }
+}
+
+/// The exclusive right to call the token endpoint for a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefreshLease {
+    /// Id of the attempt that holds the lease.
+    pub owner: String,
+    /// Later than the deadline of the owner's process.
+    pub until: Timestamp,
+}
+
+/// A call of the token endpoint whose outcome is not stored yet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RefreshIntent {
+    /// Id of the attempt that made the latest such call.
+    pub id: String,
+    /// Time of the first call whose outcome is still unknown.
+    pub since: Timestamp,
+}
+
+/// The state of refreshing a connection's tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RefreshState {
+    pub lease: Option<RefreshLease>,
+    pub intent: Option<RefreshIntent>,
+    /// Id of the attempt that stored the current pair.
+    pub writer: Option<String>,
+    /// The token endpoint is not called before this time: each call during a penalty restarts it.
+    pub blocked_until: Option<Timestamp>,
+    /// Attempts without a usable response since the last success.
+    pub failures: u32,
+    /// When RingCentral first rejected the current refresh token.
+    pub denied_at: Option<Timestamp>,
+    /// `None` while the connection is active.
+    pub cause: Option<StatusCause>,
+    /// When the connection got its current status.
+    pub status_since: Option<Timestamp>,
+    /// When the next refresh is due. This is authoritative; schedules and queue messages only trigger it.
+    pub due: Option<Timestamp>,
+}
+
+/// The state of one step of the set-up after a connection was stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Part {
-    /// Not done yet.
+pub enum SetupStep {
     #[default]
     Pending,
-    /// Done.
     Done,
-    /// Tried without success; will be tried again. A sentence for the tenant.
+    /// The last attempt failed, and the next one is scheduled. The text is for the tenant.
     Failed(String),
 }
 
-impl Part {
-    /// True if nothing is left to do.
+impl SetupStep {
     pub fn is_done(&self) -> bool {
         *self == Self::Done
     }
 
-    /// `pending`, `done` or `failed`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -99,7 +136,6 @@ impl Part {
         }
     }
 
-    /// Why it failed.
     pub fn error(&self) -> Option<&str> {
         match self {
             Self::Failed(error) => Some(error),
@@ -108,29 +144,27 @@ impl Part {
     }
 }
 
-/// What has to be learned and made after a connection was stored.
+/// The set-up after a connection was stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Setup {
-    /// Account and name of the extension.
-    pub identity: Part,
-    /// The numbers that can text.
-    pub numbers: Part,
-    /// The webhook subscription.
-    pub subscription: Part,
-    /// How often it was tried.
+    /// Reading the account id and the extension's name.
+    pub identity: SetupStep,
+    /// Reading the numbers that can send messages.
+    pub numbers: SetupStep,
+    /// Creating the webhook subscription.
+    pub subscription: SetupStep,
     pub attempts: u32,
 }
 
 impl Setup {
-    /// True if nothing is left to do.
     pub fn is_done(&self) -> bool {
         self.identity.is_done() && self.numbers.is_done() && self.subscription.is_done()
     }
 }
 
-/// Who the extension is, learned after the connection was stored.
+/// What the set-up learns about the extension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub struct ExtensionIdentity {
     /// RingCentral's account id.
     pub account: Option<String>,
     /// The user's name.
@@ -139,51 +173,30 @@ pub struct Identity {
     pub extension_number: Option<String>,
 }
 
-/// RingCentral's word for a subscription that delivers events.
-pub const ACTIVE: &str = "Active";
+/// RingCentral's status of a subscription that delivers events.
+pub const SUBSCRIPTION_ACTIVE: &str = "Active";
 
-/// A verification token that was replaced: events that were sent before still come with it.
+/// The verification token of a replaced subscription. Events that were sent before the replacement still carry it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviousToken {
-    /// SHA-256 of it.
+pub struct PreviousVerificationToken {
+    /// SHA-256 of the token.
     pub digest: String,
-    /// Until when it is good.
-    pub until: Timestamp,
+    pub valid_until: Timestamp,
 }
 
-/// Why events may have been missed, so that the message store has to be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackfillReason {
-    /// There was no subscription before.
-    Connected,
-    /// The subscription was gone.
-    Expired,
-    /// RingCentral had stopped it, since our address failed.
-    Blacklisted,
-    /// RingCentral had stopped it for another reason.
-    Suspended,
-    /// The connection could not be used for a while.
-    Recovered,
-}
-
-impl Connection {
-    /// So many seconds, a fifth more or less: each connection at a pace of its own, so that they don't come all at once.
-    pub fn at_its_pace(&self, seconds: i64) -> SignedDuration {
-        let pace = self.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
-        SignedDuration::from_secs(seconds * (80 + pace % 41) / 100)
-    }
-}
-
-impl BackfillReason {
-    /// The stored word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Expired => "expired",
-            Self::Blacklisted => "blacklisted",
-            Self::Suspended => "suspended",
-            Self::Recovered => "recovered",
-        }
+string_enum! {
+    /// Why webhook events may have been missed, so that message sync has to backfill.
+    pub enum BackfillReason {
+        /// There was no subscription before.
+        Connected = "connected",
+        /// The subscription no longer exists.
+        Expired = "expired",
+        /// RingCentral blacklisted the subscription because our endpoint failed.
+        Blacklisted = "blacklisted",
+        /// RingCentral stopped the subscription for another reason.
+        Suspended = "suspended",
+        /// The connection could not be used for a while.
+        Recovered = "recovered",
     }
 }
 
@@ -192,89 +205,82 @@ impl BackfillReason {
 pub struct Subscription {
     /// RingCentral's id.
     pub id: String,
-    /// SHA-256 of the verification token that comes with every event.
+    /// SHA-256 of the verification token that every event carries.
     pub token_digest: String,
-    /// The token before it, for a short while.
-    pub previous: Option<PreviousToken>,
-    /// RingCentral's word for its state: `Active`, `Blacklisted`, …
+    pub previous: Option<PreviousVerificationToken>,
+    /// RingCentral's status: `Active`, `Blacklisted`, …
     pub status: String,
-    /// When it lapses.
     pub expires_at: Timestamp,
-    /// How often in a row it was looked at, or made again, without success.
+    /// Consecutive failed checks and renewals.
     pub failures: u32,
 }
 
-/// The consent of one RingCentral user that we hold for a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// Its tenant.
     pub tenant: TenantId,
-    /// Its id.
     pub id: ConnectionId,
     /// The RingCentral user.
     pub extension: ExtensionId,
     /// The RingCentral server that issued the tokens.
     pub issuer: String,
-    /// Counts token pairs: a new pair is one more. It is part of what a token is sealed to.
+    /// Number of the current token pair; each new pair increments it. Tokens are sealed to their generation.
     pub generation: u64,
-    /// Whether the tenant can use it.
     pub status: ConnectionStatus,
-    /// The access token.
     pub access: SealedToken,
-    /// The refresh token.
     pub refresh: SealedToken,
-    /// What RingCentral granted.
+    /// The scopes that RingCentral granted, separated by spaces.
     pub scope: String,
-    /// When the extension was first connected; kept when it is authorized again.
+    /// When the extension was first connected. Authorizing again keeps it.
     pub connected_at: Timestamp,
-    /// When this consent was given.
+    /// When the user gave the current authorization.
     pub authorized_at: Timestamp,
-    /// Who the extension is.
-    pub identity: Identity,
-    /// What is done of the set-up.
+    pub identity: ExtensionIdentity,
     pub setup: Setup,
-    /// The webhook subscription.
     pub subscription: Option<Subscription>,
-    /// What is known about refreshing its tokens.
-    pub upkeep: Upkeep,
-    /// RingCentral's penalty: until then no call of its API is made in the connection's name but sending, which has a
-    /// limit of its own.
+    pub refresh_state: RefreshState,
+    /// End of RingCentral's penalty. Until then no API call is made for the connection, except sending, which has its own
+    /// rate limit.
     pub rate_limited_until: Option<Timestamp>,
 }
 
 impl Connection {
-    /// Something that happens to the connection, as the tenant's programs are told.
+    /// The event about a change of the connection, for the tenant's apps.
     pub fn event(&self, kind: EventKind, now: Timestamp) -> Event {
         let data = json!({
             "extensionId": self.extension.as_str(),
             "rcAccountId": self.identity.account,
             "status": self.status.as_str(),
-            "cause": self.upkeep.cause.map(Cause::as_str),
+            "cause": self.refresh_state.cause.map(StatusCause::as_str),
         });
         Event::new(&self.tenant, kind, now, data)
     }
+
+    /// `seconds`, up to a fifth more or less. The variation is fixed for each connection, so that recurring work of many
+    /// connections spreads out.
+    pub fn spread_interval(&self, seconds: i64) -> SignedDuration {
+        let hash = self.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
+        SignedDuration::from_secs(seconds * (80 + hash % 41) / 100)
+    }
 }
 
-/// A session at RingCentral that has to be ended: what is left of a connection that the tenant gave up or replaced.
+/// A session that is still to be ended at RingCentral, after its connection was disconnected or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// The tenant whose connection it was.
     pub tenant: TenantId,
-    /// The connection.
     pub connection: ConnectionId,
     /// The RingCentral user.
     pub extension: ExtensionId,
-    /// The server that issued the tokens.
+    /// The RingCentral server that issued the tokens.
     pub issuer: String,
     /// The generation that the tokens are sealed to.
     pub generation: u64,
-    /// The access token, to delete the subscription with while it lives.
+    /// Deletes the subscription, unless it has expired.
     pub access: SealedToken,
-    /// The refresh token: revoking it ends the whole session.
+    /// Revoking the refresh token ends the whole session.
     pub refresh: SealedToken,
     /// The subscription to delete first.
     pub subscription: Option<String>,
-    /// How often it was tried.
+    /// Failed attempts to end the session.
     pub attempts: u32,
 }
 

@@ -27,7 +27,7 @@ use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
 use crate::store::{
     Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
 };
-use crate::tokens::{self, Usable};
+use crate::tokens::{self, UsableToken};
 
 /// The error of pending messages whose sender is not connected any more.
 const NOT_CONNECTED: &str = "RingCentral not connected for this tenant";
@@ -96,7 +96,7 @@ pub(super) struct Worker<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) lease: &'a SenderLease,
     started: Instant,
-    pub(super) token: Option<Usable>,
+    pub(super) token: Option<UsableToken>,
 }
 
 impl Worker<'_> {
@@ -200,13 +200,13 @@ impl Worker<'_> {
         saturating_add(self.now(), SignedDuration::from_millis(limits::SENDER_SLEEP_MAX_MS))
     }
 
-    async fn access_token(&self) -> Result<Usable> {
+    async fn access_token(&self) -> Result<UsableToken> {
         let connection = self.connection().await?;
-        match tokens::usable(self.gateway, &self.lease.tenant, &connection).await {
+        match tokens::access_token(self.gateway, &self.lease.tenant, &connection).await {
             // The user may have authorized again meanwhile, which creates a new connection.
             Err(Error::NotConnected) => match self.connection().await? {
                 again if again == connection => Err(Error::NotConnected),
-                other => tokens::usable(self.gateway, &self.lease.tenant, &other).await,
+                other => tokens::access_token(self.gateway, &self.lease.tenant, &other).await,
             },
             token => token,
         }
@@ -216,7 +216,8 @@ impl Worker<'_> {
     async fn replace_token(&mut self) -> Result<TokenReplacement> {
         let Some(rejected) = self.token.take() else { return Ok(TokenReplacement::Unavailable) };
         let (tenant, generation) = (&self.lease.tenant, rejected.connection.generation);
-        match tokens::after_refusal(self.gateway, tenant, &rejected.connection.id, generation).await {
+        match tokens::replace_rejected_token(self.gateway, tenant, &rejected.connection.id, generation).await
+        {
             Ok(token) => self.token = Some(token),
             Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(TokenReplacement::Unavailable),
             Err(error) => return Err(error),
@@ -227,9 +228,9 @@ impl Worker<'_> {
     /// The connection of the sender's extension.
     async fn connection(&self) -> Result<ConnectionId> {
         let issuer = &self.gateway.config.ringcentral_server;
-        let claim = self.gateway.store.claim_of_any_tenant(issuer, &self.lease.extension).await?;
-        let claim = claim.filter(|claim| claim.tenant == self.lease.tenant);
-        claim.map(|claim| claim.connection).ok_or(Error::NotConnected)
+        let owner = self.gateway.store.extension_owner_of_any_tenant(issuer, &self.lease.extension).await?;
+        let owner = owner.filter(|owner| owner.tenant == self.lease.tenant);
+        owner.map(|owner| owner.connection).ok_or(Error::NotConnected)
     }
 
     /// RingCentral's API with the extension's access token.

@@ -18,7 +18,7 @@ use crate::model::sender::{
 };
 use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
 use crate::store::{Correlation, PendingIn, WriteOutcome};
-use crate::tokens::{self, Failure};
+use crate::tokens::{self, CallError};
 
 /// A message to reconcile, with the part whose response was lost.
 struct Ambiguous {
@@ -124,16 +124,16 @@ async fn query_records(worker: &Worker<'_>, due: &[Ambiguous]) -> Result<QueryOu
     };
     for Ambiguous { message, .. } in due {
         tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
-            message.id = %message.id, error = failure.sentence(), "reconciliation query failed");
+            message.id = %message.id, error = failure.reason(), "reconciliation query failed");
     }
     let blocked = Duration::from_secs(limits::SENDER_BLOCKED_RETRY_SECONDS.unsigned_abs());
     match &failure {
-        Failure::RingCentral(error) => match error.kind() {
+        CallError::RingCentral(error) => match error.kind() {
             // A retry would fail the same way.
             Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => none,
             _ => Ok(QueryOutcome::RetryAfter(retry_after(error).max(blocked))),
         },
-        Failure::Ours(Error::NotConnected) => none,
+        CallError::Gateway(Error::NotConnected) => none,
         _ => Ok(QueryOutcome::RetryAfter(blocked)),
     }
 }

@@ -1,4 +1,4 @@
-//! What circles of users know of the token endpoint's penalties, in the table `rate_limits`: one item for each circle.
+//! The circuit breakers of the token endpoint, in the table `rate_limits`: one item for each scope.
 
 use std::collections::HashMap;
 
@@ -7,86 +7,98 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
 use super::rate_limits::key;
-use super::{Store, StoreError, failure, made};
+use super::{Store, StoreError, failure, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::circuit_breaker::Penalty;
+use crate::model::circuit_breaker::BreakerRecord;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProbeOutcome {
+    /// The caller makes the probe call.
+    Acquired,
+    /// Another caller is probing.
+    InProgress,
+}
 
 impl Store {
-    /// What some circles, at most 100, know; those that know nothing are left out.
-    pub async fn penalties(&self, circles: &[&str]) -> Result<HashMap<String, Penalty>, StoreError> {
-        let keys = circles.iter().map(|circle| key(circle)).collect();
+    /// The records of at most 100 scopes. A scope without a record is absent.
+    pub async fn breaker_records(
+        &self,
+        scopes: &[&str],
+    ) -> Result<HashMap<String, BreakerRecord>, StoreError> {
+        let keys = scopes.iter().map(|scope| key(scope)).collect();
         let rows = self.rows_by_key(&self.tables.rate_limits, keys).await?;
-        rows.iter().map(|row| Ok((row.text("counter")?.to_owned(), read(row)?))).collect()
+        rows.iter().map(|row| Ok((row.text("counter")?.to_owned(), read_record(row)?))).collect()
     }
 
-    /// Notes that a member of a circle was told to wait. What the circle knew before.
-    pub async fn note_penalty(&self, circle: &str, member: &str) -> Result<Penalty, StoreError> {
+    /// Records that a member of a scope was rate limited. Returns the record as it was before.
+    pub async fn record_rate_limited(&self, scope: &str, member: &str) -> Result<BreakerRecord, StoreError> {
         let now = self.clock.now();
         let update = self
-            .update_counter(circle)
-            .update_expression("SET told_by = :member, told_at = :now, #ttl = :ttl")
+            .update_counter(scope)
+            .update_expression("SET limited_member = :member, limited_at = :now, #ttl = :ttl")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":member", item::text(member))
             .expression_attribute_values(":now", item::time(now))
-            .expression_attribute_values(":ttl", item::ttl(kept(now)))
+            .expression_attribute_values(":ttl", item::ttl(record_expiry(now)))
             .return_values(ReturnValue::AllOld);
-        read(&Row(update.send().await.map_err(failure)?.attributes.unwrap_or_default()))
+        read_record(&Row(update.send().await.map_err(failure)?.attributes.unwrap_or_default()))
     }
 
-    /// Closes a circle until a moment, unless it is closed for longer.
-    pub async fn close_circle(&self, circle: &str, until: Timestamp) -> Result<(), StoreError> {
+    /// Opens a scope's breaker, unless it is open for longer.
+    pub async fn open_breaker(&self, scope: &str, until: Timestamp) -> Result<(), StoreError> {
         let update = self
-            .update_counter(circle)
-            .update_expression("SET closed_until = :until, #ttl = :ttl REMOVE ahead_until, opened_at")
-            .condition_expression("attribute_not_exists(closed_until) OR closed_until < :until")
+            .update_counter(scope)
+            .update_expression("SET open_until = :until, #ttl = :ttl REMOVE probe_until, recovered_at")
+            .condition_expression("attribute_not_exists(open_until) OR open_until < :until")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":until", item::time(until))
-            .expression_attribute_values(":ttl", item::ttl(kept(until)));
-        made(update.send().await).map(|_| ())
+            .expression_attribute_values(":ttl", item::ttl(record_expiry(until)));
+        write_outcome(update.send().await).map(drop)
     }
 
-    /// Goes ahead for a circle whose silence is over. False if somebody else does.
-    pub async fn go_ahead(&self, circle: &str) -> Result<bool, StoreError> {
+    /// Acquires the probe of a half-open breaker, for [`limits::TOKEN_PROBE_SECONDS`].
+    pub async fn acquire_probe(&self, scope: &str) -> Result<ProbeOutcome, StoreError> {
         let now = self.clock.now();
-        let until = saturating_add(now, SignedDuration::from_secs(limits::TOKEN_AHEAD_SECONDS));
+        let until = saturating_add(now, SignedDuration::from_secs(limits::TOKEN_PROBE_SECONDS));
         let update = self
-            .update_counter(circle)
-            .update_expression("SET ahead_until = :until")
+            .update_counter(scope)
+            .update_expression("SET probe_until = :until")
             .condition_expression(
-                "closed_until <= :now AND (attribute_not_exists(ahead_until) OR ahead_until <= :now)",
+                "open_until <= :now AND (attribute_not_exists(probe_until) OR probe_until <= :now)",
             )
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":now", item::time(now));
-        made(update.send().await)
+        let outcome = write_outcome(update.send().await)?;
+        Ok(if outcome.is_applied() { ProbeOutcome::Acquired } else { ProbeOutcome::InProgress })
     }
 
-    /// Opens a circle, since the one that went ahead has had an answer.
-    pub async fn open_circle(&self, circle: &str) -> Result<(), StoreError> {
+    /// Closes a scope's breaker after a successful probe. The ramp-up begins.
+    pub async fn close_breaker(&self, scope: &str) -> Result<(), StoreError> {
         let now = self.clock.now();
         let update = self
-            .update_counter(circle)
+            .update_counter(scope)
             .update_expression(
-                "SET opened_at = :now, #ttl = :ttl REMOVE closed_until, ahead_until, told_by, told_at",
+                "SET recovered_at = :now, #ttl = :ttl REMOVE open_until, probe_until, limited_member, limited_at",
             )
-            .condition_expression("closed_until <= :now")
+            .condition_expression("open_until <= :now")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", item::time(now))
-            .expression_attribute_values(":ttl", item::ttl(kept(now)));
-        made(update.send().await).map(|_| ())
+            .expression_attribute_values(":ttl", item::ttl(record_expiry(now)));
+        write_outcome(update.send().await).map(drop)
     }
 }
 
-/// What a circle knows has no meaning when the news is old, the silence over for long, and all follow at full speed.
-fn kept(from: Timestamp) -> Timestamp {
+/// After an hour no attribute of a record has an effect.
+fn record_expiry(from: Timestamp) -> Timestamp {
     saturating_add(from, SignedDuration::from_hours(1))
 }
 
-fn read(row: &Row) -> Result<Penalty, StoreError> {
-    let told = row.maybe_text("told_by").zip(row.maybe_time("told_at")?);
-    Ok(Penalty {
-        told,
-        closed_until: row.maybe_time("closed_until")?,
-        opened_at: row.maybe_time("opened_at")?,
+fn read_record(row: &Row) -> Result<BreakerRecord, StoreError> {
+    let last_limited = row.maybe_text("limited_member").zip(row.maybe_time("limited_at")?);
+    Ok(BreakerRecord {
+        last_limited,
+        open_until: row.maybe_time("open_until")?,
+        recovered_at: row.maybe_time("recovered_at")?,
     })
 }

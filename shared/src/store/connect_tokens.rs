@@ -1,52 +1,49 @@
 //! Links and flows, in the table `connect_tokens`: items `link#<digest of the token>` and `flow#<digest of the state>`.
 //!
-//! Each step of a link's life is one conditional write (reliability rule 1).
+//! Each change of a link's state is one conditional write (reliability rule 1).
 
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failed, failure, is_conditional};
+use super::{Store, StoreError, WriteOutcome, complete, failed, failure, write_outcome};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::connect_token::{Flow, FlowStatus, Link, LinkState};
 
-/// What became of a press on the button.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Started {
-    /// The link belongs to this browser, and its flow is stored.
-    Yes,
-    /// The link can't be used by this browser.
-    No(LinkState),
-    /// The link's tenant is suspended or gone.
+pub enum StartFlowOutcome {
+    /// The link is bound to this browser, and the flow is stored.
+    Started,
+    /// This browser can't use the link.
+    LinkUnavailable(LinkState),
+    /// The link's tenant is suspended or deleted.
     TenantUnavailable,
 }
 
-/// What became of an attempt to be the one callback that exchanges a flow's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
-    /// This is the one.
-    Yes,
-    /// Another one was, or the flow is over.
-    Handled,
+pub enum ClaimFlowOutcome {
+    /// The caller exchanges the flow's code.
+    Claimed,
+    /// Another callback has claimed the flow, or the flow has ended.
+    AlreadyHandled,
 }
 
-/// What became of an attempt to forget a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dropped {
-    /// It is gone, and no connection came or will come of it.
-    Yes,
-    /// A connection came of it, so it stays.
-    Done,
+pub enum DeleteFlowOutcome {
+    /// The flow is deleted. No connection was or will be stored for it.
+    Deleted,
+    /// A connection was stored for the flow, so the flow stays.
+    Completed,
 }
 
 impl Store {
-    /// Writes a new link.
     pub async fn create_link(
         &self,
         digest: &str,
         link: &Link,
-        deed: &AuditEntry<'_>,
+        audit_entry: &AuditEntry<'_>,
     ) -> Result<(), StoreError> {
         let item = Writer::keyed([("id", item::text(link_id(digest)))])
             .set("tenant", item::text(link.tenant.as_str()))
@@ -54,24 +51,25 @@ impl Store {
             .maybe("label", link.label.as_ref().map(item::text))
             .maybe("return_url", link.return_url.as_ref().map(item::text))
             .set("expires_at", item::time(link.expires_at))
-            // Kept a while longer, so that a late visitor reads "expired" and not "unknown".
+            // Kept for a day, so that a late visitor sees "expired" instead of "unknown".
             .set("ttl", item::ttl(later(link.expires_at, EXPIRED_LINK_KEPT_SECONDS)))
             .done();
         let put = Put::builder().table_name(&self.tables.connect_tokens).set_item(Some(item));
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        self.transact(vec![put, self.write_down(deed)]).await?.map_err(|_| StoreError::Damaged("audit log"))
+        self.transact(vec![put, self.write_down(audit_entry)])
+            .await?
+            .map_err(|_| StoreError::Damaged("audit log"))
     }
 
-    /// The link behind a token's digest.
     pub async fn link(&self, digest: &str) -> Result<Option<Link>, StoreError> {
         self.token_row(link_id(digest)).await?.map(|row| read_link(&row)).transpose()
     }
 
-    /// Gives the link to the flow's browser and stores the flow, in one transaction, if the link is still open to that
-    /// browser and the tenant is active.
-    pub async fn start_flow(&self, flow: &Flow) -> Result<Started, StoreError> {
+    /// Binds the link to the flow's browser and stores the flow in one transaction, if the link is still open to that browser
+    /// and the tenant is active.
+    pub async fn start_flow(&self, flow: &Flow) -> Result<StartFlowOutcome, StoreError> {
         let now = self.clock.now();
-        let take_link = Update::builder()
+        let bind_link = Update::builder()
             .table_name(&self.tables.connect_tokens)
             .key("id", item::text(link_id(&flow.link)))
             .update_expression("SET browser = :browser")
@@ -87,55 +85,54 @@ impl Store {
             .set_item(Some(flow_item(flow)))
             .condition_expression("attribute_not_exists(id)");
         let items = vec![
-            TransactWriteItem::builder().update(complete(take_link.build())).build(),
+            TransactWriteItem::builder().update(complete(bind_link.build())).build(),
             TransactWriteItem::builder().put(complete(put_flow.build())).build(),
             self.if_tenant_is_active(&flow.tenant),
         ];
         let reasons = match self.transact(items).await? {
-            Ok(()) => return Ok(Started::Yes),
+            Ok(()) => return Ok(StartFlowOutcome::Started),
             Err(reasons) => reasons,
         };
         if !failed(&reasons, 0) {
-            return Ok(Started::TenantUnavailable);
+            return Ok(StartFlowOutcome::TenantUnavailable);
         }
         let state = match reasons[0].item.clone() {
             Some(item) if !item.is_empty() => read_link(&Row(item))?.state(Some(&flow.browser), now),
             _ => LinkState::Expired,
         };
-        Ok(Started::No(state))
+        Ok(StartFlowOutcome::LinkUnavailable(state))
     }
 
-    /// A flow by its id. Expired ones are not found.
+    /// A flow that has not expired.
     pub async fn flow(&self, id: &str) -> Result<Option<Flow>, StoreError> {
         let flow = self.token_row(flow_id(id)).await?.map(|row| read_flow(id, &row)).transpose()?;
         Ok(flow.filter(|flow| flow.expires_at > self.clock.now()))
     }
 
-    /// Makes the caller the one that exchanges the flow's code.
-    pub async fn claim_flow(&self, id: &str, claimant: &str) -> Result<Claimed, StoreError> {
+    /// Lets at most one caller exchange the flow's code. `claimant` is a random id of the caller.
+    pub async fn claim_flow(&self, id: &str, claimant: &str) -> Result<ClaimFlowOutcome, StoreError> {
         let claim = self
             .db
             .update_item()
             .table_name(&self.tables.connect_tokens)
             .key("id", item::text(flow_id(id)))
             .update_expression("SET #status = :exchanging, claimant = :me")
-            // The SDK's own retry of a write that was applied must recognise it.
+            // If the write was applied and its response was lost, the SDK's retry must succeed.
             .condition_expression("(#status = :started AND expires_at > :now) OR claimant = :me")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":started", item::text(FlowStatus::Started.as_str()))
             .expression_attribute_values(":exchanging", item::text(FlowStatus::Exchanging.as_str()))
             .expression_attribute_values(":me", item::text(claimant))
             .expression_attribute_values(":now", item::time(self.clock.now()));
-        match claim.send().await {
-            Ok(_) => Ok(Claimed::Yes),
-            Err(error) if is_conditional(&error) => Ok(Claimed::Handled),
-            Err(error) => Err(failure(error)),
-        }
+        Ok(match write_outcome(claim.send().await)? {
+            WriteOutcome::Applied => ClaimFlowOutcome::Claimed,
+            WriteOutcome::Conflict => ClaimFlowOutcome::AlreadyHandled,
+        })
     }
 
-    /// Forgets a flow that came to nothing, unless a connection came of it. Afterwards none can come of it any more:
-    /// the transaction that stores a connection needs its flow.
-    pub async fn drop_flow(&self, id: &str) -> Result<Dropped, StoreError> {
+    /// Deletes a failed flow, unless a connection was stored for it. Afterwards no connection can be stored for it: that
+    /// transaction requires the flow.
+    pub async fn delete_flow(&self, id: &str) -> Result<DeleteFlowOutcome, StoreError> {
         let delete = self
             .db
             .delete_item()
@@ -144,11 +141,10 @@ impl Store {
             .condition_expression("attribute_not_exists(id) OR #status <> :done")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":done", item::text(FlowStatus::Done.as_str()));
-        match delete.send().await {
-            Ok(_) => Ok(Dropped::Yes),
-            Err(error) if is_conditional(&error) => Ok(Dropped::Done),
-            Err(error) => Err(failure(error)),
-        }
+        Ok(match write_outcome(delete.send().await)? {
+            WriteOutcome::Applied => DeleteFlowOutcome::Deleted,
+            WriteOutcome::Conflict => DeleteFlowOutcome::Completed,
+        })
     }
 
     async fn token_row(&self, id: String) -> Result<Option<Row>, StoreError> {
@@ -156,7 +152,7 @@ impl Store {
         Ok(get.consistent_read(true).send().await.map_err(failure)?.item.map(Row))
     }
 
-    /// The part of the transaction that stores a connection which closes its link and its flow.
+    /// The items of a transaction that mark the link as used and the flow as done.
     pub(super) fn close_link_and_flow(&self, flow: &Flow) -> [TransactWriteItem; 2] {
         let now = self.clock.now();
         let use_link = Update::builder()
@@ -195,7 +191,7 @@ fn flow_id(id: &str) -> String {
 }
 
 fn later(time: Timestamp, seconds: i64) -> Timestamp {
-    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time)
+    saturating_add(time, SignedDuration::from_secs(seconds))
 }
 
 fn read_link(row: &Row) -> Result<Link, StoreError> {

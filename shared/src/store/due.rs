@@ -154,26 +154,6 @@ impl Store {
         made(update.condition_expression("#kind = :kind AND #due > :until").send().await)
     }
 
-    /// Records until when RingCentral has rate-limited a connection. Never shortens a penalty.
-    pub async fn set_rate_limited(
-        &self,
-        tenant: &TenantId,
-        connection: &ConnectionId,
-        until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let update = self
-            .db
-            .update_item()
-            .table_name(&self.tables.connections)
-            .set_key(Some(super::connections::key(tenant, connection)))
-            .update_expression("SET rate_limited_until = :until")
-            .condition_expression(
-                "attribute_exists(tenant) AND (attribute_not_exists(rate_limited_until) OR rate_limited_until < :until)",
-            )
-            .expression_attribute_values(":until", item::time(until));
-        made(update.send().await)
-    }
-
     /// A query for the work of one kind, earliest first; with `until`, for the work that is due by then.
     pub(super) fn query_work(&self, kind: WorkKind, until: Option<Timestamp>) -> QueryFluentBuilder {
         let index = kind.index();

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::connections::key;
+use super::connection_item::key;
 use super::due::WorkKind;
 use super::item::{self, Row, Writer};
 use super::messages::record_key;

@@ -1,85 +1,89 @@
-//! Keeping connections alive, across all tenants: the index `refresh`, which has a line for every connection that can be
-//! used, with what is to be known of it without reading it.
+//! The index `refresh`: one entry for each usable connection of all tenants, with the attributes that the sweep and the
+//! metrics need.
 
 use jiff::Timestamp;
 
-use super::due::{DueWork, WorkKind, skip_unreadable};
+use super::due::{self, DueWork, WorkKind, skip_unreadable};
 use super::item::{self, Row};
-use super::{Store, StoreError, made, query};
+use super::{Store, StoreError, WriteOutcome, query, write_outcome};
 use crate::limits;
-use crate::model::connection::{ACTIVE, ConnectionStatus};
+use crate::model::connection::{ConnectionStatus, SUBSCRIPTION_ACTIVE};
 use crate::model::ids::{ConnectionId, TenantId};
 
-/// A connection's line in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// Whose.
+pub struct KeepaliveEntry {
     pub tenant: TenantId,
-    /// Which.
     pub connection: ConnectionId,
-    /// When it is refreshed next.
+    /// When the next refresh is due.
     pub due: Timestamp,
-    /// When its refresh token ends.
+    /// When the refresh token expires.
     pub expires_at: Timestamp,
-    /// True if refreshing fails at present, or RingCentral has refused once.
-    pub failing: bool,
-    /// Since when a call of the token endpoint has no known outcome.
+    /// Refreshing fails at the moment, or RingCentral has rejected the refresh token once.
+    pub is_failing: bool,
+    /// Since when the outcome of a call of the token endpoint has been unknown.
     pub intent_since: Option<Timestamp>,
-    /// True if it has no subscription that delivers events.
-    pub subscription_down: bool,
+    /// There is no subscription that delivers events.
+    pub is_subscription_down: bool,
 }
 
 impl Store {
-    /// Connections across all tenants that are overdue to be refreshed: up to [`limits::SWEEP_OVERDUE`] of the longest
-    /// overdue, of these what expires first first.
-    pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<Kept>, StoreError> {
-        let mut overdue = self.lines(Some(self.clock.now()), limits::SWEEP_OVERDUE).await?;
-        overdue.sort_by_key(|kept| kept.expires_at);
+    /// Connections of all tenants whose refresh is overdue: up to [`limits::SWEEP_OVERDUE`] of the longest overdue, in the
+    /// order in which their refresh tokens expire.
+    pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
+        let mut overdue = self.keepalive_entries(Some(self.clock.now()), limits::SWEEP_OVERDUE).await?;
+        overdue.sort_by_key(|entry| entry.expires_at);
         Ok(overdue)
     }
 
-    /// Every connection across all tenants that can be used.
-    pub async fn kept_of_all_tenants(&self) -> Result<Vec<Kept>, StoreError> {
-        self.lines(None, usize::MAX).await
+    pub async fn keepalive_entries_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
+        self.keepalive_entries(None, usize::MAX).await
     }
 
-    async fn lines(&self, until: Option<Timestamp>, most: usize) -> Result<Vec<Kept>, StoreError> {
-        let rows = query::up_to(most, self.query_work(WorkKind::Refresh, until)).await?;
-        Ok(rows.iter().filter_map(|row| skip_unreadable(read(row))).take(most).collect())
+    async fn keepalive_entries(
+        &self,
+        due_until: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<KeepaliveEntry>, StoreError> {
+        let rows = query::up_to(limit, self.query_work(WorkKind::Refresh, due_until)).await?;
+        Ok(rows.iter().filter_map(|row| skip_unreadable(read_entry(row))).take(limit).collect())
     }
 
-    /// Connections across all tenants that need a new authorization, while their tokens are kept.
+    /// Revoked connections of all tenants whose tokens are not erased yet.
     pub async fn revoked_of_all_tenants(&self) -> Result<Vec<DueWork>, StoreError> {
         let rows = query::all(self.query_work(WorkKind::Erasure, None)).await?;
-        Ok(rows.iter().filter_map(|row| skip_unreadable(super::due::read(WorkKind::Erasure, row))).collect())
+        Ok(rows.iter().filter_map(|row| skip_unreadable(due::read(WorkKind::Erasure, row))).collect())
     }
 
-    /// Puts an overdue refresh off that fails on our side. False if somebody has got further with it meanwhile.
-    pub async fn postpone_refresh(&self, kept: &Kept, until: Timestamp) -> Result<bool, StoreError> {
+    /// Postpones an overdue refresh. The condition fails if its due time has changed.
+    pub async fn postpone_refresh(
+        &self,
+        entry: &KeepaliveEntry,
+        until: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
         let due = DueWork {
             kind: WorkKind::Refresh,
-            tenant: kept.tenant.clone(),
-            connection: kept.connection.clone(),
-            due_at: kept.due,
+            tenant: entry.tenant.clone(),
+            connection: entry.connection.clone(),
+            due_at: entry.due,
         };
         let update = self
             .update_work(&due, "SET #due = :until", Some(until))
             .condition_expression("#kind = :kind AND #due = :seen")
             .expression_attribute_values(":seen", item::time(due.due_at));
-        made(update.send().await)
+        write_outcome(update.send().await)
     }
 }
 
-fn read(row: &Row) -> Result<Kept, StoreError> {
-    let due = super::due::read(WorkKind::Refresh, row)?;
-    Ok(Kept {
+fn read_entry(row: &Row) -> Result<KeepaliveEntry, StoreError> {
+    let due = due::read(WorkKind::Refresh, row)?;
+    Ok(KeepaliveEntry {
         tenant: due.tenant,
         connection: due.connection,
         due: due.due_at,
         expires_at: row.time("refresh_expires_at")?,
-        failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str()
+        is_failing: row.text("status")? == ConnectionStatus::RefreshFailed.as_str()
             || row.maybe_time("denied_at")?.is_some(),
         intent_since: row.maybe_time("intent_since")?,
-        subscription_down: row.maybe_text("subscription_status").as_deref() != Some(ACTIVE),
+        is_subscription_down: row.maybe_text("subscription_status").as_deref() != Some(SUBSCRIPTION_ACTIVE),
     })
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::connections::key;
+use super::connection_item::key;
 use super::due::DueWork;
 use super::item::{self, Change};
 use super::{Store, StoreError, made};

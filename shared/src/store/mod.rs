@@ -9,6 +9,7 @@ mod apps;
 mod audit;
 mod circuit_breaker;
 mod connect_tokens;
+mod connection_item;
 mod connections;
 mod deletions;
 mod deliveries;
@@ -39,23 +40,23 @@ use aws_sdk_dynamodb::types::{CancellationReason, KeysAndAttributes, TransactWri
 
 pub use apps::AppChange;
 pub(crate) use apps::{SealedSecret, SigningSecrets};
-pub use connect_tokens::{Claimed, Dropped, Started};
-pub use connections::{Claim, NewConnection, Stored};
+pub use circuit_breaker::ProbeOutcome;
+pub use connect_tokens::{ClaimFlowOutcome, DeleteFlowOutcome, StartFlowOutcome};
+pub use connections::{ExtensionOwner, NewConnection, StoreConnectionOutcome};
 pub use deletions::{Holding, Unfinished};
 pub use deliveries::{DueDelivery, Entered, Outcome, moment_of};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
 pub use events::event_of_image;
 pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
-pub use keepalive::Kept;
+pub use keepalive::KeepaliveEntry;
 pub use keys::KeyChange;
 pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
 pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, StoredRecord};
 pub use numbers::Inventory;
 pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredResponse};
-pub use rate_limits::{Logged, Slotted};
-pub use refresh::Pair;
+pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
-pub use subscriptions::Checked;
+pub use subscriptions::SubscriptionCheck;
 pub use tenants::{Changed, TenantChange};
 
 use crate::cache::TtlCache;
@@ -278,6 +279,17 @@ impl WriteOutcome {
     fn applied_if(condition_held: bool) -> Self {
         if condition_held { Self::Applied } else { Self::Conflict }
     }
+
+    pub fn is_applied(self) -> bool {
+        self == Self::Applied
+    }
+}
+
+/// The outcome of a single conditional write.
+fn write_outcome<T, E: ProvideErrorMetadata>(
+    response: Result<T, SdkError<E>>,
+) -> Result<WriteOutcome, StoreError> {
+    Ok(WriteOutcome::applied_if(made(response)?))
 }
 
 /// True if a single write was made, false if its condition did not hold.

@@ -1,11 +1,11 @@
-//! Numbers, in the table `connections`: items `number#<E.164>` for those that a connected extension can text with, and
-//! `account-number#<account>#<E.164>` for what the account-wide list tells of all.
+//! Phone numbers, in the table `connections`: items `number#<E.164>` for the numbers that a connected extension can send
+//! from, and `account-number#<account>#<E.164>` for the numbers of the account-wide list.
 
 use std::collections::HashSet;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 
-use super::connections::read_connection;
+use super::connection_item::read_connection;
 use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, complete, failure, query};
 use crate::model::connection::Connection;
@@ -16,16 +16,16 @@ use crate::model::phone::E164;
 /// A tenant's connections with their numbers.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// The connections, the earliest first.
+    /// The earliest connected first.
     pub connections: Vec<Connection>,
-    /// What they can text with.
+    /// The numbers that the connected extensions can send from.
     pub numbers: Vec<Number>,
-    /// What else their accounts have, connected extensions' numbers included.
+    /// All numbers of their accounts, including those of the connected extensions.
     pub account_numbers: Vec<AccountNumber>,
 }
 
 impl Store {
-    /// Everything that a tenant has connected, in one query.
+    /// A tenant's connections and numbers, in one query.
     pub async fn inventory(&self, tenant: &TenantId) -> Result<Inventory, StoreError> {
         let mut inventory = Inventory::default();
         for row in self.all_rows(tenant).await? {
@@ -42,13 +42,12 @@ impl Store {
         Ok(inventory)
     }
 
-    /// One number, if a connected extension can text with it.
+    /// A number, if a connected extension can send from it.
     pub async fn number(&self, tenant: &TenantId, number: &E164) -> Result<Option<Number>, StoreError> {
         let row = self.connections_row(tenant, format!("number#{number}")).await?;
         row.map(|row| read_number(&row)).transpose()
     }
 
-    /// True if the account-wide list of an account has a number.
     pub async fn is_account_number(
         &self,
         tenant: &TenantId,
@@ -64,7 +63,7 @@ impl Store {
         Ok(get.consistent_read(true).send().await.map_err(failure)?.item.map(Row))
     }
 
-    /// Makes a list the numbers of an extension; those that it had and that aren't in the list go.
+    /// Stores the numbers of an extension and deletes those that are no longer in the list.
     pub async fn replace_numbers(
         &self,
         tenant: &TenantId,
@@ -78,7 +77,7 @@ impl Store {
         self.replace(old, items).await
     }
 
-    /// Makes a list the numbers of an account; those that it had and that aren't in the list go.
+    /// Stores the numbers of an account and deletes those that are no longer in the list.
     pub async fn replace_account_numbers(
         &self,
         tenant: &TenantId,
@@ -90,8 +89,7 @@ impl Store {
         self.replace(old.into_iter(), items).await
     }
 
-    /// Forgets numbers.
-    pub async fn forget_numbers(
+    pub async fn delete_numbers(
         &self,
         tenant: &TenantId,
         numbers: &[Number],
@@ -103,7 +101,7 @@ impl Store {
     }
 
     async fn replace(&self, old: impl Iterator<Item = Row>, new: Vec<Item>) -> Result<(), StoreError> {
-        // RingCentral's pages may shift while they are read, and DynamoDB takes an item once in a batch.
+        // RingCentral's pages may shift while they are read, and DynamoDB rejects a batch that contains an item twice.
         let mut seen = HashSet::new();
         let new: Vec<Item> =
             new.into_iter().filter(|item| seen.insert(item["item"].clone().as_s().cloned().ok())).collect();
@@ -127,7 +125,7 @@ impl Store {
     }
 
     async fn all_rows(&self, tenant: &TenantId) -> Result<Vec<Row>, StoreError> {
-        // Every name that is no revocation sorts before "r": one range, and no sealed refresh token is read for a list.
+        // All other kinds of items sort before revocations. So one range suffices, and no list reads sealed refresh tokens.
         let query = self
             .items(&self.tables.connections, tenant, "#item < :end")
             .expression_attribute_values(":end", item::text("revocation#"));

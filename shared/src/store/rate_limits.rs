@@ -1,7 +1,7 @@
 //! Counters of sliding windows, and when apps were last used: table `rate_limits`, one item for each counter.
 //!
-//! Every method is one conditional write, so that a counter is exact whatever runs at the same time; which of them comes
-//! next is decided in `rates.rs`. Items go by TTL.
+//! Every write is a single conditional write, so counters are exact under concurrency. `rate_limits.rs` (services)
+//! combines them. Items expire by TTL.
 
 use std::collections::HashMap;
 
@@ -12,45 +12,42 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, failure, is_conditional, made};
+use super::{Store, StoreError, WriteOutcome, failure, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
 use crate::model::rate_limit::{Allowance, SLOTS_KEPT, Slots};
 
-/// What became of an attempt to add to a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Logged {
-    /// It was added; this is the log now.
-    Yes(Vec<Timestamp>),
-    /// The log has as many entries as are allowed, old ones perhaps among them: this is it.
+pub enum LogCountOutcome {
+    /// The log after the entry was added.
+    Appended(Vec<Timestamp>),
+    /// The log has as many entries as the limit allows. Some may have left the window.
     Full(Vec<Timestamp>),
 }
 
-/// What became of an attempt to count in slots.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slotted {
-    /// It was counted; this is the counter now.
-    Yes(Slots),
-    /// The counter stands at another slot, or is full: this is it.
-    No(Slots),
+pub enum SlotCountOutcome {
+    /// The counter after the increment.
+    Counted(Slots),
+    /// The counter is full, or its newest slot is another one.
+    NotCounted(Slots),
     /// There is no such counter yet.
     Absent,
 }
 
 impl Store {
-    /// An update of a counter's item, to be filled in.
     pub(super) fn update_counter(&self, counter: &str) -> UpdateItemFluentBuilder {
         self.db.update_item().table_name(&self.tables.rate_limits).set_key(Some(key(counter)))
     }
 
-    /// Adds `now` to a log that has less than `allowance` entries.
+    /// Adds `now` to a log that has fewer entries than the limit.
     pub async fn append_to_log(
         &self,
         counter: &str,
         allowance: Allowance,
         now: Timestamp,
-    ) -> Result<Logged, StoreError> {
+    ) -> Result<LogCountOutcome, StoreError> {
         let appended = self
             .update_counter(counter)
             .update_expression("SET times = list_append(if_not_exists(times, :none), :one), #ttl = :ttl")
@@ -59,28 +56,30 @@ impl Store {
             .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
             .expression_attribute_values(":one", AttributeValue::L(vec![item::time(now)]))
             .expression_attribute_values(":limit", item::number(allowance.limit))
-            .expression_attribute_values(":ttl", kept(allowance, now))
+            .expression_attribute_values(":ttl", expiry(allowance, now))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match appended {
-            Ok(answer) => Ok(Logged::Yes(read_log(&Row(answer.attributes.unwrap_or_default()))?)),
-            Err(error) => match refused(error)? {
-                Some(row) => Ok(Logged::Full(read_log(&row)?)),
+            Ok(answer) => {
+                Ok(LogCountOutcome::Appended(read_log(&Row(answer.attributes.unwrap_or_default()))?))
+            }
+            Err(error) => match rejected_item(error)? {
+                Some(row) => Ok(LogCountOutcome::Full(read_log(&row)?)),
                 None => Err(StoreError::Damaged("times")),
             },
         }
     }
 
-    /// Replaces a log that is still as it was seen. False if it is not.
+    /// Replaces a log. The condition fails if it is not equal to `seen`.
     pub async fn replace_log(
         &self,
         counter: &str,
         allowance: Allowance,
         seen: &[Timestamp],
         new: &[Timestamp],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let list = |times: &[Timestamp]| AttributeValue::L(times.iter().copied().map(item::time).collect());
         let replaced = self
             .update_counter(counter)
@@ -89,24 +88,24 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":new", list(new))
             .expression_attribute_values(":seen", list(seen))
-            .expression_attribute_values(":ttl", kept(allowance, self.clock.now()))
+            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()))
             .send()
             .await;
-        made(replaced)
+        write_outcome(replaced)
     }
 
-    /// Counts one more in a slot, if it is the counter's newest and less than `allowance` are counted.
+    /// Increments a slot, if it is the counter's newest and the total is below the limit.
     pub async fn count_in_slot(
         &self,
         counter: &str,
         allowance: Allowance,
         slot: i64,
-    ) -> Result<Slotted, StoreError> {
-        let place = Slots::place(slot);
+    ) -> Result<SlotCountOutcome, StoreError> {
+        let index = Slots::index(slot);
         let counted = self
             .update_counter(counter)
             .update_expression(format!(
-                "SET counts[{place}] = counts[{place}] + :one, #total = #total + :one"
+                "SET counts[{index}] = counts[{index}] + :one, #total = #total + :one"
             ))
             .condition_expression("#slot = :slot AND #total < :limit")
             .expression_attribute_names("#slot", "slot")
@@ -119,21 +118,23 @@ impl Store {
             .send()
             .await;
         match counted {
-            Ok(answer) => Ok(Slotted::Yes(read_slots(&Row(answer.attributes.unwrap_or_default()))?)),
-            Err(error) => {
-                refused(error)?.map_or(Ok(Slotted::Absent), |row| Ok(Slotted::No(read_slots(&row)?)))
+            Ok(answer) => {
+                Ok(SlotCountOutcome::Counted(read_slots(&Row(answer.attributes.unwrap_or_default()))?))
             }
+            Err(error) => rejected_item(error)?.map_or(Ok(SlotCountOutcome::Absent), |row| {
+                Ok(SlotCountOutcome::NotCounted(read_slots(&row)?))
+            }),
         }
     }
 
-    /// Replaces the slots of a counter that is still as it was seen. False if it is not.
+    /// Replaces the slots of a counter. The condition fails if it is not equal to `seen`.
     pub async fn replace_slots(
         &self,
         counter: &str,
         allowance: Allowance,
         seen: Option<&Slots>,
         new: &Slots,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let counts = AttributeValue::L(new.counts.iter().map(item::number).collect());
         let request = self
             .update_counter(counter)
@@ -144,8 +145,8 @@ impl Store {
             .expression_attribute_values(":slot", item::number(new.slot))
             .expression_attribute_values(":total", item::number(new.total))
             .expression_attribute_values(":counts", counts)
-            .expression_attribute_values(":ttl", kept(allowance, self.clock.now()));
-        // Within a slot the total only grows, so slot and total together tell every state of a counter.
+            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()));
+        // Within a slot the total only increases, so slot and total identify the state of a counter.
         let request = match seen {
             None => request.condition_expression("attribute_not_exists(#slot)"),
             Some(seen) => request
@@ -153,15 +154,15 @@ impl Store {
                 .expression_attribute_values(":seen_slot", item::number(seen.slot))
                 .expression_attribute_values(":seen_total", item::number(seen.total)),
         };
-        made(request.send().await)
+        write_outcome(request.send().await)
     }
 
-    /// Writes down that a key was used, unless that was done within the last minute.
-    pub async fn note_use(&self, app: &AppId, key_id: &KeyId) -> Result<(), StoreError> {
+    /// Stores when a key was used, at most once a minute.
+    pub async fn record_key_use(&self, app: &AppId, key_id: &KeyId) -> Result<(), StoreError> {
         let now = self.clock.now();
         let after = |seconds| saturating_add(now, SignedDuration::from_secs(seconds));
-        let noted = self
-            .update_counter(&use_of(app))
+        let updated = self
+            .update_counter(&last_use_key(app))
             .update_expression("SET #key = :now, #ttl = :ttl")
             .condition_expression("attribute_not_exists(#key) OR #key <= :before")
             .expression_attribute_names("#key", key_id.as_str())
@@ -171,22 +172,18 @@ impl Store {
             .expression_attribute_values(":ttl", item::ttl(after(limits::LAST_USED_KEPT_SECONDS)))
             .send()
             .await;
-        match noted {
-            Ok(_) => Ok(()),
-            Err(error) if is_conditional(&error) => Ok(()),
-            Err(error) => Err(failure(error)),
-        }
+        write_outcome(updated).map(drop)
     }
 
-    /// When the keys of some apps, at most 100, were last used.
+    /// When the keys of at most 100 apps were last used.
     pub async fn last_uses(
         &self,
         apps: &[&AppId],
     ) -> Result<HashMap<AppId, HashMap<KeyId, Timestamp>>, StoreError> {
-        let keys = apps.iter().map(|app| key(&use_of(app))).collect();
+        let keys = apps.iter().map(|app| key(&last_use_key(app))).collect();
         let mut uses = HashMap::new();
         for row in self.rows_by_key(&self.tables.rate_limits, keys).await? {
-            let app = row.text("counter")?.strip_prefix(USE).and_then(AppId::parse);
+            let app = row.text("counter")?.strip_prefix(LAST_USE).and_then(AppId::parse);
             let times = row.0.iter().filter_map(|(name, value)| {
                 let milliseconds = value.as_n().ok()?.parse().ok()?;
                 Some((KeyId::parse(name)?, Timestamp::from_millisecond(milliseconds).ok()?))
@@ -197,26 +194,26 @@ impl Store {
     }
 }
 
-const USE: &str = "use#";
+const LAST_USE: &str = "use#";
 
-fn use_of(app: &AppId) -> String {
-    format!("{USE}{app}")
+fn last_use_key(app: &AppId) -> String {
+    format!("{LAST_USE}{app}")
 }
 
 pub(super) fn key(counter: &str) -> Item {
     Writer::keyed([("counter", item::text(counter))]).done()
 }
 
-/// A counter that nobody adds to has no meaning after its window.
-fn kept(allowance: Allowance, now: Timestamp) -> AttributeValue {
+/// An unused counter has no effect after its window.
+fn expiry(allowance: Allowance, now: Timestamp) -> AttributeValue {
     item::ttl(saturating_add(saturating_add(now, allowance.window), allowance.window))
 }
 
-/// The item as it stood when a write to it was refused by its condition.
-fn refused(error: SdkError<UpdateItemError>) -> Result<Option<Row>, StoreError> {
+/// The item whose condition failed; `None` if it does not exist.
+fn rejected_item(error: SdkError<UpdateItemError>) -> Result<Option<Row>, StoreError> {
     match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
-            Ok(refused.item().cloned().filter(|item| !item.is_empty()).map(Row))
+        Some(UpdateItemError::ConditionalCheckFailedException(rejected)) => {
+            Ok(rejected.item().cloned().filter(|item| !item.is_empty()).map(Row))
         }
         _ => Err(failure(error)),
     }

@@ -1,71 +1,47 @@
-//! Refreshing, in the rows of connections: lease, intent, pair and flag. Each write has the condition that
-//! [`permits`](crate::model::refresh::permits) states, in DynamoDB's words.
+//! The writes of the refresh protocol: lease, intent, new pair and revocation, in the items of connections. Each write has
+//! the condition that [`permits`](crate::model::refresh::permits) states, as a DynamoDB expression.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
-use super::connections::key;
+use super::connection_item::{REFRESH_ATTRIBUTES, key, refresh_attributes};
 use super::due::WorkKind;
-use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failed};
+use super::item::{self, Item, Row};
+use super::{Store, StoreError, WriteOutcome, complete, failed};
 use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::connection::{Connection, ConnectionStatus, Sealed, SealedToken};
+use crate::model::connection::{Connection, ConnectionStatus, Sealed, SealedPair};
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, TenantId};
-use crate::model::refresh::{Cause, Intent, Lease, Record, Upkeep, Write};
-
-/// A pair of tokens, sealed to the generation after the one that it replaces.
-#[derive(Debug, Clone)]
-pub struct Pair {
-    /// The access token.
-    pub access: SealedToken,
-    /// The refresh token.
-    pub refresh: SealedToken,
-}
-
-/// Every attribute of [`Upkeep`] but the index's.
-const ATTRIBUTES: [&str; 11] = [
-    "lease_owner",
-    "lease_until",
-    "intent",
-    "intent_since",
-    "writer",
-    "auth_blocked_until",
-    "refresh_failures",
-    "denied_at",
-    "cause",
-    "status_since",
-    "refresh_due",
-];
+use crate::model::refresh::{RefreshRow, RefreshWrite};
 
 impl Store {
-    /// Makes a write of an attempt on a connection as it was read, with the event of it if there is one. False if the row
-    /// is not as the write expects; a write of this attempt whose answer was lost is recognised.
-    pub async fn write_upkeep(
+    /// Makes a write of an attempt, together with an event if there is one. `connection` is the connection as the attempt
+    /// has read it. A write that an earlier call of the same attempt has applied counts as applied.
+    pub async fn write_refresh(
         &self,
         connection: &Connection,
-        write: Write,
-        record: &Record,
+        write: RefreshWrite,
+        row: &RefreshRow,
         attempt: &str,
-        pair: Option<&Pair>,
+        pair: Option<&SealedPair>,
         event: Option<&Event>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let now = self.clock.now();
+        let seen_due = connection.refresh_state.due;
         let condition = match write {
-            Write::Lease if connection.upkeep.due.is_some() => {
+            RefreshWrite::AcquireLease if seen_due.is_some() => {
                 "generation = :seen AND #status IN (:active, :failed) AND refresh_due = :due \
                  AND (attribute_not_exists(lease_until) OR lease_until < :now)"
             }
-            Write::Lease => {
+            RefreshWrite::AcquireLease => {
                 "generation = :seen AND #status IN (:active, :failed) AND attribute_not_exists(refresh_due) \
                  AND (attribute_not_exists(lease_until) OR lease_until < :now)"
             }
-            Write::Pair => "generation = :seen",
-            Write::End => "generation = :seen AND lease_owner = :attempt",
-            Write::Revoked => "generation = :seen AND #status IN (:active, :failed)",
+            RefreshWrite::StorePair => "generation = :seen",
+            RefreshWrite::ReleaseLease => "generation = :seen AND lease_owner = :attempt",
+            RefreshWrite::MarkRevoked => "generation = :seen AND #status IN (:active, :failed)",
         };
         let mut update = Update::builder()
             .table_name(&self.tables.connections)
@@ -73,142 +49,101 @@ impl Store {
             .condition_expression(condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_values(":seen", item::number(connection.generation));
-        if matches!(write, Write::Lease | Write::Revoked) {
+        if matches!(write, RefreshWrite::AcquireLease | RefreshWrite::MarkRevoked) {
             update = update
                 .expression_attribute_names("#status", "status")
                 .expression_attribute_values(":active", item::text(ConnectionStatus::Active.as_str()))
                 .expression_attribute_values(":failed", item::text(ConnectionStatus::RefreshFailed.as_str()));
         }
-        if write == Write::Lease {
+        if write == RefreshWrite::AcquireLease {
             update = update.expression_attribute_values(":now", item::time(now));
-            if let Some(due) = connection.upkeep.due {
+            if let Some(due) = seen_due {
                 update = update.expression_attribute_values(":due", item::time(due));
             }
         }
-        if write == Write::End {
+        if write == RefreshWrite::ReleaseLease {
             update = update.expression_attribute_values(":attempt", item::text(attempt));
         }
-        let mut set = upkeep_item(&record.upkeep)
-            .set("status", item::text(record.status.as_str()))
-            .set("generation", item::number(record.generation));
+        let mut set = refresh_attributes(&row.refresh_state)
+            .set("status", item::text(row.status.as_str()))
+            .set("generation", item::number(row.generation));
         if let Some(pair) = pair {
             set = set.sealed("access", &pair.access).sealed("refresh", &pair.refresh);
         }
         let set = match write {
-            // What RingCentral has refused is kept for a while, then erased.
-            Write::Revoked => {
-                let kept = saturating_add(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
+            // Rejected tokens are kept for a while, then erased.
+            RefreshWrite::MarkRevoked => {
+                let erase_at = saturating_add(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
                 set.set("refresh_kind", item::text(WorkKind::Erasure.as_str()))
-                    .set("refresh_due", item::time(kept))
+                    .set("refresh_due", item::time(erase_at))
             }
-            Write::Lease | Write::Pair | Write::End => {
+            RefreshWrite::AcquireLease | RefreshWrite::StorePair | RefreshWrite::ReleaseLease => {
                 set.set("refresh_kind", item::text(WorkKind::Refresh.as_str()))
             }
         };
-        // A pair that lands on a connection that was taken for revoked: its subscription is looked at again.
-        let checks = pair.is_some() && connection.subscription.is_some();
-        let update = complete(fill(update, set.done(), checks.then_some(now)).build());
+        // The connection may have been revoked in between, which ends the checks of its subscription. They resume now.
+        let resume_checks = (pair.is_some() && connection.subscription.is_some()).then_some(now);
+        let update = complete(set_or_remove(update, set.done(), resume_checks).build());
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         items.extend(event.map(|event| self.append(event)));
-        let Err(reasons) = self.transact(items).await? else { return Ok(true) };
+        let Err(reasons) = self.transact(items).await? else { return Ok(WriteOutcome::Applied) };
         if !failed(&reasons, 0) {
             return Err(StoreError::Unavailable("a write with its event".into()));
         }
         let old = reasons.into_iter().next().and_then(|reason| reason.item).map(Row);
-        Ok(old.is_some_and(|old| match write {
-            Write::Lease => old.maybe_text("lease_owner").as_deref() == Some(attempt),
-            Write::Pair => old.maybe_text("writer").as_deref() == Some(attempt),
-            Write::End | Write::Revoked => false,
-        }))
+        let is_own_write = old.is_some_and(|old| match write {
+            RefreshWrite::AcquireLease => old.maybe_text("lease_owner").as_deref() == Some(attempt),
+            RefreshWrite::StorePair => old.maybe_text("writer").as_deref() == Some(attempt),
+            RefreshWrite::ReleaseLease | RefreshWrite::MarkRevoked => false,
+        });
+        Ok(if is_own_write { WriteOutcome::Applied } else { WriteOutcome::Conflict })
     }
 
-    /// Erases the tokens of a connection that RingCentral has refused. False if it was authorized again meanwhile.
-    pub async fn erase_refused_tokens(
+    /// Erases the tokens of a connection whose refresh token RingCentral rejects. The condition fails if the user has
+    /// authorized again.
+    pub async fn erase_rejected_tokens(
         &self,
         tenant: &TenantId,
         id: &ConnectionId,
-    ) -> Result<bool, StoreError> {
-        let nothing = Sealed::from_record(Vec::new());
+    ) -> Result<WriteOutcome, StoreError> {
+        let empty = Sealed::from_record(Vec::new());
         let update = Update::builder()
             .table_name(&self.tables.connections)
             .set_key(Some(key(tenant, id)))
             .condition_expression("refresh_kind = :kind")
             .update_expression(
-                "SET access_token = :no, access_key = :no, refresh_token = :no, refresh_key = :no \
+                "SET access_token = :empty, access_key = :empty, refresh_token = :empty, refresh_key = :empty \
                  REMOVE refresh_kind, refresh_due",
             )
             .expression_attribute_values(":kind", item::text(WorkKind::Erasure.as_str()))
-            .expression_attribute_values(":no", item::bytes(&nothing));
+            .expression_attribute_values(":empty", item::bytes(&empty));
         let update = TransactWriteItem::builder().update(complete(update.build())).build();
-        Ok(self.transact(vec![update]).await?.is_ok())
+        Ok(WriteOutcome::applied_if(self.transact(vec![update]).await?.is_ok()))
     }
 }
 
-/// Sets what there is, and removes the rest of an upkeep's attributes. With `checks`, the subscription is looked at from
-/// then on, unless it is anyhow.
-fn fill(
-    update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-    set: Item,
-    checks: Option<Timestamp>,
-) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
-    let gone: Vec<&str> = ATTRIBUTES.into_iter().filter(|name| !set.contains_key(*name)).collect();
-    let (mut update, mut text) = (update, String::new());
+/// Sets the attributes in `set` and removes all other attributes of a refresh state. With `resume_checks`, checks of the
+/// subscription are due from that time, unless they are due already.
+fn set_or_remove(update: UpdateBuilder, set: Item, resume_checks: Option<Timestamp>) -> UpdateBuilder {
+    let absent: Vec<&str> = REFRESH_ATTRIBUTES.into_iter().filter(|name| !set.contains_key(*name)).collect();
+    let (mut update, mut expression) = (update, String::new());
     for (at, (name, value)) in set.into_iter().enumerate() {
-        text.push_str(if at == 0 { "SET " } else { ", " });
-        text.push_str(&format!("#s{at} = :s{at}"));
+        expression.push_str(if at == 0 { "SET " } else { ", " });
+        expression.push_str(&format!("#s{at} = :s{at}"));
         update = update
             .expression_attribute_names(format!("#s{at}"), name)
             .expression_attribute_values(format!(":s{at}"), value);
     }
-    if let Some(from) = checks {
-        text.push_str(", renewal_kind = :checks, renewal_due = if_not_exists(renewal_due, :from)");
+    if let Some(from) = resume_checks {
+        expression.push_str(", renewal_kind = :renewal, renewal_due = if_not_exists(renewal_due, :from)");
         update = update
-            .expression_attribute_values(":checks", item::text(WorkKind::Renewal.as_str()))
+            .expression_attribute_values(":renewal", item::text(WorkKind::Renewal.as_str()))
             .expression_attribute_values(":from", item::time(from));
     }
-    for (at, name) in gone.into_iter().enumerate() {
-        text.push_str(if at == 0 { " REMOVE " } else { ", " });
-        text.push_str(&format!("#r{at}"));
+    for (at, name) in absent.into_iter().enumerate() {
+        expression.push_str(if at == 0 { " REMOVE " } else { ", " });
+        expression.push_str(&format!("#r{at}"));
         update = update.expression_attribute_names(format!("#r{at}"), name);
     }
-    update.update_expression(text)
-}
-
-fn upkeep_item(upkeep: &Upkeep) -> Writer {
-    let text = |value: &String| item::text(value);
-    let failures: Option<AttributeValue> = (upkeep.failures > 0).then(|| item::number(upkeep.failures));
-    Writer::default()
-        .maybe("lease_owner", upkeep.lease.as_ref().map(|lease| text(&lease.owner)))
-        .maybe("lease_until", upkeep.lease.as_ref().map(|lease| item::time(lease.until)))
-        .maybe("intent", upkeep.intent.as_ref().map(|intent| text(&intent.id)))
-        .maybe("intent_since", upkeep.intent.as_ref().map(|intent| item::time(intent.since)))
-        .maybe("writer", upkeep.writer.as_ref().map(text))
-        .maybe("auth_blocked_until", upkeep.blocked_until.map(item::time))
-        .maybe("refresh_failures", failures)
-        .maybe("denied_at", upkeep.denied_at.map(item::time))
-        .maybe("cause", upkeep.cause.map(|cause| item::text(cause.as_str())))
-        .maybe("status_since", upkeep.since.map(item::time))
-        .maybe("refresh_due", upkeep.due.map(item::time))
-}
-
-pub(super) fn read_upkeep(row: &Row) -> Result<Upkeep, StoreError> {
-    let lease = match (row.maybe_text("lease_owner"), row.maybe_time("lease_until")?) {
-        (Some(owner), Some(until)) => Some(Lease { owner, until }),
-        _ => None,
-    };
-    let intent = match (row.maybe_text("intent"), row.maybe_time("intent_since")?) {
-        (Some(id), Some(since)) => Some(Intent { id, since }),
-        _ => None,
-    };
-    Ok(Upkeep {
-        lease,
-        intent,
-        writer: row.maybe_text("writer"),
-        blocked_until: row.maybe_time("auth_blocked_until")?,
-        failures: row.maybe_number("refresh_failures")?.unwrap_or(0),
-        denied_at: row.maybe_time("denied_at")?,
-        cause: row.maybe_text("cause").and_then(|word| Cause::parse(&word)),
-        since: row.maybe_time("status_since")?,
-        due: row.maybe_time("refresh_due")?,
-    })
+    update.update_expression(expression)
 }

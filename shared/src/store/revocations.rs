@@ -1,25 +1,24 @@
-//! Sessions at RingCentral that have to be ended: items `revocation#<connection>` in the table `connections`. They
-//! outlive the connection until RingCentral has confirmed, so that no pair of tokens survives a disconnect unnoticed.
+//! Sessions that are still to be ended at RingCentral: items `revocation#<connection>` in the table `connections`. An item
+//! remains until RingCentral has confirmed the end of the session, so that no token pair survives a disconnect.
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::WorkKind;
 use super::item::{self, Item, Row, Writer};
-use super::{Store, StoreError, complete, failure, is_conditional};
+use super::{Store, StoreError, complete, failure, write_outcome};
+use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::connection::Revocation;
 use crate::model::ids::{ConnectionId, TenantId};
 
 impl Store {
-    /// Remembers that a session has to be ended.
     pub async fn create_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let item = self.revocation_item(revocation);
         let put = self.db.put_item().table_name(&self.tables.connections).set_item(Some(item));
         put.send().await.map(|_| ()).map_err(failure)
     }
 
-    /// A session that has to be ended.
     pub async fn revocation(
         &self,
         tenant: &TenantId,
@@ -30,15 +29,14 @@ impl Store {
         row.map(|row| read(&row)).transpose()
     }
 
-    /// Forgets a revocation, sealed tokens and keys included: RingCentral has ended the session, or it was tried often
-    /// enough.
-    pub async fn finish_revocation(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(), StoreError> {
+    /// Deletes a revocation with its sealed tokens and data keys: the session has ended, or the last attempt has failed.
+    pub async fn delete_revocation(&self, tenant: &TenantId, id: &ConnectionId) -> Result<(), StoreError> {
         let delete =
             self.db.delete_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
         delete.send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Notes how often it was tried, and when to try again.
+    /// Stores the number of attempts and when the next one is due, unless the revocation was deleted.
     pub async fn postpone_revocation(
         &self,
         revocation: &Revocation,
@@ -54,14 +52,10 @@ impl Store {
             .condition_expression("attribute_exists(tenant)")
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":attempts", item::number(attempts));
-        match update.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conditional(&error) => Ok(()),
-            Err(error) => Err(failure(error)),
-        }
+        write_outcome(update.send().await).map(drop)
     }
 
-    /// The same as [`Store::create_revocation`], as a part of a transaction.
+    /// [`Store::create_revocation`] as an item of a transaction.
     pub(super) fn put_revocation_item(&self, revocation: &Revocation) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.tables.connections)
@@ -71,7 +65,7 @@ impl Store {
 
     fn revocation_item(&self, revocation: &Revocation) -> Item {
         let now = self.clock.now();
-        let after = |seconds| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(now);
+        let after = |seconds| saturating_add(now, SignedDuration::from_secs(seconds));
         Writer(key(&revocation.tenant, &revocation.connection))
             .set("connection", item::text(revocation.connection.as_str()))
             .set("extension", item::text(revocation.extension.as_str()))

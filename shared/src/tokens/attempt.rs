@@ -1,123 +1,125 @@
-//! One attempt to refresh a connection: the I/O that [`step`] asks for.
+//! Runs one attempt to refresh a connection: the I/O for the effects of [`step`].
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::rescue::Rescue;
-use super::{Counted, RefreshOrder, follow, sealed_for, seconds_until};
-use crate::circuit_breaker::{self, Member, Pass};
+use super::deferred::DeferredPair;
+use super::follow_up::{RefreshCounts, after_refresh};
+use super::sealing::sealed_for;
+use crate::circuit_breaker::{self, Breaker, Permit};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::keepalive::RefreshRequest;
 use crate::limits;
-use crate::model::connection::{Connection, Revocation, SealedToken};
+use crate::model::connection::{Connection, Revocation, SealedPair, SealedToken, StatusCause};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::{
-    Answer, Attempt, Cause, Denial, Effect, Event, Outcome, Record, State, Write, half_life, jitter, step,
+    AttemptEffect, AttemptEvent, AttemptOutcome, AttemptState, Denial, RefreshAttempt, RefreshRow,
+    RefreshWrite, TokenResponse, half_life, random_jitter_percent, step,
 };
 use crate::model::secret::Secret;
 use crate::queue::MAX_DELAY_SECONDS;
 use crate::revocation;
 use crate::ringcentral::oauth::TokenOptions;
 use crate::ringcentral::{self, Grant, Kind, RefreshToken, TokenSet};
-use crate::store::{Pair, StoreError};
+use crate::store::{StoreError, WriteOutcome};
 use crate::vault::{Binding, DataKey, Purpose};
 
-/// What an attempt holds in memory, and nobody else.
-struct Hand {
-    access: DataKey,
-    refresh: DataKey,
-    token: RefreshToken,
+/// What is prepared before the call: the data keys that seal the new pair, and the opened refresh token.
+struct Prepared {
+    access_key: DataKey,
+    refresh_key: DataKey,
+    refresh_token: RefreshToken,
 }
 
-/// A pair that was just received.
-struct Received {
-    sealed: Pair,
-    refresh: RefreshToken,
+/// A pair that only this process has.
+struct ReceivedPair {
+    sealed: SealedPair,
+    refresh_token: RefreshToken,
 }
 
-/// One attempt, with what it has read.
-pub(super) struct Worker<'a> {
+pub(super) struct AttemptRunner<'a> {
     gateway: &'a Gateway,
     tenant: TenantId,
     connection: ConnectionId,
-    stale: Option<u64>,
+    stale_generation: Option<u64>,
     id: String,
     deadline: Timestamp,
-    patience: Timestamp,
-    jitter: i64,
+    wait_until: Timestamp,
+    jitter_percent: i64,
     found: Option<Connection>,
-    member: Option<Member>,
-    hand: Option<Hand>,
-    pair: Option<Received>,
-    counted: Counted,
+    breaker: Option<Breaker>,
+    prepared: Option<Prepared>,
+    received: Option<ReceivedPair>,
+    counts: RefreshCounts,
 }
 
-impl<'a> Worker<'a> {
-    /// An attempt on a connection, for a caller that can't use the generation `stale`.
+impl<'a> AttemptRunner<'a> {
+    /// `stale_generation` is the generation that the caller cannot use; `None` if the refresh is merely due.
     pub(super) fn new(
         gateway: &'a Gateway,
         tenant: TenantId,
         connection: ConnectionId,
-        stale: Option<u64>,
+        stale_generation: Option<u64>,
         deadline: Timestamp,
     ) -> Self {
         Self {
             gateway,
             tenant,
             connection,
-            stale,
+            stale_generation,
             id: Secret::random().digest()[..24].to_owned(),
             deadline,
-            patience: saturating_add(
+            wait_until: saturating_add(
                 gateway.clock.now(),
                 SignedDuration::from_secs(limits::LEASE_PATIENCE_SECONDS),
             ),
-            jitter: jitter(),
+            jitter_percent: random_jitter_percent(),
             found: None,
-            member: None,
-            hand: None,
-            pair: None,
-            counted: Counted::default(),
+            breaker: None,
+            prepared: None,
+            received: None,
+            counts: RefreshCounts::default(),
         }
     }
 
-    /// Makes it.
-    pub(super) async fn run(mut self) -> Result<(Outcome, Counted)> {
-        let (mut state, mut event) = (State::Begun, Event::Begin);
+    pub(super) async fn run(mut self) -> Result<(AttemptOutcome, RefreshCounts)> {
+        let (mut state, mut event) = (AttemptState::Started, AttemptEvent::Started);
         loop {
             let (next, effect) = step(state, event, &self.attempt());
             state = next;
             event = match effect {
-                Effect::Read => self.read(&state).await?,
-                Effect::Wait => {
-                    tokio::time::sleep(Duration::from_millis(150 + 5 * self.jitter.unsigned_abs())).await;
-                    Event::Waited
+                AttemptEffect::ReadRow => self.read_row(&state).await?,
+                AttemptEffect::Wait => {
+                    let ms = 150 + 5 * self.jitter_percent.unsigned_abs();
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    AttemptEvent::Waited
                 }
-                Effect::Prepare => self.prepare().await?,
-                Effect::Count => self.count().await,
-                Effect::Write(write, record) => self.write(write, record).await,
-                Effect::Call => Event::Answered(self.call().await),
-                Effect::Discard => {
-                    self.discard().await;
-                    Event::Written
+                AttemptEffect::Prepare => self.prepare().await?,
+                AttemptEffect::AcquirePermit => self.acquire_permit().await,
+                AttemptEffect::Write(write, row) => self.write(write, row).await,
+                AttemptEffect::CallTokenEndpoint => AttemptEvent::Responded(self.call_token_endpoint().await),
+                AttemptEffect::EndSession => {
+                    self.end_session().await;
+                    AttemptEvent::Written
                 }
-                Effect::Park => self.park().await,
-                Effect::Finish(outcome) => return Ok((outcome, self.counted)),
+                AttemptEffect::DeferPair => self.defer_pair().await,
+                AttemptEffect::Finish(outcome) => return Ok((outcome, self.counts)),
             };
         }
     }
 
-    fn attempt(&self) -> Attempt<'_> {
-        Attempt {
+    fn attempt(&self) -> RefreshAttempt<'_> {
+        RefreshAttempt {
             id: &self.id,
-            stale: self.stale,
+            stale_generation: self.stale_generation,
             now: self.gateway.clock.now(),
             deadline: self.deadline,
-            patience: self.patience,
-            jitter: self.jitter,
+            wait_until: self.wait_until,
+            jitter_percent: self.jitter_percent,
         }
     }
 
@@ -125,107 +127,105 @@ impl<'a> Worker<'a> {
         saturating_add(self.gateway.clock.now(), SignedDuration::from_secs(seconds))
     }
 
-    /// Reads the row. What an attempt has begun with stays at hand, since its keys and its generation are of that row.
-    async fn read(&mut self, state: &State) -> Result<Event> {
+    /// Reads the row. A later read does not replace the connection of the first one: the prepared keys belong to that.
+    async fn read_row(&mut self, state: &AttemptState) -> Result<AttemptEvent> {
         match self.gateway.store.connection(&self.tenant, &self.connection).await {
-            Ok(row) => {
-                let record = row.as_ref().map(Record::from);
-                if matches!(state, State::Refused(_) | State::Denied(..)) {
+            Ok(found) => {
+                let row = found.as_ref().map(RefreshRow::from);
+                if matches!(state, AttemptState::ResolvingConflict(_) | AttemptState::ResolvingDenial(..)) {
                     let known = self.found.as_ref().map(|found| found.generation);
-                    let has_moved = record.as_ref().is_some_and(|row| Some(row.generation) > known);
-                    self.counted.adopted += u32::from(has_moved);
+                    let is_newer = row.as_ref().is_some_and(|row| Some(row.generation) > known);
+                    self.counts.adopted += u32::from(is_newer);
                 }
-                if *state == State::Reading {
-                    self.found = row;
+                if *state == AttemptState::Reading {
+                    self.found = found;
                 }
-                Ok(Event::Found(record))
+                Ok(AttemptEvent::RowRead(row))
             }
-            // A row that can't be understood is no better in ten seconds, unless there is a pair to keep.
-            Err(error @ StoreError::Damaged(_)) if self.pair.is_none() => Err(error.into()),
+            // Retrying does not help with an unreadable row. But a received pair must not be lost.
+            Err(error @ StoreError::Damaged(_)) if self.received.is_none() => Err(error.into()),
             Err(error) => {
-                self.warn(&error.into(), "a connection can't be read");
-                Ok(Event::StoreFailed)
+                self.warn(&error.into(), "connection could not be read");
+                Ok(AttemptEvent::StoreFailed)
             }
         }
     }
 
-    /// All that AWS has to do comes before the call: the keys that will seal the pair, and the app's secret.
-    async fn prepare(&mut self) -> Result<Event> {
+    /// Everything that needs AWS comes before the call: the keys that seal the new pair, and the app's secret.
+    async fn prepare(&mut self) -> Result<AttemptEvent> {
         let found = self.found.as_ref().ok_or(Error::NotConnected)?;
-        let ready = async {
+        let prepare = async {
             let vault = self.gateway.vault();
             let (owner, binding) = sealed_for(found, Purpose::Refresh);
-            let refresh = vault.unwrap_key(owner, &found.refresh.key).await?;
-            let token = refresh.open(owner, binding, &found.refresh.token);
-            let access = vault.unwrap_key(sealed_for(found, Purpose::Access).0, &found.access.key).await?;
+            let refresh_key = vault.unwrap_key(owner, &found.refresh.key).await?;
+            let token = refresh_key.open(owner, binding, &found.refresh.token);
+            let access_key =
+                vault.unwrap_key(sealed_for(found, Purpose::Access).0, &found.access.key).await?;
             self.gateway.ringcentral_app().await?;
-            Ok::<_, Error>((access, refresh, token))
+            Ok::<_, Error>((access_key, refresh_key, token))
         };
-        let (access, refresh, token) = match ready.await {
-            Ok(ready) => ready,
+        let (access_key, refresh_key, token) = match prepare.await {
+            Ok(prepared) => prepared,
             Err(error @ Error::Internal { .. }) => return Err(error),
             Err(error) => {
-                self.warn(&error, "a refresh waits for AWS");
-                return Ok(Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)));
+                self.warn(&error, "token refresh postponed: AWS is unavailable");
+                return Ok(AttemptEvent::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS)));
             }
         };
-        let token = token.ok_or(Error::Internal { what: "a refresh token does not open", source: None })?;
-        self.hand = Some(Hand { access, refresh, token: RefreshToken::new(token) });
-        Ok(Event::Ready)
+        let token = token.ok_or(Error::Internal { what: "refresh token can't be opened", source: None })?;
+        self.prepared = Some(Prepared { access_key, refresh_key, refresh_token: RefreshToken::new(token) });
+        Ok(AttemptEvent::Ready)
     }
 
-    /// Whether the call may be made now. Whoever asks for the same connection meanwhile waits for the lease, and comes
-    /// back when the moment is there that is noted in the row.
-    async fn count(&mut self) -> Event {
-        let Some(found) = self.found.as_ref() else { return Event::StoreFailed };
-        let member = self.member.insert(Member::user(&found.issuer, &self.tenant, &found.extension));
-        match member.pass(self.gateway).await {
-            Ok(Pass::Yes) => Event::Ready,
-            Ok(Pass::After(wait)) => {
-                tracing::info!(tenant.id = %self.tenant, "a refresh waits for the token endpoint");
-                Event::NotReady(self.after(wait_seconds(wait) + self.jitter.abs() / 4))
+    async fn acquire_permit(&mut self) -> AttemptEvent {
+        let Some(found) = self.found.as_ref() else { return AttemptEvent::StoreFailed };
+        let breaker = self.breaker.insert(Breaker::for_user(&found.issuer, &self.tenant, &found.extension));
+        match breaker.acquire_permit(self.gateway).await {
+            Ok(Permit::Granted) => AttemptEvent::Ready,
+            Ok(Permit::RetryAfter(wait)) => {
+                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, "token refresh postponed: token endpoint is rate limited");
+                AttemptEvent::NotReady(self.after(wait_seconds(wait) + self.jitter_percent.abs() / 4))
             }
             Err(error) => {
-                self.warn(&error, "a refresh can't learn whether it may call");
-                Event::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS))
+                self.warn(&error, "token refresh postponed: rate limit could not be checked");
+                AttemptEvent::NotReady(self.after(limits::REFRESH_OBSTACLE_SECONDS))
             }
         }
     }
 
-    /// Makes a write, with the event of a changed status. A pair is worth every attempt until the deadline, and so is a
-    /// penalty: whoever does not know of it makes it longer.
-    async fn write(&mut self, write: Write, mut record: Record) -> Event {
-        let Some(found) = self.found.clone() else { return Event::NotWritten };
+    /// Makes a write, together with the event of a status change. The write of a pair is retried until the deadline, and so
+    /// is the write of a penalty: callers that do not know of it prolong it.
+    async fn write(&mut self, write: RefreshWrite, mut row: RefreshRow) -> AttemptEvent {
+        let Some(found) = self.found.clone() else { return AttemptEvent::WriteConflict };
         let now = self.gateway.clock.now();
-        let pair = self.pair.as_ref().filter(|_| write == Write::Pair).map(|received| &received.sealed);
+        let is_pair = write == RefreshWrite::StorePair;
+        let pair = self.received.as_ref().filter(|_| is_pair).map(|received| &received.sealed);
         if let Some(pair) = pair {
-            record.upkeep.due = Some(half_life(now, pair.refresh.expires_at, self.jitter));
+            row.refresh_state.due = Some(half_life(now, pair.refresh.expires_at, self.jitter_percent));
         }
-        let event = (record.status != found.status)
-            .then(|| record.applied_to(&found).event(EventKind::ExtensionStatus, now));
-        let is_blocked = record.upkeep.blocked_until.is_some_and(|until| until > now);
-        let is_penalty = write == Write::End && is_blocked && self.counted.in_vain > 0;
-        let is_precious = write == Write::Pair || is_penalty;
+        let event = (row.status != found.status)
+            .then(|| row.applied_to(&found).event(EventKind::ExtensionStatus, now));
+        let is_blocked = row.refresh_state.blocked_until.is_some_and(|until| until > now);
+        let is_penalty = write == RefreshWrite::ReleaseLease && is_blocked && self.counts.unanswered > 0;
         let mut pause = Duration::from_millis(50);
         loop {
-            let made =
-                self.gateway.store.write_upkeep(&found, write, &record, &self.id, pair, event.as_ref());
-            match made.await {
-                Ok(true) => {
-                    self.tell(write, &record);
-                    self.ring(write, &record).await;
-                    if write == Write::Pair {
-                        follow(self.gateway, &found, &record).await;
+            let store = &self.gateway.store;
+            match store.write_refresh(&found, write, &row, &self.id, pair, event.as_ref()).await {
+                Ok(WriteOutcome::Applied) => {
+                    self.record_write(write, &row);
+                    self.schedule_retry(write, &row).await;
+                    if is_pair {
+                        after_refresh(self.gateway, &found, &row).await;
                     }
-                    return Event::Written;
+                    return AttemptEvent::Written;
                 }
-                Ok(false) => return Event::NotWritten,
+                Ok(WriteOutcome::Conflict) => return AttemptEvent::WriteConflict,
                 Err(error) => {
-                    self.warn(&error.into(), "a write of a refresh failed");
+                    self.warn(&error.into(), "outcome of a token refresh could not be stored");
                     let left = self.deadline.duration_since(self.gateway.clock.now()).as_millis();
                     let needed = i128::from(limits::AWS_CALL_MS) + i128::from(limits::AWS_ATTEMPT_MS);
-                    if !is_precious || left < needed {
-                        return Event::StoreFailed;
+                    if !(is_pair || is_penalty) || left < needed {
+                        return AttemptEvent::StoreFailed;
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
@@ -234,80 +234,84 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn tell(&mut self, write: Write, record: &Record) {
+    /// Counts and logs a write that was applied.
+    fn record_write(&mut self, write: RefreshWrite, row: &RefreshRow) {
         match write {
-            Write::Lease => {}
-            Write::Pair => {
-                self.counted.refreshed += 1;
+            RefreshWrite::AcquireLease => {}
+            RefreshWrite::StorePair => {
+                self.counts.refreshed += 1;
                 self.gateway.cache.tokens.remove(self.connection.as_str());
-                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, generation = record.generation, "refreshed");
+                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, generation = row.generation, "token refreshed");
             }
-            Write::End => {
-                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, failures = record.upkeep.failures, "not refreshed");
+            RefreshWrite::ReleaseLease => {
+                tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, failures = row.refresh_state.failures, "token not refreshed");
             }
-            Write::Revoked => {
-                self.counted.lost += u32::from(record.upkeep.cause == Some(Cause::LostRotation));
-                let cause = record.upkeep.cause.map_or("", |cause| cause.as_str());
-                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, cause, "a connection needs a new authorization");
+            RefreshWrite::MarkRevoked => {
+                let cause = row.refresh_state.cause;
+                self.counts.lost += u32::from(cause == Some(StatusCause::LostRotation));
+                let cause = cause.map_or("", StatusCause::as_str);
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, cause, "connection revoked: the user has to authorize again");
             }
         }
     }
 
-    /// An attempt that ended without a pair is repeated when it is due, by the queue; the sweep would find it too, later.
-    async fn ring(&self, write: Write, record: &Record) {
-        let Some(due) = record.upkeep.due.filter(|_| write == Write::End) else { return };
-        let order = RefreshOrder::of(&self.tenant, &self.connection, None);
-        let work = serde_json::json!({ "refresh": order });
-        let wait = seconds_until(self.gateway.clock.now(), due);
-        let wait = i32::try_from(wait).unwrap_or(MAX_DELAY_SECONDS).min(MAX_DELAY_SECONDS);
+    /// Puts the retry of an attempt without a pair into the queue. Without the message, the sweep retries, a little later.
+    async fn schedule_retry(&self, write: RefreshWrite, row: &RefreshRow) {
+        let due = row.refresh_state.due.filter(|_| write == RefreshWrite::ReleaseLease);
+        let Some(due) = due else { return };
+        let request = RefreshRequest::new(&self.tenant, &self.connection, None);
+        let message = serde_json::json!({ "refresh": request });
+        let delay = seconds_until(self.gateway.clock.now(), due);
+        let delay = i32::try_from(delay).unwrap_or(MAX_DELAY_SECONDS).min(MAX_DELAY_SECONDS);
         if let Err(error) =
-            self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &work, wait).await
+            self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &message, delay).await
         {
-            self.warn(&error.into(), "a refresh is left for the sweep to repeat");
+            self.warn(&error.into(), "retry of a token refresh could not be queued; the sweep retries it");
         }
     }
 
-    async fn call(&mut self) -> Answer {
-        let Some(hand) = &self.hand else { return Answer::NotSent };
+    async fn call_token_endpoint(&mut self) -> TokenResponse {
+        let Some(prepared) = &self.prepared else { return TokenResponse::NotSent };
         let client = match self.gateway.ringcentral_app().await {
             Ok(client) => client.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS)),
-            Err(_) => return Answer::NotSent,
+            Err(_) => return TokenResponse::NotSent,
         };
-        let answer = match client.refresh(&hand.token, &TokenOptions::default()).await {
+        let response = match client.refresh(&prepared.refresh_token, &TokenOptions::default()).await {
             Ok(tokens) => {
-                self.receive(&tokens);
-                Answer::Pair
+                self.seal_pair(&tokens);
+                TokenResponse::NewPair
             }
             Err(error) => {
-                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = %error, "no new tokens");
-                self.judge(&error)
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = %error, "token refresh failed");
+                self.classify(&error)
             }
         };
-        if answer == Answer::Misconfigured {
+        if response == TokenResponse::Misconfigured {
             self.gateway.app_is_refused().await;
         }
-        self.counted.in_vain += u32::from(!matches!(answer, Answer::Pair | Answer::Denied(_)));
-        if let Some(member) = &self.member {
-            match answer {
-                Answer::Limited(until) => member.limited(self.gateway, until).await,
-                Answer::Pair | Answer::Denied(_) | Answer::Misconfigured => {
-                    member.answered(self.gateway).await;
+        let is_answered = matches!(response, TokenResponse::NewPair | TokenResponse::Denied(_));
+        self.counts.unanswered += u32::from(!is_answered);
+        if let Some(breaker) = &self.breaker {
+            match response {
+                TokenResponse::RateLimited(until) => breaker.record_rate_limited(self.gateway, until).await,
+                TokenResponse::NewPair | TokenResponse::Denied(_) | TokenResponse::Misconfigured => {
+                    breaker.record_response(self.gateway).await;
                 }
-                Answer::NotSent | Answer::Unclear => {}
+                TokenResponse::NotSent | TokenResponse::Ambiguous => {}
             }
         }
-        answer
+        response
     }
 
-    /// Seals what was received to the next generation. An answer without refresh token leaves the old one good.
-    fn receive(&mut self, tokens: &TokenSet) {
-        let (Some(hand), Some(found)) = (&self.hand, &self.found) else { return };
-        let (refresh, until) = match &tokens.refresh_token {
-            Some(refresh) => (
-                refresh.clone(),
+    /// Seals the received pair to the next generation. A response without a refresh token leaves the old one valid.
+    fn seal_pair(&mut self, tokens: &TokenSet) {
+        let (Some(prepared), Some(found)) = (&self.prepared, &self.found) else { return };
+        let (refresh_token, refresh_expires_at) = match &tokens.refresh_token {
+            Some(token) => (
+                token.clone(),
                 tokens.refresh_expires_at.unwrap_or_else(|| self.after(limits::REFRESH_TOKEN_SECONDS)),
             ),
-            None => (hand.token.clone(), found.refresh.expires_at),
+            None => (prepared.refresh_token.clone(), found.refresh.expires_at),
         };
         let seal = |key: &DataKey, purpose, text: &str, expires_at| {
             let (owner, binding) = sealed_for(found, purpose);
@@ -315,60 +319,79 @@ impl<'a> Worker<'a> {
             let token = key.seal(owner, binding, &Secret::new(text));
             SealedToken { token, key: key.wrapped().clone(), expires_at }
         };
-        let sealed = Pair {
-            access: seal(&hand.access, Purpose::Access, tokens.access_token.expose(), tokens.expires_at),
-            refresh: seal(&hand.refresh, Purpose::Refresh, refresh.expose(), until),
+        let access_token = tokens.access_token.expose();
+        let sealed = SealedPair {
+            access: seal(&prepared.access_key, Purpose::Access, access_token, tokens.expires_at),
+            refresh: seal(
+                &prepared.refresh_key,
+                Purpose::Refresh,
+                refresh_token.expose(),
+                refresh_expires_at,
+            ),
         };
-        self.pair = Some(Received { sealed, refresh });
+        self.received = Some(ReceivedPair { sealed, refresh_token });
     }
 
-    fn judge(&self, error: &ringcentral::Error) -> Answer {
+    fn classify(&self, error: &ringcentral::Error) -> TokenResponse {
         match error.kind() {
-            Kind::Grant(Grant::Expired) => Answer::Denied(Denial::Expired),
-            Kind::Grant(_) => Answer::Denied(Denial::Refused),
-            Kind::OurConfiguration => Answer::Misconfigured,
-            Kind::Connect | Kind::Refused => Answer::NotSent,
-            Kind::RateLimited => Answer::Limited(self.penalty(error)),
-            Kind::Unavailable if error.status() == Some(503) => Answer::Limited(self.penalty(error)),
-            _ => Answer::Unclear,
+            Kind::Grant(Grant::Expired) => TokenResponse::Denied(Denial::Expired),
+            Kind::Grant(_) => TokenResponse::Denied(Denial::Invalid),
+            Kind::OurConfiguration => TokenResponse::Misconfigured,
+            Kind::Connect | Kind::Refused => TokenResponse::NotSent,
+            Kind::RateLimited => TokenResponse::RateLimited(self.penalty_end(error)),
+            Kind::Unavailable if error.status() == Some(503) => {
+                TokenResponse::RateLimited(self.penalty_end(error))
+            }
+            _ => TokenResponse::Ambiguous,
         }
     }
 
-    fn penalty(&self, error: &ringcentral::Error) -> Timestamp {
-        circuit_breaker::ends(self.gateway, error.retry(), self.jitter)
+    fn penalty_end(&self, error: &ringcentral::Error) -> Timestamp {
+        circuit_breaker::penalty_end(self.gateway, error.retry(), self.jitter_percent)
     }
 
-    /// The connection was given up while its tokens were on their way: nobody else knows of them, so they are ended.
-    async fn discard(&mut self) {
-        let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return };
-        let whose = Member::leaving(&found.issuer, &found.tenant, &found.extension);
-        let Err(error) = revocation::end_session(self.gateway, whose, &pair.refresh).await else { return };
-        tracing::warn!(tenant.id = %self.tenant, error = error.chain(), "a session is left for the sweep to end");
-        let left = Revocation { generation: found.generation + 1, ..late_revocation(found, &pair.sealed) };
-        if let Err(error) = self.gateway.store.create_revocation(&left).await {
-            self.warn(&error.into(), "a session was not ended");
+    /// Ends the session of the received pair: the connection was disconnected during the call, and no other process knows
+    /// the pair.
+    async fn end_session(&mut self) {
+        let (Some(received), Some(found)) = (&self.received, &self.found) else { return };
+        let breaker = Breaker::for_revocation(&found.issuer, &found.tenant, &found.extension);
+        let result = revocation::end_session(self.gateway, breaker, &received.refresh_token).await;
+        let Err(error) = result else { return };
+        tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), "session could not be ended; the sweep retries it");
+        let revocation = Revocation {
+            generation: found.generation + 1,
+            access: received.sealed.access.clone(),
+            refresh: received.sealed.refresh.clone(),
+            subscription: None,
+            ..Revocation::from(found)
+        };
+        if let Err(error) = self.gateway.store.create_revocation(&revocation).await {
+            self.warn(&error.into(), "session could not be ended, and its revocation could not be stored");
         }
     }
 
-    /// The store does not take the pair: it goes into the queue, sealed, and is stored from there.
-    async fn park(&mut self) -> Event {
-        let (Some(pair), Some(found)) = (&self.pair, &self.found) else { return Event::NotWritten };
-        let work = serde_json::json!({ "rescue": Rescue::of(found, &self.id, &pair.sealed) });
-        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &work, 0).await {
+    /// Puts the sealed pair into the queue: the store does not accept it at the moment.
+    async fn defer_pair(&mut self) -> AttemptEvent {
+        let (Some(received), Some(found)) = (&self.received, &self.found) else {
+            return AttemptEvent::WriteConflict;
+        };
+        let deferred = DeferredPair::new(found, &self.id, &received.sealed);
+        let message = serde_json::json!({ "deferredPair": deferred });
+        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &message, 0).await {
             Ok(()) => {
-                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, "a pair is stored through the queue");
-                Event::Written
+                tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, "token pair could not be stored; it is deferred to the queue");
+                AttemptEvent::Written
             }
             Err(error) => {
-                // The intent is still in the row: the same refresh token is tried again.
-                self.warn(&error.into(), "a pair was lost");
-                Event::StoreFailed
+                // The intent is still stored, so a later attempt uses the same refresh token again.
+                self.warn(&error.into(), "token pair lost: neither the store nor the queue accepts it");
+                AttemptEvent::StoreFailed
             }
         }
     }
 
     fn warn(&self, error: &Error, what: &'static str) {
-        tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), what);
+        tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), "{what}");
     }
 }
 
@@ -376,11 +399,6 @@ fn wait_seconds(wait: Duration) -> i64 {
     i64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
 }
 
-fn late_revocation(found: &Connection, pair: &Pair) -> Revocation {
-    Revocation {
-        access: pair.access.clone(),
-        refresh: pair.refresh.clone(),
-        subscription: None,
-        ..Revocation::from(found)
-    }
+pub(super) fn seconds_until(now: Timestamp, at: Timestamp) -> u64 {
+    u64::try_from(at.duration_since(now).as_secs() + 1).unwrap_or(1)
 }

@@ -1,11 +1,10 @@
-//! Calls of RingCentral's API in a connection's name: with a token that may be used, once more with another one after a
-//! refusal, and none while a penalty lasts.
+//! Calls of RingCentral's API for a connection: with a usable token, repeated once after a 401, and not during a penalty.
 
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::Usable;
+use super::access::{UsableToken, access_token, replace_rejected_token};
 use crate::clock::saturating_add;
 use crate::error::Error;
 use crate::gateway::Gateway;
@@ -16,70 +15,70 @@ use crate::model::random;
 use crate::ringcentral::{self, AccessToken, Api, Kind, Limiter, Retry};
 use crate::store::StoreError;
 
-/// Why something in a connection's name failed.
+/// Why work for a connection failed.
 #[derive(Debug)]
-pub enum Failure {
-    /// RingCentral refuses, or does not answer.
+pub enum CallError {
     RingCentral(ringcentral::Error),
-    /// The store does not answer.
     Store(StoreError),
-    /// It took too long.
+    /// The time for the work has ended.
     Timeout,
-    /// There is no access token to be had, or something else of ours fails.
-    Ours(Error),
+    /// There is no usable access token, or the gateway failed in another way.
+    Gateway(Error),
 }
 
-/// Does something with RingCentral's API in a connection's name. It is done once more if RingCentral answers 401, with
-/// another token and the connection as it was read with that.
+/// Runs `work` with RingCentral's API for a connection. If RingCentral returns 401, runs it once more, with a new token and
+/// the connection as it was read with that token.
 ///
 /// # Errors
-/// [`Error::NotConnected`] in [`Failure::Ours`] if the connection is gone or revoked; else what has failed.
-pub async fn call<T, F: Future<Output = Result<T, Failure>>>(
+/// [`Error::NotConnected`] in [`CallError::Gateway`] if the connection was disconnected or is revoked; otherwise the
+/// error of `work`.
+pub async fn call<T, F: Future<Output = Result<T, CallError>>>(
     gateway: &Gateway,
     tenant: &TenantId,
     id: &ConnectionId,
     work: impl Fn(Api, Connection) -> F,
-) -> Result<T, Failure> {
-    let Usable { access, connection } = super::usable(gateway, tenant, id).await?;
+) -> Result<T, CallError> {
+    let UsableToken { access, connection } = access_token(gateway, tenant, id).await?;
     let generation = connection.generation;
-    match call_with(gateway, &access, connection, &work).await {
-        Err(Failure::RingCentral(error)) if error.kind() == Kind::AccessToken => {
-            let Usable { access, connection } = super::after_refusal(gateway, tenant, id, generation).await?;
-            call_with(gateway, &access, connection, work).await
+    match call_with_token(gateway, &access, connection, &work).await {
+        Err(CallError::RingCentral(error)) if error.kind() == Kind::AccessToken => {
+            let UsableToken { access, connection } =
+                replace_rejected_token(gateway, tenant, id, generation).await?;
+            call_with_token(gateway, &access, connection, work).await
         }
-        outcome => outcome,
+        result => result,
     }
 }
 
-/// The same with a token that the caller has, and no second try. Whatever is done shares one limiter: after a 429 no
-/// further call leaves, and what was refused is written down, so that nobody makes one until the penalty is over.
+/// Runs `work` once, with the caller's token. All calls of `work` share one limiter: after a 429 no further call is made,
+/// and the penalty is stored, so that no other process makes one before it ends.
 ///
 /// # Errors
-/// As [`call`].
-pub async fn call_with<T, F: Future<Output = Result<T, Failure>>>(
+/// The same as for [`call`].
+pub async fn call_with_token<T, F: Future<Output = Result<T, CallError>>>(
     gateway: &Gateway,
     access: &AccessToken,
     connection: Connection,
     work: impl FnOnce(Api, Connection) -> F,
-) -> Result<T, Failure> {
-    heed_penalty(gateway, &connection)?;
+) -> Result<T, CallError> {
+    check_rate_limit(gateway, &connection)?;
     let (tenant, id) = (connection.tenant.clone(), connection.id.clone());
     let limiter = Limiter::with_max_wait(Duration::ZERO);
     let api = gateway.ringcentral()?.api(access).with_limiter(&limiter, connection.extension.as_str());
-    let outcome = work(api, connection).await;
-    if let Err(Failure::RingCentral(error)) = &outcome
+    let result = work(api, connection).await;
+    if let Err(CallError::RingCentral(error)) = &result
         && error.kind() == Kind::RateLimited
     {
-        note_penalty(gateway, &tenant, &id, error).await?;
+        store_penalty(gateway, &tenant, &id, error).await?;
     }
-    outcome
+    result
 }
 
-/// Fails while a penalty lasts: every call would begin it anew.
+/// Fails during a penalty: each call would restart it.
 ///
 /// # Errors
-/// [`Kind::RateLimited`], with the wait.
-pub fn heed_penalty(gateway: &Gateway, connection: &Connection) -> Result<(), Failure> {
+/// [`Kind::RateLimited`], with the remaining time.
+pub fn check_rate_limit(gateway: &Gateway, connection: &Connection) -> Result<(), CallError> {
     let wait = connection.rate_limited_until.map(|until| until.duration_since(gateway.clock.now()));
     match wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero()) {
         Some(wait) => Err(ringcentral::Error::limited("call", wait).into()),
@@ -87,65 +86,67 @@ pub fn heed_penalty(gateway: &Gateway, connection: &Connection) -> Result<(), Fa
     }
 }
 
-async fn note_penalty(
+async fn store_penalty(
     gateway: &Gateway,
     tenant: &TenantId,
     id: &ConnectionId,
     error: &ringcentral::Error,
-) -> Result<(), Failure> {
-    let asked = if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO };
-    let wait = asked.max(Duration::from_secs(limits::PENALTY_SECONDS))
+) -> Result<(), CallError> {
+    let requested = if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO };
+    let wait = requested.max(Duration::from_secs(limits::PENALTY_SECONDS))
         + Duration::from_millis(random::below(limits::PENALTY_JITTER_MS));
     let until =
         saturating_add(gateway.clock.now(), SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
-    tracing::warn!(tenant.id = %tenant, connection.id = %id, %until, "RingCentral's limit is reached");
+    tracing::warn!(tenant.id = %tenant, connection.id = %id, %until, "RingCentral API rate limit reached");
     gateway.cache.tokens.remove(id.as_str());
     gateway.store.set_rate_limited(tenant, id, until).await?;
     Ok(())
 }
 
-impl Failure {
-    /// A sentence for the tenant. RingCentral's code, where there is one, is what support will ask for.
-    pub fn sentence(&self) -> String {
+impl CallError {
+    /// The reason, for the tenant and for the log. RingCentral's support asks for the error code.
+    pub fn reason(&self) -> String {
         match self {
             Self::RingCentral(error) => match (error.status(), error.code()) {
-                (Some(status), Some(code)) => format!("RingCentral answered {status} {code}"),
-                (Some(status), None) => format!("RingCentral answered {status}"),
-                (None, _) if error.kind() == Kind::RateLimited => "RingCentral's limit is reached".to_owned(),
-                (None, _) => "RingCentral did not answer".to_owned(),
+                (Some(status), Some(code)) => format!("RingCentral returned {status} ({code})"),
+                (Some(status), None) => format!("RingCentral returned {status}"),
+                (None, _) if error.kind() == Kind::RateLimited => {
+                    "RingCentral's rate limit is reached".to_owned()
+                }
+                (None, _) => "RingCentral did not respond".to_owned(),
             },
-            Self::Store(_) => "our store did not answer".to_owned(),
-            Self::Timeout => "RingCentral did not answer in time".to_owned(),
-            Self::Ours(_) => "there is no usable access token at present".to_owned(),
+            Self::Store(_) => "the gateway's database did not respond".to_owned(),
+            Self::Timeout => "RingCentral did not respond in time".to_owned(),
+            Self::Gateway(_) => "no usable access token".to_owned(),
         }
     }
 }
 
-impl From<ringcentral::Error> for Failure {
+impl From<ringcentral::Error> for CallError {
     fn from(error: ringcentral::Error) -> Self {
         Self::RingCentral(error)
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallError {
     fn from(error: Error) -> Self {
-        Self::Ours(error)
+        Self::Gateway(error)
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::RingCentral(error) => Self::unavailable("RingCentral", error),
-            Failure::Store(error) => error.into(),
-            Failure::Timeout => Self::unavailable("RingCentral", "no answer in time"),
-            Failure::Ours(error) => error,
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::RingCentral(error) => Self::unavailable("RingCentral", error),
+            CallError::Store(error) => error.into(),
+            CallError::Timeout => Self::unavailable("RingCentral", "no response in time"),
+            CallError::Gateway(error) => error,
         }
     }
 }

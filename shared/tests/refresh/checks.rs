@@ -1,4 +1,4 @@
-//! What the protocol keeps, and how ways to get it wrong are found out.
+//! The checks: the protocol keeps its properties, and the checker finds each broken variant.
 
 use proptest::prelude::*;
 use stateright::{Checker, Model};
@@ -17,25 +17,25 @@ fn sound(server: Server) -> Protocol {
         crashes: 1,
         losses: 1,
         store_faults: 0,
-        limits: 0,
+        rate_limits: 0,
         disconnects: false,
-        honest_leases: false,
+        reliable_leases: false,
     }
 }
 
-/// A server that makes callers wait.
-fn limiting() -> Protocol {
-    Protocol { limits: 2, losses: 0, rotations: 2, honest_leases: true, ..sound(Server::Forgiving) }
+/// A protocol with a server that limits the call rate.
+fn rate_limited() -> Protocol {
+    Protocol { rate_limits: 2, losses: 0, rotations: 2, reliable_leases: true, ..sound(Server::Forgiving) }
 }
 
-/// Every world that can be reached has every property.
+/// Asserts that every reachable state has every property.
 fn holds(protocol: Protocol) {
     let checker = protocol.checker().threads(2).spawn_bfs().join();
-    println!("{} worlds, {} of them different", checker.state_count(), checker.unique_state_count());
+    println!("{} states, {} of them unique", checker.state_count(), checker.unique_state_count());
     checker.assert_properties();
 }
 
-/// The checker finds a way to a world without the property.
+/// Asserts that the checker finds a state without the property.
 fn is_found(variant: Variant, property: &'static str) {
     is_found_in(Protocol { variant, ..sound(Server::Forgiving) }, property);
 }
@@ -43,17 +43,17 @@ fn is_found(variant: Variant, property: &'static str) {
 fn is_found_in(protocol: Protocol, property: &'static str) {
     let variant = protocol.variant;
     let checker = protocol.checker().threads(2).spawn_bfs().join();
-    let way = checker.discovery(property).unwrap_or_else(|| panic!("{variant:?} was not found out"));
-    println!("{variant:?} fails in {} steps", way.into_actions().len());
+    let path = checker.discovery(property).unwrap_or_else(|| panic!("{variant:?} was not found"));
+    println!("{variant:?} fails in {} steps", path.into_actions().len());
 }
 
 #[test]
-fn nothing_is_lost_whatever_crashes_gets_lost_or_runs_out() {
+fn no_grant_is_lost_through_crashes_lost_responses_or_expired_leases() {
     holds(sound(Server::Forgiving));
 }
 
 #[test]
-fn nothing_is_lost_when_the_stores_answers_are() {
+fn no_grant_is_lost_through_lost_responses_of_the_store() {
     holds(Protocol { store_faults: 1, crashes: 0, losses: 1, ..sound(Server::Forgiving) });
 }
 
@@ -63,53 +63,56 @@ fn no_session_outlives_a_disconnect() {
 }
 
 #[test]
-fn servers_without_grace_lose_nothing_as_long_as_no_answer_is_lost() {
+fn with_a_strict_server_no_grant_is_lost_unless_a_response_is_lost() {
     for server in [Server::Strict, Server::FamilyKill] {
-        holds(Protocol { crashes: 0, losses: 0, honest_leases: true, ..sound(server) });
+        holds(Protocol { crashes: 0, losses: 0, reliable_leases: true, ..sound(server) });
     }
 }
 
 #[test]
-fn servers_without_grace_never_flag_falsely() {
+fn with_a_strict_server_no_redeemable_connection_is_marked_as_revoked() {
     for server in [Server::Strict, Server::FamilyKill] {
-        holds(Protocol { honest_leases: true, ..sound(server) });
+        holds(Protocol { reliable_leases: true, ..sound(server) });
     }
 }
 
 #[test]
-fn nobody_calls_within_a_penalty() {
-    holds(limiting());
+fn no_call_is_made_during_a_penalty() {
+    holds(rate_limited());
 }
 
 #[test]
-fn a_lease_that_forgets_what_others_have_noted_is_found_out() {
-    is_found_in(Protocol { variant: Variant::BlindLease, ..limiting() }, "no call while the row is blocked");
+fn a_lease_that_overwrites_other_attempts_is_found() {
+    is_found_in(
+        Protocol { variant: Variant::BlindLease, ..rate_limited() },
+        "no call while the row is blocked",
+    );
 }
 
 #[test]
-fn a_write_without_compare_and_swap_is_found_out() {
-    is_found(Variant::NoCompareAndSwap, "the generation only grows");
+fn a_write_without_compare_and_swap_is_found() {
+    is_found(Variant::NoCompareAndSwap, "the generation only increases");
 }
 
 #[test]
-fn a_use_before_the_write_is_found_out() {
+fn a_use_before_the_write_is_found() {
     is_found(Variant::UseBeforeWrite, "no token is used before it is stored");
     is_found(Variant::UseBeforeWrite, "the stored grant can be redeemed");
 }
 
 #[test]
-fn an_unconditional_flag_is_found_out() {
-    is_found(Variant::UnconditionalFlag, "a flagged connection can't be redeemed");
+fn an_unconditional_revocation_is_found() {
+    is_found(Variant::UnconditionalRevocation, "the grant of a revoked connection can't be redeemed");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
-    /// Long random walks, with more of everything than can be searched through. The seed is printed on failure.
+    /// Long random walks, with higher limits than an exhaustive search allows. The seed is printed on failure.
     #[test]
     fn random_walks_keep_every_property(choices in proptest::collection::vec(any::<u16>(), 20..160), workers in 2_usize..5) {
         let protocol = Protocol {
-            workers, attempts: 40, rotations: 60, crashes: 8, losses: 8, store_faults: 8, limits: 8,
+            workers, attempts: 40, rotations: 60, crashes: 8, losses: 8, store_faults: 8, rate_limits: 8,
             disconnects: false,
             ..sound(Server::Forgiving)
         };

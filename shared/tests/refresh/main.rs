@@ -1,51 +1,53 @@
-//! The refresh protocol, checked: two workers (or three), a server of RingCentral's kinds, crashes, lost answers, a store
-//! whose answers are lost, and leases that run out at any moment, in every order that there is.
+//! A model check of the refresh protocol: two workers (or three), servers that treat used refresh tokens like RingCentral or
+//! more strictly, crashes, lost responses, a store whose responses are lost, and leases that expire at any time, in every
+//! possible order.
 //!
-//! What decides is the product's own [`step`] and [`permits`]; here is only the world around them. The check is shown to
-//! bite: four ways to get it wrong are found by the same checker.
+//! The decisions are made by the product's own [`step`] and [`permits`]; this file models the environment. The same
+//! checker finds each of four deliberately broken variants of the protocol.
 //!
 //! Three workers take minutes: `RINGBRIDGE_CHECK_WORKERS=3 cargo test --release -p shared --test refresh`.
 
-#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
-#![expect(clippy::print_stdout, reason = "how much was searched is worth knowing")]
-#![expect(clippy::disallowed_methods, reason = "how many workers to check is asked of the environment")]
+#![expect(clippy::unwrap_used, reason = "a test fails on unexpected values")]
+#![expect(clippy::print_stdout, reason = "the number of states shows the size of the search")]
+#![expect(clippy::disallowed_methods, reason = "the environment sets the number of workers")]
 
 mod checks;
 
 use jiff::Timestamp;
-use shared::model::connection::ConnectionStatus;
+use shared::model::connection::{ConnectionStatus, RefreshState};
 use shared::model::refresh::{
-    Answer, Attempt, Denial, Effect, Event, Record, State, Upkeep, Write, permits, step,
+    AttemptEffect as Effect, AttemptEvent as Event, AttemptState as State, Denial, RefreshAttempt,
+    RefreshRow, RefreshWrite, TokenResponse, permits, step,
 };
 use stateright::{Model, Property};
 
 /// How the server treats a refresh token that was used before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Server {
-    /// As RingCentral documents it: repeated, as long as the new access token was not used.
+    /// As RingCentral documents it: returns the same pair again until the new access token is used.
     Forgiving,
-    /// Refused.
+    /// Rejects it.
     Strict,
-    /// Refused, and the whole session is ended.
+    /// Rejects it and ends the whole session.
     FamilyKill,
 }
 
-/// A way to get it wrong.
+/// A deliberate mistake in the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Variant {
-    /// None: the product's own code.
+    /// No mistake.
     Sound,
-    /// The pair is written whatever the row holds.
+    /// The pair is written unconditionally.
     NoCompareAndSwap,
-    /// The access token is used as soon as it comes.
+    /// The access token is used as soon as it is received.
     UseBeforeWrite,
-    /// A refusal is believed at once, and flagged whatever the row holds.
-    UnconditionalFlag,
-    /// The lease is taken whatever others have noted since the row was read.
+    /// The first denial marks the connection as revoked, unconditionally.
+    UnconditionalRevocation,
+    /// The lease is acquired even if another attempt has written to the row since it was read.
     BlindLease,
 }
 
-/// What may go wrong, and how often.
+/// What may happen, and how often.
 #[derive(Debug, Clone)]
 struct Protocol {
     server: Server,
@@ -56,19 +58,19 @@ struct Protocol {
     crashes: u8,
     losses: u8,
     store_faults: u8,
-    /// Answers, or shares of the token endpoint, that say: not before some moment.
-    limits: u8,
+    /// Rate-limited responses and denied permits.
+    rate_limits: u8,
     disconnects: bool,
-    /// Leases run out only when their owner is gone, as they do where clocks can be trusted.
-    honest_leases: bool,
+    /// A lease expires only after its owner has ended, as it does when clocks are correct.
+    reliable_leases: bool,
 }
 
-/// Pairs are numbered as the server gives them out.
+/// The server numbers the pairs in the order in which it issues them.
 type PairNumber = u8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Row {
-    record: Record,
+struct StoredRow {
+    record: RefreshRow,
     pair: PairNumber,
 }
 
@@ -76,55 +78,56 @@ struct Row {
 struct Worker {
     attempt: u8,
     running: Option<(State, Effect)>,
-    /// The pair that it has read.
-    hand: PairNumber,
-    /// What the server has answered, on its way.
-    reply: Option<(Answer, PairNumber)>,
-    /// The pair that it has received.
+    /// The pair that the worker has read.
+    read_pair: PairNumber,
+    /// A response in transit.
+    response: Option<(TokenResponse, PairNumber)>,
+    /// The pair that the worker has received.
     received: PairNumber,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
-    row: Option<Row>,
+    row: Option<StoredRow>,
     highest_generation: u64,
-    went_back: bool,
+    generation_decreased: bool,
     workers: Vec<Worker>,
-    /// The newest pair that the server has given out, whether its access token was used, whether the session is over.
+    /// The newest pair that the server has issued.
     latest: PairNumber,
+    /// The access token of the newest pair was used.
     used: bool,
-    over: bool,
-    /// Sealed pairs in the queue, with the generation that they replace.
-    parked: Vec<(PairNumber, u64)>,
+    session_ended: bool,
+    /// Sealed pairs in the queue, with the generation that each replaces.
+    deferred: Vec<(PairNumber, u64)>,
     /// The session that is to be ended after a disconnect.
-    outbox: Option<PairNumber>,
-    unsafe_use: bool,
-    /// The row has told of a penalty, and the moment at which it ends has not come.
+    revocation: Option<PairNumber>,
+    used_before_stored: bool,
+    /// The row contains a penalty that has not ended.
     blocked: bool,
-    called_blocked: bool,
-    /// How many writes the row has seen: they stand for its due moment, which is another one after each.
+    called_while_blocked: bool,
+    /// Number of writes to the row. It stands for the due time, which every write changes.
     writes: u8,
     crashes: u8,
     losses: u8,
     store_faults: u8,
-    limits: u8,
+    rate_limits: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Act {
     Start(usize),
-    /// The worker's next effect, early or late: late is after every lease and every pause.
-    Do(usize, bool),
-    /// A write that is made, or not, and not answered.
-    DoUnanswered(usize, bool),
-    Deliver(usize),
-    Lose(usize),
-    /// The worker is told to wait, by the server or where it asks for its share.
-    Limit(usize),
+    /// Runs the worker's next effect, early or late. Late is after every lease and every pause.
+    Run(usize, bool),
+    /// A write that is applied, or not, and whose response is lost.
+    RunWithoutResponse(usize, bool),
+    DeliverResponse(usize),
+    LoseResponse(usize),
+    /// The server's response, or the denied permit, tells the worker to wait.
+    RateLimit(usize),
     Crash(usize),
-    /// Whoever needs a token uses the one that is stored.
-    Use,
-    Rescue,
+    /// A caller uses the stored access token.
+    UseToken,
+    StoreDeferredPair,
     Disconnect,
     EndSession,
 }
@@ -133,25 +136,24 @@ fn at(late: bool) -> Timestamp {
     Timestamp::from_second(if late { 1_000_000 } else { 1_000 }).unwrap()
 }
 
-/// When leases and penalties end.
+/// The time at which leases and penalties end.
 fn between() -> Timestamp {
     Timestamp::from_second(2_000).unwrap()
 }
 
-/// Moments are told apart only as early and late, so that there are finitely many worlds. Only when it is due is told
-/// apart by each write.
-fn coarse(mut record: Record, writes: u8) -> Record {
-    let upkeep = &mut record.upkeep;
-    if let Some(lease) = &mut upkeep.lease {
+/// Reduces times to early and late, so that the number of states is finite. Only the due time differs after each write.
+fn coarse(mut record: RefreshRow, writes: u8) -> RefreshRow {
+    let refresh_state = &mut record.refresh_state;
+    if let Some(lease) = &mut refresh_state.lease {
         lease.until = between();
     }
-    if let Some(intent) = &mut upkeep.intent {
+    if let Some(intent) = &mut refresh_state.intent {
         intent.since = at(false);
     }
-    upkeep.denied_at = upkeep.denied_at.map(|_| at(false));
-    upkeep.since = None;
-    upkeep.due = Some(Timestamp::from_second(writes.into()).unwrap());
-    upkeep.failures = 0;
+    refresh_state.denied_at = refresh_state.denied_at.map(|_| at(false));
+    refresh_state.status_since = None;
+    refresh_state.due = Some(Timestamp::from_second(writes.into()).unwrap());
+    refresh_state.failures = 0;
     record
 }
 
@@ -164,112 +166,129 @@ impl Protocol {
         let id = Self::id(world, worker);
         let Some((state, _)) = world.workers[worker].running.take() else { return };
         let deadline = Timestamp::from_second(1_500).unwrap();
-        let attempt = Attempt {
+        let attempt = RefreshAttempt {
             id: &id,
-            stale: None,
+            stale_generation: None,
             now: at(late),
-            // It ends before its deadline, whatever the clock says of the others.
+            // The attempt ends before its deadline, also when other workers' clocks are ahead.
             deadline: if late { Timestamp::from_second(2_000_000).unwrap() } else { deadline },
-            patience: at(false),
-            jitter: 0,
+            wait_until: at(false),
+            jitter_percent: 0,
         };
         let (state, effect) = step(state, event, &attempt);
         world.workers[worker].running = match effect {
             Effect::Finish(_) => None,
-            // It gives up instead of waiting; another attempt is another start.
+            // The attempt ends instead of waiting. A new start stands for the next attempt.
             Effect::Wait => None,
             effect => Some((state, effect)),
         };
         if world.workers[worker].running.is_none() {
-            world.workers[worker].hand = 0;
+            world.workers[worker].read_pair = 0;
             world.workers[worker].received = 0;
         }
     }
 
-    /// True if the server would take a refresh token.
-    fn redeemable(&self, world: &World, pair: PairNumber) -> bool {
-        !world.over
+    /// True if the server would accept the refresh token of a pair.
+    fn is_redeemable(&self, world: &World, pair: PairNumber) -> bool {
+        !world.session_ended
             && (pair == world.latest
                 || (self.server == Server::Forgiving && pair + 1 == world.latest && !world.used))
     }
 
     fn call(&self, world: &mut World, worker: usize) {
-        world.called_blocked |= world.blocked;
-        let pair = world.workers[worker].hand;
-        let reply = if !self.redeemable(world, pair) {
+        world.called_while_blocked |= world.blocked;
+        let pair = world.workers[worker].read_pair;
+        let response = if !self.is_redeemable(world, pair) {
             if self.server == Server::FamilyKill && pair < world.latest {
-                world.over = true;
+                world.session_ended = true;
             }
-            (Answer::Denied(Denial::Refused), 0)
+            (TokenResponse::Denied(Denial::Invalid), 0)
         } else {
             if pair == world.latest {
                 world.latest += 1;
                 world.used = false;
             }
-            (Answer::Pair, world.latest)
+            (TokenResponse::NewPair, world.latest)
         };
-        world.workers[worker].reply = Some(reply);
+        world.workers[worker].response = Some(response);
     }
 
-    fn write(&self, world: &mut World, worker: usize, write: Write, record: &Record, late: bool) -> bool {
+    fn write(
+        &self,
+        world: &mut World,
+        worker: usize,
+        write: RefreshWrite,
+        record: &RefreshRow,
+        late: bool,
+    ) -> bool {
         let id = Self::id(world, worker);
-        let Some((State::Leasing(seen) | State::Storing(seen), _)) = &world.workers[worker].running else {
-            return self.end(world, &id, write, record, late);
+        let Some((State::AcquiringLease(seen) | State::StoringPair(seen), _)) =
+            &world.workers[worker].running
+        else {
+            return self.write_end(world, &id, write, record, late);
         };
         let seen = seen.clone();
         let pair = world.workers[worker].received;
         self.apply(world, &id, &seen, write, record, pair, late)
     }
 
-    /// Ends of an attempt state the generation that they have seen themselves.
-    fn end(&self, world: &mut World, id: &str, write: Write, record: &Record, late: bool) -> bool {
+    /// Writes at the end of an attempt. Their record has the generation that the attempt has read.
+    fn write_end(
+        &self,
+        world: &mut World,
+        id: &str,
+        write: RefreshWrite,
+        record: &RefreshRow,
+        late: bool,
+    ) -> bool {
         self.apply(world, id, record, write, record, 0, late)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "it is one write with all that it states")]
+    #[expect(clippy::too_many_arguments, reason = "these are the parts of one write")]
     fn apply(
         &self,
         world: &mut World,
         id: &str,
-        seen: &Record,
-        write: Write,
-        record: &Record,
+        seen: &RefreshRow,
+        write: RefreshWrite,
+        record: &RefreshRow,
         pair: PairNumber,
         late: bool,
     ) -> bool {
         let Some(row) = &mut world.row else { return false };
         let unconditional = match self.variant {
-            Variant::NoCompareAndSwap => write == Write::Pair,
-            Variant::UnconditionalFlag => write == Write::Revoked,
+            Variant::NoCompareAndSwap => write == RefreshWrite::StorePair,
+            Variant::UnconditionalRevocation => write == RefreshWrite::MarkRevoked,
             Variant::Sound | Variant::UseBeforeWrite | Variant::BlindLease => false,
         };
         let mut seen = seen.clone();
         if self.variant == Variant::BlindLease {
-            seen.upkeep.due = row.record.upkeep.due;
+            seen.refresh_state.due = row.record.refresh_state.due;
         }
         if !unconditional && !permits(write, &row.record, &seen, id, at(late)) {
             return false;
         }
-        if unconditional && write == Write::Revoked {
+        if unconditional && write == RefreshWrite::MarkRevoked {
             row.record.status = ConnectionStatus::Revoked;
             return true;
         }
         world.writes += 1;
         row.record = coarse(record.clone(), world.writes);
-        world.blocked |= write == Write::End && row.record.upkeep.blocked_until.is_some();
-        if write == Write::Pair {
+        world.blocked |=
+            write == RefreshWrite::ReleaseLease && row.record.refresh_state.blocked_until.is_some();
+        if write == RefreshWrite::StorePair {
             row.pair = pair;
-            world.went_back |= row.record.generation <= world.highest_generation;
+            world.generation_decreased |= row.record.generation <= world.highest_generation;
             world.highest_generation = world.highest_generation.max(row.record.generation);
         }
         true
     }
 
-    fn lease_may_run_out(&self, world: &World) -> bool {
-        if !self.honest_leases {
+    fn lease_may_expire(&self, world: &World) -> bool {
+        if !self.reliable_leases {
             return true;
         }
-        let Some(lease) = world.row.as_ref().and_then(|row| row.record.upkeep.lease.as_ref()) else {
+        let Some(lease) = world.row.as_ref().and_then(|row| row.record.refresh_state.lease.as_ref()) else {
             return true;
         };
         !(0..world.workers.len())
@@ -282,32 +301,32 @@ impl Model for Protocol {
     type Action = Act;
 
     fn init_states(&self) -> Vec<World> {
-        let record = Record {
+        let record = RefreshRow {
             generation: 1,
             status: ConnectionStatus::Active,
-            access_until: at(false),
-            refresh_until: Timestamp::from_second(5_000_000).unwrap(),
-            upkeep: Upkeep::default(),
+            access_expires_at: at(false),
+            refresh_expires_at: Timestamp::from_second(5_000_000).unwrap(),
+            refresh_state: RefreshState::default(),
         };
-        let worker = Worker { attempt: 0, running: None, hand: 0, reply: None, received: 0 };
+        let worker = Worker { attempt: 0, running: None, read_pair: 0, response: None, received: 0 };
         vec![World {
-            row: Some(Row { record, pair: 1 }),
+            row: Some(StoredRow { record, pair: 1 }),
             highest_generation: 1,
-            went_back: false,
+            generation_decreased: false,
             workers: vec![worker; self.workers],
             latest: 1,
             used: true,
-            over: false,
-            parked: Vec::new(),
-            outbox: None,
-            unsafe_use: false,
+            session_ended: false,
+            deferred: Vec::new(),
+            revocation: None,
+            used_before_stored: false,
             blocked: false,
-            called_blocked: false,
+            called_while_blocked: false,
             writes: 0,
             crashes: 0,
             losses: 0,
             store_faults: 0,
-            limits: 0,
+            rate_limits: 0,
         }]
     }
 
@@ -320,38 +339,41 @@ impl Model for Protocol {
                     if world.crashes < self.crashes {
                         acts.push(Act::Crash(at));
                     }
-                    if worker.reply.is_some() {
-                        acts.push(Act::Deliver(at));
+                    if worker.response.is_some() {
+                        acts.push(Act::DeliverResponse(at));
                         if world.losses < self.losses {
-                            acts.push(Act::Lose(at));
+                            acts.push(Act::LoseResponse(at));
                         }
                         continue;
                     }
-                    if matches!(effect, Effect::Count | Effect::Call) && world.limits < self.limits {
-                        acts.push(Act::Limit(at));
+                    if matches!(effect, Effect::AcquirePermit | Effect::CallTokenEndpoint)
+                        && world.rate_limits < self.rate_limits
+                    {
+                        acts.push(Act::RateLimit(at));
                     }
-                    acts.push(Act::Do(at, false));
-                    let decides = matches!(effect, Effect::Read | Effect::Write(Write::Lease, _));
-                    if decides && self.lease_may_run_out(world) {
-                        acts.push(Act::Do(at, true));
+                    acts.push(Act::Run(at, false));
+                    let decides =
+                        matches!(effect, Effect::ReadRow | Effect::Write(RefreshWrite::AcquireLease, _));
+                    if decides && self.lease_may_expire(world) {
+                        acts.push(Act::Run(at, true));
                     }
                     if matches!(effect, Effect::Write(..)) && world.store_faults < self.store_faults {
-                        acts.push(Act::DoUnanswered(at, true));
-                        acts.push(Act::DoUnanswered(at, false));
+                        acts.push(Act::RunWithoutResponse(at, true));
+                        acts.push(Act::RunWithoutResponse(at, false));
                     }
                 }
             }
         }
         if !world.used && world.row.as_ref().is_some_and(|row| row.pair == world.latest) {
-            acts.push(Act::Use);
+            acts.push(Act::UseToken);
         }
-        if !world.parked.is_empty() {
-            acts.push(Act::Rescue);
+        if !world.deferred.is_empty() {
+            acts.push(Act::StoreDeferredPair);
         }
         if self.disconnects && world.row.is_some() {
             acts.push(Act::Disconnect);
         }
-        if world.outbox.is_some() {
+        if world.revocation.is_some() {
             acts.push(Act::EndSession);
         }
     }
@@ -359,63 +381,63 @@ impl Model for Protocol {
     fn next_state(&self, last: &World, act: Act) -> Option<World> {
         let mut world = last.clone();
         // Late is after every penalty.
-        world.blocked &= !matches!(act, Act::Do(_, true));
+        world.blocked &= !matches!(act, Act::Run(_, true));
         match act {
             Act::Start(at) => {
                 world.workers[at].attempt += 1;
-                world.workers[at].running = Some((State::Begun, Effect::Read));
-                self.advance(&mut world, at, Event::Begin, false);
+                world.workers[at].running = Some((State::Started, Effect::ReadRow));
+                self.advance(&mut world, at, Event::Started, false);
             }
-            Act::Do(at, late) => {
+            Act::Run(at, late) => {
                 let (state, effect) = world.workers[at].running.clone()?;
                 let event = match effect {
-                    Effect::Read => {
+                    Effect::ReadRow => {
                         if state == State::Reading {
-                            world.workers[at].hand = world.row.as_ref().map_or(0, |row| row.pair);
+                            world.workers[at].read_pair = world.row.as_ref().map_or(0, |row| row.pair);
                         }
                         match (&state, self.variant) {
-                            (State::Denied(row, denial), Variant::UnconditionalFlag) => {
+                            (State::ResolvingDenial(row, denial), Variant::UnconditionalRevocation) => {
                                 let mut believed = row.clone();
-                                believed.upkeep.denied_at = Some(Timestamp::from_second(0).unwrap());
-                                let state = State::Denied(believed.clone(), *denial);
-                                world.workers[at].running = Some((state, Effect::Read));
-                                Event::Found(Some(believed))
+                                believed.refresh_state.denied_at = Some(Timestamp::from_second(0).unwrap());
+                                let state = State::ResolvingDenial(believed.clone(), *denial);
+                                world.workers[at].running = Some((state, Effect::ReadRow));
+                                Event::RowRead(Some(believed))
                             }
-                            _ => Event::Found(world.row.as_ref().map(|row| row.record.clone())),
+                            _ => Event::RowRead(world.row.as_ref().map(|row| row.record.clone())),
                         }
                     }
-                    Effect::Prepare | Effect::Count => Event::Ready,
+                    Effect::Prepare | Effect::AcquirePermit => Event::Ready,
                     Effect::Write(write, record) => {
                         if self.write(&mut world, at, write, &record, late) {
                             Event::Written
                         } else {
-                            Event::NotWritten
+                            Event::WriteConflict
                         }
                     }
-                    Effect::Call => {
+                    Effect::CallTokenEndpoint => {
                         if world.latest > self.rotations {
                             return None;
                         }
                         self.call(&mut world, at);
                         return Some(world);
                     }
-                    Effect::Discard => {
-                        world.over = true;
+                    Effect::EndSession => {
+                        world.session_ended = true;
                         Event::Written
                     }
-                    Effect::Park => {
-                        let State::Ending(_) = state else { return None };
-                        let generation = world.workers[at].received;
-                        // The pair replaces the one that was in hand; generations and pairs are counted alike there.
-                        let replaced = u64::from(world.workers[at].hand);
-                        world.parked.push((generation, replaced));
+                    Effect::DeferPair => {
+                        let State::Finishing(_) = state else { return None };
+                        let pair = world.workers[at].received;
+                        // The pair replaces the one that was read. Its generation has the same number.
+                        let replaced = u64::from(world.workers[at].read_pair);
+                        world.deferred.push((pair, replaced));
                         Event::Written
                     }
                     Effect::Wait | Effect::Finish(_) => return None,
                 };
                 self.advance(&mut world, at, event, late);
             }
-            Act::DoUnanswered(at, made) => {
+            Act::RunWithoutResponse(at, made) => {
                 let (_, effect) = world.workers[at].running.clone()?;
                 let Effect::Write(write, record) = effect else { return None };
                 world.store_faults += 1;
@@ -424,26 +446,29 @@ impl Model for Protocol {
                 }
                 self.advance(&mut world, at, Event::StoreFailed, false);
             }
-            Act::Deliver(at) => {
-                let (answer, pair) = world.workers[at].reply.take()?;
+            Act::DeliverResponse(at) => {
+                let (answer, pair) = world.workers[at].response.take()?;
                 world.workers[at].received = pair;
-                if answer == Answer::Pair && self.variant == Variant::UseBeforeWrite && pair == world.latest {
+                if answer == TokenResponse::NewPair
+                    && self.variant == Variant::UseBeforeWrite
+                    && pair == world.latest
+                {
                     world.used = true;
-                    world.unsafe_use = true;
+                    world.used_before_stored = true;
                 }
-                self.advance(&mut world, at, Event::Answered(answer), false);
+                self.advance(&mut world, at, Event::Responded(answer), false);
             }
-            Act::Lose(at) => {
-                world.workers[at].reply.take()?;
+            Act::LoseResponse(at) => {
+                world.workers[at].response.take()?;
                 world.losses += 1;
-                self.advance(&mut world, at, Event::Answered(Answer::Unclear), false);
+                self.advance(&mut world, at, Event::Responded(TokenResponse::Ambiguous), false);
             }
-            Act::Limit(at) => {
+            Act::RateLimit(at) => {
                 let (_, effect) = world.workers[at].running.clone()?;
-                world.limits += 1;
-                let event = if effect == Effect::Call {
-                    world.called_blocked |= world.blocked;
-                    Event::Answered(Answer::Limited(between()))
+                world.rate_limits += 1;
+                let event = if effect == Effect::CallTokenEndpoint {
+                    world.called_while_blocked |= world.blocked;
+                    Event::Responded(TokenResponse::RateLimited(between()))
                 } else {
                     Event::NotReady(between())
                 };
@@ -452,27 +477,32 @@ impl Model for Protocol {
             Act::Crash(at) => {
                 world.crashes += 1;
                 let worker = &mut world.workers[at];
-                *worker =
-                    Worker { attempt: worker.attempt, running: None, hand: 0, reply: None, received: 0 };
+                *worker = Worker {
+                    attempt: worker.attempt,
+                    running: None,
+                    read_pair: 0,
+                    response: None,
+                    received: 0,
+                };
             }
-            Act::Use => world.used = true,
-            Act::Rescue => {
-                let (pair, generation) = world.parked.remove(0);
+            Act::UseToken => world.used = true,
+            Act::StoreDeferredPair => {
+                let (pair, generation) = world.deferred.remove(0);
                 match &world.row {
-                    None => world.outbox = Some(pair),
+                    None => world.revocation = Some(pair),
                     Some(row) if row.record.generation == generation => {
-                        let state = State::Calling(row.record.clone());
+                        let state = State::CallingTokenEndpoint(row.record.clone());
                         let now = at(false);
-                        let attempt = Attempt {
+                        let attempt = RefreshAttempt {
                             id: "queue",
-                            stale: None,
+                            stale_generation: None,
                             now,
                             deadline: now,
-                            patience: now,
-                            jitter: 0,
+                            wait_until: now,
+                            jitter_percent: 0,
                         };
                         let seen = row.record.clone();
-                        let (_, effect) = step(state, Event::Answered(Answer::Pair), &attempt);
+                        let (_, effect) = step(state, Event::Responded(TokenResponse::NewPair), &attempt);
                         if let Effect::Write(write, record) = effect {
                             self.apply(&mut world, "queue", &seen, write, &record, pair, false);
                         }
@@ -482,12 +512,12 @@ impl Model for Protocol {
             }
             Act::Disconnect => {
                 let row = world.row.take()?;
-                world.outbox = Some(row.pair);
+                world.revocation = Some(row.pair);
             }
             Act::EndSession => {
-                let pair = world.outbox.take()?;
-                if self.redeemable(&world, pair) {
-                    world.over = true;
+                let pair = world.revocation.take()?;
+                if self.is_redeemable(&world, pair) {
+                    world.session_ended = true;
                 }
             }
         }
@@ -496,34 +526,45 @@ impl Model for Protocol {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut properties = vec![
-            Property::always("the generation only grows", |_, world: &World| !world.went_back),
-            Property::always("a flagged connection can't be redeemed", |model: &Self, world: &World| {
-                world.row.as_ref().is_none_or(|row| {
-                    row.record.status != ConnectionStatus::Revoked || !model.redeemable(world, row.pair)
-                })
+            Property::always("the generation only increases", |_, world: &World| !world.generation_decreased),
+            Property::always(
+                "the grant of a revoked connection can't be redeemed",
+                |model: &Self, world: &World| {
+                    world.row.as_ref().is_none_or(|row| {
+                        row.record.status != ConnectionStatus::Revoked
+                            || !model.is_redeemable(world, row.pair)
+                    })
+                },
+            ),
+            Property::always("no token is used before it is stored", |_, world: &World| {
+                !world.used_before_stored
             }),
-            Property::always("no token is used before it is stored", |_, world: &World| !world.unsafe_use),
             Property::always("no session outlives its connection", |_, world: &World| {
                 let idle = world.workers.iter().all(|worker| worker.running.is_none());
-                let done = idle && world.parked.is_empty() && world.outbox.is_none() && world.row.is_none();
-                // A worker that crashed with a pair in its hands has taken it along: it ends by itself within a week.
-                !done || world.over || world.crashes > 0 || world.losses > 0 || world.store_faults > 0
+                let done =
+                    idle && world.deferred.is_empty() && world.revocation.is_none() && world.row.is_none();
+                // A pair that a crashed worker had received is lost. Its session expires within a week.
+                !done
+                    || world.session_ended
+                    || world.crashes > 0
+                    || world.losses > 0
+                    || world.store_faults > 0
             }),
             Property::sometimes("a refresh succeeds", |_, world: &World| world.highest_generation > 1),
         ];
-        if self.honest_leases {
+        if self.reliable_leases {
             properties.push(Property::always("no call while the row is blocked", |_, world: &World| {
-                !world.called_blocked
+                !world.called_while_blocked
             }));
         }
         let lossless = self.crashes == 0 && self.losses == 0 && self.store_faults == 0;
         if self.server == Server::Forgiving || lossless {
             properties.push(Property::always("the stored grant can be redeemed", |model: &Self, world: &World| {
                 world.row.as_ref().is_none_or(|row| {
-                    model.redeemable(world, row.pair)
-                        // On its way into the row.
-                        || world.workers.iter().any(|worker| worker.reply.is_some() || worker.received == world.latest)
-                        || world.parked.iter().any(|(pair, _)| *pair == world.latest)
+                    model.is_redeemable(world, row.pair)
+                        // In transit to the row.
+                        || world.workers.iter().any(|worker| worker.response.is_some() || worker.received == world.latest)
+                        || world.deferred.iter().any(|(pair, _)| *pair == world.latest)
                 })
             }));
         }

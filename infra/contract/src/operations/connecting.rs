@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::model::app::Scope;
-use shared::views::{Extensions, NewLink, Numbers, Status};
+use shared::views::{ConnectionSummary, Extensions, NewLink, Numbers};
 
 use crate::operation::{Body, Operation, Request};
 use crate::routes;
@@ -89,7 +89,7 @@ fn connected() -> Vec<Operation> {
     vec![
         Operation::new("GET /v1/rc/status", "get-status", "Whether an extension can be used")
             .scopes(READ)
-            .gives::<Status>(
+            .gives::<ConnectionSummary>(
                 200,
                 "Whether one is connected; of the one that was connected first, when its access token ends, and its account.",
                 json!({ "connected": true, "expiresAt": "2026-11-22T00:25:21.488Z", "rcAccountId": "500100" }),
