@@ -27,6 +27,7 @@ use crate::model::rate_limit::RateLimitCount;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Tenant, TenantStatus};
 use crate::rate_limits;
+use crate::span;
 
 /// A tenant's program, with a key that was checked.
 #[derive(Debug)]
@@ -233,6 +234,7 @@ async fn check(gateway: &Gateway, request: &Request, key: &ApiKey) -> Result<Cal
 
 /// Checks all that the records of a key and its tenant say.
 fn passed(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecord) -> Result<Caller> {
+    span::set_tenant(&tenant.id);
     if record.is_expired(gateway.clock.now()) || tenant.status == TenantStatus::Deleting {
         return Err(Error::UnknownKey);
     }

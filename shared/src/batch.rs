@@ -1,6 +1,8 @@
-//! Work that comes in pieces. In a batch of a queue, and in the work that is due, each piece is done by itself: one that
-//! fails is offered again and never stops the rest. The changes of a stream are done in order: the first that fails ends
-//! the batch, which is offered again from there on.
+//! Batches of work. The messages of an SQS batch and the items of a due index are independent: one that fails is retried
+//! and never stops the others. The changes of a stream are ordered: the batch ends at the first that fails, and is retried
+//! from there.
+//!
+//! Each message, item and change has a span, whose fields its log lines carry.
 
 use std::future::ready;
 
@@ -9,59 +11,69 @@ use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::clock::saturating_add;
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::store::{DueWork, WorkKind};
 
-/// What a queue starts a function with.
+/// The event that SQS invokes a function with.
 #[derive(Debug, Deserialize)]
-pub struct Batch {
-    /// The pieces of work.
+pub struct SqsBatch {
     #[serde(rename = "Records")]
-    records: Vec<Record>,
+    records: Vec<SqsMessage>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record {
+struct SqsMessage {
     message_id: String,
     #[serde(default)]
     body: String,
 }
 
-/// What the function answers: the pieces that are to be offered again.
+/// The partial batch response of SQS and DynamoDB streams: the records that are delivered again.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Answer {
-    batch_item_failures: Vec<Failure>,
+pub struct BatchResponse {
+    batch_item_failures: Vec<BatchItemFailure>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure {
+struct BatchItemFailure {
     item_identifier: String,
 }
 
-/// Does each piece of work of a batch, one after the other. A piece that can't be read is reported as failed too: after a
-/// few times it lies in the dead-letter queue, where somebody can look at it.
+/// Handles each message of a batch, one after the other. A message that can't be parsed fails as well: after a few retries
+/// SQS moves it to the dead-letter queue.
 pub async fn process_sqs_batch<W: DeserializeOwned>(
-    batch: Batch,
+    batch: SqsBatch,
     mut work: impl AsyncFnMut(W) -> Result<()>,
-) -> Answer {
-    let mut answer = Answer::default();
-    for record in batch.records {
-        let done = match serde_json::from_str(&record.body) {
-            Ok(piece) => work(piece).await.map_err(|error| error.chain()),
-            Err(error) => Err(format!("a piece of work of an unknown form, line {}", error.line())),
+) -> BatchResponse {
+    let mut response = BatchResponse::default();
+    for message in batch.records {
+        let span = tracing::error_span!(
+            "message",
+            sqs.message.id = message.message_id,
+            tenant.id = Empty,
+            message.id = Empty,
+        );
+        let handled = async {
+            let parsed = serde_json::from_str(&message.body);
+            let done = match parsed {
+                Ok(parsed) => work(parsed).await.map_err(|error| error.chain()),
+                Err(error) => Err(format!("malformed message, line {}", error.line())),
+            };
+            done.inspect_err(|error| tracing::warn!(error, "queue message failed, SQS retries it"))
         };
-        if let Err(error) = done {
-            tracing::warn!(message.id = record.message_id, error, "a piece of work is left in its queue");
-            answer.batch_item_failures.push(Failure { item_identifier: record.message_id });
+        if handled.instrument(span).await.is_err() {
+            response.batch_item_failures.push(BatchItemFailure { item_identifier: message.message_id });
         }
     }
-    answer
+    response
 }
 
 /// Does the work of one kind that is due, so many pieces side by side, until there is none or the time is over. One that fails
@@ -82,11 +94,19 @@ pub async fn drain_due(
         let overdue = gateway.store.overdue_of_all_tenants(kind).await?;
         // What there is no time for is not even taken, so that the next run finds it at once.
         let in_time = stream::iter(&overdue).take_while(|_| ready(gateway.clock.now() < until));
-        let pieces = in_time.map(async |due| {
-            work(due).await.unwrap_or_else(|error| {
-                tracing::warn!(tenant.id = %due.tenant, kind = kind.as_str(), error = error.chain(), "work is left for later");
-                false
-            })
+        let pieces = in_time.map(|due| {
+            let span = tracing::error_span!("due", tenant.id = %due.tenant, message.id = Empty);
+            let piece = async {
+                work(due).await.unwrap_or_else(|error| {
+                    tracing::warn!(
+                        kind = kind.as_str(),
+                        error = error.chain(),
+                        "due work failed, a later run retries it"
+                    );
+                    false
+                })
+            };
+            piece.instrument(span)
         });
         let pieces: Vec<bool> = pieces.buffer_unordered(at_once).collect().await;
         let some = pieces.into_iter().filter(|done| *done).count();
@@ -98,16 +118,15 @@ pub async fn drain_due(
     Ok(done)
 }
 
-/// What a table's stream starts a function with.
+/// The event that a DynamoDB stream invokes a function with.
 #[derive(Debug, Deserialize)]
-pub struct Changes {
-    /// The changes, in order.
+pub struct StreamBatch {
     #[serde(rename = "Records")]
-    records: Vec<Change>,
+    records: Vec<StreamRecord>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Change {
+struct StreamRecord {
     dynamodb: ChangedItem,
 }
 
@@ -119,16 +138,24 @@ struct ChangedItem {
     new_image: Value,
 }
 
-/// Does what follows from each change of a stream, in order. It ends with the first one that fails, from which on the
-/// stream is offered again.
-pub async fn process_stream(changes: Changes, mut work: impl AsyncFnMut(Value) -> Result<()>) -> Answer {
-    let mut answer = Answer::default();
-    for Change { dynamodb: item } in changes.records {
-        if let Err(error) = work(item.new_image).await {
-            tracing::warn!(error = error.chain(), "a change is offered again");
-            answer.batch_item_failures.push(Failure { item_identifier: item.sequence_number });
+/// Handles the changes of a stream in order, up to the first that fails.
+pub async fn process_stream(
+    batch: StreamBatch,
+    mut work: impl AsyncFnMut(Value) -> Result<()>,
+) -> BatchResponse {
+    let mut response = BatchResponse::default();
+    for StreamRecord { dynamodb: item } in batch.records {
+        let span = tracing::error_span!("change", tenant.id = Empty, message.id = Empty);
+        let handled = async {
+            let done = work(item.new_image).await;
+            done.inspect_err(|error| {
+                tracing::warn!(error = error.chain(), "stream record failed, the stream retries it")
+            })
+        };
+        if handled.instrument(span).await.is_err() {
+            response.batch_item_failures.push(BatchItemFailure { item_identifier: item.sequence_number });
             break;
         }
     }
-    answer
+    response
 }

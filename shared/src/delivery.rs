@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
@@ -25,6 +25,7 @@ use crate::model::random;
 use crate::model::signature;
 use crate::outbound::{Exchange, NoAnswer};
 use crate::registration;
+use crate::span;
 use crate::store::{DueDelivery, Entered, Outcome, Page, SigningSecrets, moment_of};
 
 /// A delivery that may be due, as its queues carry it.
@@ -68,6 +69,10 @@ impl From<&DueDelivery> for Work {
 /// Writes a delivery of an event for each app that is to be told, and has them tried. What was written before is only
 /// handed on again.
 pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
+    span::set_tenant(&event.tenant);
+    if let Some(message) = event.data.get("messageId").and_then(Value::as_str) {
+        span::set_message(message);
+    }
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     loop {
         let (apps, next) = gateway.store.apps(&event.tenant, &page).await?;
@@ -113,6 +118,10 @@ pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
     let now = gateway.clock.now();
     let until = saturating_add(now, SignedDuration::from_secs(limits::DELIVERY_TAKEN_SECONDS));
     let Some(mut delivery) = gateway.store.take_delivery(&due, until).await? else { return Ok(()) };
+    span::set_tenant(&delivery.tenant);
+    if let Some(message) = delivery.message_id() {
+        span::set_message(message);
+    }
     match enter(gateway, &delivery, until).await? {
         (Admission::Go(place) | Admission::Probe(place), seen) => {
             let ended = send(gateway, &mut delivery).await?;

@@ -24,21 +24,47 @@ use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::connect::FlowRejection;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::cursor::Cursors;
 use crate::model::rate_limit::RateLimitCount;
+use crate::span;
 use crate::store::Page;
 use crate::views::OkResponse;
 
 /// What every handler of a route returns.
 pub type HandlerResult = Result<Response<Body>>;
 
-/// Runs a handler and makes its result the answer: errors become their status and body, every answer gets its request
-/// id and security headers, and one line goes to the log.
+/// Runs a handler and turns its result into the response: errors become their status and body, and every response gets its
+/// request id and security headers. Logs one line, in the request's span.
 pub async fn respond<F>(
+    request: Request,
+    handle: impl FnOnce(Request) -> F,
+) -> Result<Response<Body>, lambda_http::Error>
+where
+    F: Future<Output = HandlerResult>,
+{
+    let (id, span) = (request_id(&request), request_span(&request));
+    span::in_request(id, span, respond_in_span(request, handle)).await
+}
+
+/// The span of a request, whose fields every log line of the request carries. `tenant.id` is set after authentication,
+/// `message.id` once a message is accepted. It is an error span because a span above the log level would be lost.
+pub fn request_span(request: &Request) -> Span {
+    tracing::error_span!(
+        "request",
+        request.id = request_id(request),
+        route = route(request),
+        tenant.id = Empty,
+        message.id = Empty,
+    )
+}
+
+async fn respond_in_span<F>(
     mut request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
@@ -47,7 +73,6 @@ where
 {
     let started = Instant::now();
     let request_id = request_id(&request);
-    let route = route(&request);
     let limit = ToldLimit::default();
     request.extensions_mut().insert(limit.clone());
     let outcome = if request.body().as_ref().len() > limits::BODY_BYTES {
@@ -58,9 +83,8 @@ where
     let mut response = match outcome {
         Ok(response) => response,
         Err(error) => {
-            let request_id = RequestId(request_id.clone());
-            report(&error, &request_id);
-            error_response(&error, request_id.as_str())
+            report(&error);
+            error_response(&error, &request_id)
         }
     };
     for (name, value) in SECURITY_HEADERS {
@@ -73,11 +97,10 @@ where
         response.headers_mut().insert("x-request-id", value);
     }
     tracing::info!(
-        request.id = request_id,
-        route,
         status = response.status().as_u16(),
+        code = response.extensions().get::<ErrorCode>().map(|code| code.0),
         duration_ms = milliseconds(started),
-        "answered"
+        "request completed"
     );
     Ok(response)
 }
@@ -368,16 +391,22 @@ pub fn note(error: &Error, what: &'static str) {
     tracing::warn!(error = error.chain(), what);
 }
 
-/// One line in the log for what is our fault or worth knowing.
-pub fn report(error: &Error, request: &RequestId) {
-    let request_id = request.as_str();
+/// Logs the cause of a 5xx response. Of a refused request, the last line of the request has the code.
+pub fn report(error: &Error) {
     match error {
-        Error::Internal { .. } => tracing::error!(request.id = request_id, error = error.chain(), "failed"),
-        Error::Unavailable { .. } => {
-            tracing::warn!(request.id = request_id, error = error.chain(), "unavailable");
-        }
+        Error::Internal { .. } => tracing::error!(error = error.chain(), "request failed"),
+        Error::Unavailable { .. } => tracing::warn!(error = error.chain(), "dependency unavailable"),
         _ => {}
     }
+}
+
+/// The code of an error response, for the log. Pages have none in their body.
+#[derive(Debug, Clone, Copy)]
+struct ErrorCode(&'static str);
+
+/// Puts the code of an error into the request's last log line.
+pub fn set_error_code(response: &mut Response<Body>, code: &'static str) {
+    response.extensions_mut().insert(ErrorCode(code));
 }
 
 /// An error as programs read it.
@@ -405,6 +434,7 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
         request_id,
     };
     let mut response = reply(described.status, &body);
+    set_error_code(&mut response, described.code);
     let headers = response.headers_mut();
     match error {
         Error::RateLimited { limit, retry_after } => {
@@ -436,6 +466,7 @@ pub fn refusal(refusal: &FlowRejection, request: &RequestId) -> Response<Body> {
     let described = catalogue::describe_refusal(refusal);
     let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
     let mut response = reply(described.status, &body);
+    set_error_code(&mut response, described.code);
     if let FlowRejection::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*wait)));
     }
@@ -450,6 +481,12 @@ impl RequestId {
     /// The id as it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<RequestId> for String {
+    fn from(id: RequestId) -> Self {
+        id.0
     }
 }
 

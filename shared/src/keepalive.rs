@@ -30,11 +30,19 @@ pub struct RefreshRequest {
     /// The generation that the caller cannot use; absent if the refresh is merely due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The request that needs the token, for the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl RefreshRequest {
     pub fn new(tenant: &TenantId, connection: &ConnectionId, generation: Option<u64>) -> Self {
-        Self { tenant_id: tenant.to_string(), connection_id: connection.to_string(), generation }
+        Self {
+            tenant_id: tenant.to_string(),
+            connection_id: connection.to_string(),
+            generation,
+            request_id: None,
+        }
     }
 
     /// A request with the connection's generation. It has no effect if the connection is refreshed earlier.

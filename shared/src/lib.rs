@@ -36,6 +36,7 @@ pub mod run;
 pub mod schedule;
 pub mod sending;
 pub mod setup;
+pub mod span;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

@@ -55,7 +55,10 @@ struct ErrorPage<'a> {
     title: &'a str,
     meaning: &'a str,
     advice: &'a str,
-    reference: Option<&'a str>,
+    /// The stable code of the error, for programs.
+    code: &'a str,
+    /// The request id, by which the operator finds the cause in the log.
+    reference: &'a str,
 }
 
 /// The confirmation page.
@@ -99,7 +102,7 @@ pub fn connected(done: Option<&CompletedFlow>) -> HandlerResult {
 /// The error page of a flow that stopped.
 pub fn error(error: FlowError, request: &RequestId) -> HandlerResult {
     match error {
-        FlowError::Rejected(refusal) => refused(&refusal),
+        FlowError::Rejected(refusal) => refused(&refusal, request),
         FlowError::Internal(error) => failed(&error, request),
     }
 }
@@ -112,14 +115,15 @@ pub fn error_as_json(error: FlowError, request: &RequestId) -> HandlerResult {
     }
 }
 
-fn refused(refusal: &FlowRejection) -> HandlerResult {
+fn refused(refusal: &FlowRejection, request: &RequestId) -> HandlerResult {
     let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
     let (title, meaning, advice) = refusal_text(refusal);
     // In these two cases the user may already be connected.
     let may_be_connected = matches!(refusal, FlowRejection::LinkUsed | FlowRejection::AlreadyHandled);
     let mark = (!may_be_connected).then_some("Not connected");
-    let page = ErrorPage { style: STYLE, mark, title, meaning, advice, reference: Some(code) };
+    let page = ErrorPage { style: STYLE, mark, title, meaning, advice, code, reference: request.as_str() };
     let mut response = html(status, &page, "'none'")?;
+    http::set_error_code(&mut response, code);
     if let FlowRejection::Busy(wait) = refusal {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(*wait)));
     }
@@ -127,7 +131,8 @@ fn refused(refusal: &FlowRejection) -> HandlerResult {
 }
 
 fn failed(error: &Error, request: &RequestId) -> HandlerResult {
-    http::report(error, request);
+    http::report(error);
+    let code = http::catalogue::describe(error).code;
     let (title, meaning, advice) = (
         "Something went wrong on our side",
         "This is not your fault, and you can try again.",
@@ -138,8 +143,9 @@ fn failed(error: &Error, request: &RequestId) -> HandlerResult {
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
     let page =
-        ErrorPage { style: STYLE, mark: None, title, meaning, advice, reference: Some(request.as_str()) };
+        ErrorPage { style: STYLE, mark: None, title, meaning, advice, code, reference: request.as_str() };
     let mut response = html(status, &page, "'none'")?;
+    http::set_error_code(&mut response, code);
     if let Some(wait) = wait {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(http::whole_seconds(wait)));
     }

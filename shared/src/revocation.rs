@@ -20,6 +20,7 @@ use crate::model::refresh::random_jitter_percent;
 use crate::model::secret::Secret;
 use crate::ringcentral::oauth::Revocable;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
+use crate::span;
 use crate::vault::{Binding, Owner, Purpose};
 
 /// A request to the function that may open refresh tokens.
@@ -135,6 +136,7 @@ pub async fn request(gateway: &Gateway, tenant: &TenantId, connection: &Connecti
 pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Result<RevokeResponse> {
     let invalid = || Error::Internal { what: "revocation request", source: None };
     let tenant = TenantId::from_record(&request.tenant_id).ok_or_else(invalid)?;
+    span::set_tenant(&tenant);
     let connection = ConnectionId::from_record(&request.connection_id).ok_or_else(invalid)?;
     let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
         return Ok(RevokeResponse { revoked: true });

@@ -6,15 +6,18 @@
 
 use std::convert::Infallible;
 
-use lambda_http::{Body, LambdaEvent, Request, Response, lambda_runtime, service_fn};
+use lambda_http::{Body, Context, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Span;
+use tracing::field::Empty;
 
 use crate::batch;
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::http::{self, HandlerResult};
+use crate::span;
 use crate::telemetry;
 
 /// What `main` returns.
@@ -46,8 +49,9 @@ where
 {
     serve(async |gateway| {
         let respond = move |request| {
+            let (id, span) = (http::RequestId::from(&request), http::request_span(&request));
             let response = handle(gateway, request);
-            async move { Ok::<_, Infallible>(response.await) }
+            span::in_request(id.into(), span, async { Ok::<_, Infallible>(response.await) })
         };
         lambda_http::run(service_fn(respond)).await
     })
@@ -95,12 +99,25 @@ where
 {
     serve(async |gateway| {
         let respond = async |event: LambdaEvent<T>| {
+            let (id, span) = (event.context.request_id.clone(), invocation_span(&event.context));
             let deadline_ms = event.context.deadline;
-            let handled = handle(gateway, Invocation { payload: event.payload, deadline_ms }).await;
-            handled.map_err(lambda_runtime::Error::from)
+            let handled = handle(gateway, Invocation { payload: event.payload, deadline_ms });
+            span::in_request(id, span, handled).await.map_err(lambda_runtime::Error::from)
         };
         lambda_runtime::run(service_fn(respond)).await
     })
+}
+
+/// The span of an invocation, whose fields every log line carries. `batch` opens another for each record.
+fn invocation_span(context: &Context) -> Span {
+    tracing::error_span!(
+        "invocation",
+        request.id = context.request_id,
+        function = context.env_config.function_name,
+        caller.request.id = Empty,
+        tenant.id = Empty,
+        message.id = Empty,
+    )
 }
 
 /// Lambda gives a process one event at a time, so one thread is enough.

@@ -4,21 +4,97 @@
 //! A metric is a line too, in CloudWatch's embedded metric format: it costs no call, and CloudWatch reads it out of the
 //! log.
 
+use std::fmt;
 use std::io::Write;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::gateway::Gateway;
 
-/// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Our libraries' own lines begin at `warn`.
+/// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Libraries log from `warn` on.
 pub fn init(level: &str) {
-    let filter = EnvFilter::new(format!("warn,shared={level},ringbridge_ringcentral={level}"));
-    let lines =
-        tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).with_current_span(false);
-    // A second call (in tests) leaves the first one's in place.
-    let _ = lines.try_init();
+    let filter = EnvFilter::new(format!("warn,shared={level}"));
+    let subscriber = tracing_subscriber::fmt()
+        .fmt_fields(JsonFields::new())
+        .event_format(FlatJson)
+        .with_env_filter(filter);
+    // A second call (in tests) leaves the first subscriber in place.
+    let _ = subscriber.try_init();
+}
+
+/// Formats an event as one JSON object: time, level, the fields of the spans around it, and its own fields, all on one
+/// level. The crate's own format nests the fields of spans, which makes them awkward to search for.
+struct FlatJson;
+
+impl<S, N> FormatEvent<S, N> for FlatJson
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let metadata = event.metadata();
+        let mut line = Map::new();
+        line.insert("timestamp".to_owned(), time.into());
+        line.insert("level".to_owned(), metadata.level().as_str().into());
+        line.insert("target".to_owned(), metadata.target().into());
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>();
+            let fields = fields.and_then(|text| serde_json::from_str::<Map<String, Value>>(text).ok());
+            line.extend(fields.into_iter().flatten());
+        }
+        event.record(&mut EventFields(&mut line));
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+struct EventFields<'a>(&'a mut Map<String, Value>);
+
+impl EventFields<'_> {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for EventFields<'_> {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}"));
+    }
 }
 
 /// What a metric counts.
@@ -63,7 +139,50 @@ fn line(namespace: &str, now: Timestamp, metrics: &[Metric]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_carries_the_fields_of_the_spans_around_it() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .fmt_fields(JsonFields::new())
+            .event_format(FlatJson)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let outer =
+                tracing::error_span!("request", request.id = "r-1", tenant.id = tracing::field::Empty);
+            let _entered = outer.enter();
+            outer.record("tenant.id", tracing::field::display("tenant_1"));
+            let _inner = tracing::error_span!("record", message.id = "msg_1").entered();
+            tracing::warn!(status = 500, error = "refused \"twice\"\n", "delivery failed");
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        let line: Value = serde_json::from_str(&text).unwrap();
+        let fields = json!({
+            "request.id": "r-1", "tenant.id": "tenant_1", "message.id": "msg_1", "level": "WARN", "status": 500,
+            "error": "refused \"twice\"\n", "message": "delivery failed", "target": line["target"],
+            "timestamp": line["timestamp"],
+        });
+        assert_eq!(line, fields);
+    }
 
     #[test]
     fn a_line_is_of_the_embedded_metric_format() {

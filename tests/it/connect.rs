@@ -104,16 +104,16 @@ async fn a_link_is_bound_to_the_first_browser_in_which_its_button_is_pressed() {
     let (mut first, mut second) = (world.browser(), world.browser());
     first.press(&link).await.expect(303);
     let refused = second.press(&link).await.expect(409);
-    assert_eq!(refused.reference(), "link_used");
-    assert_eq!(second.get(&link).await.expect(409).reference(), "link_used");
+    assert_eq!(refused.page_code(), "link_used");
+    assert_eq!(second.get(&link).await.expect(409).page_code(), "link_used");
     assert!(second.cookies.is_empty());
     // The first browser may press again and complete the flow.
     first.get(&link).await.expect(200);
     let callback = first.sign_in(&link, &world.user(0)).await;
     first.get(&callback).await.expect(303);
     // After that the link is used, for every browser.
-    assert_eq!(first.press(&link).await.expect(410).reference(), "link_used");
-    assert_eq!(first.get(&link).await.expect(410).reference(), "link_used");
+    assert_eq!(first.press(&link).await.expect(410).page_code(), "link_used");
+    assert_eq!(first.get(&link).await.expect(410).page_code(), "link_used");
 }
 
 #[tokio::test]
@@ -138,19 +138,19 @@ async fn invalid_links_show_the_reason() {
         (unknown.as_str(), 404, "link_unknown"),
     ] {
         let page = world.get(link, "").await.expect(status);
-        assert_eq!(page.reference(), reference);
+        assert_eq!(page.page_code(), reference);
         assert!(page.text.contains("What to do") && !page.text.contains("<script"));
         let mut browser = world.browser();
         assert_eq!(
-            browser.press(link).await.expect(if link.contains('%') { 404 } else { status }).reference(),
+            browser.press(link).await.expect(if link.contains('%') { 404 } else { status }).page_code(),
             reference
         );
         assert!(browser.cookies.is_empty());
     }
     let link = world.mint(&tenant).await;
     world.advance(301).await;
-    assert_eq!(world.get(&link, "").await.expect(410).reference(), "link_expired");
-    assert_eq!(world.browser().press(&link).await.expect(410).reference(), "link_expired");
+    assert_eq!(world.get(&link, "").await.expect(410).page_code(), "link_expired");
+    assert_eq!(world.browser().press(&link).await.expect(410).page_code(), "link_expired");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn the_button_works_only_on_its_own_page() {
     for headers in refused {
         let mut browser = world.browser();
         assert_eq!(
-            browser.press_with(&link, headers).await.expect(403).reference(),
+            browser.press_with(&link, headers).await.expect(403).page_code(),
             "cross_site",
             "{headers:?}"
         );
@@ -195,7 +195,7 @@ async fn a_callback_needs_the_state_and_the_cookie_of_its_flow() {
         (foreign_state.as_str(), "invalid_state"),
     ] {
         let page = browser.get(path).await.expect(400);
-        assert_eq!(page.reference(), reference);
+        assert_eq!(page.page_code(), reference);
         assert!(page.cookies().is_empty());
         let as_json =
             browser.get(&format!("{path}{}format=json", if path.contains('?') { "&" } else { "?" })).await;
@@ -204,12 +204,12 @@ async fn a_callback_needs_the_state_and_the_cookie_of_its_flow() {
     let missing = browser.get("/v1/rc/callback?format=json").await.json();
     assert_eq!(missing["error"], "Missing code or state parameter");
     // Another browser, without the cookie or with its own: nothing changes, and no cookie is cleared.
-    assert_eq!(world.browser().get(&callback).await.expect(400).reference(), "invalid_state");
+    assert_eq!(world.browser().get(&callback).await.expect(400).page_code(), "invalid_state");
     let mut other = world.browser();
     let other_link = world.mint(&tenant).await;
     other.press(&other_link).await.expect(303);
     let cookies = other.cookies.clone();
-    assert_eq!(other.get(&callback).await.expect(400).reference(), "invalid_state");
+    assert_eq!(other.get(&callback).await.expect(400).page_code(), "invalid_state");
     assert_eq!(other.cookies, cookies);
     assert_eq!(world.count("token_issued").await, 0);
     assert_eq!(browser.cookies, kept);
@@ -229,7 +229,7 @@ async fn a_code_of_another_flow_is_rejected_by_pkce() {
         url.query_pairs().find(|(found, _)| found == name).unwrap().1.into_owned()
     };
     let mixed = format!("/v1/rc/callback?code={}&state={}", part(&stolen, "code"), part(&callback, "state"));
-    assert_eq!(victim.get(&mixed).await.expect(400).reference(), "code_refused");
+    assert_eq!(victim.get(&mixed).await.expect(400).page_code(), "code_refused");
     assert!(world.items("ConnectionsTable").await.is_empty());
     // The link is still usable.
     let again = victim.sign_in(&link, &world.user(0)).await;
@@ -247,7 +247,7 @@ async fn a_callback_replayed_in_parallel_exchanges_its_code_once() {
         let mut tab = world.browser();
         tab.cookies = cookies.clone();
         let reply = tab.get(&callback).await;
-        (reply.status.as_u16(), reply.reference().to_owned())
+        (reply.status.as_u16(), reply.page_code().to_owned())
     });
     let outcomes = join_all(replays).await;
     assert_eq!(outcomes.iter().filter(|(status, _)| *status == 303).count(), 1, "{outcomes:?}");
@@ -270,7 +270,7 @@ async fn denying_access_does_not_use_up_the_link() {
         let authorize = browser.depart(&link).await;
         let state = authorize.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         let page = browser.get(&format!("/v1/rc/callback?{query}&state={state}")).await.expect(status);
-        assert_eq!(page.reference(), reference);
+        assert_eq!(page.page_code(), reference);
         assert!(!page.text.contains("<script") && !page.text.contains("<img"));
         // Nothing of the attempt stays behind: the flow is gone.
         let left = world.items("ConnectTokens").await;
@@ -289,7 +289,7 @@ async fn an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched() 
         // RingCentral allows a user five calls of the token and revoke endpoints a minute.
         world.advance(61).await;
         let page = world.connect(&other, &world.user(0)).await.expect(409);
-        assert_eq!(page.reference(), "connected_elsewhere");
+        assert_eq!(page.page_code(), "connected_elsewhere");
         assert!(page.text.contains("What to do"));
         assert_eq!(
             world.count("session_revoked").await,
@@ -374,10 +374,10 @@ async fn the_browser_of_a_link_may_press_the_button_again_until_the_link_expires
     world.advance(601).await;
     let state = authorize.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
     let late = browser.get(&format!("/v1/rc/callback?code=x&state={state}")).await.expect(400);
-    assert_eq!(late.reference(), "invalid_state");
+    assert_eq!(late.page_code(), "invalid_state");
     let callback = browser.sign_in(&link, &world.user(0)).await;
     browser.get(&callback).await.expect(303);
-    assert_eq!(browser.get(&callback).await.expect(409).reference(), "already_handled");
+    assert_eq!(browser.get(&callback).await.expect(409).page_code(), "already_handled");
 }
 
 #[tokio::test]
@@ -494,8 +494,8 @@ async fn a_suspended_tenant_is_rejected_and_keeps_its_data() {
         assert_eq!(reply.error(), (403, "tenant_suspended".to_owned()), "{path}");
         assert_eq!(reply.json()["error"], "Tenant suspended or inactive");
     }
-    assert_eq!(world.browser().press(&other_link).await.expect(403).reference(), "tenant_suspended");
-    assert_eq!(under_way.get(&callback).await.expect(403).reference(), "tenant_suspended");
+    assert_eq!(world.browser().press(&other_link).await.expect(403).page_code(), "tenant_suspended");
+    assert_eq!(under_way.get(&callback).await.expect(403).page_code(), "tenant_suspended");
     assert_eq!(world.count("session_revoked").await, 1, "the session of the late callback is ended");
     world.set_status(&tenant, "active").await;
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["connected"], true);

@@ -16,7 +16,7 @@ async fn exchange_with_fault(fault: serde_json::Value, status: u16, reference: &
     let describe = fault.to_string();
     world.sim_fault("/restapi/oauth/token", Some(1), fault).await;
     let page = browser.get(&callback).await;
-    assert_eq!((page.status.as_u16(), page.reference()), (status, reference), "{describe}: {}", page.text);
+    assert_eq!((page.status.as_u16(), page.page_code()), (status, reference), "{describe}: {}", page.text);
     let fired = world.sim(Method::GET, "/_sim/faults", None).await[0]["fired"].clone();
     assert_eq!(fired, 1, "{describe}: one exchange attempt");
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json(), json!({"connected": false}));
@@ -59,12 +59,12 @@ async fn a_rate_limited_code_exchange_returns_retry_after() {
     let act = json!({"status": 429, "headers": {"Retry-After": "37"}, "body": {"errorCode": "CMN-301"}});
     world.sim_fault("/restapi/oauth/token", Some(1), act).await;
     let page = browser.get(&callback).await.expect(503);
-    assert_eq!(page.reference(), "unavailable");
+    assert_eq!(page.page_code(), "unavailable");
     assert!((36..=39).contains(&waits(&page)), "a little later than requested: {}", waits(&page));
     // An earlier attempt makes no call, which would restart the penalty, and gets the same response.
     let again = browser.sign_in(&link, &world.user(0)).await;
     let page = browser.get(&again).await.expect(503);
-    assert_eq!(page.reference(), "unavailable");
+    assert_eq!(page.page_code(), "unavailable");
     assert!((1..=39).contains(&waits(&page)), "{}", waits(&page));
     assert_eq!(world.count("token_issued").await, 0);
     // The penalty applies to one tenant's sign-ins. Other tenants are not affected.
@@ -109,7 +109,7 @@ async fn a_misconfigured_app_raises_an_alarm() {
             world.sim_fault("/restapi/oauth/token", Some(1), fault).await;
         }
         let page = browser.get(&callback).await.expect(502);
-        assert_eq!(page.reference(), "provider_misconfigured", "{describe}");
+        assert_eq!(page.page_code(), "provider_misconfigured", "{describe}");
         assert!(world.items("ConnectionsTable").await.is_empty(), "{describe}: no partial connection");
         assert_eq!(world.count("session_revoked").await, world.count("token_issued").await, "{describe}");
         let log = world.log();

@@ -522,7 +522,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
 #[track_caller]
 fn trouble(page: &Reply, status: u16) {
     assert_eq!(
-        (page.status.as_u16(), page.reference()),
+        (page.status.as_u16(), page.page_code()),
         (status, page.header("x-request-id")),
         "{}",
         page.text
@@ -545,19 +545,19 @@ async fn every_page_before_ringcentral_answers_every_error_that_it_may() {
     let cookies = browser.cookies.clone();
     browser.get(&first).await.expect(303);
     browser.cookies = cookies;
-    assert_eq!(browser.get(&second).await.reference(), "link_used");
+    assert_eq!(browser.get(&second).await.page_code(), "link_used");
     let unknown = format!("/v1/rc/connect?token={}", "a".repeat(43));
     for (link, status, code) in [
         ("/v1/rc/connect", 400, "missing_field"),
         (unknown.as_str(), 404, "link_unknown"),
         (link.as_str(), 410, "link_used"),
     ] {
-        assert_eq!(world.get(link, "").await.expect(status).reference(), code);
+        assert_eq!(world.get(link, "").await.expect(status).page_code(), code);
         assert_eq!(head(link).await, status, "{code}");
     }
     let old = world.mint(&tenant).await;
     world.advance(301).await;
-    assert_eq!(world.get(&old, "").await.expect(410).reference(), "link_expired");
+    assert_eq!(world.get(&old, "").await.expect(410).page_code(), "link_expired");
     assert_eq!(head(&old).await, 410);
 
     // What is left of a link and a flow says nothing.

@@ -51,6 +51,7 @@ const LAYERS: &[Layer] = &[
             "schedule",
             "cache",
             "outbound",
+            "span",
         ],
         may_import: &["base", "domain"],
         must_not_know: &["lambda_http", "lambda_runtime", "aws_types"],

@@ -20,6 +20,7 @@ mod house;
 mod isolation;
 mod keepalive;
 mod limits;
+mod logs;
 mod message_sync;
 mod month;
 #[path = "../../infra/simulator/tests/it/packages.rs"]

@@ -71,7 +71,13 @@ impl Reply {
         (self.status.as_u16(), self.json()["code"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// What a page of ours says stopped the browser.
+    /// The error code of an error page.
+    pub fn page_code(&self) -> &str {
+        let after = self.text.split("data-code=\"").nth(1).unwrap_or_default();
+        after.split('"').next().unwrap_or_default()
+    }
+
+    /// The reference that an error page shows: the request id.
     pub fn reference(&self) -> &str {
         let after = self.text.split("Reference: ").nth(1).unwrap_or_default();
         after.split('<').next().unwrap_or_default()

@@ -9,7 +9,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::batch::{self, Batch};
+use shared::batch::{self, SqsBatch};
 use shared::error::Result;
 use shared::gateway::Gateway;
 use shared::keepalive::RefreshRequest;
@@ -23,7 +23,7 @@ use shared::tokens::{self, RefreshCounts};
 #[serde(untagged)]
 enum RefreshEvent {
     Revoke { revoke: RevokeRequest },
-    Queue(Batch),
+    Queue(SqsBatch),
     Refresh(RefreshRequest),
 }
 

@@ -5,7 +5,7 @@ use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::model::app::Scope;
 use shared::sending::{self, SendRequest};
 use shared::views::messages::ReceiptView;
-use shared::{auth, run};
+use shared::{auth, run, span};
 
 fn main() -> run::ProcessResult {
     run::http(handle)
@@ -18,5 +18,6 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let body: SendRequest = http::json(&request)?;
     let send = body.validate(http::idempotency_key(&request)?.as_deref())?;
     let receipt = sending::accept(gateway, caller.tenant_id(), send).await?;
+    span::set_message(&receipt.message);
     Ok(http::reply(StatusCode::ACCEPTED, &ReceiptView::from(&receipt)))
 }

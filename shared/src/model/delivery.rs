@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 
 use super::event::EventKind;
 use super::ids::{AppId, DeliveryId, EventId, TenantId};
@@ -73,6 +74,18 @@ pub struct Delivery {
     pub last_ms: Option<u64>,
     /// When it is tried next.
     pub next_attempt: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// The id of the message that the event is about, for the log.
+    pub fn message_id(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct About {
+            message_id: Option<String>,
+        }
+        serde_json::from_str(&self.body).ok().and_then(|about: About| about.message_id)
+    }
 }
 
 /// How an attempt ended.

@@ -24,6 +24,7 @@ use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
 };
 use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
+use crate::span;
 use crate::store::{
     Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
 };
@@ -43,6 +44,7 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
         extension: ExtensionId::parse(&wakeup.extension_id).ok_or_else(invalid)?,
         owner: Secret::random().expose().to_owned(),
     };
+    span::set_tenant(&lease.tenant);
     let LeaseOutcome::Acquired(mut sender) = gateway.store.lease_sender(&lease).await? else {
         return Ok(());
     };

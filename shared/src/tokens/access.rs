@@ -14,6 +14,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::ringcentral::AccessToken;
+use crate::span;
 use crate::vault::Purpose;
 
 /// An access token that is stored and valid.
@@ -79,7 +80,10 @@ pub async fn replace_rejected_token(
 /// Invokes the function that refreshes, then reads the connection again.
 async fn request_refresh(gateway: &Gateway, connection: Connection) -> Result<UsableToken> {
     let (tenant, id) = (&connection.tenant, &connection.id);
-    let request = RefreshRequest::new(tenant, id, Some(connection.generation));
+    let request = RefreshRequest {
+        request_id: span::request_id(),
+        ..RefreshRequest::new(tenant, id, Some(connection.generation))
+    };
     let response = gateway.functions().call(&gateway.config.refresh_function, &request).await;
     let retry_after = match response {
         Ok(response) => response["retryAfterSeconds"].as_u64(),

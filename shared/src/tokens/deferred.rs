@@ -15,6 +15,7 @@ use crate::model::refresh::{
     AttemptEffect, AttemptEvent, AttemptState, RefreshAttempt, RefreshRow, TokenResponse, half_life,
     random_jitter_percent, step,
 };
+use crate::span;
 use crate::store::WriteOutcome;
 
 /// A sealed pair that could not be stored, as a queue message. It is stored without being opened.
@@ -91,6 +92,7 @@ pub(super) async fn store_deferred_pair(gateway: &Gateway, deferred: &DeferredPa
     let invalid = || Error::Internal { what: "deferred pair", source: None };
     let tenant = TenantId::from_record(&deferred.tenant_id).ok_or_else(invalid)?;
     let id = ConnectionId::from_record(&deferred.connection_id).ok_or_else(invalid)?;
+    span::set_tenant(&tenant);
     let pair = deferred.pair().ok_or_else(invalid)?;
     let now = gateway.clock.now();
     let Some(connection) = gateway.store.connection(&tenant, &id).await? else {

@@ -13,6 +13,7 @@ use crate::keepalive::RefreshRequest;
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::AttemptOutcome;
+use crate::span;
 
 /// The response to a [`RefreshRequest`]: one of the first three fields, and how the call went.
 #[derive(Debug, Default, Serialize)]
@@ -56,6 +57,10 @@ pub async fn refresh(
     let invalid = || Error::Internal { what: "refresh request", source: None };
     let tenant = TenantId::from_record(&request.tenant_id).ok_or_else(invalid)?;
     let connection = ConnectionId::from_record(&request.connection_id).ok_or_else(invalid)?;
+    span::set_tenant(&tenant);
+    if let Some(id) = &request.request_id {
+        span::set_caller_request(id);
+    }
     let runner = AttemptRunner::new(gateway, tenant, connection, request.generation, deadline);
     let (outcome, counts) = runner.run().await?;
     let now = gateway.clock.now();
