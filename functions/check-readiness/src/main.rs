@@ -1,4 +1,4 @@
-//! `GET /health/ready`: every table and the vault's key answer; else 503.
+//! `GET /health/ready`: checks every table and the vault's key; 503 if one is unavailable.
 
 use shared::error::Error;
 use shared::gateway::Gateway;
@@ -10,7 +10,6 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// Asks all of them at once.
 async fn handle(gateway: &Gateway, _request: Request) -> HandlerResult {
     let store = async { gateway.store.check().await.map_err(Error::from) };
     let vault = async { gateway.vault().check().await.map_err(Error::from) };

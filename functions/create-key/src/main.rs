@@ -1,4 +1,4 @@
-//! `POST /v1/apps/{appId}/keys`: a further key of an app, with fewer scopes, an expiry, or an allow-list of addresses.
+//! `POST /v1/apps/{appId}/keys`: creates another key of an app, with its own scopes, expiry and allowed IP addresses.
 
 mod route;
 
@@ -15,7 +15,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 201 with the key, which is shown this once.
+/// 201 with the key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

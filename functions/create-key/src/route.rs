@@ -1,4 +1,4 @@
-//! The request body of this endpoint.
+//! The request body. `infra/contract` compiles this file too, to describe it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,16 +6,16 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateKeyRequest {
-    /// What it may do; at least one.
+    /// The scopes of the key; at least one.
     #[schemars(
         required,
         length(min = 1),
         inner(regex(pattern = "^(sms:send|sms:read|rc:manage|apps:manage)$"))
     )]
     pub scopes: Option<Vec<String>>,
-    /// When it ends, in the future. Default: never.
+    /// Expiry of the key, in the future. Default: none.
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
-    /// Addresses and CIDR ranges that it may be used from, at most 50. Default: any.
+    /// IP addresses and CIDR ranges that can use the key, at most 50. Default: all.
     pub allowed_ips: Option<Vec<String>>,
 }

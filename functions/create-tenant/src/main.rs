@@ -1,4 +1,4 @@
-//! `POST /v1/tenants`: the operator creates a tenant.
+//! `POST /v1/tenants`: creates a tenant. Operator only.
 
 mod route;
 
@@ -13,7 +13,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 201 with the tenant. It has no key yet: register an app for one.
+/// 201 with the tenant. It has no key yet: register an app to get one.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let operator = auth::operator(gateway, &request).await?;
     let order: CreateTenantRequest = http::json(&request)?;

@@ -1,4 +1,4 @@
-//! The request body of this endpoint.
+//! The request body. `infra/contract` compiles this file too, to describe it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,12 +9,12 @@ use shared::views::tenancy::LimitsOrder;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateTenantRequest {
-    /// 1 to 100 characters.
+    /// The name of the tenant, 1 to 100 characters.
     #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
     pub name: Option<String>,
-    /// Other limits than the product's own.
+    /// Overrides the default limits.
     pub limits: Option<http::Object<LimitsOrder>>,
-    /// An https address that the page after success links to.
+    /// An https URL that the success page links to.
     #[schemars(length(max = limits::URL_CHARS))]
     pub return_url: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/triggers/sms-received/subscribe`: a flow of Power Automate wants to be told of texts that come in.
+//! `POST /v1/triggers/sms-received/subscribe`: subscribes a Power Automate flow to inbound messages.
 
 mod route;
 
@@ -15,7 +15,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 201 with `{id}`, and in `Location` the address where the subscription ends by DELETE.
+/// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let order: CreateTriggerRequest = http::json(&request)?;

@@ -1,4 +1,4 @@
-//! The request body of this endpoint.
+//! The request body. `infra/contract` compiles this file too, to describe it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -8,10 +8,10 @@ use shared::model::phone::E164;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateTriggerRequest {
-    /// Where the flow is called: an https address with a host name.
+    /// The callback URL of the flow: https, with a host name.
     #[schemars(required, length(min = 1, max = limits::URL_CHARS))]
     pub callback_url: Option<String>,
-    /// Only of texts to this number, E.164. Default: of all.
+    /// Only messages to this number, E.164. Default: all numbers.
     #[schemars(regex(pattern = E164::PATTERN))]
     pub phone_number: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `DELETE /v1/apps/{appId}`: deletes an app. All its keys are dead from then on.
+//! `DELETE /v1/apps/{appId}`: deletes an app and all its keys.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};

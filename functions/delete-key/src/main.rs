@@ -1,4 +1,4 @@
-//! `DELETE /v1/apps/{appId}/keys/{keyId}`: revokes a key of an app.
+//! `DELETE /v1/apps/{appId}/keys/{keyId}`: deletes a key of an app.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};

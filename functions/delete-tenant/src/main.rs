@@ -1,5 +1,5 @@
-//! `DELETE /v1/tenants/{tenantId}`: the operator deletes a tenant. Everything of it stops and its data keys are erased;
-//! the rest goes in the background, and `GET /v1/tenants/{tenantId}` tells how far it has come.
+//! `DELETE /v1/tenants/{tenantId}`: deletes a tenant. Operator only. Stops all its activity and erases its data keys; the rest is
+//! deleted in the background. `GET /v1/tenants/{tenantId}` shows the progress.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

@@ -1,4 +1,4 @@
-//! `DELETE /v1/triggers/sms-received/subscribe/{id}`: a flow of Power Automate is switched off.
+//! `DELETE /v1/triggers/sms-received/subscribe/{id}`: unsubscribes a Power Automate flow.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
@@ -9,7 +9,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{"ok":true}`; 404 if the tenant has no such flow.
+/// 200 with `{"ok":true}`; 404 if the tenant has no such trigger.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::trigger_id(&http::path_parameter(&request, "id"))?;

@@ -1,4 +1,4 @@
-//! `GET /v1/apps/{appId}`: an app. A key that doesn't manage apps sees its own one only.
+//! `GET /v1/apps/{appId}`: returns an app. A key without `apps:manage` can get its own app only.
 
 use shared::error::Error;
 use shared::gateway::Gateway;
@@ -16,7 +16,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     if !caller.may(Scope::AppsManage) && caller.key().app != id {
-        // Before anything is looked up, so that the answer tells nothing of what there is.
+        // Checked before the store is read, so that the response does not reveal whether the app exists.
         return Err(Error::InsufficientScope);
     }
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;

@@ -1,4 +1,4 @@
-//! `GET /health`: the process answers. It touches no store, so it tells nothing about them; `check-readiness` does.
+//! `GET /health`: shows that the function runs. Reads no table; `check-readiness` does.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -9,7 +9,6 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// Answers `{"status":"ok"}`.
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
     Ok(http::reply(StatusCode::OK, &StatusOnly { status: "ok" }))
 }

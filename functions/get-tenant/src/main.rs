@@ -1,4 +1,4 @@
-//! `GET /v1/tenants/{tenantId}`: the operator looks at a tenant, or at how far its deletion has come.
+//! `GET /v1/tenants/{tenantId}`: returns a tenant and the progress of its deletion. Operator only.
 
 use shared::error::Error;
 use shared::gateway::Gateway;
@@ -10,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the tenant; 404 when there is none, or nothing of it is left.
+/// 200 with the tenant; 404 if it does not exist or is completely deleted.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     auth::operator(gateway, &request).await?;
     let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;

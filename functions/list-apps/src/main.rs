@@ -1,4 +1,4 @@
-//! `GET /v1/apps`: the apps of a tenant.
+//! `GET /v1/apps`: lists the apps of a tenant.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -10,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{apps, nextCursor}`, in the order of their ids.
+/// 200 with `{apps, nextCursor}`, sorted by id.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let cursors = caller.cursors("apps");

@@ -1,5 +1,4 @@
-//! `GET /v1/audit`: who did what to what, when and from where. A tenant reads its own log; the operator reads that of all
-//! tenants, or of the one in `tenantId`.
+//! `GET /v1/audit`: lists audit log entries. A tenant reads its own; the operator reads those of all tenants, or of `tenantId`.
 
 use shared::auth::{self, Operator, Principal};
 use shared::gateway::Gateway;
@@ -14,7 +13,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{entries, nextCursor}`, the newest first.
+/// 200 with `{entries, nextCursor}`, newest first.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     match auth::principal(gateway, &request, &[Scope::AppsManage]).await? {
         Principal::Operator(operator) => for_operator(gateway, &request, &operator).await,

@@ -1,5 +1,4 @@
-//! `GET /v1/apps/{appId}/deliveries`: what an app was told, how often it was tried and what came back, the newest first;
-//! of one `status`, one `type`, or a time with `from` and `to`.
+//! `GET /v1/apps/{appId}/deliveries`: lists the deliveries to an app, newest first, filtered by `status`, `type`, `from` and `to`.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

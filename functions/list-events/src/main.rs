@@ -1,5 +1,5 @@
-//! `GET /v1/events`: what happened, for programs that ask instead of being told, the oldest first. The cursor of an
-//! answer, given with the next call, shows what has happened since; no event is skipped and none comes twice.
+//! `GET /v1/events`: lists events, oldest first, for clients that poll. The cursor of a response returns the events since then; none
+//! is skipped or repeated.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -11,7 +11,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{events, nextCursor}`. The cursor is there even if nothing has happened.
+/// 200 with `{events, nextCursor}`. The cursor is present even if there are no events.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
     let cursors = caller.cursors("events");

@@ -1,4 +1,4 @@
-//! `GET /v1/apps/{appId}/keys`: the keys of an app, without their secrets.
+//! `GET /v1/apps/{appId}/keys`: lists the keys of an app, without their secrets.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -10,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with `{keys}`, the oldest first; those that have expired are left out.
+/// 200 with `{keys}`, oldest first, without expired keys.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

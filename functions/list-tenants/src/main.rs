@@ -1,4 +1,4 @@
-//! `GET /v1/tenants`: the operator lists the tenants, the newest first.
+//! `GET /v1/tenants`: lists the tenants, newest first. Operator only.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};

@@ -1,4 +1,4 @@
-//! `POST /v1/apps/register`: the operator, or an app that manages apps, registers an app.
+//! `POST /v1/apps/register`: registers an app. Open to the operator and to keys that manage apps.
 
 mod route;
 
@@ -17,7 +17,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 201 with the app, its key and its webhook secret, which are shown this once.
+/// 201 with the app, its key and its webhook secret, which are shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let principal = auth::principal(gateway, &request, &[Scope::AppsManage]).await?;
     let order: RegisterAppRequest = http::json(&request)?;
@@ -28,7 +28,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     })?;
     let tenant = match &principal {
         Principal::Operator(_) => registration::tenant_id(named)?,
-        // A key opens its own tenant; any other one is as absent as one that does not exist.
+        // A key can use its own tenant only; other tenants are reported like tenants that do not exist.
         Principal::Caller(caller) if caller.tenant_id().as_str() == named => caller.tenant_id().clone(),
         Principal::Caller(_) => {
             registration::tenant_id(named)?;

@@ -1,4 +1,4 @@
-//! `POST /v1/apps/{appId}/replay`: tries all deliveries of a time that have a status again, the newest first.
+//! `POST /v1/apps/{appId}/replay`: sends the deliveries of a time range again that have a given status, newest first.
 
 mod route;
 
@@ -15,7 +15,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 202 with how many; `to` tells where to go on if there are more than one call replays.
+/// 202 with their number; `to` is the end of the remaining range if one request could not replay all.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

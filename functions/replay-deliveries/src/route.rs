@@ -1,4 +1,4 @@
-//! The request body of this endpoint.
+//! The request body. `infra/contract` compiles this file too, to describe it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -6,12 +6,12 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayDeliveriesRequest {
-    /// Of events since then.
+    /// Deliveries of events at or after this time.
     #[schemars(required, extend("format" = "date-time"))]
     pub from: Option<String>,
-    /// Of events until then. Default: until now.
+    /// Deliveries of events before this time. Default: now.
     #[schemars(extend("format" = "date-time"))]
     pub to: Option<String>,
-    /// Of deliveries that have this status: `held`, `failed` or `delivered`. Default: `held`.
+    /// Deliveries with this status: `held`, `failed` or `delivered`. Default: `held`.
     pub status: Option<String>,
 }

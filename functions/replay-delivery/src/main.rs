@@ -1,5 +1,4 @@
-//! `POST /v1/apps/{appId}/deliveries/{deliveryId}/replay`: tries a delivery again that is done, whatever came of it. The
-//! event and its id are the same as before.
+//! `POST /v1/apps/{appId}/deliveries/{deliveryId}/replay`: sends a finished delivery again, with the same event id.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -11,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 202 with the delivery as it is now; one that is pending stays as it is.
+/// 202 with the delivery. A pending delivery does not change.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let app = apps::app_id(&http::path_parameter(&request, "appId"))?;

@@ -1,5 +1,5 @@
-//! `POST /v1/apps/{appId}/rotate-key`: replaces an app's main key. With `overlapSeconds` the old one lives on for so
-//! long; without, it is dead at once. The body is optional.
+//! `POST /v1/apps/{appId}/rotate-key`: replaces an app's main key. The old key stays valid for `overlapSeconds`, by default 0. The
+//! body is optional.
 
 mod route;
 
@@ -15,7 +15,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the new key, which is shown this once.
+/// 200 with the new key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

@@ -1,4 +1,4 @@
-//! The request body of this endpoint.
+//! The request body. `infra/contract` compiles this file too, to describe it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use shared::limits;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotateKeyRequest {
-    /// How long the old key lives on. Default: not at all.
+    /// Seconds that the old key stays valid. Default: 0.
     #[schemars(range(min = 0, max = limits::OVERLAP_SECONDS_MAX))]
     pub overlap_seconds: Option<i64>,
 }

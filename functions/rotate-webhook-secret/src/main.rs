@@ -1,5 +1,5 @@
-//! `POST /v1/apps/{appId}/rotate-webhook-secret`: replaces the secret that signs an app's webhooks. Both sign for a day,
-//! so that the receiver can change over without losing one.
+//! `POST /v1/apps/{appId}/rotate-webhook-secret`: replaces the secret that signs an app's webhooks. Both secrets sign for 24 hours, so
+//! that the receiver can switch over without rejecting an event.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -12,7 +12,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the new secret, which is shown this once.
+/// 200 with the new secret, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

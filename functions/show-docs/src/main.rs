@@ -1,4 +1,4 @@
-//! `GET /docs`: the contract for people, as it was written when this was built.
+//! `GET /docs`: shows the API reference, embedded at build time.
 
 use shared::gateway::Gateway;
 use shared::http::{HandlerResult, Request};
@@ -10,7 +10,6 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the page.
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
     pages::embedded(PAGE)
 }

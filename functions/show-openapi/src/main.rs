@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: the contract for programs, as it was written when this was built.
+//! `GET /openapi.json`: returns the OpenAPI document, embedded at build time.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
@@ -10,7 +10,6 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the document.
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
     Ok(http::reply_written(DOCUMENT))
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/apps/{appId}/test-webhook`: sends a signed test event to an app's address, once, and tells what came back.
+//! `POST /v1/apps/{appId}/test-webhook`: sends one signed test event to an app's webhook URL and returns the outcome.
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -10,7 +10,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the outcome, whatever it is.
+/// 200 with the outcome, successful or not.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

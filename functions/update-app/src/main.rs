@@ -1,5 +1,5 @@
-//! `PUT /v1/apps/{appId}`: changes an app's name, webhook address or role. An absent field stays as it is, `null` takes
-//! address or role away. An address that is given, even the same, is tried again if it was switched off.
+//! `PUT /v1/apps/{appId}`: updates an app. Absent fields do not change; `null` removes the webhook URL or the role. Setting the webhook
+//! URL, even to the same value, enables it again if it was disabled.
 
 mod route;
 
@@ -17,7 +17,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the app as it is now.
+/// 200 with the updated app.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;

@@ -1,4 +1,4 @@
-//! `PATCH /v1/tenants/{tenantId}`: the operator renames, limits, suspends or resumes a tenant.
+//! `PATCH /v1/tenants/{tenantId}`: renames, limits, suspends or resumes a tenant. Operator only.
 
 mod route;
 
@@ -14,7 +14,7 @@ fn main() -> run::ProcessResult {
     run::http(handle)
 }
 
-/// 200 with the tenant as it is now.
+/// 200 with the updated tenant.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let operator = auth::operator(gateway, &request).await?;
     let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;

@@ -44,18 +44,18 @@ pub fn document() -> Value {
             "description": INTRODUCTION,
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
-        "servers": [{ "url": "/", "description": "Where this document was fetched from." }],
+        "servers": [{ "url": "/", "description": "The origin of this document." }],
         "tags": subjects.iter().map(|subject| json!({ "name": subject })).collect::<Vec<_>>(),
         "paths": paths,
         "components": { "schemas": schemas, "headers": headers(), "securitySchemes": schemes() },
     })
 }
 
-const INTRODUCTION: &str = "JSON in and out, camelCase. Times are ISO 8601 in UTC with milliseconds. Phone numbers are \
-E.164. Unknown fields and query parameters of lists are refused, and nothing is clamped. What belongs to another tenant \
-is answered like what does not exist. Every answer of a function has `X-Request-Id`, but for those to RingCentral; every \
-answer to a key has its rate limit. What no function answers, API Gateway does, with `{\"message\":\"…\"}`: unknown routes, \
-throttling and time-outs.";
+const INTRODUCTION: &str = "Requests and responses are JSON with camelCase fields. Times are ISO 8601 in UTC with \
+milliseconds. Phone numbers are E.164. Unknown fields, and unknown query parameters of lists, are rejected; out-of-range values are \
+never clamped. Resources of other tenants are reported as not found. Every response has `X-Request-Id`, except those to \
+RingCentral; every response to a request with a key has the headers of its rate limit. API Gateway itself responds to unknown routes, \
+throttled requests and time-outs, with `{\"message\":\"…\"}`.";
 
 fn describe(
     operation: &Operation,
@@ -109,13 +109,13 @@ fn operation_id(operation: &Operation) -> String {
 
 fn id_parameter(name: &str) -> Value {
     let (pattern, description) = match name {
-        "tenantId" => ("^tenant_[0-9a-f]{16}$", "A tenant."),
-        "appId" => ("^app_[0-9a-f]{16}$", "An app of the tenant."),
-        "keyId" => ("^key_[0-9a-f]{16}$", "A key of the app."),
-        "extensionId" => ("^[1-9][0-9]{0,18}$", "A connected extension, by RingCentral's id."),
-        "deliveryId" => ("^dlv_[0-9a-f]{28}$", "A delivery to the app."),
-        "id" => ("^app_[0-9a-f]{16}$", "The subscription."),
-        "messageId" => ("^msg_[0-9a-f]{12,64}$", "A message of the tenant."),
+        "tenantId" => ("^tenant_[0-9a-f]{16}$", "The id of a tenant."),
+        "appId" => ("^app_[0-9a-f]{16}$", "The id of an app."),
+        "keyId" => ("^key_[0-9a-f]{16}$", "The id of an API key of the app."),
+        "extensionId" => ("^[1-9][0-9]{0,18}$", "The RingCentral id of a connected extension."),
+        "deliveryId" => ("^dlv_[0-9a-f]{28}$", "The id of a delivery to the app."),
+        "id" => ("^app_[0-9a-f]{16}$", "The id of the trigger."),
+        "messageId" => ("^msg_[0-9a-f]{12,64}$", "The id of a message."),
         _ => ("^.+$", ""),
     };
     let schema = json!({ "type": "string", "pattern": pattern });
@@ -129,7 +129,7 @@ fn described_parameter(parameter: &Parameter, place: &str) -> Value {
     })
 }
 
-/// Each entry is one way in; a key needs one of its route's scopes.
+/// Each entry is one alternative; a key needs one of the route's scopes.
 fn security(operation: &Operation, access: Access) -> Value {
     let mut ways = Vec::new();
     if access == Access::Key {
@@ -162,8 +162,7 @@ fn success(answer: &Answer, access: Access, answers: &mut SchemaGenerator) -> Va
         }
         Body::Page => described["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
         Body::Elsewhere => {
-            described["headers"]["Location"] =
-                json!({ "description": "Where the browser goes.", "schema": { "type": "string" } });
+            described["headers"]["Location"] = json!({ "description": "The URL that the browser is redirected to.", "schema": { "type": "string" } });
         }
         Body::Empty => {}
     }
@@ -184,7 +183,7 @@ fn limits(headers: &mut Value) {
     }
 }
 
-/// What may be answered instead of success, by status.
+/// The error responses of a route, by status.
 fn errors(access: Access, own: &[&'static str]) -> BTreeMap<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
     for ((status, code), advice) in catalogue::told_by(access, own) {
@@ -217,18 +216,18 @@ fn errors(access: Access, own: &[&'static str]) -> BTreeMap<String, Value> {
 fn headers() -> Value {
     let whole = || json!({ "type": "integer", "minimum": 0 });
     json!({
-        "RequestId": { "description": "Names the request in the operator's log.", "schema": { "type": "string" } },
-        "RateLimitLimit": { "description": "How many requests the key may make in a rolling minute.", "schema": whole() },
-        "RateLimitRemaining": { "description": "How many are left.", "schema": whole() },
-        "RateLimitReset": { "description": "Seconds until the oldest one that counts leaves the window.", "schema": whole() },
+        "RequestId": { "description": "The id of the request, by which the operator finds it in the log.", "schema": { "type": "string" } },
+        "RateLimitLimit": { "description": "The number of requests that the key can make in a rolling minute.", "schema": whole() },
+        "RateLimitRemaining": { "description": "The number of requests left.", "schema": whole() },
+        "RateLimitReset": { "description": "Seconds until the oldest counted request leaves the window.", "schema": whole() },
         "RetryAfter": { "description": "Seconds to wait.", "schema": whole() },
     })
 }
 
 fn schemes() -> Value {
     json!({
-        "key": { "type": "http", "scheme": "bearer", "description": "An app's key: `Authorization: Bearer KEY`." },
-        "keyInHeader": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in a header of its own." },
-        "operator": { "type": "http", "scheme": "bearer", "description": "The operator's key." },
+        "key": { "type": "http", "scheme": "bearer", "description": "The API key of an app: `Authorization: Bearer KEY`." },
+        "keyInHeader": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The API key in a header of its own." },
+        "operator": { "type": "http", "scheme": "bearer", "description": "The operator key." },
     })
 }

@@ -146,9 +146,9 @@ impl Operation {
     pub fn pages(self) -> Self {
         let (usual, most) = (shared::limits::PAGE, shared::limits::PAGE_MAX);
         let limit = json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual });
-        self.asks("limit", "How many entries, at most.", limit).asks(
+        self.asks("limit", "The maximum number of entries.", limit).asks(
             "cursor",
-            "`nextCursor` of the part before; good for this list and this reader alone.",
+            "`nextCursor` of the previous page. Valid for the same list and the same caller only.",
             json!({ "type": "string" }),
         )
     }

@@ -1,4 +1,4 @@
-//! Connecting RingCentral: links, the browser's way, and what is connected.
+//! Connecting RingCentral: links, the authorization flow in the browser, and connected extensions.
 
 use serde_json::{Value, json};
 use shared::model::app::Scope;
@@ -17,57 +17,57 @@ pub fn operations() -> Vec<Operation> {
 fn links() -> Vec<Operation> {
     let link = json!({ "connectUrl": "/v1/rc/connect?token=NyGku2lEBD-pZKx7" });
     vec![
-        Operation::new("POST /v1/rc/connect-token", "create-connect-token", "Makes a connect link")
-            .more("Good for five minutes, once, in one browser.")
+        Operation::new("POST /v1/rc/connect-token", "create-connect-token", "Create a connect token")
+            .more("The link works once, in one browser, for five minutes.")
             .scopes(MANAGE)
-            .gives::<NewLink>(200, "The link, relative to the API's address.", link.clone()),
+            .gives::<NewLink>(200, "The link, relative to the base URL of the API.", link.clone()),
         Operation::new(
             "POST /v1/rc/invite-token",
             "create-invite-token",
-            "Makes an invite for somebody else",
+            "Create an invite token",
         )
-        .more("Good for half an hour, or as long as is asked for, up to seven days; once, in one browser.")
+        .more("An invite is a connect link for another RingCentral user. It works once, in one browser, for 30 minutes or for `expiresIn` seconds, at most seven days.")
         .scopes(MANAGE)
         .may_take::<routes::create_invite_token::CreateInviteTokenRequest>(
             json!({ "expiresIn": 86_400, "label": "Front desk", "returnUrl": "https://example.com/done" }),
         )
-        .gives::<NewLink>(200, "The link, relative to the API's address.", link),
+        .gives::<NewLink>(200, "The link, relative to the base URL of the API.", link),
     ]
 }
 
 fn browser() -> Vec<Operation> {
     let text = || json!({ "type": "string" });
-    let token = "What the link carries.";
+    let token = "The token of the link.";
     vec![
-        Operation::new("GET /v1/rc/connect", "show-connect-page", "The page with the button")
-            .more("Opening it changes nothing, however often: mail scanners open every link.")
+        Operation::new("GET /v1/rc/connect", "show-connect-page", "Show the confirmation page")
+            .more("Does not consume the token, because mail scanners open every link.")
             .asks("token", token, text())
-            .answers(200, "The page.", Body::Page),
-        Operation::new("HEAD /v1/rc/connect", "show-connect-page", "The same without the page")
+            .answers(200, "An HTML page.", Body::Page),
+        Operation::new("HEAD /v1/rc/connect", "show-connect-page", "Check a connect link")
             .asks("token", token, text())
-            .answers(200, "The link can be used.", Body::Empty),
+            .answers(200, "The link is valid.", Body::Empty),
         form(
-            Operation::new("POST /v1/rc/connect", "start-connection", "Presses the button")
-                .more("From a page of this address only. From now on the link is this browser's alone.")
-                .answers(303, "To RingCentral's sign-in, with the flow's cookie.", Body::Elsewhere),
+            Operation::new("POST /v1/rc/connect", "start-connection", "Start authorization")
+                .more("Consumes the token and redirects the browser to RingCentral. Accepted only from a page of this origin. Afterwards the link works in this browser only.")
+                .answers(303, "Redirects to RingCentral's authorization page and sets the cookie of the flow.", Body::Elsewhere),
         ),
-        Operation::new("GET /v1/rc/callback", "finish-connection", "RingCentral sends the browser back")
-            .more("The code is exchanged once, the tokens are stored sealed, and numbers are discovered.")
-            .asks("code", "The code.", text())
-            .asks("state", "What names the flow.", text())
-            .asks("error", "Why RingCentral gave no code.", text())
-            .asks("format", "`json` for a program.", json!({ "type": "string", "enum": ["json"] }))
-            .gives_ok("Connected, to a program (`format=json`).")
-            .answers(303, "To the page after success.", Body::Elsewhere),
-        Operation::new("GET /v1/rc/connected", "show-connected-page", "The page after success").answers(
+        Operation::new("GET /v1/rc/callback", "finish-connection", "Finish authorization")
+            .more("RingCentral redirects the browser here. Exchanges the code once, stores the tokens encrypted, and discovers the phone numbers.")
+            .asks("code", "The authorization code.", text())
+            .asks("state", "The state of the flow.", text())
+            .asks("error", "The OAuth error, if RingCentral returns no code.", text())
+            .asks("format", "`json` returns JSON instead of a redirect.", json!({ "type": "string", "enum": ["json"] }))
+            .gives_ok("The extension is connected (`format=json`).")
+            .answers(303, "Redirects to the success page.", Body::Elsewhere),
+        Operation::new("GET /v1/rc/connected", "show-connected-page", "Show the success page").answers(
             200,
-            "The page.",
+            "An HTML page.",
             Body::Page,
         ),
     ]
 }
 
-/// The button's form.
+/// The form of the confirmation page.
 fn form(mut operation: Operation) -> Operation {
     operation.request = Some(Request {
         media: "application/x-www-form-urlencoded",
@@ -76,7 +76,7 @@ fn form(mut operation: Operation) -> Operation {
         schema: |_| {
             schemars::json_schema!({
                 "type": "object",
-                "properties": { "token": { "type": "string", "description": "What the link carries." } },
+                "properties": { "token": { "type": "string", "description": "The token of the link." } },
                 "required": ["token"],
             })
         },
@@ -87,28 +87,28 @@ fn form(mut operation: Operation) -> Operation {
 
 fn connected() -> Vec<Operation> {
     vec![
-        Operation::new("GET /v1/rc/status", "get-status", "Whether an extension can be used")
+        Operation::new("GET /v1/rc/status", "get-status", "Get the connection status")
             .scopes(READ)
             .gives::<ConnectionSummary>(
                 200,
-                "Whether one is connected; of the one that was connected first, when its access token ends, and its account.",
+                "Whether an extension is connected. If so, the account of the extension that was connected first and the expiry of its access token.",
                 json!({ "connected": true, "expiresAt": "2026-11-22T00:25:21.488Z", "rcAccountId": "500100" }),
             ),
-        Operation::new("GET /v1/rc/extensions", "list-extensions", "The connected extensions")
+        Operation::new("GET /v1/rc/extensions", "list-extensions", "List extensions")
             .scopes(READ)
-            .gives::<Extensions<'_>>(200, "The earliest connected first.", extensions()),
-        Operation::new("DELETE /v1/rc/extensions/{extensionId}", "disconnect-extension", "Disconnects an extension")
+            .gives::<Extensions<'_>>(200, "The extensions, in the order in which they were connected.", extensions()),
+        Operation::new("DELETE /v1/rc/extensions/{extensionId}", "disconnect-extension", "Disconnect an extension")
             .scopes(MANAGE)
-            .gives_ok("Nothing can use it any more."),
-        Operation::new("GET /v1/rc/numbers", "list-numbers", "The numbers that can text")
+            .gives_ok("The extension is disconnected."),
+        Operation::new("GET /v1/rc/numbers", "list-numbers", "List phone numbers")
             .scopes(READ)
-            .gives::<Numbers<'_>>(200, "Those of connected extensions, then the accounts' others.", numbers()),
-        Operation::new("POST /v1/rc/numbers/refresh", "refresh-numbers", "Discovers the numbers again")
+            .gives::<Numbers<'_>>(200, "The SMS-capable numbers of connected extensions, then the other numbers of their accounts.", numbers()),
+        Operation::new("POST /v1/rc/numbers/refresh", "refresh-numbers", "Refresh phone numbers")
             .scopes(MANAGE)
-            .gives::<Numbers<'_>>(200, "The numbers as they are now.", numbers()),
-        Operation::new("POST /v1/rc/disconnect", "disconnect-account", "Disconnects everything")
+            .gives::<Numbers<'_>>(200, "The updated numbers.", numbers()),
+        Operation::new("POST /v1/rc/disconnect", "disconnect-account", "Disconnect all extensions")
             .scopes(MANAGE)
-            .gives_ok("Nothing is connected any more, also if nothing was."),
+            .gives_ok("All extensions are disconnected. Succeeds as well if none was connected."),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What happened, and how apps are told of it.
+//! Events, and their delivery to apps.
 
 use serde_json::{Value, json};
 use shared::model::app::Scope;
@@ -16,57 +16,57 @@ pub fn operations() -> Vec<Operation> {
     let time = || json!({ "type": "string", "format": "date-time" });
     let statuses: Vec<_> = DeliveryStatus::ALL.iter().map(|status| status.as_str()).collect();
     vec![
-        Operation::new("GET /v1/events", "list-events", "What happened")
-            .more("For programs that ask instead of being told. The cursor of an answer, given with the next call, shows what has happened since.")
+        Operation::new("GET /v1/events", "list-events", "List events")
+            .more("For clients that poll instead of receiving webhooks. Pass `nextCursor` with the next request to get the events since then.")
             .scopes(READ)
             .pages()
-            .gives::<Events>(200, "The oldest first; the cursor is there even if nothing has happened.", events()),
-        Operation::new("POST /v1/apps/{appId}/test-webhook", "test-webhook", "Sends a test event to an app's address")
+            .gives::<Events>(200, "The events, oldest first. `nextCursor` is present even if there are no events.", events()),
+        Operation::new("POST /v1/apps/{appId}/test-webhook", "test-webhook", "Send a test event")
             .scopes(APPS)
             .gives::<TestedView>(
                 200,
-                "What the address answered, whatever it is.",
+                "The response of the webhook URL, successful or not.",
                 json!({ "delivered": true, "statusCode": 200, "durationMs": 48, "error": null, "body": "ok" }),
             ),
-        Operation::new("GET /v1/apps/{appId}/deliveries", "list-deliveries", "What an app was told")
+        Operation::new("GET /v1/apps/{appId}/deliveries", "list-deliveries", "List deliveries")
             .scopes(APPS)
             .pages()
-            .asks("status", "Of one status.", json!({ "type": "string", "enum": statuses }))
-            .asks("type", "Of one type of event.", json!({ "type": "string" }))
-            .asks("from", "Since then.", time())
-            .asks("to", "Until then.", time())
+            .asks("status", "Only deliveries with this status.", json!({ "type": "string", "enum": statuses }))
+            .asks("type", "Only deliveries of events of this type.", json!({ "type": "string" }))
+            .asks("from", "Only events at or after this time.", time())
+            .asks("to", "Only events before this time.", time())
             .gives::<Deliveries<'_>>(
                 200,
-                "The newest first, and what is known of the address.",
+                "The deliveries, newest first, and the state of the webhook URL.",
                 json!({
                     "deliveries": [delivery()],
                     "endpoint": { "status": "ok", "failingSince": null, "disabledAt": null },
                     "nextCursor": null,
                 }),
             ),
-        Operation::new("POST /v1/apps/{appId}/deliveries/{deliveryId}/replay", "replay-delivery", "Retries a delivery")
-            .more("The event and its id are the same as before.")
+        Operation::new("POST /v1/apps/{appId}/deliveries/{deliveryId}/replay", "replay-delivery", "Replay a delivery")
+            .more("Sends the event again, with the same event id.")
             .scopes(APPS)
-            .gives::<DeliveryView<'_>>(202, "The delivery as it is now; one that is pending stays as it is.", delivery()),
-        Operation::new("POST /v1/apps/{appId}/replay", "replay-deliveries", "Retries all deliveries in a time range")
-            .more("Those that are held, unless `status` says otherwise; the newest first.")
+            .gives::<DeliveryView<'_>>(202, "The delivery. A pending delivery does not change.", delivery()),
+        Operation::new("POST /v1/apps/{appId}/replay", "replay-deliveries", "Replay deliveries in a time range")
+            .more("Sends the deliveries again that are `held`, or that have the given `status`, newest first.")
             .scopes(APPS)
             .takes::<routes::replay_deliveries::ReplayDeliveriesRequest>(json!({ "from": "2026-11-21T00:00:00Z", "status": "failed" }))
-            .gives::<Replayed>(202, "How many; `to` tells where to go on if there are more.", json!({ "replayed": 3 })),
-        Operation::new("POST /v1/triggers/sms-received/subscribe", "create-trigger", "Subscribes a flow of Power Automate")
-            .more("It is called with each text that comes in. Among the apps it has the kind `trigger`.")
+            .gives::<Replayed>(202, "The number of replayed deliveries. If there are more, `to` is the end of the range that is left.", json!({ "replayed": 3 })),
+        Operation::new("POST /v1/triggers/sms-received/subscribe", "create-trigger", "Create a Power Automate trigger")
+            .more("The callback URL receives each inbound message. In the list of apps, the trigger has the kind `trigger`.")
             .scopes(APPS)
             .takes::<routes::create_trigger::CreateTriggerRequest>(
                 json!({ "callbackUrl": "https://flows.example.com/run", "phoneNumber": "+14155550100" }),
             )
             .gives::<NewTrigger>(
                 201,
-                "Subscribed; `Location` is the address where DELETE ends it.",
+                "The trigger. Send DELETE to the URL in `Location` to end it.",
                 json!({ "id": "app_9c1e5d20b7f3a468" }),
             ),
-        Operation::new("DELETE /v1/triggers/sms-received/subscribe/{id}", "delete-trigger", "Ends a flow's subscription")
+        Operation::new("DELETE /v1/triggers/sms-received/subscribe/{id}", "delete-trigger", "Delete a Power Automate trigger")
             .scopes(APPS)
-            .gives_ok("The flow is called no more."),
+            .gives_ok("The trigger is deleted."),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Texts that go out, and what becomes of them.
+//! Outbound and inbound messages.
 
 use serde_json::{Value, json};
 use shared::model::app::Scope;
@@ -14,12 +14,12 @@ const READ: &[Scope] = &[Scope::SmsRead];
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        Operation::new("POST /v1/sms/send", "send-sms", "Sends a text")
-            .more("From the answer on it is never lost. Repeat the request with the same `Idempotency-Key` until it is answered: one text is made.")
+        Operation::new("POST /v1/sms/send", "send-sms", "Send a message")
+            .more("Accepts a message for sending. An accepted message is never lost. To retry safely, repeat the request with the same `Idempotency-Key`: the message is sent once.")
             .scopes(SEND)
             .header(
                 "Idempotency-Key",
-                "A key of the caller's for this text; good for 24 hours.",
+                "Identifies the request for 24 hours. Use a new key for each message.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
             )
             .takes::<SendRequest>(
@@ -27,43 +27,43 @@ pub fn operations() -> Vec<Operation> {
             )
             .gives::<ReceiptView>(
                 202,
-                "It is accepted.",
+                "The message is accepted.",
                 json!({ "messageId": "msg_0199c2f4d7b81c3e5a6f7089b1c2", "status": "queued", "segments": 1 }),
             ),
-        Operation::new("GET /v1/sms/status/{messageId}", "get-message", "How far a text has come")
+        Operation::new("GET /v1/sms/status/{messageId}", "get-message", "Get a message")
             .scopes(&[Scope::SmsRead, Scope::SmsSend])
             .gives::<MessageView<'_>>(200, "The message.", message("delivered")),
-        Operation::new("GET /v1/sms/messages", "list-messages", "The messages")
-            .more("`cursor` reaches all of them; `page` is for programs that number pages, and reaches the newest 10,000.")
+        Operation::new("GET /v1/sms/messages", "list-messages", "List messages")
+            .more("Use `cursor` to read all messages. `page` numbers the pages and reaches the newest 10,000 messages.")
             .scopes(READ)
             .pages()
-            .asks("page", "The number of the page; not together with a cursor.", json!({ "type": "integer", "minimum": 1 }))
-            .asks("direction", "Out or in.", words(Direction::ALL.iter().map(|word| word.as_str())))
-            .asks("status", "Of one status.", words(MessageStatus::ALL.iter().map(|word| word.as_str())))
-            .asks("from", "From one number, E.164.", text())
-            .asks("to", "To one number, E.164.", text())
-            .asks("startDate", "Not before this time, or day in UTC.", text())
-            .asks("endDate", "Before this time, or up to the end of this day in UTC.", text())
+            .asks("page", "Page number, from 1. Cannot be combined with `cursor`.", json!({ "type": "integer", "minimum": 1 }))
+            .asks("direction", "Only messages of this direction.", words(Direction::ALL.iter().map(|word| word.as_str())))
+            .asks("status", "Only messages with this status.", words(MessageStatus::ALL.iter().map(|word| word.as_str())))
+            .asks("from", "Only messages from this number, E.164.", text())
+            .asks("to", "Only messages to this number, E.164.", text())
+            .asks("startDate", "Only messages created at or after this time, or on or after this day in UTC.", text())
+            .asks("endDate", "Only messages created before this time, or on or before this day in UTC.", text())
             .gives::<MessageList<'_>>(
                 200,
-                "The newest first. With a cursor, `total` and `page` are left out.",
+                "The messages, newest first. With a cursor, the response has no `total` and no `page`.",
                 json!({ "messages": [message("delivered")], "total": 1, "page": 1, "limit": 20, "nextCursor": null }),
             ),
-        Operation::new("POST /v1/sms/{messageId}/cancel", "cancel-message", "Takes a text back")
-            .more("One that is queued or scheduled.")
+        Operation::new("POST /v1/sms/{messageId}/cancel", "cancel-message", "Cancel a message")
+            .more("Cancels a message that is queued or scheduled.")
             .scopes(SEND)
-            .gives::<MessageView<'_>>(200, "The message, `canceled`.", message("canceled")),
-        Operation::new("POST /v1/sms/{messageId}/resolve", "resolve-message", "Decides about a text whose fate is unknown")
+            .gives::<MessageView<'_>>(200, "The canceled message.", message("canceled")),
+        Operation::new("POST /v1/sms/{messageId}/resolve", "resolve-message", "Resolve a message with an unknown outcome")
             .scopes(SEND)
             .takes::<routes::resolve_message::ResolveMessageRequest>(json!({ "action": "drop" }))
-            .gives::<MessageView<'_>>(200, "The message as it is now.", message("failed")),
-        Operation::new("POST /v1/sms/preview", "preview-sms", "Shows how a text would be sent")
-            .more("Nothing is sent.")
+            .gives::<MessageView<'_>>(200, "The updated message.", message("failed")),
+        Operation::new("POST /v1/sms/preview", "preview-sms", "Preview a message")
+            .more("Returns how a text would be encoded and split. Sends nothing.")
             .scopes(SEND)
             .takes::<routes::preview_sms::PreviewSmsRequest>(json!({ "body": "Your table is ready." }))
             .gives::<Preview<'_>>(
                 200,
-                "Its encoding, its parts, and which characters make it UCS-2.",
+                "The encoding, the parts, and the characters that require UCS-2.",
                 json!({
                     "encoding": "GSM-7", "segments": 1,
                     "parts": [{ "text": "Your table is ready.", "encoding": "GSM-7", "units": 20, "segments": 1 }],

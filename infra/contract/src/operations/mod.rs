@@ -1,4 +1,4 @@
-//! One row for each route, by subject.
+//! One entry for each route, by subject.
 
 mod connecting;
 mod events;
@@ -8,7 +8,7 @@ mod tenancy;
 
 use crate::operation::Operation;
 
-/// Every operation, in the order of the page.
+/// All operations, in the order of the API reference.
 pub fn all() -> Vec<(&'static str, Operation)> {
     let subjects = [
         ("Connecting RingCentral", connecting::operations()),
@@ -16,7 +16,7 @@ pub fn all() -> Vec<(&'static str, Operation)> {
         ("Events and webhooks", events::operations()),
         ("Apps and keys", tenancy::of_apps()),
         ("Tenants", tenancy::of_tenants()),
-        ("The service", service::operations()),
+        ("Service", service::operations()),
     ];
     subjects
         .into_iter()

@@ -1,4 +1,4 @@
-//! Health, the contract itself, and where RingCentral reports.
+//! Health, the API description, and RingCentral's webhook.
 
 use serde_json::{Value, json};
 use shared::views::StatusOnly;
@@ -7,44 +7,47 @@ use crate::operation::{Body, Operation};
 
 pub fn operations() -> Vec<Operation> {
     vec![
-        Operation::new("GET /health", "get-health", "Whether the process answers").gives::<StatusOnly>(
+        Operation::new("GET /health", "get-health", "Check health").gives::<StatusOnly>(
             200,
-            "It does.",
+            "The service is running.",
             json!({ "status": "ok" }),
         ),
-        Operation::new("GET /health/ready", "check-readiness", "Whether the stores answer")
-            .gives::<StatusOnly>(200, "All of them do.", json!({ "status": "ok" })),
-        Operation::new("GET /openapi.json", "show-openapi", "The contract for programs").gives::<Value>(
+        Operation::new("GET /health/ready", "check-readiness", "Check readiness").gives::<StatusOnly>(
             200,
-            "This document, as OpenAPI 3.1.",
+            "All tables and the encryption key are available.",
+            json!({ "status": "ok" }),
+        ),
+        Operation::new("GET /openapi.json", "show-openapi", "Get the OpenAPI document").gives::<Value>(
+            200,
+            "This document, OpenAPI 3.1.",
             json!({ "openapi": "3.1.0" }),
         ),
-        Operation::new("GET /docs", "show-docs", "The contract for people").answers(
+        Operation::new("GET /docs", "show-docs", "Show the API reference").answers(
             200,
-            "The page.",
+            "An HTML page.",
             Body::Page,
         ),
-        Operation::new("POST /v1/webhooks/ringcentral", "receive-event", "Where RingCentral reports")
-            .more("For RingCentral alone. The handshake of a new subscription is echoed.")
+        Operation::new("POST /v1/webhooks/ringcentral", "receive-event", "Receive a RingCentral event")
+            .more("Called by RingCentral only. Echoes the handshake of a new subscription.")
             .header(
                 "Validation-Token",
-                "What RingCentral sends to see whether this address is ours.",
+                "The token of the handshake.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[!-~]+$" }),
             )
             .header(
                 "Verification-Token",
-                "What proves that an event comes from RingCentral.",
+                "The token of the subscription, which proves that the event comes from RingCentral.",
                 json!({ "type": "string" }),
             )
-            .asks("c", "Whose events come here.", json!({ "type": "string" }))
+            .asks("c", "The connection that the subscription belongs to.", json!({ "type": "string" }))
             .answers(
                 200,
-                "The handshake, echoed in the header `Validation-Token`; or: the event is stored.",
+                "The event is stored, or the handshake is echoed in the header `Validation-Token`.",
                 Body::Empty,
             )
             .answers(400, "The handshake token is malformed.", Body::Empty)
-            .answers(401, "The subscription's token is missing or wrong.", Body::Empty)
-            .answers(413, "More than an event can be.", Body::Empty)
-            .answers(503, "The event could not be stored: come again later.", Body::Empty),
+            .answers(401, "The verification token is missing or wrong.", Body::Empty)
+            .answers(413, "The event is too large.", Body::Empty)
+            .answers(503, "The event could not be stored. RingCentral retries it.", Body::Empty),
     ]
 }

@@ -1,4 +1,4 @@
-//! Tenants, apps, keys, and who did what.
+//! Tenants, apps, keys, and the audit log.
 
 use serde_json::{Value, json};
 use shared::model::app::Scope;
@@ -23,27 +23,27 @@ pub fn of_tenants() -> Vec<Operation> {
         "limits": { "requestsPerMinute": 100, "connectTokensPerHour": 100 }, "createdAt": "2026-11-21T23:25:21.488Z",
     });
     vec![
-        Operation::new("POST /v1/tenants", "create-tenant", "Creates a tenant")
-            .more("It has no key yet: register an app for one.")
+        Operation::new("POST /v1/tenants", "create-tenant", "Create a tenant")
+            .more("A new tenant has no API key. Register an app to get one.")
             .operator()
             .takes::<routes::create_tenant::CreateTenantRequest>(json!({ "name": "Acme", "limits": { "requestsPerMinute": 100 } }))
             .gives::<TenantView<'_>>(201, "The tenant.", tenant.clone()),
-        Operation::new("GET /v1/tenants", "list-tenants", "The tenants")
+        Operation::new("GET /v1/tenants", "list-tenants", "List tenants")
             .operator()
             .pages()
-            .gives::<Tenants<'_>>(200, "The newest first.", json!({ "tenants": [tenant], "nextCursor": null })),
-        Operation::new("GET /v1/tenants/{tenantId}", "get-tenant", "A tenant")
+            .gives::<Tenants<'_>>(200, "The entries, newest first.", json!({ "tenants": [tenant], "nextCursor": null })),
+        Operation::new("GET /v1/tenants/{tenantId}", "get-tenant", "Get a tenant")
             .operator()
-            .gives::<TenantView<'_>>(200, "The tenant, and how far its deletion has come.", tenant.clone()),
-        Operation::new("PATCH /v1/tenants/{tenantId}", "update-tenant", "Renames, limits, suspends or resumes a tenant")
-            .more("While a tenant is suspended its keys are refused, and its texts that wait to be sent fail: resuming does not bring them back.")
+            .gives::<TenantView<'_>>(200, "The tenant, with the progress of its deletion.", tenant.clone()),
+        Operation::new("PATCH /v1/tenants/{tenantId}", "update-tenant", "Update a tenant")
+            .more("Changes the name, the limits or the status. While a tenant is suspended, its keys are rejected and its queued messages fail. Resuming the tenant does not restore them.")
             .operator()
             .takes::<routes::update_tenant::UpdateTenantRequest>(json!({ "status": "suspended" }))
-            .gives::<TenantView<'_>>(200, "The tenant as it is now.", with(&tenant, "status", json!("suspended"))),
-        Operation::new("DELETE /v1/tenants/{tenantId}", "delete-tenant", "Deletes a tenant")
-            .more("Everything of it stops. What was sealed for it is erased with its data keys: when `deletion.dataKeysErasedAt` is set in `GET /v1/tenants/{tenantId}`, normally before the answer. The rest goes in the background.")
+            .gives::<TenantView<'_>>(200, "The updated tenant.", with(&tenant, "status", json!("suspended"))),
+        Operation::new("DELETE /v1/tenants/{tenantId}", "delete-tenant", "Delete a tenant")
+            .more("Stops all activity of the tenant and erases its data keys, which makes its encrypted data unreadable. This is done when `deletion.dataKeysErasedAt` is set in `GET /v1/tenants/{tenantId}`, normally before the response. The rest is deleted in the background.")
             .operator()
-            .gives::<StatusOnly>(202, "It is going.", json!({ "status": "deleting" })),
+            .gives::<StatusOnly>(202, "The deletion has started.", json!({ "status": "deleting" })),
     ]
 }
 
@@ -59,8 +59,8 @@ pub fn of_apps() -> Vec<Operation> {
     });
     let shown = with(&with(&key, "isMain", json!(false)), "lastUsedAt", Value::Null);
     vec![
-        Operation::new("POST /v1/apps/register", "register-app", "Registers an app")
-            .more("Its first key has all scopes.")
+        Operation::new("POST /v1/apps/register", "register-app", "Register an app")
+            .more("The first key of an app has all scopes.")
             .scopes(APPS)
             .operator()
             .takes::<routes::register_app::RegisterAppRequest>(
@@ -68,72 +68,72 @@ pub fn of_apps() -> Vec<Operation> {
             )
             .gives::<Registered<'_>>(
                 201,
-                "The app, with its key and its webhook secret, which are shown this once.",
+                "The app, with its API key and webhook secret, which are shown only once.",
                 json!({
                     "appId": APP, "name": "Front desk", "apiKey": "sgw_l4gjug7c2ndhmcop…",
                     "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop", "webhookSecret": "whsec_…", "role": null, "tenantId": TENANT,
                 }),
             ),
-        Operation::new("GET /v1/apps", "list-apps", "The tenant's apps").scopes(APPS).pages().gives::<Apps<'_>>(
+        Operation::new("GET /v1/apps", "list-apps", "List apps").scopes(APPS).pages().gives::<Apps<'_>>(
             200,
-            "In the order of their ids.",
+            "The apps, sorted by id.",
             json!({ "apps": [app], "nextCursor": null }),
         ),
-        Operation::new("GET /v1/apps/{appId}", "get-app", "An app")
-            .more("A key without `apps:manage` may look at its own app.")
+        Operation::new("GET /v1/apps/{appId}", "get-app", "Get an app")
+            .more("A key without `apps:manage` can get its own app only.")
             .scopes(APPS)
             .gives::<AppView<'_>>(200, "The app.", app.clone()),
-        Operation::new("PUT /v1/apps/{appId}", "update-app", "Changes an app")
-            .more("An absent field stays as it is; `null` takes `webhookUrl` or `role` away. A `webhookUrl`, even the same, is switched on again if it was switched off.")
+        Operation::new("PUT /v1/apps/{appId}", "update-app", "Update an app")
+            .more("Absent fields do not change; `null` removes `webhookUrl` or `role`. Setting `webhookUrl`, even to the same URL, enables it again if it was disabled.")
             .scopes(APPS)
             .takes::<routes::update_app::UpdateAppRequest>(json!({ "webhookUrl": "https://app.example/hooks" }))
-            .gives::<ChangedApp<'_>>(200, "The app as it is now; with `replay` if its address was switched off until now.", app),
-        Operation::new("DELETE /v1/apps/{appId}", "delete-app", "Deletes an app")
+            .gives::<ChangedApp<'_>>(200, "The updated app, with `replay` if its webhook URL was disabled before.", app),
+        Operation::new("DELETE /v1/apps/{appId}", "delete-app", "Delete an app")
             .scopes(APPS)
-            .gives_ok("It is gone. Its keys are refused at once; `POST /v1/sms/send` may still accept one for ten seconds."),
-        Operation::new("POST /v1/apps/{appId}/rotate-key", "rotate-key", "Replaces an app's main key")
+            .gives_ok("The app is deleted. Its keys are rejected immediately; `POST /v1/sms/send` can accept them for ten more seconds."),
+        Operation::new("POST /v1/apps/{appId}/rotate-key", "rotate-key", "Rotate an API key")
             .scopes(APPS)
             .may_take::<routes::rotate_key::RotateKeyRequest>(json!({ "overlapSeconds": 600 }))
             .gives::<RotatedKey<'_>>(
                 200,
-                "The new key, which is shown this once.",
+                "The new key, which is shown only once.",
                 json!({ "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop" }),
             ),
-        Operation::new("POST /v1/apps/{appId}/rotate-webhook-secret", "rotate-webhook-secret", "Replaces an app's webhook secret")
-            .more("Each replaced one signs along for a day; up to three may.")
+        Operation::new("POST /v1/apps/{appId}/rotate-webhook-secret", "rotate-webhook-secret", "Rotate a webhook secret")
+            .more("Events are signed with the new secret and, for 24 hours, with the replaced one too. At most three replaced secrets are valid at a time.")
             .scopes(APPS)
             .gives::<RotatedSecret<'_>>(
                 200,
-                "The new secret, which is shown this once.",
+                "The new secret, which is shown only once.",
                 json!({ "webhookSecret": "whsec_…", "previousExpiresAt": "2026-11-22T23:25:21.488Z" }),
             ),
-        Operation::new("POST /v1/apps/{appId}/keys", "create-key", "Makes a further key")
+        Operation::new("POST /v1/apps/{appId}/keys", "create-key", "Create an API key")
             .scopes(APPS)
             .takes::<routes::create_key::CreateKeyRequest>(
                 json!({ "scopes": ["sms:read"], "expiresAt": "2030-01-01T00:00:00Z", "allowedIps": ["192.0.2.0/24"] }),
             )
             .gives::<NewKey<'_>>(
                 201,
-                "The key, which is shown this once.",
+                "The key, which is shown only once.",
                 with(&key, "apiKey", json!("sgw_l4gjug7c2ndhmcop…")),
             ),
-        Operation::new("GET /v1/apps/{appId}/keys", "list-keys", "An app's keys")
+        Operation::new("GET /v1/apps/{appId}/keys", "list-keys", "List API keys")
             .scopes(APPS)
-            .gives::<Keys>(200, "The oldest first; those that have ended are left out.", json!({ "keys": [shown] })),
-        Operation::new("DELETE /v1/apps/{appId}/keys/{keyId}", "delete-key", "Revokes a key")
+            .gives::<Keys>(200, "The keys that have not expired, oldest first.", json!({ "keys": [shown] })),
+        Operation::new("DELETE /v1/apps/{appId}/keys/{keyId}", "delete-key", "Delete an API key")
             .scopes(APPS)
-            .gives_ok("It is refused at once; `POST /v1/sms/send` may still accept it for ten seconds."),
-        Operation::new("GET /v1/audit", "list-audit-log", "Who did what")
-            .more("The operator sees everybody's; with `tenantId`, one tenant's. A tenant sees its own.")
+            .gives_ok("The key is rejected immediately; `POST /v1/sms/send` can accept it for ten more seconds."),
+        Operation::new("GET /v1/audit", "list-audit-log", "List audit log entries")
+            .more("A tenant gets its own entries. The operator gets the entries of all tenants, or of one tenant with `tenantId`.")
             .scopes(APPS)
             .operator()
             .pages()
             .asks(
                 "tenantId",
-                "For the operator: of one tenant.",
+                "Only entries of this tenant; operator only.",
                 json!({ "type": "string", "pattern": "^tenant_[0-9a-f]{16}$" }),
             )
-            .gives::<AuditLog<'_>>(200, "The newest first.", audit()),
+            .gives::<AuditLog<'_>>(200, "The entries, newest first.", audit()),
     ]
 }
 
