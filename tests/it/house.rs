@@ -54,7 +54,7 @@ const LAYERS: &[Layer] = &[
             "span",
         ],
         may_import: &["base", "domain"],
-        must_not_know: &["lambda_http", "lambda_runtime", "aws_types"],
+        must_not_know: &["lambda_http", "lambda_runtime"],
     },
     Layer {
         name: "context",
@@ -580,7 +580,7 @@ fn names_in(manifest: &str, table: &str) -> Vec<String> {
         .collect()
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -607,6 +607,6 @@ pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn show(path: &Path) -> String {
+pub fn show(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
