@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use ringbridge_ringcentral::clock::{Clock, ManualClock, SystemClock};
+pub use ringbridge_ringcentral::clock::{Clock, SystemClock};
 
 /// `at + by`, clamped to the range of [`Timestamp`].
 pub fn saturating_add(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -336,12 +336,12 @@ async fn exchange_code(
         }
         Err(error) => error,
     };
-    if matches!(error.kind(), Kind::OurConfiguration | Kind::Grant(_)) {
+    if matches!(error.kind(), Kind::AppConfiguration | Kind::Grant(_)) {
         // An error response that is not a penalty.
         breaker.record_response(gateway).await;
     }
     let rejection = match error.kind() {
-        Kind::OurConfiguration => FlowRejection::Misconfigured,
+        Kind::AppConfiguration => FlowRejection::Misconfigured,
         Kind::Grant(_) => FlowRejection::CodeRejected,
         Kind::RateLimited => {
             let until = circuit_breaker::penalty_end(gateway, error.retry(), 0);

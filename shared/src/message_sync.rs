@@ -18,7 +18,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::receiving::{self, MissedMessage};
 use crate::ringcentral::{
-    self, Api, Direction, Kind, Message, MessageKind, MessageQuery, SyncRequest, Synced,
+    self, Api, Direction, Kind, Message, MessageKind, MessageQuery, SyncRequest, SyncResult,
 };
 use crate::sending;
 use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
@@ -95,7 +95,7 @@ async fn request_changes(
     since: Timestamp,
     before: &SyncProgress,
     now: Timestamp,
-) -> ringcentral::Result<Synced> {
+) -> ringcentral::Result<SyncResult> {
     if let Some((token, at)) = &before.token {
         let is_stale = now.duration_since(*at).as_secs() > limits::SYNC_STALE_SECONDS;
         match api.sync_messages(&SyncRequest::since(token)).await {

@@ -191,7 +191,7 @@ pub fn is_inbound(record: &ringcentral::Message) -> bool {
     record.direction == Some(Direction::Inbound)
         && record.kind.as_ref().is_none_or(|kind| *kind == MessageKind::Sms)
         && record.availability.as_ref().is_none_or(|availability| *availability == Availability::Alive)
-        && record.our_number().is_some()
+        && record.target_number().is_some()
 }
 
 /// How a message was found.
@@ -218,7 +218,7 @@ fn inbound(
         extension.clone(),
         record.id.to_string(),
         from.unwrap_or_else(|| "anonymous".to_owned()),
-        record.our_number().unwrap_or_default().to_owned(),
+        record.target_number().unwrap_or_default().to_owned(),
         record.text.clone().unwrap_or_default(),
         now,
     );

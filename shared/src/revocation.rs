@@ -18,7 +18,7 @@ use crate::model::connection::Revocation;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::random_jitter_percent;
 use crate::model::secret::Secret;
-use crate::ringcentral::oauth::Revocable;
+use crate::ringcentral::oauth::RevocableToken;
 use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
 use crate::span;
 use crate::vault::{Binding, Owner, Purpose};
@@ -47,7 +47,7 @@ pub struct RevokeResponse {
 pub async fn end_session<'a>(
     gateway: &Gateway,
     mut breaker: Breaker,
-    token: impl Into<Revocable<'a>>,
+    token: impl Into<RevocableToken<'a>>,
 ) -> Result<(), EndSessionError> {
     let client = gateway.ringcentral_app().await?.with_timeout(Duration::from_millis(limits::TOKEN_CALL_MS));
     match breaker.acquire_permit(gateway).await {
@@ -70,7 +70,7 @@ pub async fn end_session<'a>(
             let until = circuit_breaker::penalty_end(gateway, error.retry(), random_jitter_percent());
             breaker.record_rate_limited(gateway, until).await;
         }
-        Kind::OurConfiguration => {
+        Kind::AppConfiguration => {
             gateway.app_is_refused().await;
             breaker.record_response(gateway).await;
         }
@@ -104,7 +104,7 @@ impl From<Error> for EndSessionError {
 impl From<ringcentral::Error> for EndSessionError {
     fn from(error: ringcentral::Error) -> Self {
         match error.kind() {
-            Kind::OurConfiguration | Kind::RateLimited => {
+            Kind::AppConfiguration | Kind::RateLimited => {
                 Self::NotTried(Error::unavailable("RingCentral's revoke endpoint", error))
             }
             _ => Self::Rejected(error),

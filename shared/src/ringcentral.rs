@@ -1,3 +1,4 @@
 //! The RingCentral client, a crate of its own: `shared/ringcentral`.
 
+pub use ringbridge_ringcentral::ErrorKind as Kind;
 pub use ringbridge_ringcentral::*;

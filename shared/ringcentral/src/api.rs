@@ -1,4 +1,4 @@
-//! API calls in the name of one user.
+//! API calls on behalf of one user.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,94 +10,88 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::client::Client;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
-use crate::keeper::Keeper;
 use crate::limiter::Limiter;
+use crate::rate_limit::UsageGroup;
+use crate::request::{ErrorFormat, Request, Response};
+use crate::token_source::TokenSource;
 use crate::tokens::AccessToken;
-use crate::transport::{self, Answer, Dialect, Exchange};
+use crate::transport;
 
-/// API calls in the name of one user: with one access token ([`Client::api`]), or with those of a
-/// [`Session`](super::Session).
+/// API calls on behalf of one user: with one access token ([`Client::api`]), or with the tokens of a
+/// [`Session`](crate::Session).
 ///
-/// Its methods are declared beside what they speak of: identity, numbers, SMS, messages, subscriptions,
-/// consents. Each has the client's time limit for a whole call. With one access token, none repeats itself.
+/// The methods follow RingCentral's resources: identity, numbers, SMS, messages, subscriptions, consents. The client's
+/// timeout applies to each call. With a single access token, no call is retried.
 #[derive(Debug, Clone)]
 pub struct Api {
     client: Client,
-    authority: Authority,
+    tokens: TokenProvider,
     limiter: Option<Limiter>,
     extension: Option<Id>,
 }
 
 /// Where the access tokens come from.
 #[derive(Debug, Clone)]
-pub(crate) enum Authority {
-    /// One token, of the user that the limiter knows by this name.
-    Token(AccessToken, Arc<str>),
-    /// A session that renews them.
-    Session(Arc<Keeper>),
+pub(crate) enum TokenProvider {
+    /// One token, and the name that the limiter counts its user's calls under.
+    Fixed(AccessToken, Arc<str>),
+    /// A session that refreshes its tokens.
+    Session(Arc<TokenSource>),
 }
 
-/// The throttling group of a call, as published; answers tell the real one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Group {
-    Light,
-    Medium,
-    Heavy,
-    Auth,
-}
-
-/// A call, before it has a token.
+/// A call without its access token.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub(crate) struct ApiCall {
     pub operation: &'static str,
-    pub group: Group,
+    pub group: UsageGroup,
     pub method: Method,
     pub url: Url,
+    /// Content type and content.
     pub body: Option<(String, Bytes)>,
     pub accept: &'static str,
-    pub max_answer_bytes: Option<usize>,
+    pub max_response_bytes: Option<usize>,
 }
 
 impl Client {
-    /// API calls with this access token, without limiter or renewal.
+    /// API calls with this access token, without a limiter and without refresh.
     #[must_use]
     pub fn api(&self, token: &AccessToken) -> Api {
-        Api::new(self.clone(), Authority::Token(token.clone(), Arc::from("")), None)
+        Api::new(self.clone(), TokenProvider::Fixed(token.clone(), Arc::from("")), None)
     }
 }
 
 impl Api {
-    pub(crate) fn new(client: Client, authority: Authority, limiter: Option<Limiter>) -> Self {
-        Self { client, authority, limiter, extension: None }
+    pub(crate) fn new(client: Client, tokens: TokenProvider, limiter: Option<Limiter>) -> Self {
+        Self { client, tokens, limiter, extension: None }
     }
 
-    /// The same for another extension of the account, where the user is an administrator. SMS cannot be sent
-    /// for others in any case (`MSG-304`).
+    /// The same calls for another extension of the account, if the user is an administrator. Messages cannot be sent
+    /// for others (`MSG-304`).
     #[must_use]
-    pub fn of_extension(&self, id: Id) -> Self {
+    pub fn for_extension(&self, id: Id) -> Self {
         Self { extension: Some(id), ..self.clone() }
     }
 
-    /// The same with another limit for a whole call.
+    /// The same calls with another timeout.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { client: self.client.with_timeout(timeout), ..self.clone() }
     }
 
-    /// The same with calls that wait before rate limits. RingCentral counts for each user, so `user` names
-    /// whose token this is, such as the extension's id; a session knows by itself.
+    /// The same calls, delayed to stay below the rate limits. RingCentral counts per user, so `user` identifies the
+    /// user of the token, for example by the extension id. A session ignores it and uses the owner of its tokens.
     #[must_use]
     pub fn with_limiter(&self, limiter: &Limiter, user: &str) -> Self {
-        let authority = match &self.authority {
-            Authority::Token(token, _) => Authority::Token(token.clone(), Arc::from(user)),
-            session @ Authority::Session(_) => session.clone(),
+        let tokens = match &self.tokens {
+            TokenProvider::Fixed(token, _) => TokenProvider::Fixed(token.clone(), Arc::from(user)),
+            session @ TokenProvider::Session(_) => session.clone(),
         };
-        Self { authority, limiter: Some(limiter.clone()), ..self.clone() }
+        Self { tokens, limiter: Some(limiter.clone()), ..self.clone() }
     }
 
-    /// The same without a limiter: calls are made at once, whatever the limit.
+    /// The same calls without a limiter.
     #[must_use]
     pub fn without_limiter(&self) -> Self {
         Self { limiter: None, ..self.clone() }
@@ -109,19 +103,25 @@ impl Api {
         &self.client
     }
 
-    pub(crate) fn get(&self, operation: &'static str, group: Group, path: &str) -> Call {
+    pub(crate) fn get(&self, operation: &'static str, group: UsageGroup, path: &str) -> ApiCall {
         self.call(operation, group, Method::GET, path)
     }
 
-    pub(crate) fn call(&self, operation: &'static str, group: Group, method: Method, path: &str) -> Call {
-        Call {
+    pub(crate) fn call(
+        &self,
+        operation: &'static str,
+        group: UsageGroup,
+        method: Method,
+        path: &str,
+    ) -> ApiCall {
+        ApiCall {
             operation,
             group,
             method,
-            url: self.client.server().at(path),
+            url: self.client.server().url(path),
             body: None,
             accept: "application/json",
-            max_answer_bytes: None,
+            max_response_bytes: None,
         }
     }
 
@@ -133,60 +133,59 @@ impl Api {
         }
     }
 
-    /// Makes the call and reads the answer as JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+    /// Makes the call and reads the response as JSON.
+    pub(crate) async fn json<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T> {
         self.send(call).await?.json()
     }
 
-    /// Makes the call.
-    pub(crate) async fn send(&self, call: Call) -> Result<Answer> {
+    pub(crate) async fn send(&self, call: ApiCall) -> Result<Response> {
         self.send_with_secrets(call, &[]).await
     }
 
-    /// Makes a call whose body holds secrets, which no error may repeat.
-    pub(crate) async fn send_with_secrets(&self, call: Call, secrets: &[&str]) -> Result<Answer> {
-        let keeper = match &self.authority {
-            Authority::Token(token, user) => return self.once(&call, token, user, secrets).await,
-            Authority::Session(keeper) => keeper,
+    /// Makes a call whose body contains secrets, which no error may contain.
+    pub(crate) async fn send_with_secrets(&self, call: ApiCall, secrets: &[&str]) -> Result<Response> {
+        let source = match &self.tokens {
+            TokenProvider::Fixed(token, user) => return self.send_once(&call, token, user, secrets).await,
+            TokenProvider::Session(source) => source,
         };
-        let unmade = |cause| Error::before(call.operation, cause);
-        let tokens = keeper.tokens().await.map_err(unmade)?;
-        let user = keeper.user(&tokens);
-        let refused = match self.once(&call, &tokens.access_token, &user, secrets).await {
-            Err(error) if error.kind() == Kind::AccessToken => error,
+        let without_token = |cause| Error::without_token(call.operation, cause);
+        let tokens = source.tokens().await.map_err(without_token)?;
+        let user = source.limiter_user(&tokens);
+        let rejection = match self.send_once(&call, &tokens.access_token, &user, secrets).await {
+            Err(error) if error.kind() == ErrorKind::AccessToken => error,
             result => return result,
         };
-        match keeper.after_401(&tokens).await.map_err(unmade)? {
-            Some(other) => self.once(&call, &other.access_token, &user, secrets).await,
-            None => Err(refused),
+        match source.replace_rejected(&tokens).await.map_err(without_token)? {
+            Some(other) => self.send_once(&call, &other.access_token, &user, secrets).await,
+            None => Err(rejection),
         }
     }
 
-    async fn once(
+    async fn send_once(
         &self,
-        call: &Call,
+        call: &ApiCall,
         token: &AccessToken,
         user: &Arc<str>,
         secrets: &[&str],
-    ) -> Result<Answer> {
-        let mut exchange = call.exchange(token)?;
-        exchange.secrets.extend(secrets);
+    ) -> Result<Response> {
+        let mut request = call.request(token)?;
+        request.secrets.extend(secrets);
         if let Some(limiter) = &self.limiter {
-            limiter.admit(user, call.group, call.operation).await?;
+            limiter.acquire(user, call.group, call.operation).await?;
         }
-        let result = transport::send(self.client.http(), &exchange, self.client.timeout()).await;
+        let result = transport::send(self.client.http(), &request, self.client.timeout()).await;
         if let Some(limiter) = &self.limiter {
-            let told = match &result {
-                Ok(answer) => answer.rate_limit.as_ref(),
+            let reported = match &result {
+                Ok(response) => response.rate_limit.as_ref(),
                 Err(error) => error.rate_limit(),
             };
-            limiter.learn(user, call.group, call.operation, told, &result);
+            limiter.record_outcome(user, call.group, call.operation, reported, &result);
         }
         result
     }
 }
 
-impl Call {
+impl ApiCall {
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);
         self
@@ -194,19 +193,20 @@ impl Call {
 
     pub fn body<T: Serialize>(mut self, body: &T) -> Result<Self> {
         let json = serde_json::to_vec(body)
-            .map_err(|_| Error::refused(self.operation, "the request cannot be written as JSON"))?;
+            .map_err(|_| Error::refused(self.operation, "the request cannot be serialised as JSON"))?;
         self.body = Some(("application/json".to_owned(), json.into()));
         Ok(self)
     }
 
-    fn exchange<'a>(&self, token: &'a AccessToken) -> Result<Exchange<'a>> {
-        let mut exchange = Exchange::new(self.operation, Dialect::Api, self.method.clone(), self.url.clone())
-            .bearer(token.expose())?;
-        exchange.body.clone_from(&self.body);
-        exchange.accept = self.accept;
-        if let Some(bytes) = self.max_answer_bytes {
-            exchange.max_answer_bytes = bytes;
+    fn request<'a>(&self, token: &'a AccessToken) -> Result<Request<'a>> {
+        let mut request =
+            Request::new(self.operation, ErrorFormat::Api, self.method.clone(), self.url.clone())
+                .bearer(token.expose())?;
+        request.body.clone_from(&self.body);
+        request.accept = self.accept;
+        if let Some(bytes) = self.max_response_bytes {
+            request.max_response_bytes = bytes;
         }
-        Ok(exchange)
+        Ok(request)
     }
 }

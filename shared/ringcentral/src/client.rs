@@ -1,4 +1,4 @@
-//! The client: one app at one platform.
+//! The client of one app on one RingCentral platform.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,37 +11,38 @@ use crate::error::{Error, Result};
 use crate::server::Server;
 use crate::tokens::ClientSecret;
 
-/// The time allowed for a connection, in seconds.
+/// The timeout of a connection attempt.
 const CONNECT_TIMEOUT_SECONDS: u64 = 2;
 
-/// The time allowed for a whole call, if nothing else is said, in seconds.
+/// The default timeout of a whole call.
 const DEFAULT_TIMEOUT_SECONDS: u64 = 10;
 
-/// Who the app is, as registered in the Developer Console.
+/// The credentials of an app that is registered in the Developer Console.
 #[derive(Debug, Clone)]
 pub enum AppCredentials {
-    /// An app that can keep a secret (server-side web, JWT). Sends HTTP Basic.
+    /// An app that can keep a secret (server-side web app, JWT app). It authenticates with HTTP Basic.
     Confidential {
-        /// The client id.
+        /// The client id from the Developer Console.
         client_id: String,
-        /// The client secret.
+        /// The client secret from the Developer Console.
         client_secret: ClientSecret,
     },
-    /// An app that cannot (browser, mobile, desktop): uses PKCE, sends its client id in the body, never Basic.
+    /// An app that cannot keep a secret (browser, mobile or desktop app). It uses PKCE, and sends its client id in the
+    /// body instead of HTTP Basic.
     Public {
-        /// The client id.
+        /// The client id from the Developer Console.
         client_id: String,
     },
 }
 
 impl AppCredentials {
-    /// An app with a secret.
+    /// The credentials of an app with a client secret.
     #[must_use]
     pub fn confidential(client_id: impl Into<String>, client_secret: impl Into<ClientSecret>) -> Self {
         Self::Confidential { client_id: client_id.into(), client_secret: client_secret.into() }
     }
 
-    /// An app without a secret.
+    /// The credentials of an app without a client secret.
     #[must_use]
     pub fn public(client_id: impl Into<String>) -> Self {
         Self::Public { client_id: client_id.into() }
@@ -56,17 +57,17 @@ impl AppCredentials {
     }
 }
 
-/// One app at one platform. Cheap to clone; all clones share connections.
+/// The client of one app on one RingCentral platform. Cheap to clone; clones share their HTTP connections.
 ///
-/// It holds no user's tokens: the OAuth calls yield them, [`Client::api`] takes one, and a
-/// [`Session`](super::Session) keeps them.
+/// It does not hold any user's tokens: the OAuth calls return them, [`Client::api`] makes calls with one access token,
+/// and a [`Session`](crate::Session) keeps and refreshes them.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    inner: Arc<ClientInner>,
     timeout: Duration,
 }
 
-struct Shared {
+struct ClientInner {
     http: reqwest::Client,
     server: Server,
     app: AppCredentials,
@@ -75,8 +76,8 @@ struct Shared {
 }
 
 impl Client {
-    /// Begins a client for the platform at `server`: [`Server::PRODUCTION`], [`Server::SEGREGATED`], or a
-    /// simulator's address.
+    /// Starts to build a client for the platform at `server`: [`Server::PRODUCTION`], [`Server::SEGREGATED`], or the
+    /// URL of a simulator.
     #[must_use]
     pub fn builder(server: impl Into<String>, app: AppCredentials) -> ClientBuilder {
         ClientBuilder {
@@ -90,32 +91,32 @@ impl Client {
         }
     }
 
-    /// The same client with another limit for a whole call: connection, sending, waiting and reading.
+    /// The same client with another timeout for a whole call, from connecting to the end of the response.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { shared: Arc::clone(&self.shared), timeout }
+        Self { inner: Arc::clone(&self.inner), timeout }
     }
 
-    /// The platform.
+    /// The platform that the client calls.
     #[must_use]
     pub fn server(&self) -> &Server {
-        &self.shared.server
+        &self.inner.server
     }
 
-    /// The app.
+    /// The credentials of the app.
     #[must_use]
     pub fn app(&self) -> &AppCredentials {
-        &self.shared.app
+        &self.inner.app
     }
 
-    /// The redirect URI that is used where none is given.
+    /// The default redirect URI.
     #[must_use]
     pub fn redirect_uri(&self) -> Option<&str> {
-        self.shared.redirect_uri.as_deref()
+        self.inner.redirect_uri.as_deref()
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
-        &self.shared.http
+        &self.inner.http
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -123,21 +124,21 @@ impl Client {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+        self.inner.clock.now()
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("server", &self.shared.server)
-            .field("client_id", &self.shared.app.client_id())
+            .field("server", &self.inner.server)
+            .field("client_id", &self.inner.app.client_id())
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
 }
 
-/// Collects what a [`Client`] needs.
+/// Builds a [`Client`].
 #[derive(Debug)]
 pub struct ClientBuilder {
     server: String,
@@ -150,47 +151,47 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Uses this HTTP client, to share its connections. It must have redirects switched off and a connect
-    /// timeout; without it, one is made so (2 seconds).
+    /// Uses this HTTP client, to share its connections. It must not follow redirects, and needs a connect timeout. The
+    /// default client is built like that, with a connect timeout of 2 seconds.
     #[must_use]
     pub fn http(mut self, http: reqwest::Client) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Takes binary content also from this address, for a simulator whose media host is another one.
+    /// Downloads attachments also from this URL, for a simulator with a separate media host.
     #[must_use]
-    pub fn media_server(mut self, address: impl Into<String>) -> Self {
-        self.media = Some(address.into());
+    pub fn media_server(mut self, url: impl Into<String>) -> Self {
+        self.media = Some(url.into());
         self
     }
 
-    /// The redirect URI that is used where none is given.
+    /// The default redirect URI, for requests that set none.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uri = Some(uri.into());
         self
     }
 
-    /// Asks this clock for the time instead of the machine's.
+    /// Reads the time from this clock instead of the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// The limit for a whole call, 10 seconds if not given.
+    /// The timeout of a whole call. The default is 10 seconds.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Makes the client. No call is made.
+    /// Creates the client, without any call.
     ///
     /// # Errors
-    /// [`Kind::Refused`](super::Kind::Refused) if an address is not https (or loopback), or if the TLS library
-    /// cannot be started.
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if a URL is neither https nor on a loopback host, or if the
+    /// TLS library cannot be initialised.
     pub fn build(self) -> Result<Client> {
         let mut server = Server::new(&self.server)?;
         if let Some(media) = &self.media {
@@ -203,15 +204,15 @@ impl ClientBuilder {
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("ringbridge/", env!("CARGO_PKG_VERSION")))
                 .build()
-                .map_err(|_| Error::refused("client", "the HTTP client could not be made"))?,
+                .map_err(|_| Error::refused("client", "the HTTP client could not be created"))?,
         };
-        let shared = Shared {
+        let inner = ClientInner {
             http,
             server,
             app: self.app,
             redirect_uri: self.redirect_uri,
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
         };
-        Ok(Client { shared: Arc::new(shared), timeout: self.timeout })
+        Ok(Client { inner: Arc::new(inner), timeout: self.timeout })
     }
 }

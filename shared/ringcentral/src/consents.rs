@@ -1,4 +1,4 @@
-//! Consents: who has opted out of which of our numbers.
+//! Consents: which recipients have opted out of which numbers.
 
 use std::fmt;
 
@@ -7,52 +7,53 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, Group};
+use crate::api::Api;
 use crate::error::{Error, ErrorCode, Result};
 use crate::open_enum::open_enum;
+use crate::rate_limit::UsageGroup;
 
-/// The most changes in one call.
+/// The maximum number of changes in one call.
 pub const MAX_CHANGES: usize = 1000;
 
 open_enum!(
-    /// Whether a recipient takes messages.
+    /// Whether a recipient accepts messages.
     OptStatus {
-        /// Takes none.
+        /// The recipient accepts no messages.
         OptOut = "OptOut",
-        /// Takes them.
+        /// The recipient accepts messages.
         OptIn = "OptIn",
     }
 );
 
 open_enum!(
-    /// Who said so.
+    /// Where a consent was recorded.
     ConsentSource {
-        /// The recipient, with a keyword such as STOP. Only the recipient can take it back.
+        /// The recipient, by a keyword such as STOP. Only the recipient can revoke it.
         Recipient = "Recipient",
-        /// A call of this API.
+        /// An API call.
         Api = "Api",
-        /// A provider on the way.
+        /// A provider between RingCentral and the carrier.
         Upstream = "Upstream",
         /// The carrier.
         Carrier = "Carrier",
     }
 );
 
-/// What a recipient said about one of our numbers. `Debug` shows no numbers.
+/// The consent of a recipient to messages from a number. `Debug` omits the numbers.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Consent {
-    /// Our number; absent if it covers more than one.
+    /// The sending number; `None` if the consent covers more than one.
     #[serde(default)]
     pub from: Option<String>,
     /// The recipient's number.
     pub to: String,
-    /// Whether the recipient takes messages.
+    /// Whether the recipient accepts messages.
     pub opt_status: OptStatus,
-    /// Who said so.
+    /// Where it was recorded.
     #[serde(default)]
     pub source: Option<ConsentSource>,
-    /// Since when.
+    /// When it last changed.
     #[serde(default)]
     pub last_modified_time: Option<Timestamp>,
 }
@@ -63,20 +64,20 @@ impl fmt::Debug for Consent {
     }
 }
 
-/// Which consents to find. Empty lists do not restrict.
+/// A search for consents. Empty lists do not filter. `Debug` omits the numbers.
 #[derive(Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsentQuery {
-    /// Our numbers, at most 20.
+    /// The sending numbers, at most 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<String>,
-    /// Recipients' numbers, at most 20.
+    /// The recipients' numbers, at most 20.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<String>,
-    /// Only of this status.
+    /// Only consents with this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_status: Option<OptStatus>,
-    /// How many for each call, at most 1,000; RingCentral's default is 100.
+    /// The page size, at most 1,000. RingCentral's default is 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_page: Option<u32>,
 }
@@ -87,15 +88,15 @@ impl fmt::Debug for ConsentQuery {
     }
 }
 
-/// A consent to be recorded.
+/// A consent to record. `Debug` omits the numbers.
 #[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConsentChange {
-    /// Our number, or `*` for all of them.
+    /// The sending number, or `*` for all numbers of the account.
     pub from: String,
     /// The recipient's number.
     pub to: String,
-    /// What the recipient said.
+    /// Whether the recipient accepts messages.
     pub opt_status: OptStatus,
 }
 
@@ -105,18 +106,18 @@ impl fmt::Debug for ConsentChange {
     }
 }
 
-/// A change that was not made.
+/// A consent that was not recorded.
 #[derive(Debug, Clone)]
 pub struct FailedConsent {
-    /// The consent as it would have been, if RingCentral tells.
+    /// The rejected consent, if RingCentral returns it.
     pub consent: Option<Consent>,
-    /// Why not.
+    /// Why it was rejected.
     pub error: ErrorCode,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Search<'a> {
+struct SearchBody<'a> {
     #[serde(flatten)]
     query: &'a ConsentQuery,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,22 +125,22 @@ struct Search<'a> {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct SearchResponse {
     #[serde(default)]
     records: Vec<Consent>,
     #[serde(default)]
-    paging: Tokens,
+    paging: TokenPaging,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Tokens {
+struct TokenPaging {
     next_page_token: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Change<'a> {
+struct ChangeBody<'a> {
     #[serde(flatten)]
     change: &'a ConsentChange,
     source: &'static str,
@@ -148,19 +149,18 @@ struct Change<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Changed {
-    #[serde(default, deserialize_with = "super::lenient::or_default")]
+struct ChangeResponse {
+    #[serde(default, deserialize_with = "crate::lenient::or_default")]
     failed_records: Vec<serde_json::Value>,
 }
 
 impl Api {
-    /// The consents, as a stream that makes one call for each page when it gets there. App scope `SMS`; group
-    /// Light.
+    /// Returns the consents as a stream that makes one call per page as it is read. App scope `SMS`; group Light.
     pub fn consents(&self, query: &ConsentQuery) -> impl Stream<Item = Result<Consent>> + Send + use<> {
-        // What is left of the page, and the token of the next one: none, first, or the one answered.
         enum Next {
+            /// The page with this token; the first page has none.
             Page(Option<String>),
-            Over,
+            End,
         }
         let (api, query) = (self.clone(), query.clone());
         stream::try_unfold((Vec::new().into_iter(), Next::Page(None)), move |(mut rest, mut next)| {
@@ -171,43 +171,50 @@ impl Api {
                         return Ok(Some((consent, (rest, next))));
                     }
                     let Next::Page(token) = next else { return Ok(None) };
-                    let found = api.search_consents(&query, token.as_deref()).await?;
-                    rest = found.records.into_iter();
-                    // The same token again would go round in circles.
-                    let following = found.paging.next_page_token.filter(|next| Some(next) != token.as_ref());
-                    next = following.map_or(Next::Over, |token| Next::Page(Some(token)));
+                    let response = api.search_consents(&query, token.as_deref()).await?;
+                    rest = response.records.into_iter();
+                    // A repeated token would never end the stream.
+                    let following =
+                        response.paging.next_page_token.filter(|next| Some(next) != token.as_ref());
+                    next = following.map_or(Next::End, |token| Next::Page(Some(token)));
                 }
             }
         })
     }
 
-    async fn search_consents(&self, query: &ConsentQuery, page_token: Option<&str>) -> Result<Found> {
+    async fn search_consents(
+        &self,
+        query: &ConsentQuery,
+        page_token: Option<&str>,
+    ) -> Result<SearchResponse> {
         let path = "/restapi/v2/accounts/~/sms/consents/search";
-        let call = self.call("consents", Group::Light, Method::POST, path);
-        self.json(call.body(&Search { query, page_token })?).await
+        let call = self.call("consents", UsageGroup::Light, Method::POST, path);
+        self.json(call.body(&SearchBody { query, page_token })?).await
     }
 
-    /// Records consents, at most 1,000, each for the pair of numbers. Answers those that were not recorded.
-    /// App scope `SMS`; group Light.
+    /// Records up to 1,000 consents, each for a pair of numbers. Returns those that were not recorded. App scope `SMS`;
+    /// group Light.
     ///
     /// # Errors
-    /// [`Kind::Refused`](super::Kind::Refused) for no change at all or too many.
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for no changes or too many.
     pub async fn update_consents(&self, changes: &[ConsentChange]) -> Result<Vec<FailedConsent>> {
         let operation = "update_consents";
         if changes.is_empty() || changes.len() > MAX_CHANGES {
-            return Err(Error::refused(operation, "one to 1,000 consents are changed at a time"));
+            return Err(Error::refused(operation, "a call changes one to 1,000 consents"));
         }
-        let records: Vec<Change<'_>> =
-            changes.iter().map(|change| Change { change, source: "Api", coverage: "PhoneNumber" }).collect();
+        let records: Vec<ChangeBody<'_>> = changes
+            .iter()
+            .map(|change| ChangeBody { change, source: "Api", coverage: "PhoneNumber" })
+            .collect();
         let body = serde_json::json!({ "records": records });
         let path = "/restapi/v2/accounts/~/sms/consents";
-        let call = self.call(operation, Group::Light, Method::PATCH, path).body(&body)?;
-        let changed: Changed = self.json(call).await?;
-        Ok(changed.failed_records.into_iter().map(failed).collect())
+        let call = self.call(operation, UsageGroup::Light, Method::PATCH, path).body(&body)?;
+        let response: ChangeResponse = self.json(call).await?;
+        Ok(response.failed_records.into_iter().map(failed_consent).collect())
     }
 }
 
-fn failed(record: serde_json::Value) -> FailedConsent {
+fn failed_consent(record: serde_json::Value) -> FailedConsent {
     let text = |name: &str| record["error"][name].as_str().unwrap_or_default().to_owned();
     let error = ErrorCode { code: text("errorCode"), message: text("message"), ..ErrorCode::default() };
     FailedConsent { error, consent: serde_json::from_value(record).ok() }

@@ -1,28 +1,26 @@
-//! What can go wrong in a call, told so that a program can decide: what kind of failure, whether the request
-//! may have reached RingCentral, and when (if ever) to try again.
+//! Errors of the client: the kind of failure, whether the request may have reached RingCentral, and when to retry.
 //!
-//! An error never holds the bytes of a token, a secret, a code or an assertion, neither in `Display`, nor in
-//! `Debug`, nor in its source chain.
+//! No error contains a token, secret, authorization code or assertion: not in `Display`, not in `Debug`, and not in its
+//! sources.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::limiter::RateLimit;
+use crate::rate_limit::RateLimit;
 
 /// The result of every call of the client.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failed call. Cheap to clone, since one failed refresh is the failure of all who waited for it.
+/// A failed call. Cheap to clone, because all callers that wait for one refresh share its failure.
 #[derive(Clone)]
-pub struct Error(Arc<Facts>);
+pub struct Error(Arc<ErrorDetails>);
 
-/// All that is known about a failure.
 #[derive(Default)]
-pub(crate) struct Facts {
+pub(crate) struct ErrorDetails {
     pub operation: &'static str,
-    pub kind: Kind,
+    pub kind: ErrorKind,
     pub sent: Sent,
     pub retry: Retry,
     pub status: Option<u16>,
@@ -34,101 +32,101 @@ pub(crate) struct Facts {
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The category of a failure.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum Kind {
-    /// The call was refused on this side: an address that may not get a token, a parameter out of bounds.
-    /// Nothing was sent.
+pub enum ErrorKind {
+    /// The client refused to make the call: a parameter is out of range, or the URL may not receive a token. Nothing
+    /// was sent.
     #[default]
     Refused,
-    /// No connection came about: name resolution, TCP, TLS. Nothing was sent.
+    /// No connection could be established (name resolution, TCP, TLS). Nothing was sent.
     Connect,
-    /// No complete answer within the time allowed.
+    /// No complete response arrived within the timeout.
     Timeout,
-    /// The connection broke before the answer was complete.
+    /// The connection broke before the response was complete.
     Interrupted,
-    /// An answer came and cannot be understood: broken JSON, a redirect, HTML in the place of JSON.
+    /// The response cannot be understood: malformed JSON, a redirect, HTML instead of JSON.
     Unreadable,
-    /// The token endpoint refused **this program**: wrong client id or secret, a grant type that the app may
-    /// not use, a redirect URI that is not registered. No user can repair it, and no token is at fault.
-    OurConfiguration,
-    /// The token endpoint refused what the user's consent rests on: the refresh token, code, assertion or
-    /// password.
+    /// The token endpoint rejected **the app**: wrong client id or secret, a grant type that the app may not use, a
+    /// redirect URI that is not registered. A new sign-in does not help, and no token is at fault.
+    AppConfiguration,
+    /// The token endpoint rejected the grant: the refresh token, code, assertion or password.
     Grant(Grant),
-    /// 401 on an API call: the access token is expired, replaced or malformed.
+    /// An API call returned 401: the access token has expired, was replaced, or is malformed.
     AccessToken,
-    /// 403: the app's scope, the user's permission, the plan or the feature of the number is lacking; see
-    /// [`Error::codes`].
+    /// 403: the app scope, the user's permission, the plan or the number's feature is missing; see [`Error::codes`].
     Forbidden,
-    /// 404, or 400 with `CMN-102`: the thing does not exist (or not for this user).
+    /// 404, or 400 with `CMN-102`: the resource does not exist, or not for this user.
     NotFound,
-    /// Another 4xx: the request is wrong as it stands.
+    /// Another 4xx: the request is invalid and fails again unless it is changed.
     Invalid,
-    /// 429, or the client's own limiter would not wait that long.
+    /// 429, or the limiter would have to delay the call for too long.
     RateLimited,
     /// 408 or 5xx.
     Unavailable,
-    /// The token store failed. The tokens in use before stay in use.
+    /// The token store failed. The session keeps using its previous tokens.
     Store,
-    /// The session has no tokens (any more): sign in again.
+    /// The session has no tokens, or none that can be refreshed: sign in again.
     SignedOut,
 }
 
-/// What exactly is wrong with a grant, as far as RingCentral tells.
+/// Why a grant was rejected, as far as RingCentral reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Grant {
-    /// It is too old: `OAU-210`, `OAU-108`, `expired_token`.
+    /// `OAU-210`, `OAU-108`, `expired_token`.
     Expired,
-    /// It was revoked: `OAU-211`.
+    /// `OAU-211`.
     Revoked,
-    /// RingCentral does not know it: `OAU-213`, `OAU-106`. So it is after a rotation, too.
+    /// `OAU-213`, `OAU-106`. A refresh token becomes unknown when it is replaced, too.
     Unknown,
-    /// Another refusal (`invalid_grant`, `access_denied`): wrong password, other redirect URI, account or
-    /// extension disabled; see [`Error::codes`].
+    /// Any other rejection (`invalid_grant`, `access_denied`): wrong password or redirect URI, account or extension
+    /// disabled; see [`Error::codes`].
     Denied,
 }
 
-/// Whether the request may have reached RingCentral, and so may have had its effect.
+/// Whether the request may have reached RingCentral, and may have had its effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Sent {
-    /// Surely not: the connection failed, or no byte of the body had been asked for yet.
+    /// It did not: the connection failed, or no byte of the body was read for sending yet.
     #[default]
     No,
-    /// Perhaps: the connection broke or the time ran out after the request began to leave.
+    /// The connection broke or the timeout passed after sending had started.
     Maybe,
-    /// Surely: an answer came back, if only its status line.
+    /// It did: at least the status line of a response arrived.
     Yes,
 }
 
-/// When to try again. It speaks of the fault alone: whether a call may be repeated without doing its work
-/// twice is told by [`Error::sent`] together with the call.
+/// When to retry.
+///
+/// It describes the failure alone. Whether a retry could repeat the effect of the call depends on [`Error::sent`] and on
+/// the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Retry {
-    /// Not at all in this form.
+    /// Do not retry the same call.
     #[default]
     Never,
-    /// Once, with another access token.
+    /// Retry once with another access token.
     WithNewToken,
-    /// Not before this long from now. During a rate-limit penalty every call restarts the penalty.
+    /// Retry after this time at the earliest. During a rate-limit penalty, every call restarts the penalty.
     After(Duration),
-    /// With increasing pauses: RingCentral suggests 2 s doubling up to 60 s for API calls, 10 s for the token
-    /// endpoint (Developer Guide, "Errors").
+    /// Retry with increasing delays. RingCentral recommends 2 s, doubling up to 60 s, for API calls, and 10 s for the
+    /// token endpoint (Developer Guide, "Errors").
     Backoff,
 }
 
-/// One error code of RingCentral's answer. The envelope has codes on two levels; both are collected.
+/// An error code of RingCentral. An error response can contain codes on two levels; both are collected.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ErrorCode {
-    /// The code, such as `CMN-101`, `OAU-213`, or a category word such as `InvalidParameter`.
+    /// The code, such as `CMN-101` or `OAU-213`, or a category such as `InvalidParameter`.
     pub code: String,
-    /// RingCentral's text, in the user's language, for people. It may repeat phone numbers, so `Debug` and
-    /// `Display` leave it out; secrets of the call are replaced by `…`. Decide by `code`, never by the text.
+    /// RingCentral's message for people, in the user's language. Secrets of the call are replaced by `…`. It may
+    /// contain phone numbers, so `Debug` and `Display` omit it. Decide by `code`, never by this text.
     pub message: String,
-    /// The parameter at fault.
+    /// The name of the invalid parameter.
     pub parameter: Option<String>,
-    /// The scope (`CMN-401`) or user permission (`CMN-408`) that is missing.
+    /// The missing app scope (`CMN-401`) or user permission (`CMN-408`).
     pub permission: Option<String>,
 }
 
@@ -143,15 +141,15 @@ impl fmt::Debug for ErrorCode {
 }
 
 impl Error {
-    /// What was being done, such as `refresh` or `send_sms`.
+    /// The call that failed, such as `refresh` or `send_sms`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
 
-    /// The category.
+    /// The kind of failure.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
@@ -161,10 +159,11 @@ impl Error {
         self.0.sent
     }
 
-    /// True when the outcome is open: the request may have had its effect, and no answer tells. A send must
-    /// not be repeated at once; a refresh is repeated with the **same** refresh token. It is so for lost and
-    /// unreadable answers, for 408, and for 5xx; but not for 501, nor for a 503 that is RingCentral's own
-    /// (with a code such as `MSG-290`, or with `Retry-After`), which means that nothing was done.
+    /// Whether the outcome is unknown: the request may have had its effect, and no response reports it.
+    ///
+    /// Do not repeat a send at once. Repeat a refresh with the **same** refresh token. Lost and unreadable responses,
+    /// 408 and 5xx are ambiguous. Not ambiguous are 501, and a 503 with one of RingCentral's codes (such as `MSG-290`)
+    /// or with `Retry-After`: RingCentral did not process the request then.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         match self.0.sent {
@@ -185,142 +184,148 @@ impl Error {
         self.0.retry
     }
 
-    /// The HTTP status, if an answer came.
+    /// The HTTP status, if a response arrived.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// RingCentral's codes of both levels of the envelope, most specific first, without repeats.
+    /// RingCentral's codes of both levels, most specific first, without duplicates.
     #[must_use]
     pub fn codes(&self) -> &[ErrorCode] {
         &self.0.codes
     }
 
-    /// True if one of the codes is `code`.
+    /// Whether `code` is among the codes.
     #[must_use]
     pub fn has_code(&self, code: &str) -> bool {
         self.0.codes.iter().any(|known| known.code == code)
     }
 
-    /// The most specific code: the first of `errors[]`, else the top level's.
+    /// The most specific code: the first one of `errors[]`, otherwise that of the top level.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         self.0.codes.first().map(|code| code.code.as_str())
     }
 
-    /// The `error` word of an OAuth answer (RFC 6749 section 5.2), such as `invalid_grant`.
+    /// The `error` value of an OAuth response (RFC 6749 section 5.2), such as `invalid_grant`.
     #[must_use]
     pub fn oauth_error(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
     }
 
-    /// RingCentral's id of the request (header `RCRequestId`): give it to their support.
+    /// RingCentral's id of the request (header `RCRequestId`), for their support.
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// The rate-limit headers of the answer. A 429 without them is another kind of limit than that of the
-    /// call's group.
+    /// The rate-limit headers of the response. A 429 without them reports a limit other than that of the call's group.
     #[must_use]
     pub fn rate_limit(&self) -> Option<&RateLimit> {
         self.0.rate_limit.as_ref()
     }
 
-    /// A failure on this side, before anything was sent.
+    /// The client refused to make the call.
     pub(crate) fn refused(operation: &'static str, reason: &'static str) -> Self {
-        Facts { operation, reason: Some(reason), ..Facts::default() }.into()
+        ErrorDetails { operation, reason: Some(reason), ..ErrorDetails::default() }.into()
     }
 
-    /// The session holds no tokens.
+    /// The session has no tokens.
     pub(crate) fn signed_out(operation: &'static str) -> Self {
-        Facts { operation, kind: Kind::SignedOut, ..Facts::default() }.into()
+        ErrorDetails { operation, kind: ErrorKind::SignedOut, ..ErrorDetails::default() }.into()
     }
 
     /// The token store failed.
     pub(crate) fn store(operation: &'static str, source: Box<dyn StdError + Send + Sync>) -> Self {
-        Facts {
+        ErrorDetails {
             operation,
-            kind: Kind::Store,
+            kind: ErrorKind::Store,
             retry: Retry::Backoff,
             source: Some(source),
-            ..Facts::default()
+            ..ErrorDetails::default()
         }
         .into()
     }
 
-    /// A call that was not made, because what had to come before it (a refresh) failed. Whatever became of
-    /// that, the call itself surely did not reach RingCentral.
-    pub(crate) fn before(operation: &'static str, cause: Self) -> Self {
-        Facts {
+    /// The call was not made, because no access token could be obtained for it. Even if the refresh is ambiguous, the
+    /// call itself did not reach RingCentral.
+    pub(crate) fn without_token(operation: &'static str, cause: Self) -> Self {
+        ErrorDetails {
             operation,
             kind: cause.kind(),
             sent: Sent::No,
             retry: cause.retry(),
             codes: cause.codes().to_vec(),
             oauth_error: cause.oauth_error().map(str::to_owned),
-            reason: Some("no access token could be had for it"),
+            reason: Some("no access token could be obtained"),
             source: Some(Box::new(cause)),
-            ..Facts::default()
+            ..ErrorDetails::default()
         }
         .into()
     }
 
-    /// A call that was not made, because a rate limit or a penalty ends only after `wait`.
+    /// The error of a call that was not made, because a rate limit or a penalty applies for `wait`. It is public for
+    /// programs that track penalties across processes themselves.
     #[must_use]
-    pub fn limited(operation: &'static str, wait: Duration) -> Self {
-        Facts { operation, kind: Kind::RateLimited, retry: Retry::After(wait), ..Facts::default() }.into()
+    pub fn rate_limited(operation: &'static str, wait: Duration) -> Self {
+        ErrorDetails {
+            operation,
+            kind: ErrorKind::RateLimited,
+            retry: Retry::After(wait),
+            ..ErrorDetails::default()
+        }
+        .into()
     }
 }
 
-impl From<Facts> for Error {
-    fn from(facts: Facts) -> Self {
-        Self(Arc::new(facts))
+impl From<ErrorDetails> for Error {
+    fn from(details: ErrorDetails) -> Self {
+        Self(Arc::new(details))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = &self.0;
-        let what = match facts.kind {
-            Kind::Refused => "was refused before it was sent",
-            Kind::Connect => "could not connect",
-            Kind::Timeout => "got no answer in time",
-            Kind::Interrupted => "lost the connection",
-            Kind::Unreadable => "got an answer that cannot be read",
-            Kind::OurConfiguration => "was refused because of this app's configuration",
-            Kind::Grant(Grant::Expired) => "was refused: the grant is expired",
-            Kind::Grant(Grant::Revoked) => "was refused: the grant is revoked",
-            Kind::Grant(Grant::Unknown) => "was refused: the grant is unknown",
-            Kind::Grant(Grant::Denied) => "was refused: the grant is denied",
-            Kind::AccessToken => "was refused: the access token is not valid",
-            Kind::Forbidden => "is forbidden",
-            Kind::NotFound => "found nothing",
-            Kind::Invalid => "was refused as invalid",
-            Kind::RateLimited => "is held back by a rate limit",
-            Kind::Unavailable => "found RingCentral unavailable",
-            Kind::Store => "failed in the token store",
-            Kind::SignedOut => "needs a sign-in",
+        let details = &self.0;
+        let what = match details.kind {
+            ErrorKind::Refused => "the call was refused before it was sent",
+            ErrorKind::Connect => "no connection",
+            ErrorKind::Timeout => "no response within the timeout",
+            ErrorKind::Interrupted => "the connection was lost",
+            ErrorKind::Unreadable => "the response cannot be read",
+            ErrorKind::AppConfiguration => "the app's configuration was rejected",
+            ErrorKind::Grant(Grant::Expired) => "the grant has expired",
+            ErrorKind::Grant(Grant::Revoked) => "the grant was revoked",
+            ErrorKind::Grant(Grant::Unknown) => "the grant is unknown",
+            ErrorKind::Grant(Grant::Denied) => "the grant was denied",
+            ErrorKind::AccessToken => "the access token is not valid",
+            ErrorKind::Forbidden => "permission denied",
+            ErrorKind::NotFound => "not found",
+            ErrorKind::Invalid => "the request is invalid",
+            ErrorKind::RateLimited => "rate limit reached",
+            ErrorKind::Unavailable => "RingCentral is unavailable",
+            ErrorKind::Store => "the token store failed",
+            ErrorKind::SignedOut => "sign-in required",
         };
-        write!(f, "RingCentral {} {what}", facts.operation)?;
-        if let Some(reason) = facts.reason {
-            write!(f, ": {reason}")?;
+        write!(f, "RingCentral {} failed: {what}", details.operation)?;
+        if let Some(reason) = details.reason {
+            write!(f, ", {reason}")?;
         }
         let mut separator = " (";
-        if let Some(status) = facts.status {
+        if let Some(status) = details.status {
             write!(f, "{separator}HTTP {status}")?;
             separator = ", ";
         }
-        if let Some(word) = &facts.oauth_error {
+        if let Some(word) = &details.oauth_error {
             write!(f, "{separator}{word}")?;
             separator = ", ";
         }
-        for code in &facts.codes {
+        for code in &details.codes {
             write!(f, "{separator}{code:?}")?;
             separator = ", ";
         }
-        if let Some(id) = &facts.request_id {
+        if let Some(id) = &details.request_id {
             write!(f, "{separator}request {id}")?;
             separator = ", ";
         }
@@ -330,18 +335,18 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = &self.0;
+        let details = &self.0;
         f.debug_struct("Error")
-            .field("operation", &facts.operation)
-            .field("kind", &facts.kind)
-            .field("sent", &facts.sent)
-            .field("retry", &facts.retry)
-            .field("status", &facts.status)
-            .field("codes", &facts.codes)
-            .field("oauth_error", &facts.oauth_error)
-            .field("request_id", &facts.request_id)
-            .field("reason", &facts.reason)
-            .field("source", &facts.source)
+            .field("operation", &details.operation)
+            .field("kind", &details.kind)
+            .field("sent", &details.sent)
+            .field("retry", &details.retry)
+            .field("status", &details.status)
+            .field("codes", &details.codes)
+            .field("oauth_error", &details.oauth_error)
+            .field("request_id", &details.request_id)
+            .field("reason", &details.reason)
+            .field("source", &details.source)
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,9 @@
-//! Events as a webhook gets them.
+//! Events that RingCentral sends to a webhook.
 //!
-//! A receiver answers 200 within 3 s with at most 1,024 bytes in all. A request with the header
-//! [`VALIDATION_TOKEN`] and no body is RingCentral's handshake: the same header goes back. Any other request is
-//! an event; [`VERIFICATION_TOKEN`] must hold the token that the subscription was made with, and nothing else
-//! proves where it came from (Developer Guide, "Receiving webhooks").
+//! A receiver responds with 200 within 3 s and with at most 1,024 bytes including headers. A request with the header
+//! [`VALIDATION_TOKEN`] and without a body is RingCentral's handshake: return the same header. Any other request is an
+//! event. Its header [`VERIFICATION_TOKEN`] must contain the verification token of the subscription; nothing else proves
+//! that RingCentral sent it (Developer Guide, "Receiving webhooks").
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -12,65 +12,65 @@ use crate::id::Id;
 use crate::lenient;
 use crate::message::Message;
 
-/// The header of the handshake, to be sent back.
+/// The header of the handshake, which the receiver returns.
 pub const VALIDATION_TOKEN: &str = "Validation-Token";
 
 /// The header with the subscription's verification token.
 pub const VERIFICATION_TOKEN: &str = "Verification-Token";
 
-/// An event in its envelope. Events may be repeated, reordered or lost: `uuid` recognises repeats, and only a
-/// message sync finds what was lost.
+/// An event. Events can be repeated, reordered or lost: `uuid` identifies repeats, and a message sync finds lost
+/// messages.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event<B> {
-    /// The event's own id.
+    /// The id of the event.
     pub uuid: String,
-    /// The filter that it matches, with ids in the place of `~`.
+    /// The event filter that it matches, with ids instead of `~`.
     pub event: String,
-    /// When it happened.
+    /// When the event occurred.
     #[serde(default)]
     pub timestamp: Option<Timestamp>,
-    /// The subscription.
+    /// The id of the subscription.
     pub subscription_id: String,
-    /// The extension that owns the subscription; in some sources it stands inside the body.
+    /// The id of the extension that owns the subscription. Some sources show it inside the body.
     #[serde(default)]
     pub owner_id: Option<Id>,
-    /// What happened.
+    /// The content, which depends on the filter.
     pub body: B,
 }
 
-/// An inbound SMS or MMS with its content.
+/// An inbound SMS or MMS.
 pub type InboundMessage = Event<Message>;
 
-/// Counts of changes in a user's messages. Follow it with a message sync.
+/// The number of changes in a user's messages. A message sync returns the changes.
 pub type MessageChanges = Event<ChangeCounts>;
 
-/// How much has changed.
+/// The number of changes in a user's messages.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeCounts {
-    /// When.
+    /// When the last change occurred.
     #[serde(default)]
     pub last_updated: Option<Timestamp>,
-    /// For each kind of message.
+    /// The changes by message type.
     #[serde(default)]
     pub changes: Vec<ChangeCount>,
 }
 
-/// How much has changed in one kind of message.
+/// The number of changes of one message type.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangeCount {
-    /// `SMS` and others.
+    /// The message type, such as `SMS`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// New messages; absent for none.
+    /// The number of new messages; absent for none.
     #[serde(default, deserialize_with = "lenient::optional_integer")]
     pub new_count: Option<i64>,
-    /// Changed messages; absent for none.
+    /// The number of changed messages; absent for none.
     #[serde(default, deserialize_with = "lenient::optional_integer")]
     pub updated_count: Option<i64>,
-    /// The ids of the new ones.
+    /// The ids of the new messages.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub new_message_ids: Vec<Id>,
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_inbound_message_is_read_from_its_envelope() {
+    fn an_inbound_message_event_is_read() {
         let json = r#"{"uuid":"5550123456789012345",
             "event":"/restapi/v1.0/account/500100/extension/700100201/message-store/instant?type=SMS",
             "timestamp":"2026-02-03T10:05:09.034Z","subscriptionId":"8b0c3a52","ownerId":"700100201",
@@ -92,11 +92,11 @@ mod tests {
         let event: InboundMessage = serde_json::from_str(json).expect("read");
         assert_eq!(event.owner_id, Some(Id(700_100_201)));
         assert_eq!(event.body.id, Id(3_100_200_300_017));
-        assert_eq!(event.body.our_number(), Some("+14155550100"));
+        assert_eq!(event.body.target_number(), Some("+14155550100"));
     }
 
     #[test]
-    fn counts_may_be_left_out() {
+    fn absent_counts_are_read_as_none() {
         let json = r#"{"uuid":"1","event":"e","subscriptionId":"s","timestamp":"2026-02-03T10:05:09+0000",
             "body":{"lastUpdated":"2026-02-03T10:05:09.034Z","changes":[{"type":"SMS","newCount":1,"newMessageIds":[17]}]}}"#;
         let event: MessageChanges = serde_json::from_str(json).expect("read");

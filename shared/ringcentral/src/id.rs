@@ -1,4 +1,4 @@
-//! RingCentral's 64-bit ids.
+//! RingCentral's ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The id of an account, extension, phone number, message, attachment or conversation.
 ///
-/// RingCentral writes the same id now as a number, now as a string, and some are above 2^53, where a float
-/// (and so JavaScript) loses digits. Both forms are read, exactly; a string is written.
+/// RingCentral sends the same id sometimes as a number and sometimes as a string, and some ids are greater than 2^53,
+/// where floating-point numbers lose digits. `Id` reads both forms exactly, and serialises as a string.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
 
@@ -30,19 +30,19 @@ impl From<u64> for Id {
     }
 }
 
-/// The text is no id: not digits only, or too large for 64 bits.
+/// The error of parsing an [`Id`]: the text contains other characters than digits, or the number exceeds 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of RingCentral")]
-pub struct NotAnId;
+#[error("not a RingCentral id")]
+pub struct ParseIdError;
 
 impl FromStr for Id {
-    type Err = NotAnId;
+    type Err = ParseIdError;
 
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(NotAnId);
+            return Err(ParseIdError);
         }
-        text.parse().map(Self).map_err(|_| NotAnId)
+        text.parse().map(Self).map_err(|_| ParseIdError)
     }
 }
 
@@ -54,9 +54,9 @@ impl Serialize for Id {
 
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct IdVisitor;
 
-        impl de::Visitor<'_> for Visitor {
+        impl de::Visitor<'_> for IdVisitor {
             type Value = Id;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl<'de> Deserialize<'de> for Id {
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(IdVisitor)
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_64_bit_id_survives_both_forms(id: u64) {
+        fn every_64_bit_id_is_read_exactly_from_both_forms(id: u64) {
             let from_number: Id = serde_json::from_str(&id.to_string()).expect("a number is read");
             let from_text: Id = serde_json::from_str(&format!("\"{id}\"")).expect("a string is read");
             prop_assert_eq!(from_number, Id(id));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn malformed_ids_are_rejected() {
         for wrong in ["-1", "1.0", "1e3", "\"\"", "\"+1\"", "\"1 \"", "\"18446744073709551616\"", "null"] {
             assert!(serde_json::from_str::<Id>(wrong).is_err(), "{wrong}");
         }

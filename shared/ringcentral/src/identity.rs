@@ -1,33 +1,34 @@
-//! Who the user is: extension, account, OpenID Connect claims.
+//! The user's extension, account and OpenID Connect claims.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::api::{Api, Group};
+use crate::api::Api;
 use crate::error::Result;
 use crate::id::Id;
 use crate::lenient;
 use crate::open_enum::open_enum;
+use crate::rate_limit::UsageGroup;
 
 open_enum!(
-    /// Whether an extension is in use.
+    /// The status of an extension.
     ExtensionStatus {
-        /// In use.
+        /// Active.
         Enabled = "Enabled",
-        /// Switched off.
+        /// Disabled.
         Disabled = "Disabled",
-        /// Frozen, for billing.
+        /// Frozen for billing reasons.
         Frozen = "Frozen",
-        /// The user has not set it up.
+        /// Not set up by the user yet.
         NotActivated = "NotActivated",
-        /// Nobody's.
+        /// Not assigned to a user.
         Unassigned = "Unassigned",
     }
 );
 
 open_enum!(
-    /// What an extension is.
+    /// The type of an extension.
     ExtensionKind {
         /// A person.
         User = "User",
@@ -45,7 +46,7 @@ open_enum!(
         FaxUser = "FaxUser",
         /// A site.
         Site = "Site",
-        /// A menu.
+        /// An IVR menu.
         IvrMenu = "IvrMenu",
         /// An application.
         ApplicationExtension = "ApplicationExtension",
@@ -53,44 +54,44 @@ open_enum!(
 );
 
 open_enum!(
-    /// Whether an account is in use.
+    /// The status of an account.
     AccountStatus {
-        /// Being set up.
+        /// Not completed yet.
         Initial = "Initial",
         /// Not confirmed.
         Unconfirmed = "Unconfirmed",
-        /// In use.
+        /// Active.
         Confirmed = "Confirmed",
-        /// Switched off.
+        /// Disabled.
         Disabled = "Disabled",
     }
 );
 
-/// An extension: a user of an account (`GET /restapi/v1.0/account/~/extension/~`). `Debug` shows no name.
+/// An extension: a user of an account (`GET /restapi/v1.0/account/~/extension/~`). `Debug` omits names.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Extension {
-    /// Its id.
+    /// The id.
     pub id: Id,
-    /// Its number inside the account, such as `101`.
+    /// The number inside the account, such as `101`.
     #[serde(default)]
     pub extension_number: Option<String>,
     /// The user's name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Whether it is in use.
+    /// The status.
     #[serde(default)]
     pub status: Option<ExtensionStatus>,
-    /// What it is.
+    /// The type.
     #[serde(default, rename = "type")]
     pub kind: Option<ExtensionKind>,
-    /// Its account.
+    /// The account that it belongs to.
     #[serde(default)]
     pub account: Option<AccountReference>,
-    /// How to reach the user.
+    /// The user's contact data.
     #[serde(default)]
     pub contact: Option<Contact>,
-    /// What the user may do.
+    /// The user's permissions.
     #[serde(default)]
     pub permissions: Option<Permissions>,
 }
@@ -108,41 +109,41 @@ impl fmt::Debug for Extension {
 }
 
 impl Extension {
-    /// The id of its account.
+    /// The id of the account that it belongs to.
     #[must_use]
     pub fn account_id(&self) -> Option<Id> {
         self.account.as_ref().map(|account| account.id)
     }
 
-    /// True if the user administers the account.
+    /// Whether the user is an administrator of the account.
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.permissions.as_ref().and_then(|all| all.admin.as_ref()).is_some_and(|admin| admin.enabled)
     }
 }
 
-/// A mention of an account.
+/// A reference to an account.
 #[derive(Debug, Clone, Deserialize)]
 pub struct AccountReference {
-    /// Its id.
+    /// The id.
     pub id: Id,
 }
 
-/// How to reach a user. `Debug` shows nothing of it.
+/// The contact data of a user. `Debug` omits all of it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Contact {
-    /// Given name.
+    /// The given name.
     pub first_name: Option<String>,
-    /// Family name.
+    /// The family name.
     pub last_name: Option<String>,
-    /// Electronic mail.
+    /// The e-mail address.
     pub email: Option<String>,
-    /// Company.
+    /// The company.
     pub company: Option<String>,
-    /// Telephone at work.
+    /// The business phone number.
     pub business_phone: Option<String>,
-    /// Mobile telephone.
+    /// The mobile phone number.
     pub mobile_phone: Option<String>,
 }
 
@@ -152,15 +153,15 @@ impl fmt::Debug for Contact {
     }
 }
 
-/// What a user may do.
+/// The permissions of a user.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Permissions {
-    /// Administration of the account.
+    /// The permission to administer the account.
     pub admin: Option<Permission>,
 }
 
-/// One permission.
+/// A permission of a user.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Permission {
@@ -169,22 +170,22 @@ pub struct Permission {
     pub enabled: bool,
 }
 
-/// An account: a customer of RingCentral (`GET /restapi/v1.0/account/~`). `Debug` does not show its number.
+/// An account: a customer of RingCentral (`GET /restapi/v1.0/account/~`). `Debug` omits the number.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
-    /// Its id.
+    /// The id.
     pub id: Id,
-    /// Its main number in E.164 form.
+    /// The main number in E.164 format.
     #[serde(default)]
     pub main_number: Option<String>,
-    /// Whether it is in use.
+    /// The status.
     #[serde(default)]
     pub status: Option<AccountStatus>,
-    /// The extension that answers for it.
+    /// The operator extension.
     #[serde(default)]
     pub operator: Option<ExtensionReference>,
-    /// Brand and plan.
+    /// The brand and service plan.
     #[serde(default)]
     pub service_info: Option<ServiceInfo>,
 }
@@ -199,20 +200,20 @@ impl fmt::Debug for Account {
     }
 }
 
-/// A mention of an extension. `Debug` shows no name.
+/// A reference to an extension. `Debug` omits the name.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExtensionReference {
-    /// Its id.
+    /// The id.
     #[serde(default)]
     pub id: Option<Id>,
-    /// Its number inside the account.
+    /// The number inside the account.
     #[serde(default)]
     pub extension_number: Option<String>,
-    /// Its name.
+    /// The name.
     #[serde(default)]
     pub name: Option<String>,
-    /// What it is.
+    /// The type.
     #[serde(default, rename = "type")]
     pub kind: Option<ExtensionKind>,
 }
@@ -227,28 +228,28 @@ impl fmt::Debug for ExtensionReference {
     }
 }
 
-/// Brand and plan of an account.
+/// The brand and service plan of an account.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServiceInfo {
     /// The brand, such as RingCentral or AT&T Office@Hand.
-    pub brand: Option<Named>,
-    /// The plan.
-    pub service_plan: Option<Named>,
+    pub brand: Option<NamedReference>,
+    /// The service plan.
+    pub service_plan: Option<NamedReference>,
 }
 
-/// Something with an id and a name.
+/// A reference with an id and a name.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Named {
-    /// Its id.
+pub struct NamedReference {
+    /// The id.
     #[serde(deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
-    /// Its name.
+    /// The name.
     pub name: Option<String>,
 }
 
-/// The OpenID Connect claims of the user (`GET /restapi/oauth/userinfo`). `Debug` shows ids only.
+/// The OpenID Connect claims of the user (`GET /restapi/oauth/userinfo`). `Debug` shows only the ids.
 #[derive(Clone, Deserialize)]
 pub struct UserInfo {
     /// The id of the extension.
@@ -256,16 +257,16 @@ pub struct UserInfo {
     /// The id of the account.
     #[serde(default)]
     pub account_id: Option<Id>,
-    /// Electronic mail.
+    /// The e-mail address.
     #[serde(default)]
     pub email: Option<String>,
-    /// Whether the address was confirmed.
+    /// Whether the e-mail address is verified.
     #[serde(default)]
     pub email_verified: Option<bool>,
-    /// Given name.
+    /// The given name.
     #[serde(default)]
     pub given_name: Option<String>,
-    /// Family name.
+    /// The family name.
     #[serde(default)]
     pub family_name: Option<String>,
 }
@@ -280,27 +281,27 @@ impl fmt::Debug for UserInfo {
 }
 
 impl Api {
-    /// The user's extension. App scope `ReadAccounts`; group Light.
+    /// Returns the user's extension. App scope `ReadAccounts`; group Light.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn extension(&self) -> Result<Extension> {
-        self.json(self.get("extension", Group::Light, &self.extension_path(""))).await
+        self.json(self.get("extension", UsageGroup::Light, &self.extension_path(""))).await
     }
 
-    /// The user's account. App scope `ReadAccounts`; group Light.
+    /// Returns the user's account. App scope `ReadAccounts`; group Light.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn account(&self) -> Result<Account> {
-        self.json(self.get("account", Group::Light, "/restapi/v1.0/account/~")).await
+        self.json(self.get("account", UsageGroup::Light, "/restapi/v1.0/account/~")).await
     }
 
-    /// Who the user is, without any app scope, but in group Auth: five calls a minute.
+    /// Returns the OpenID Connect claims of the user. It needs no app scope; group Auth, five calls a minute.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn userinfo(&self) -> Result<UserInfo> {
-        self.json(self.get("userinfo", Group::Auth, "/restapi/oauth/userinfo")).await
+        self.json(self.get("userinfo", UsageGroup::Auth, "/restapi/oauth/userinfo")).await
     }
 }

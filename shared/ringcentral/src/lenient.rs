@@ -1,38 +1,38 @@
-//! Readers for fields whose form varies between RingCentral's answers.
+//! Deserialisers for fields whose form varies between RingCentral's responses.
 
 use serde::{Deserialize, Deserializer, de};
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Either {
+enum NumberOrText {
     Number(i64),
     Text(String),
 }
 
 /// An integer, as a number or as a string of digits.
 pub(crate) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
-        Either::Text(text) => text.trim().parse().map_err(|_| de::Error::custom("not an integer")),
+    match NumberOrText::deserialize(deserializer)? {
+        NumberOrText::Number(number) => Ok(number),
+        NumberOrText::Text(text) => text.trim().parse().map_err(|_| de::Error::custom("not an integer")),
     }
 }
 
-/// The same where it may be absent or null.
+/// An integer that can be absent or null.
 pub(crate) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     struct Wrapped(#[serde(deserialize_with = "integer")] i64);
     Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
 }
 
-/// A text, also where it came as a number; absent or null is none.
+/// A string that can be a number, absent or null.
 pub(crate) fn optional_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<Either>::deserialize(deserializer)?.map(|either| match either {
-        Either::Number(number) => number.to_string(),
-        Either::Text(text) => text,
+    Ok(Option::<NumberOrText>::deserialize(deserializer)?.map(|value| match value {
+        NumberOrText::Number(number) => number.to_string(),
+        NumberOrText::Text(text) => text,
     }))
 }
 
-/// Null read as if the field were absent.
+/// A value that can be null, which is read as the default.
 pub(crate) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize)]
-    struct Answer {
+    struct Fields {
         #[serde(default, deserialize_with = "optional_integer")]
         number: Option<i64>,
         #[serde(default, deserialize_with = "optional_text")]
@@ -56,8 +56,8 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_read() {
-        let read = |json| serde_json::from_str::<Answer>(json).expect("read");
+    fn numbers_and_strings_are_read() {
+        let read = |json| serde_json::from_str::<Fields>(json).expect("read");
         assert_eq!(read(r#"{"number":3599,"text":"1210"}"#).number, Some(3599));
         assert_eq!(read(r#"{"number":"3599"}"#).number, Some(3599));
         assert_eq!(read(r#"{"text":1210}"#).text.as_deref(), Some("1210"));
@@ -65,6 +65,6 @@ mod tests {
         assert!(read(r#"{"list":null}"#).list.is_empty() && read(r#"{"list":[1]}"#).list.len() == 1);
         assert!(none.number.is_none() && none.text.is_none());
         assert!(read("{}").text.is_none());
-        assert!(serde_json::from_str::<Answer>(r#"{"number":"soon"}"#).is_err());
+        assert!(serde_json::from_str::<Fields>(r#"{"number":"soon"}"#).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! A client for RingCentral's authentication and messaging, complete on its own.
+//! A client for RingCentral's authentication and messaging APIs.
 //!
-//! There are two levels. [`Client`] makes single calls and remembers nothing: the grants of [`oauth`], and with
-//! [`Client::api`] the calls of [`Api`] with one access token. [`Session`] keeps one user signed in on top of
-//! that: it renews tokens before they end, once for any number of callers, and stores them before it uses them.
+//! It has two levels. [`Client`] makes single, stateless calls: the grants of [`oauth`], and, with [`Client::api`], API
+//! calls with one access token. [`Session`] is a signed-in user: it refreshes tokens before they expire, once for any
+//! number of concurrent callers, and stores new tokens before it uses them.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doc/stage.rs"));
@@ -22,7 +22,7 @@
 //!     .store(FileStore::new(path))
 //!     .limiter(Limiter::new())
 //!     .jwt(jwt)
-//!     .on_new_tokens(|tokens| println!("good until {}", tokens.expires_at))
+//!     .on_new_tokens(|tokens| println!("valid until {}", tokens.expires_at))
 //!     .build();
 //!
 //! let numbers = session.extension_phone_numbers().await?;
@@ -34,33 +34,37 @@
 //! # }
 //! ```
 //!
-//! * Every grant has an example in [`oauth`]. Who knows RingCentral's Ruby or JavaScript SDK begins with
-//!   [`guide`].
-//! * Every failure is an [`Error`] that tells its [`Kind`], RingCentral's codes, when to try again, and whether the
-//!   call may have had its effect.
-//! * No token or secret is in any error, log line or `Debug` output. Tokens are sent to the configured platform,
-//!   its media host and hosts of RingCentral's own domain, over https (or to a loopback host), and nowhere else.
-//! * Values that this version does not know are kept; ids are 64-bit numbers, read exactly.
-//! * No task, thread or timer is started. It needs a tokio runtime with time and I/O.
+//! * [`oauth`] has an example of each grant. [`guide`] maps the calls of RingCentral's Ruby and JavaScript SDKs to this
+//!   crate.
+//! * Every [`Error`] has an [`ErrorKind`], RingCentral's codes, when to retry, and whether the call may have had its
+//!   effect.
+//! * No error, log event or `Debug` output contains a token or secret. Tokens are sent to the configured platform, its
+//!   media host and hosts of the same RingCentral domain only, over https (or to a loopback host).
+//! * Values that this version does not know are kept. Ids are 64-bit numbers and are read exactly.
+//! * The client starts no task, thread or timer, except for the file operations of [`FileStore`]. It needs a tokio
+//!   runtime with time and I/O enabled.
+//! * Time is read from a [`Clock`](clock::Clock), which a test can replace.
 //!
-//! Time comes from a [`Clock`](clock::Clock), which a test can move; secrets are kept in [`Secret`](secret::Secret).
+//! # Features
+//!
+//! * `oauth2`: conversion of [`TokenSet`] from and to the token type of the `oauth2` crate. Off by default.
 
 #![warn(missing_docs)]
 
-mod answer;
 mod api;
 mod client;
 pub mod clock;
 pub mod consents;
 mod error;
+mod error_response;
 pub mod events;
+mod file_store;
 #[doc = include_str!("guide.md")]
 pub mod guide {}
 mod id;
 mod identity;
-mod keeper;
 mod lenient;
-pub mod limiter;
+mod limiter;
 mod message;
 mod messages;
 mod numbers;
@@ -69,38 +73,43 @@ pub mod oauth;
 mod oauth2;
 mod open_enum;
 mod paging;
+mod rate_limit;
+mod request;
 pub mod secret;
 mod server;
 mod session;
 pub mod sms;
-pub mod store;
 pub mod subscriptions;
 mod sync;
+mod token_source;
+pub mod token_store;
 mod tokens;
 mod transport;
 
 pub use self::api::Api;
 pub use self::client::{AppCredentials, Client, ClientBuilder};
-pub use self::error::{Error, ErrorCode, Grant, Kind, Result, Retry, Sent};
-pub use self::id::{Id, NotAnId};
+pub use self::error::{Error, ErrorCode, ErrorKind, Grant, Result, Retry, Sent};
+pub use self::file_store::FileStore;
+pub use self::id::{Id, ParseIdError};
 pub use self::identity::{
     Account, AccountReference, AccountStatus, Contact, Extension, ExtensionKind, ExtensionReference,
-    ExtensionStatus, Named, Permission, Permissions, ServiceInfo, UserInfo,
+    ExtensionStatus, NamedReference, Permission, Permissions, ServiceInfo, UserInfo,
 };
-pub use self::limiter::{Limiter, RateLimit};
+pub use self::limiter::Limiter;
 pub use self::message::{
     Attachment, Availability, Conversation, DeliveryFailure, Direction, Message, MessageKind, MessageStatus,
     Party, ReadStatus,
 };
-pub use self::messages::{BulkMessage, Content, MessageChange, MessageQuery};
+pub use self::messages::{AttachmentContent, BulkMessage, MessageChange, MessageQuery};
 pub use self::numbers::{
     Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,
     RegistrationTier, SmsConfiguration, UsageType,
 };
 pub use self::paging::{Page, Paging};
+pub use self::rate_limit::RateLimit;
 pub use self::server::Server;
 pub use self::session::{Session, SessionBuilder};
 pub use self::sms::{Mms, Sms};
-pub use self::store::{FileStore, MemoryStore, TokenStore};
-pub use self::sync::{SyncRequest, Synced};
+pub use self::sync::{SyncRequest, SyncResult};
+pub use self::token_store::{MemoryStore, TokenStore};
 pub use self::tokens::{AccessToken, ClientSecret, PlainTokenSet, RefreshToken, TokenSet};

@@ -1,4 +1,4 @@
-//! Messages as RingCentral stores them and tells of them.
+//! Messages of the message store and of webhook events.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::lenient;
 use crate::open_enum::open_enum;
 
 open_enum!(
-    /// From or to us.
+    /// The direction of a message.
     Direction {
-        /// To us.
+        /// Sent to the user.
         Inbound = "Inbound",
-        /// From us.
+        /// Sent by the user.
         Outbound = "Outbound",
     }
 );
 
 open_enum!(
-    /// What kind of message.
+    /// The type of a message.
     MessageKind {
         /// SMS and MMS.
         Sms = "SMS",
@@ -28,24 +28,24 @@ open_enum!(
         Fax = "Fax",
         /// Voicemail.
         VoiceMail = "VoiceMail",
-        /// A text between extensions.
+        /// A text message between extensions.
         Pager = "Pager",
     }
 );
 
 open_enum!(
-    /// How far a message has come (Developer Guide, "Message store"). US carriers may never report a delivery:
-    /// treat `Sent` as possibly final.
+    /// The status of a message (Developer Guide, "Message store"). US carriers may never report a delivery, so `Sent`
+    /// can be the final status.
     MessageStatus {
-        /// Taken by RingCentral.
+        /// Accepted by RingCentral.
         Queued = "Queued",
-        /// Given to the carrier.
+        /// Handed over to the carrier.
         Sent = "Sent",
-        /// Delivered to the telephone.
+        /// Delivered to the recipient's phone.
         Delivered = "Delivered",
-        /// Given to the carrier, not delivered.
+        /// Handed over to the carrier, and not delivered.
         DeliveryFailed = "DeliveryFailed",
-        /// Not given to the carrier.
+        /// Not handed over to the carrier.
         SendingFailed = "SendingFailed",
         /// An inbound message.
         Received = "Received",
@@ -53,7 +53,7 @@ open_enum!(
 );
 
 open_enum!(
-    /// Whether somebody has read it.
+    /// Whether a message was read.
     ReadStatus {
         /// Read.
         Read = "Read",
@@ -63,38 +63,38 @@ open_enum!(
 );
 
 open_enum!(
-    /// Whether it is still there.
+    /// Whether a message still exists.
     Availability {
-        /// There.
+        /// Not deleted.
         Alive = "Alive",
-        /// In the bin.
+        /// Deleted, and can be restored.
         Deleted = "Deleted",
-        /// Gone.
+        /// Removed permanently.
         Purged = "Purged",
     }
 );
 
-/// Why a message failed, in one word for each way to react (Developer Guide, "SMS errors").
+/// Why a message failed, classified by how to react (Developer Guide, "SMS errors").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeliveryFailure {
-    /// This recipient can never get it: wrong number, not a mobile, unsupported destination.
+    /// The recipient cannot receive it: wrong number, not a mobile phone, unsupported destination.
     Recipient,
     /// The recipient has opted out.
     OptedOut,
-    /// The content was refused: spam, too long, media too large, shortened links.
+    /// The content was rejected: spam, too long, media too large, shortened links.
     Content,
-    /// The sender may not (now): quota, campaign or number not set up.
+    /// The sender may not send (now): quota, campaign or number not configured.
     Sender,
-    /// It may work later, or its fate is not known.
-    Later,
-    /// A code that this version does not know.
+    /// A temporary failure, or an unknown outcome.
+    Temporary,
+    /// A code that this version of the crate does not know.
     Unknown,
 }
 
 impl DeliveryFailure {
-    /// What a `deliveryErrorCode` such as `SMS-CAR-413` means.
+    /// Classifies a `deliveryErrorCode` such as `SMS-CAR-413`.
     #[must_use]
-    pub fn of_code(code: &str) -> Self {
+    pub fn from_code(code: &str) -> Self {
         let number = code.strip_prefix("SMS-").and_then(|rest| rest.rsplit_once('-'));
         match number {
             Some(("RC" | "UP" | "CAR", "413")) => Self::OptedOut,
@@ -103,87 +103,88 @@ impl DeliveryFailure {
             Some(("RC" | "UP" | "CAR", "430" | "431" | "432" | "433" | "434" | "435")) => Self::Content,
             Some(("RC", "403" | "501" | "503" | "504")) | Some(("UP", "414")) => Self::Sender,
             Some(("CAR", "414" | "450" | "451" | "452" | "460" | "461")) => Self::Sender,
-            Some(("CAR", "104" | "199" | "500")) | Some(("RC" | "UP", "500")) => Self::Later,
+            Some(("CAR", "104" | "199" | "500")) | Some(("RC" | "UP", "500")) => Self::Temporary,
             _ => Self::Unknown,
         }
     }
 }
 
-/// A message. Everything but the id may be missing: a sync answers deleted messages with id and availability
-/// only. `Debug` shows neither text nor numbers.
+/// A message. Any field except the id can be absent: a sync returns deleted messages with id and availability only.
+/// `Debug` omits the text and the numbers.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
-    /// Its id.
+    /// The id.
     pub id: Id,
-    /// From or to us.
+    /// The direction.
     #[serde(default)]
     pub direction: Option<Direction>,
-    /// What kind.
+    /// The type.
     #[serde(default, rename = "type")]
     pub kind: Option<MessageKind>,
-    /// Who sent it.
+    /// The sender.
     #[serde(default)]
     pub from: Option<Party>,
-    /// Who gets it.
+    /// The recipients.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub to: Vec<Party>,
     /// The text.
     #[serde(default, rename = "subject")]
     pub text: Option<String>,
-    /// How far it has come, over all recipients.
+    /// The status, over all recipients.
     #[serde(default, rename = "messageStatus")]
     pub status: Option<MessageStatus>,
-    /// Why it failed, such as `SMS-CAR-413`.
+    /// The code of the failure, such as `SMS-CAR-413`; see [`DeliveryFailure::from_code`].
     #[serde(default)]
     pub delivery_error_code: Option<String>,
-    /// Whether somebody has read it.
+    /// Whether it was read.
     #[serde(default)]
     pub read_status: Option<ReadStatus>,
-    /// Whether it is still there.
+    /// Whether it still exists.
     #[serde(default)]
     pub availability: Option<Availability>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default)]
     pub creation_time: Option<Timestamp>,
     /// When it last changed.
     #[serde(default)]
     pub last_modified_time: Option<Timestamp>,
-    /// When the carrier delivered it, if it told.
+    /// When the carrier delivered it, if the carrier reports that.
     #[serde(default)]
     pub sms_delivery_time: Option<Timestamp>,
-    /// How often RingCentral tried to send it.
+    /// How many times RingCentral tried to send it.
     #[serde(default)]
     pub sms_sending_attempts_count: Option<u32>,
-    /// How many segments it is paid as.
+    /// The number of billed segments.
     #[serde(default)]
     pub segment_count: Option<u32>,
-    /// Text and pictures. The first attachment of an SMS is the text itself.
+    /// The text and the media. The first attachment of an SMS is its text.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub attachments: Vec<Attachment>,
-    /// The conversation that it belongs to.
+    /// The conversation.
     #[serde(default)]
     pub conversation: Option<Conversation>,
-    /// The same id in its older place.
+    /// The id of the conversation, where older responses have it.
     #[serde(default)]
     conversation_id: Option<Id>,
 }
 
 impl Message {
-    /// The id of its conversation.
+    /// The id of the conversation.
     #[must_use]
     pub fn conversation_id(&self) -> Option<Id> {
         self.conversation.as_ref().and_then(|conversation| conversation.id).or(self.conversation_id)
     }
 
-    /// The attachments that are media: all but the text.
+    /// The attachments except the text.
     pub fn media(&self) -> impl Iterator<Item = &Attachment> {
         self.attachments.iter().filter(|attachment| attachment.kind.as_deref() != Some("Text"))
     }
 
-    /// The recipient that is us, of an inbound message: the one marked as target, else the only one.
+    /// The number of the user that received an inbound message: the recipient marked as target, otherwise the only
+    /// recipient.
     #[must_use]
-    pub fn our_number(&self) -> Option<&str> {
+    pub fn target_number(&self) -> Option<&str> {
         let only = if self.to.len() == 1 { self.to.first() } else { None };
         self.to.iter().find(|party| party.target).or(only)?.phone_number.as_deref()
     }
@@ -199,22 +200,22 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A sender or recipient.
+/// A sender or recipient. `Debug` omits all of it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Party {
-    /// The number, in E.164 form.
+    /// The number in E.164 format.
     pub phone_number: Option<String>,
-    /// The extension, inside an account.
+    /// The extension number inside an account.
     pub extension_number: Option<String>,
     /// The name.
     pub name: Option<String>,
-    /// City and state.
+    /// The city and state.
     pub location: Option<String>,
-    /// True for the recipient that is us, among several.
+    /// Whether this recipient is the user whose message store contains the message.
     #[serde(deserialize_with = "lenient::or_default")]
     pub target: bool,
-    /// How far the message has come to this recipient.
+    /// The status of the message to this recipient.
     pub message_status: Option<MessageStatus>,
 }
 
@@ -224,30 +225,30 @@ impl fmt::Debug for Party {
     }
 }
 
-/// A part of a message.
+/// The text or a media file of a message.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
-    /// Its id.
+    /// The id.
     pub id: Id,
-    /// Where its content is, usually on the media host.
+    /// The URL of the content, usually on the media host.
     #[serde(default)]
     pub uri: Option<String>,
-    /// `Text`, `MmsAttachment` and others.
+    /// The type, such as `Text` or `MmsAttachment`.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
-    /// Its media type.
+    /// The media type.
     #[serde(default)]
     pub content_type: Option<String>,
-    /// Its size in bytes.
+    /// The size in bytes.
     #[serde(default, deserialize_with = "lenient::optional_integer")]
     pub size: Option<i64>,
 }
 
-/// A mention of a conversation.
+/// A reference to a conversation.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Conversation {
-    /// Its id, often above 2^53.
+    /// The id, often greater than 2^53.
     #[serde(default)]
     pub id: Option<Id>,
 }
@@ -257,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_live_shaped_record_is_read_with_its_ids_exact() {
+    fn a_record_as_sent_by_ringcentral_is_read_with_exact_ids() {
         let json = r#"{"id":3100200400017,"to":[{"phoneNumber":"+16505550111","messageStatus":"Queued","recipientId":"9001"}],
             "from":{"phoneNumber":"+14155550100","name":"Dana Sim"},"type":"SMS","creationTime":"2026-02-03T10:07:00.000Z",
             "readStatus":"Read","attachments":[{"id":3100200400017,"type":"Text","contentType":"text/plain"},
@@ -269,7 +270,7 @@ mod tests {
         assert_eq!(message.status, Some(MessageStatus::Other("Brand New".to_owned())));
         assert_eq!(message.text.as_deref(), Some("hi there"));
         assert_eq!(message.media().map(|part| part.id).collect::<Vec<_>>(), [Id(675_000_001_016)]);
-        assert_eq!(message.our_number(), Some("+16505550111"));
+        assert_eq!(message.target_number(), Some("+16505550111"));
         assert!(!format!("{message:?} {:?}", message.to).contains("555"));
     }
 
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn delivery_codes_have_a_class() {
+    fn delivery_error_codes_are_classified() {
         for (code, class) in [
             ("SMS-RC-413", DeliveryFailure::OptedOut),
             ("SMS-CAR-413", DeliveryFailure::OptedOut),
@@ -290,12 +291,12 @@ mod tests {
             ("SMS-UP-431", DeliveryFailure::Sender),
             ("SMS-CAR-450", DeliveryFailure::Sender),
             ("SMS-RC-403", DeliveryFailure::Sender),
-            ("SMS-CAR-104", DeliveryFailure::Later),
-            ("SMS-RC-500", DeliveryFailure::Later),
+            ("SMS-CAR-104", DeliveryFailure::Temporary),
+            ("SMS-RC-500", DeliveryFailure::Temporary),
             ("SMS-NEW-999", DeliveryFailure::Unknown),
             ("", DeliveryFailure::Unknown),
         ] {
-            assert_eq!(DeliveryFailure::of_code(code), class, "{code}");
+            assert_eq!(DeliveryFailure::from_code(code), class, "{code}");
         }
     }
 }

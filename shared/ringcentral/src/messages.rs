@@ -1,4 +1,4 @@
-//! The message store: what was sent and received, with its state.
+//! The message store: the sent and received messages with their status.
 
 use std::fmt;
 
@@ -8,48 +8,49 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, Call, Group};
-use crate::error::{Error, Kind, Result};
+use crate::api::{Api, ApiCall};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::lenient;
 use crate::message::{Attachment, Availability, Direction, Message, MessageKind, ReadStatus};
 use crate::paging::Page;
+use crate::rate_limit::UsageGroup;
 
-/// The largest attachment that is read. All attachments of one message together are at most 1.5 MB.
+/// The largest attachment that is read. All attachments of a message together have at most 1.5 MB.
 const MAX_ATTACHMENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// The most messages of one bulk read.
+/// The maximum number of messages in one bulk read.
 const MAX_BULK: usize = 50;
 
-/// The content of an attachment.
+/// The content of an attachment. `Debug` omits the bytes.
 #[derive(Clone)]
-pub struct Content {
-    /// Its media type, as the answer tells it.
+pub struct AttachmentContent {
+    /// The media type, as the response reports it.
     pub content_type: Option<String>,
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for AttachmentContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Content({:?}, {} bytes)", self.content_type, self.bytes.len())
+        write!(f, "AttachmentContent({:?}, {} bytes)", self.content_type, self.bytes.len())
     }
 }
 
-/// One answer of a bulk read.
+/// One entry of a bulk read.
 #[derive(Debug, Clone)]
 pub struct BulkMessage {
-    /// The id that was asked for.
+    /// The requested id.
     pub id: Id,
     /// The HTTP status of this message: 200, or 404 if the user has no such message.
     pub status: u16,
-    /// The message, if it is there.
+    /// The message, if it exists.
     pub message: Option<Message>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct BulkAnswer {
+struct BulkEntry {
     resource_id: Id,
     #[serde(deserialize_with = "lenient::integer")]
     status: i64,
@@ -57,28 +58,28 @@ struct BulkAnswer {
     body: serde_json::Value,
 }
 
-/// Which messages to list. Without dates, RingCentral answers the last 24 hours.
+/// A filter of the message list. Without dates, RingCentral returns the last 24 hours. `Debug` omits the number.
 #[derive(Clone, Default)]
 pub struct MessageQuery {
-    /// Not before this moment.
+    /// The earliest creation time.
     pub date_from: Option<Timestamp>,
-    /// Not after this moment.
+    /// The latest creation time.
     pub date_to: Option<Timestamp>,
-    /// From or to us; empty for both.
+    /// The directions; empty for both.
     pub direction: Vec<Direction>,
-    /// Of these kinds; empty for all.
+    /// The message types; empty for all.
     pub kind: Vec<MessageKind>,
-    /// Read or not; empty for both.
+    /// The read status; empty for both.
     pub read_status: Vec<ReadStatus>,
-    /// Also deleted ones, if asked for; empty for those that are there.
+    /// The availability; empty for messages that are not deleted.
     pub availability: Vec<Availability>,
-    /// Of this conversation.
+    /// The conversation.
     pub conversation_id: Option<Id>,
-    /// From or to this number.
+    /// The number of the sender or of a recipient.
     pub phone_number: Option<String>,
-    /// Only the last message of each conversation.
+    /// Whether to return only the last message of each conversation.
     pub distinct_conversations: bool,
-    /// How many for each call, at most 1,000; RingCentral's default is 100.
+    /// The page size, at most 1,000. RingCentral's default is 100.
     pub per_page: Option<u32>,
 }
 
@@ -94,7 +95,7 @@ impl fmt::Debug for MessageQuery {
 }
 
 impl MessageQuery {
-    /// SMS and MMS from or to us, since a moment.
+    /// SMS and MMS of one direction, created since this time.
     #[must_use]
     pub fn sms(direction: Direction, since: Timestamp) -> Self {
         Self {
@@ -105,13 +106,13 @@ impl MessageQuery {
         }
     }
 
-    fn on(&self, mut call: Call) -> Call {
+    fn add_to(&self, mut call: ApiCall) -> ApiCall {
         for (name, at) in [("dateFrom", self.date_from), ("dateTo", self.date_to)] {
             if let Some(at) = at {
-                call = call.query(name, &instant(at));
+                call = call.query(name, &format_time(at));
             }
         }
-        // Several values repeat the key.
+        // Several values are sent as repeated parameters.
         let lists: [(&str, Vec<&str>); 4] = [
             ("direction", self.direction.iter().map(Direction::as_str).collect()),
             ("messageType", self.kind.iter().map(MessageKind::as_str).collect()),
@@ -139,34 +140,34 @@ impl MessageQuery {
     }
 }
 
-/// A moment as RingCentral writes it: UTC with milliseconds.
-pub(crate) fn instant(at: Timestamp) -> String {
+/// Formats a time as RingCentral does: UTC with milliseconds.
+pub(crate) fn format_time(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// What to change in a message.
+/// A change of a message.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageChange {
-    /// Read or not.
+    /// The new read status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_status: Option<ReadStatus>,
-    /// `Alive` takes it out of the bin.
+    /// `Alive` restores a deleted message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
 }
 
 impl Api {
-    /// One page of the messages, newest first, from page 1. App scope `ReadMessages`; group Light.
+    /// Returns a page of the messages, newest first; the first page is 1. App scope `ReadMessages`; group Light.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn messages_page(&self, query: &MessageQuery, page: u32) -> Result<Page<Message>> {
         self.page(self.list_messages(query), page).await
     }
 
-    /// The messages, newest first, as a stream that makes one call for each page when it gets there. A failed
-    /// call ends the stream with its error.
+    /// Returns the messages, newest first, as a stream that makes one call per page as it is read. A failed call ends the
+    /// stream with its error.
     ///
     /// ```no_run
     /// # use futures_util::{TryStreamExt, pin_mut};
@@ -186,34 +187,33 @@ impl Api {
             .try_flatten()
     }
 
-    fn list_messages(&self, query: &MessageQuery) -> Call {
-        query.on(self.get("messages", Group::Light, &self.extension_path("/message-store")))
+    fn list_messages(&self, query: &MessageQuery) -> ApiCall {
+        query.add_to(self.get("messages", UsageGroup::Light, &self.extension_path("/message-store")))
     }
 
-    /// One message. App scope `ReadMessages`; group Light.
+    /// Returns a message. App scope `ReadMessages`; group Light.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if the user has no such message.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the user has no such message.
     pub async fn message(&self, id: Id) -> Result<Message> {
-        self.json(self.get("message", Group::Light, &self.message_path(id))).await
+        self.json(self.get("message", UsageGroup::Light, &self.message_path(id))).await
     }
 
-    /// Up to 50 messages in one call, such as those whose fate is still open. App scope `ReadMessages`; group
-    /// Light.
+    /// Returns up to 50 messages in one call. App scope `ReadMessages`; group Light.
     ///
     /// # Errors
-    /// [`Kind::Refused`](super::Kind::Refused) for no id or too many. A message that is not there is told by its
-    /// status.
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for no ids or too many. A message that does not exist is an entry
+    /// with status 404.
     pub async fn messages_by_id(&self, ids: &[Id]) -> Result<Vec<BulkMessage>> {
         let operation = "messages_by_id";
         if ids.is_empty() || ids.len() > MAX_BULK {
-            return Err(Error::refused(operation, "one to 50 messages are read at a time"));
+            return Err(Error::refused(operation, "a call reads one to 50 messages"));
         }
         if let [id] = ids {
-            // RingCentral answers a single id as if it were not a list.
+            // For a single id, RingCentral does not respond with a list.
             return match self.message(*id).await {
                 Ok(message) => Ok(vec![BulkMessage { id: *id, status: 200, message: Some(message) }]),
-                Err(error) if error.kind() == Kind::NotFound => {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
                     Ok(vec![BulkMessage { id: *id, status: 404, message: None }])
                 }
                 Err(error) => Err(error),
@@ -221,71 +221,81 @@ impl Api {
         }
         let list: Vec<String> = ids.iter().map(Id::to_string).collect();
         let path = self.extension_path(&format!("/message-store/{}", list.join(",")));
-        let mut call = self.get(operation, Group::Light, &path);
+        let mut call = self.get(operation, UsageGroup::Light, &path);
         call.accept = "application/vnd.ringcentral.multipart+json";
-        let answers: Vec<BulkAnswer> = self.json(call).await?;
-        let read = |answer: BulkAnswer| BulkMessage {
-            id: answer.resource_id,
-            status: u16::try_from(answer.status).unwrap_or_default(),
-            message: serde_json::from_value(answer.body).ok().filter(|_| answer.status == 200),
+        let entries: Vec<BulkEntry> = self.json(call).await?;
+        let read = |entry: BulkEntry| BulkMessage {
+            id: entry.resource_id,
+            status: u16::try_from(entry.status).unwrap_or_default(),
+            message: serde_json::from_value(entry.body).ok().filter(|_| entry.status == 200),
         };
-        Ok(answers.into_iter().map(read).collect())
+        Ok(entries.into_iter().map(read).collect())
     }
 
-    /// Marks a message as read or unread, or takes it out of the bin. App scope `EditMessages`; group Medium.
+    /// Marks a message as read or unread, or restores a deleted one. App scope `EditMessages`; group Medium.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if the user has no such message.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the user has no such message.
     pub async fn update_message(&self, id: Id, change: &MessageChange) -> Result<Message> {
         let method = if change.availability.is_some() { Method::PATCH } else { Method::PUT };
-        let call = self.call("update_message", Group::Medium, method, &self.message_path(id));
+        let call = self.call("update_message", UsageGroup::Medium, method, &self.message_path(id));
         self.json(call.body(change)?).await
     }
 
-    /// Puts a message into the bin, or with `purge` removes it for good. App scope `EditMessages`; group
+    /// Deletes a message. [`Api::update_message`] can restore it. App scope `EditMessages`; group Medium.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the user has no such message.
+    pub async fn delete_message(&self, id: Id) -> Result<()> {
+        let path = self.message_path(id);
+        self.send(self.call("delete_message", UsageGroup::Medium, Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Removes a message permanently. App scope `EditMessages`; group Medium.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the user has no such message.
+    pub async fn purge_message(&self, id: Id) -> Result<()> {
+        let path = self.message_path(id);
+        let call = self.call("purge_message", UsageGroup::Medium, Method::DELETE, &path);
+        self.send(call.query("purge", "true")).await.map(drop)
+    }
+
+    /// Downloads the content of an attachment, at most 8 MiB, from the URL in its record. App scope `ReadMessages`; group
     /// Medium.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if the user has no such message.
-    pub async fn delete_message(&self, id: Id, purge: bool) -> Result<()> {
-        let mut call = self.call("delete_message", Group::Medium, Method::DELETE, &self.message_path(id));
-        if purge {
-            call = call.query("purge", "true");
-        }
-        self.send(call).await.map(drop)
-    }
-
-    /// The content of an attachment, at most 8 MiB, from the address in the answer. The access token is sent
-    /// only if that is one of the platform's own. App scope `ReadMessages`; group Medium.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`](super::Kind::Refused) for an address of anybody else, or none.
-    pub async fn attachment(&self, attachment: &Attachment) -> Result<Content> {
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if there is no URL, or if it is not on a RingCentral host: the
+    /// access token is not sent there.
+    pub async fn attachment(&self, attachment: &Attachment) -> Result<AttachmentContent> {
         let operation = "attachment";
-        let address = attachment
+        let uri = attachment
             .uri
             .as_deref()
-            .ok_or_else(|| Error::refused(operation, "the attachment has no address"))?;
-        let url = self.client().server().trusted(operation, address)?;
-        self.content(Call { url, ..self.get(operation, Group::Medium, "") }).await
+            .ok_or_else(|| Error::refused(operation, "the attachment has no URL"))?;
+        let url = self.client().server().trusted_url(operation, uri)?;
+        self.attachment_content(ApiCall { url, ..self.get(operation, UsageGroup::Medium, "") }).await
     }
 
-    /// The content of an attachment by its ids, for webhook events that leave the address out.
+    /// Downloads the content of an attachment by its ids, for webhook events that omit the URL.
     ///
     /// # Errors
     /// As [`Api::attachment`].
-    pub async fn attachment_of(&self, message: Id, attachment: Id) -> Result<Content> {
+    pub async fn attachment_by_id(&self, message: Id, attachment: Id) -> Result<AttachmentContent> {
         let path = format!("{}/content/{attachment}", self.message_path(message));
-        let url = self.client().server().media_at(&path);
-        self.content(Call { url, ..self.get("attachment", Group::Medium, "") }).await
+        let url = self.client().server().media_url(&path);
+        self.attachment_content(ApiCall { url, ..self.get("attachment", UsageGroup::Medium, "") }).await
     }
 
-    async fn content(&self, mut call: Call) -> Result<Content> {
+    async fn attachment_content(&self, mut call: ApiCall) -> Result<AttachmentContent> {
         call.accept = "*/*";
-        call.max_answer_bytes = Some(MAX_ATTACHMENT_BYTES);
-        let mut answer = self.send(call).await?;
-        let content_type = answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Ok(Content { content_type: content_type.map(str::to_owned), bytes: std::mem::take(&mut answer.body) })
+        call.max_response_bytes = Some(MAX_ATTACHMENT_BYTES);
+        let mut response = self.send(call).await?;
+        let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        Ok(AttachmentContent {
+            content_type: content_type.map(str::to_owned),
+            bytes: std::mem::take(&mut response.body),
+        })
     }
 
     fn message_path(&self, id: Id) -> String {
@@ -298,8 +308,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_have_milliseconds_and_z() {
+    fn times_are_formatted_with_milliseconds_and_z() {
         let at = Timestamp::from_second(1_770_113_109).expect("in range");
-        assert_eq!(instant(at), "2026-02-03T10:05:09.000Z");
+        assert_eq!(format_time(at), "2026-02-03T10:05:09.000Z");
     }
 }

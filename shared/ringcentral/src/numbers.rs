@@ -1,39 +1,40 @@
-//! Phone numbers: whose they are, what they can do, and whether carriers will take their messages.
+//! Phone numbers: their extensions, features and 10DLC registration.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use crate::api::{Api, Group};
+use crate::api::Api;
 use crate::error::Result;
 use crate::id::Id;
 use crate::identity::ExtensionReference;
 use crate::lenient;
 use crate::open_enum::open_enum;
+use crate::rate_limit::UsageGroup;
 
-/// How many numbers are asked for in one call; RingCentral cuts larger wishes.
+/// The page size of the lists; RingCentral reduces larger values.
 const PER_PAGE: &str = "1000";
 
 open_enum!(
-    /// What a number can do for the extension in whose list it stands.
+    /// A feature of a number, for the extension whose list contains it.
     Feature {
-        /// Shown to those who are called.
+        /// Can be shown as caller id.
         CallerId = "CallerId",
-        /// Sends and receives SMS.
+        /// Can send and receive SMS.
         SmsSender = "SmsSender",
-        /// Sends high-volume SMS.
+        /// Can send high-volume SMS.
         A2PSmsSender = "A2PSmsSender",
-        /// Sends and receives MMS.
+        /// Can send and receive MMS.
         MmsSender = "MmsSender",
-        /// Sends SMS to other countries.
+        /// Can send SMS to other countries.
         InternationalSmsSender = "InternationalSmsSender",
-        /// Shared by somebody else.
+        /// Delegated by another user.
         Delegated = "Delegated",
     }
 );
 
 open_enum!(
-    /// What a number is used for.
+    /// The usage type of a number.
     UsageType {
         /// The account's main number.
         MainCompanyNumber = "MainCompanyNumber",
@@ -41,35 +42,35 @@ open_enum!(
         AdditionalCompanyNumber = "AdditionalCompanyNumber",
         /// A number of the company.
         CompanyNumber = "CompanyNumber",
-        /// A person's own number.
+        /// The direct number of an extension.
         DirectNumber = "DirectNumber",
         /// A fax number of the company.
         CompanyFaxNumber = "CompanyFaxNumber",
-        /// A number that is forwarded from elsewhere.
+        /// A number that another provider forwards.
         ForwardedNumber = "ForwardedNumber",
-        /// A company number that is forwarded from elsewhere.
+        /// A company number that another provider forwards.
         ForwardedCompanyNumber = "ForwardedCompanyNumber",
-        /// Of a contact centre.
+        /// A number of a contact centre.
         ContactCenterNumber = "ContactCenterNumber",
-        /// For conferences.
+        /// A conferencing number.
         ConferencingNumber = "ConferencingNumber",
-        /// For meetings.
+        /// A meetings number.
         MeetingsNumber = "MeetingsNumber",
-        /// In a pool.
+        /// A number in the number pool.
         NumberPool = "NumberPool",
         /// A mobile number of the business.
         BusinessMobileNumber = "BusinessMobileNumber",
-        /// In storage.
+        /// A number in the number storage.
         NumberStorage = "NumberStorage",
-        /// Of an integration.
+        /// A number of an integration.
         IntegrationNumber = "IntegrationNumber",
     }
 );
 
 open_enum!(
-    /// How a number is paid for, and so what kind it is.
+    /// The payment type of a number.
     PaymentType {
-        /// Of another provider.
+        /// A number of another provider.
         External = "External",
         /// Toll-free.
         TollFree = "TollFree",
@@ -81,68 +82,67 @@ open_enum!(
 );
 
 open_enum!(
-    /// Whether a number is in service.
+    /// The status of a number.
     NumberStatus {
         /// In service.
         Normal = "Normal",
-        /// Being set up.
+        /// Not in service yet.
         Pending = "Pending",
         /// Ported in.
         PortedIn = "PortedIn",
         /// Temporary.
         Temporary = "Temporary",
-        /// Not known.
+        /// Unknown to RingCentral.
         Unknown = "Unknown",
     }
 );
 
 open_enum!(
-    /// What a number carries.
+    /// The type of a number.
     NumberKind {
         /// Voice and fax.
         VoiceFax = "VoiceFax",
-        /// Voice.
+        /// Voice only.
         VoiceOnly = "VoiceOnly",
-        /// Fax; no SMS.
+        /// Fax only.
         FaxOnly = "FaxOnly",
     }
 );
 
-/// A phone number in the list of an extension or an account (API Reference, "Phone Numbers"). `Debug` does not
-/// show the number.
+/// A phone number in the list of an extension or account (API Reference, "Phone Numbers"). `Debug` omits the number.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhoneNumber {
-    /// Its id; the lists may leave it out for numbers of other providers.
+    /// The id. The lists can omit it for numbers of other providers.
     #[serde(default)]
     pub id: Option<Id>,
-    /// The number, in E.164 form or the same without `+`.
+    /// The number in E.164 format, with or without the `+`; see [`PhoneNumber::e164`].
     pub phone_number: String,
-    /// What it can do. Only the extension's list tells; in the account's list it is empty.
+    /// The features. Only the list of an extension contains them; in the list of an account they are empty.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub features: Vec<Feature>,
-    /// What it is used for.
+    /// The usage type.
     #[serde(default)]
     pub usage_type: Option<UsageType>,
-    /// How it is paid for.
+    /// The payment type.
     #[serde(default)]
     pub payment_type: Option<PaymentType>,
-    /// Whether it is in service.
+    /// The status.
     #[serde(default)]
     pub status: Option<NumberStatus>,
-    /// What it carries.
+    /// The type.
     #[serde(default, rename = "type")]
     pub kind: Option<NumberKind>,
-    /// Whose it is; absent for the company's own.
+    /// The extension that the number is assigned to; `None` for company numbers.
     #[serde(default)]
     pub extension: Option<ExtensionReference>,
-    /// True for the extension's first number.
+    /// Whether it is the primary number of the extension.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub primary: bool,
-    /// A name given to it.
+    /// The label that the customer gave it.
     #[serde(default)]
     pub label: Option<String>,
-    /// City and state.
+    /// The city and state.
     #[serde(default)]
     pub location: Option<String>,
 }
@@ -159,25 +159,25 @@ impl fmt::Debug for PhoneNumber {
 }
 
 impl PhoneNumber {
-    /// True if the extension can do this with the number.
+    /// Whether the number has this feature.
     #[must_use]
     pub fn has(&self, feature: &Feature) -> bool {
         self.features.contains(feature)
     }
 
-    /// True if the extension may send SMS from it.
+    /// Whether the extension can send SMS from the number.
     #[must_use]
     pub fn can_send_sms(&self) -> bool {
         self.has(&Feature::SmsSender)
     }
 
-    /// True if the extension may send MMS from it.
+    /// Whether the extension can send MMS from the number.
     #[must_use]
     pub fn can_send_mms(&self) -> bool {
         self.has(&Feature::MmsSender)
     }
 
-    /// The number with a leading `+`, as live answers and requests have it.
+    /// The number in E.164 format, with the leading `+`.
     #[must_use]
     pub fn e164(&self) -> String {
         format!("+{}", self.phone_number.trim_start_matches('+'))
@@ -185,47 +185,47 @@ impl PhoneNumber {
 }
 
 open_enum!(
-    /// How far the registration of a 10DLC brand or campaign has come.
+    /// The registration status of a 10DLC brand or campaign.
     RegistrationStatus {
-        /// Written down.
+        /// Created, not submitted.
         Created = "Created",
-        /// On its way.
+        /// Submitted to the registry.
         Submitted = "Submitted",
-        /// Done: carriers take the messages.
+        /// Confirmed: carriers accept the messages.
         Confirmed = "Confirmed",
-        /// Not taken.
+        /// The submission failed.
         SubmitFailed = "SubmitFailed",
-        /// To be changed.
+        /// A change was requested.
         UpdateRequested = "UpdateRequested",
-        /// To be deleted.
+        /// The deletion was requested.
         DeleteRequested = "DeleteRequested",
-        /// Suspended.
+        /// The campaign is suspended.
         CampaignSuspended = "CampaignSuspended",
-        /// Expired.
+        /// The campaign has expired.
         CampaignExpired = "CampaignExpired",
-        /// Not submitted.
+        /// A draft.
         Draft = "Draft",
-        /// Failed before it was submitted.
+        /// The check before the submission failed.
         PreVetFailed = "PreVetFailed",
         /// Not confirmed.
         Unconfirmed = "Unconfirmed",
-        /// A brand that was checked.
+        /// The brand is verified.
         Verified = "Verified",
     }
 );
 
 open_enum!(
-    /// How much a campaign may send.
+    /// The volume tier of a campaign.
     RegistrationTier {
         /// At most 6,000 messages a day over all numbers.
         LowVolume = "LowVolume",
-        /// The ordinary tier.
+        /// The standard tier.
         StandardVolume = "StandardVolume",
     }
 );
 
-/// Whether US carriers take SMS from a number (API Reference, "Get SMS Configuration"). `Debug` does not show the
-/// number.
+/// The 10DLC registration of a number, without which US carriers reject its SMS (API Reference, "Get SMS
+/// Configuration"). `Debug` omits the number.
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SmsConfiguration {
@@ -235,10 +235,10 @@ pub struct SmsConfiguration {
     /// The number.
     #[serde(default)]
     pub phone_number: Option<String>,
-    /// The campaign that it is registered for; absent if for none.
+    /// The campaign that the number is registered for.
     #[serde(default, rename = "smsCampaignInfo")]
     pub campaign: Option<Campaign>,
-    /// The brand behind the campaign.
+    /// The brand of the campaign.
     #[serde(default, rename = "smsBrandInfo")]
     pub brand: Option<Brand>,
 }
@@ -254,7 +254,7 @@ impl fmt::Debug for SmsConfiguration {
 }
 
 impl SmsConfiguration {
-    /// True if the number's campaign is confirmed. With any other status, sends fail.
+    /// Whether the number's campaign is confirmed. With any other status, messages fail.
     #[must_use]
     pub fn is_confirmed(&self) -> bool {
         self.campaign.as_ref().is_some_and(|campaign| campaign.status == Some(RegistrationStatus::Confirmed))
@@ -265,16 +265,16 @@ impl SmsConfiguration {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Campaign {
-    /// Its id at the registry.
+    /// The id at the registry.
     #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
-    /// How far its registration is.
+    /// The registration status.
     #[serde(default)]
     pub status: Option<RegistrationStatus>,
-    /// How much it may send.
+    /// The volume tier.
     #[serde(default)]
     pub registration_tier: Option<RegistrationTier>,
-    /// What it is for.
+    /// The use cases.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub use_cases: Vec<String>,
 }
@@ -282,41 +282,43 @@ pub struct Campaign {
 /// A 10DLC brand.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Brand {
-    /// Its id at the registry.
+    /// The id at the registry.
     #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
-    /// How far its registration is.
+    /// The registration status.
     #[serde(default)]
     pub status: Option<RegistrationStatus>,
 }
 
 impl Api {
-    /// All numbers of the extension, with their features: its own and the company's that it may use. One
-    /// call for each 1,000 numbers; app scope `ReadAccounts`; group Light.
+    /// Returns all numbers of the extension with their features: its own, and the company numbers that it may use. One
+    /// call per 1,000 numbers; app scope `ReadAccounts`; group Light.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn extension_phone_numbers(&self) -> Result<Vec<PhoneNumber>> {
         let path = self.extension_path("/phone-number");
-        self.all(self.get("extension_phone_numbers", Group::Light, &path).query("perPage", PER_PAGE)).await
+        self.all(self.get("extension_phone_numbers", UsageGroup::Light, &path).query("perPage", PER_PAGE))
+            .await
     }
 
-    /// All numbers of the account, with their extensions. One call for each 1,000 numbers, in group **Heavy**
-    /// (10 a minute); app scope `ReadAccounts`.
+    /// Returns all numbers of the account with their extensions. One call per 1,000 numbers; app scope `ReadAccounts`;
+    /// group **Heavy**, 10 calls a minute.
     ///
     /// # Errors
-    /// [`Kind::Forbidden`](super::Kind::Forbidden) if the user lacks the permission `ReadCompanyPhoneNumbers`.
+    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden) if the user lacks the permission
+    /// `ReadCompanyPhoneNumbers`.
     pub async fn account_phone_numbers(&self) -> Result<Vec<PhoneNumber>> {
         let path = "/restapi/v1.0/account/~/phone-number";
-        self.all(self.get("account_phone_numbers", Group::Heavy, path).query("perPage", PER_PAGE)).await
+        self.all(self.get("account_phone_numbers", UsageGroup::Heavy, path).query("perPage", PER_PAGE)).await
     }
 
-    /// The 10DLC registration of a number of the extension. App scope `ReadAccounts`; group Light.
+    /// Returns the 10DLC registration of a number of the extension. App scope `ReadAccounts`; group Light.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if the number is not the extension's.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if the extension has no such number.
     pub async fn sms_configuration(&self, number: Id) -> Result<SmsConfiguration> {
         let path = self.extension_path(&format!("/phone-number/{number}/sms-configuration"));
-        self.json(self.get("sms_configuration", Group::Light, &path)).await
+        self.json(self.get("sms_configuration", UsageGroup::Light, &path)).await
     }
 }

@@ -1,7 +1,7 @@
-//! Enums that keep what they do not know: RingCentral adds values at any time, and a message with a new
-//! status must not become unreadable.
+//! Enums that keep unknown values. RingCentral can add values at any time, and a message with a new status must stay
+//! readable.
 
-/// Declares an enum of words with a last variant `Other` for any other word, kept as it came.
+/// Declares an enum of string values, with a variant `Other` that keeps any other value.
 macro_rules! open_enum {
     ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
@@ -9,24 +9,24 @@ macro_rules! open_enum {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_meta])* #[doc = concat!("`", $text, "`")] $variant,)+
-            /// A word that this version does not know, as it came.
+            /// A value that this version of the crate does not know.
             Other(String),
         }
 
         impl $name {
-            /// The word on the wire.
+            /// The value in requests and responses.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+
-                    Self::Other(word) => word,
+                    Self::Other(value) => value,
                 }
             }
         }
 
         impl From<&str> for $name {
-            fn from(word: &str) -> Self {
-                match word {
+            fn from(value: &str) -> Self {
+                match value {
                     $($text => Self::$variant,)+
                     other => Self::Other(other.to_owned()),
                 }
@@ -47,8 +47,8 @@ macro_rules! open_enum {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-                let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Ok(Self::from(word.as_ref()))
+                let value = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Ok(Self::from(value.as_ref()))
             }
         }
     };
@@ -59,7 +59,7 @@ pub(crate) use open_enum;
 #[cfg(test)]
 mod tests {
     open_enum!(
-        /// For the test.
+        /// A test enum.
         Light {
             Red = "Red",
             Green = "go",
@@ -67,8 +67,8 @@ mod tests {
     );
 
     #[test]
-    fn known_words_are_variants_and_unknown_words_are_kept() {
-        let read = |json: &str| serde_json::from_str::<Light>(json).expect("any word is read");
+    fn known_values_are_variants_and_unknown_values_are_kept() {
+        let read = |json: &str| serde_json::from_str::<Light>(json).expect("any value is read");
         assert_eq!(read("\"go\""), Light::Green);
         assert_eq!(read("\"Purple\""), Light::Other("Purple".to_owned()));
         for light in [Light::Red, Light::Green, Light::Other("Purple".to_owned())] {

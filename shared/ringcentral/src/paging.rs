@@ -1,39 +1,39 @@
-//! Lists that come in pages.
+//! Paginated lists.
 
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::api::{Api, Call};
+use crate::api::{Api, ApiCall};
 use crate::error::Result;
 
-/// No list is followed further than this; a server that always promises another page ends here.
+/// The maximum number of pages of a list, in case a server always reports another page.
 const MAX_PAGES: u32 = 10_000;
 
-/// One page of a list (Developer Guide, "Pagination").
+/// A page of a list (Developer Guide, "Pagination").
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page<T> {
-    /// The things on this page.
+    /// The records of this page.
     #[serde(default = "Vec::new")]
     pub records: Vec<T>,
-    /// Where in the list this page is.
+    /// The position of this page in the list.
     #[serde(default)]
     pub paging: Paging,
     #[serde(default)]
     navigation: Navigation,
 }
 
-/// Where in a list a page is.
+/// The position of a page in a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Paging {
     /// The number of this page, from 1.
     pub page: Option<u32>,
-    /// How many things a page holds; larger wishes are cut.
+    /// The page size. RingCentral reduces sizes that are too large.
     pub per_page: Option<u32>,
-    /// How many pages there are.
+    /// The number of pages.
     pub total_pages: Option<u32>,
-    /// How many things there are.
+    /// The number of records in the list.
     pub total_elements: Option<u64>,
 }
 
@@ -44,7 +44,7 @@ struct Navigation {
 }
 
 impl<T> Page<T> {
-    /// True if the answer says that another page follows.
+    /// Whether another page follows.
     #[must_use]
     pub fn has_next(&self) -> bool {
         if self.records.is_empty() {
@@ -59,14 +59,14 @@ impl<T> Page<T> {
 }
 
 impl Api {
-    /// The page with this number, from 1.
-    pub(crate) async fn page<T: DeserializeOwned>(&self, call: Call, page: u32) -> Result<Page<T>> {
+    /// Returns the page with this number; the first page is 1.
+    pub(crate) async fn page<T: DeserializeOwned>(&self, call: ApiCall, page: u32) -> Result<Page<T>> {
         self.json(call.query("page", &page.to_string())).await
     }
 
-    /// The pages of a list, one call each, made as the stream is read. Page numbers are counted here rather
-    /// than addresses followed, so a token goes nowhere but where the call went.
-    pub(crate) fn pages<T>(&self, call: Call) -> impl Stream<Item = Result<Page<T>>> + Send + use<T>
+    /// Returns the pages of a list as a stream that makes one call per page as it is read. It counts page numbers instead
+    /// of following the URLs in the responses, so that the access token is sent to the platform only.
+    pub(crate) fn pages<T>(&self, call: ApiCall) -> impl Stream<Item = Result<Page<T>>> + Send + use<T>
     where
         T: DeserializeOwned + Send,
     {
@@ -82,8 +82,8 @@ impl Api {
         })
     }
 
-    /// All things of a list.
-    pub(crate) async fn all<T: DeserializeOwned + Send>(&self, call: Call) -> Result<Vec<T>> {
+    /// Returns all records of a list.
+    pub(crate) async fn all<T: DeserializeOwned + Send>(&self, call: ApiCall) -> Result<Vec<T>> {
         let mut all = Vec::new();
         for number in 1..=MAX_PAGES {
             let page: Page<T> = self.page(call.clone(), number).await?;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_is_told_by_count_or_by_address() {
+    fn the_next_page_is_reported_by_count_or_by_url() {
         let next = |json: &str| serde_json::from_str::<Page<u8>>(json).expect("a page").has_next();
         assert!(next(r#"{"records":[1],"paging":{"page":1,"totalPages":2}}"#));
         assert!(!next(r#"{"records":[1],"paging":{"page":2,"totalPages":2}}"#));

@@ -1,5 +1,4 @@
-//! A piece of text that must not be seen: it does not print, does not serialise, compares in constant time
-//! and is wiped from memory when it is dropped. Whoever needs the text says so, with [`Secret::expose`].
+//! Text that must not be logged or serialised.
 
 use std::fmt;
 
@@ -8,24 +7,24 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Deserializer};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// A secret text: a token, a key, a password.
+/// A secret string: a token, a key, a password.
 ///
-/// It can be read (`Deserialize`), never written: there is no `Serialize`, no `Display`, and `Debug` shows
-/// only that it is there.
+/// It implements `Deserialize`, but neither `Serialize` nor `Display`, and its `Debug` output hides the text. It
+/// compares in constant time and is wiped from memory when dropped. [`Secret::expose`] returns the text.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes over a text as secret. Copies of it elsewhere are not wiped.
+    /// Wraps a string. Copies of it elsewhere are not wiped.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// 32 random bytes of the system's generator, as 43 characters of base64url without padding.
+    /// 32 random bytes from the operating system, encoded as 43 characters of base64url without padding.
     ///
     /// # Panics
-    /// If the system has no randomness to give; nothing safe can be done without it.
+    /// If the operating system returns no random bytes.
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = Zeroizing::new([0_u8; 32]);
@@ -33,25 +32,25 @@ impl Secret {
         Self(BASE64URL_NOPAD.encode(bytes.as_slice()))
     }
 
-    /// The text itself. Neither log it nor put it into an error.
+    /// The text. Do not log it and do not put it into an error.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// SHA-256 of the text, as 64 lower-case hexadecimal digits: what may be stored instead of the secret.
+    /// The SHA-256 digest of the text in lower-case hexadecimal, for storage or comparison in place of the secret.
     #[must_use]
     pub fn digest(&self) -> String {
         HEXLOWER.encode(digest::digest(&digest::SHA256, self.0.as_bytes()).as_ref())
     }
 
-    /// True when there is no text at all.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Compares with a text in constant time; only the length can be learned.
+    /// Compares in constant time. Only the length can leak.
     #[must_use]
     pub fn matches(&self, candidate: &str) -> bool {
         constant_time::verify_slices_are_equal(self.0.as_bytes(), candidate.as_bytes()).is_ok()

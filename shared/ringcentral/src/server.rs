@@ -1,4 +1,4 @@
-//! Where RingCentral is, and which addresses may get a token.
+//! The URLs of the RingCentral platform, and which URLs may receive a token.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use url::{Host, Url};
 
 use crate::error::{Error, Result};
 
-/// RingCentral's own domains: the commercial platform, and the segregated one of AT&T and Verizon. They are
-/// two authorization servers, so a token of one is never sent to the other.
+/// RingCentral's domains: the commercial platform, and the separate one of AT&T and Verizon. They are two
+/// authorization servers, so a token of one is never sent to the other.
 const DOMAINS: [&str; 2] = ["ringcentral.com", "ringcentral.biz"];
 
-/// The platform to talk to: an https address, or (a simulator) http on a loopback host.
+/// A RingCentral platform: an https URL, or, for a simulator, an http URL on a loopback host.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Server {
     base: Url,
@@ -21,57 +21,49 @@ impl Server {
     /// The production platform, `https://platform.ringcentral.com`.
     pub const PRODUCTION: &'static str = "https://platform.ringcentral.com";
 
-    /// The segregated platform of AT&T Office@Hand and Verizon, `https://platform.ringcentral.biz`.
+    /// The separate platform of AT&T Office@Hand and Verizon, `https://platform.ringcentral.biz`.
     pub const SEGREGATED: &'static str = "https://platform.ringcentral.biz";
 
-    /// Checks an address.
-    ///
-    /// # Errors
-    /// [`Kind::Refused`](super::Kind::Refused) if it is no URL, carries a user name, query or fragment, or is
-    /// neither https nor http on a loopback host.
-    pub fn new(address: &str) -> Result<Self> {
-        Ok(Self { base: checked(address)?, media: None })
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        Ok(Self { base: parse_server_url(url)?, media: None })
     }
 
-    /// The same platform with binary content on another address, as checked by [`Server::new`]. Without it,
-    /// binary content is taken from the platform's own address and from RingCentral's domains.
-    ///
-    /// # Errors
-    /// As [`Server::new`].
-    pub fn with_media(mut self, address: &str) -> Result<Self> {
-        self.media = Some(checked(address)?);
+    /// The same platform with attachments at another URL. By default, attachments are downloaded from the platform's
+    /// own URL and from RingCentral's domain.
+    pub(crate) fn with_media(mut self, url: &str) -> Result<Self> {
+        self.media = Some(parse_server_url(url)?);
         Ok(self)
     }
 
-    /// The address with a path below it. `path` begins with a slash.
-    pub(crate) fn at(&self, path: &str) -> Url {
+    /// The URL of a path, which starts with a slash.
+    pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         let below = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{below}{path}"));
         url
     }
 
-    /// A path on the host of binary content: the one that was set, RingCentral's `media.` beside its
-    /// `platform.`, or else the platform itself.
-    pub(crate) fn media_at(&self, path: &str) -> Url {
+    /// The URL of a path on the media host: the configured one, otherwise RingCentral's `media.` host if the platform is
+    /// its `platform.` host, otherwise the platform.
+    pub(crate) fn media_url(&self, path: &str) -> Url {
         if let Some(media) = &self.media {
-            return Self { base: media.clone(), media: None }.at(path);
+            return Self { base: media.clone(), media: None }.url(path);
         }
-        let mut url = self.at(path);
+        let mut url = self.url(path);
         if let (Some(domain), Some(host)) = (domain_of(&url), url.host_str())
             && host.strip_prefix("platform.") == Some(domain)
         {
-            // A name in place of a name: this cannot fail, and if it did, the platform would be asked.
-            let _unchanged = url.set_host(Some(&format!("media.{domain}")));
+            // Replacing a host name by another one does not fail; if it did, the platform's host would be used.
+            let _ = url.set_host(Some(&format!("media.{domain}")));
         }
         url
     }
 
-    /// Checks that an address from an answer may get an access token: the platform itself, its media
-    /// address, or (https, default port) a host in the same domain of RingCentral.
-    pub(crate) fn trusted(&self, operation: &'static str, address: &str) -> Result<Url> {
-        let refuse = || Error::refused(operation, "the address is not one of RingCentral's");
-        let url = Url::parse(address).map_err(|_| refuse())?;
+    /// Parses a URL from a response, and checks that it may receive an access token: it is on the platform or its media
+    /// host, or (https, default port) on a host of the same RingCentral domain.
+    pub(crate) fn trusted_url(&self, operation: &'static str, text: &str) -> Result<Url> {
+        let refuse = || Error::refused(operation, "the URL is not on a RingCentral host");
+        let url = Url::parse(text).map_err(|_| refuse())?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse());
         }
@@ -98,26 +90,26 @@ impl fmt::Display for Server {
     }
 }
 
-fn checked(address: &str) -> Result<Url> {
+fn parse_server_url(text: &str) -> Result<Url> {
     let refuse = |reason| Error::refused("server", reason);
-    let url = Url::parse(address).map_err(|_| refuse("the server address is not a URL"))?;
+    let url = Url::parse(text).map_err(|_| refuse("the server URL is malformed"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("the server address must not carry a user name"));
+        return Err(refuse("the server URL must not contain a user name"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse("the server address must not carry a query or fragment"));
+        return Err(refuse("the server URL must not contain a query or fragment"));
     }
     match url.scheme() {
         "https" if url.has_host() => Ok(url),
         "http" if is_loopback(&url) => Ok(url),
-        _ => Err(refuse("the server address must be https, or http on a loopback host")),
+        _ => Err(refuse("the server URL must be https, or http on a loopback host")),
     }
 }
 
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }
@@ -166,28 +158,28 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_put_below_the_address() {
-        let at = |base: &str| Server::new(base).expect("valid").at("/restapi/v1.0").to_string();
-        assert_eq!(at("https://platform.ringcentral.com"), "https://platform.ringcentral.com/restapi/v1.0");
-        assert_eq!(at("https://proxy.example/rc/"), "https://proxy.example/rc/restapi/v1.0");
+    fn paths_are_appended_to_the_base_url() {
+        let url = |base: &str| Server::new(base).expect("valid").url("/restapi/v1.0").to_string();
+        assert_eq!(url("https://platform.ringcentral.com"), "https://platform.ringcentral.com/restapi/v1.0");
+        assert_eq!(url("https://proxy.example/rc/"), "https://proxy.example/rc/restapi/v1.0");
     }
 
     #[test]
-    fn binary_content_has_its_own_host() {
-        let at = |server: Server| server.media_at("/x").to_string();
-        let server = |address: &str| Server::new(address).expect("valid");
-        assert_eq!(at(server(Server::PRODUCTION)), "https://media.ringcentral.com/x");
-        assert_eq!(at(server(Server::SEGREGATED)), "https://media.ringcentral.biz/x");
+    fn attachments_come_from_the_media_host() {
+        let url = |server: Server| server.media_url("/x").to_string();
+        let server = |url: &str| Server::new(url).expect("valid");
+        assert_eq!(url(server(Server::PRODUCTION)), "https://media.ringcentral.com/x");
+        assert_eq!(url(server(Server::SEGREGATED)), "https://media.ringcentral.biz/x");
         let simulator = server("http://127.0.0.1:9410");
-        assert_eq!(at(simulator.clone()), "http://127.0.0.1:9410/x");
+        assert_eq!(url(simulator.clone()), "http://127.0.0.1:9410/x");
         let simulator = simulator.with_media("http://127.0.0.1:9411").expect("valid");
-        assert_eq!(at(simulator), "http://127.0.0.1:9411/x");
+        assert_eq!(url(simulator), "http://127.0.0.1:9411/x");
     }
 
     #[test]
-    fn only_ringcentrals_own_addresses_get_a_token() {
+    fn only_ringcentral_hosts_receive_a_token() {
         let production = Server::new(Server::PRODUCTION).expect("valid");
-        let trusted = |address: &str| production.trusted("test", address).is_ok();
+        let trusted = |url: &str| production.trusted_url("test", url).is_ok();
         assert!(trusted("https://media.ringcentral.com/restapi/v1.0/x?a=b"));
         assert!(trusted("https://platform.ringcentral.com:443/x"));
         for foreign in [
@@ -205,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn a_simulator_trusts_itself_and_its_media_address_only() {
+    fn with_a_simulator_only_it_and_its_media_host_receive_a_token() {
         let server = Server::new("http://127.0.0.1:9410").expect("valid");
-        assert!(server.trusted("test", "http://127.0.0.1:9410/media/1").is_ok());
-        assert!(server.trusted("test", "http://127.0.0.1:9411/media/1").is_err());
-        assert!(server.trusted("test", "https://media.ringcentral.com/1").is_err());
+        assert!(server.trusted_url("test", "http://127.0.0.1:9410/media/1").is_ok());
+        assert!(server.trusted_url("test", "http://127.0.0.1:9411/media/1").is_err());
+        assert!(server.trusted_url("test", "https://media.ringcentral.com/1").is_err());
         let server = server.with_media("http://127.0.0.1:9411").expect("valid");
-        assert!(server.trusted("test", "http://127.0.0.1:9411/media/1").is_ok());
+        assert!(server.trusted_url("test", "http://127.0.0.1:9411/media/1").is_ok());
     }
 }

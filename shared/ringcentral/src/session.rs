@@ -1,4 +1,4 @@
-//! A user who stays signed in.
+//! A signed-in user whose tokens are refreshed automatically.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,27 +7,26 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::api::{Api, Authority};
+use crate::api::{Api, TokenProvider};
 use crate::client::Client;
-use crate::error::{Error, Kind, Result};
-use crate::keeper::{Keeper, Origin, State};
+use crate::error::Result;
 use crate::limiter::Limiter;
-use crate::oauth::{Revocable, TokenOptions};
+use crate::oauth::TokenOptions;
 use crate::secret::Secret;
-use crate::store::{MemoryStore, Replaced, TokenStore};
+use crate::token_source::{SessionSettings, TokenSource};
+use crate::token_store::{MemoryStore, TokenStore};
 use crate::tokens::TokenSet;
 
-pub(super) type Observer = Box<dyn Fn(&TokenSet) + Send + Sync>;
-
-/// A user who stays signed in: all calls of [`Api`], with tokens that renew themselves.
+/// A signed-in user: all calls of [`Api`], with tokens that are refreshed automatically.
 ///
-/// * A token is renewed before it ends, once for any number of callers; all others wait for that one call.
+/// * A token is refreshed before it expires, once for any number of concurrent callers.
 /// * New tokens are stored before they are used; see [`TokenStore`].
-/// * A 401 is answered by one repeat, and only with another token.
-/// * A failed renewal never drops tokens. As long as the old access token lives, it stays in use; a lost answer
-///   is followed by the same refresh token again; after 429 there is silence for as long as RingCentral asks.
+/// * After a 401, a call is repeated once, and only with another token.
+/// * A failed refresh discards no tokens: the old access token stays in use while it is valid. After a lost response
+///   the refresh is repeated with the same refresh token. After a 429 no refresh is made for as long as RingCentral
+///   asks.
 ///
-/// Cheap to clone; clones share everything. It starts no task and no timer: renewing is done by the callers.
+/// Cheap to clone; clones share their tokens. A session starts no task and no timer: the calls refresh.
 ///
 /// ```no_run
 /// use ringbridge_ringcentral::{AppCredentials, Client, FileStore, Server, Session};
@@ -42,192 +41,149 @@ pub(super) type Observer = Box<dyn Fn(&TokenSet) + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct Session {
-    keeper: Arc<Keeper>,
+    source: Arc<TokenSource>,
     api: Api,
 }
 
-/// Collects what a [`Session`] needs.
+/// Builds a [`Session`].
 pub struct SessionBuilder {
-    pub(super) client: Client,
-    pub(super) store: Arc<dyn TokenStore>,
-    pub(super) options: TokenOptions,
-    pub(super) margin: SignedDuration,
-    pub(super) tries: u32,
-    pub(super) pause: Duration,
-    pub(super) automatic: bool,
-    pub(super) limiter: Option<Limiter>,
-    pub(super) jwt: Option<Secret>,
-    pub(super) observers: Vec<Observer>,
+    settings: SessionSettings,
 }
 
 impl SessionBuilder {
-    /// Keeps the tokens here; else in memory.
+    /// The store of the tokens. The default is a [`MemoryStore`].
     #[must_use]
-    pub fn store(mut self, store: impl TokenStore + 'static) -> Self {
-        self.store = Arc::new(store);
-        self
+    pub fn store(self, store: impl TokenStore + 'static) -> Self {
+        self.shared_store(Arc::new(store))
     }
 
-    /// Keeps the tokens in a store that others use too.
+    /// A store that is shared with other parts of the program.
     #[must_use]
     pub fn shared_store(mut self, store: Arc<dyn TokenStore>) -> Self {
-        self.store = store;
+        self.settings.store = store;
         self
     }
 
-    /// Options of each renewal.
+    /// The options of each refresh and JWT sign-in.
     #[must_use]
-    pub fn options(mut self, options: TokenOptions) -> Self {
-        self.options = options;
+    pub fn token_options(mut self, options: TokenOptions) -> Self {
+        self.settings.token_options = options;
         self
     }
 
-    /// Renews when less than this is left of the access token; two minutes if not given.
+    /// Refreshes when the access token expires in less than `margin`. The default is two minutes.
     #[must_use]
-    pub fn margin(mut self, margin: SignedDuration) -> Self {
-        self.margin = margin;
+    pub fn refresh_margin(mut self, margin: SignedDuration) -> Self {
+        self.settings.refresh_margin = margin;
         self
     }
 
-    /// How often a renewal is tried when no answer comes or RingCentral is unavailable, and the pause between
-    /// tries: three times, 10 s apart, if not given. Each time it is the same refresh token.
+    /// How many times a refresh is attempted when no response arrives or RingCentral is unavailable, and the pause
+    /// between the attempts. The default is three attempts, 10 s apart. All attempts use the same refresh token.
     #[must_use]
-    pub fn tries(mut self, tries: u32, pause: Duration) -> Self {
-        self.tries = tries.max(1);
-        self.pause = pause;
+    pub fn refresh_attempts(mut self, attempts: u32, pause: Duration) -> Self {
+        self.settings.refresh_attempts = attempts.max(1);
+        self.settings.refresh_pause = pause;
         self
     }
 
-    /// Switches automatic renewal off (or on): then calls use the tokens as they are, and
-    /// [`Session::refresh`] renews them.
+    /// Switches automatic refresh off: calls use the tokens as they are, and only [`Session::refresh`] refreshes them.
     #[must_use]
-    pub fn automatic(mut self, automatic: bool) -> Self {
-        self.automatic = automatic;
+    pub fn manual_refresh(mut self) -> Self {
+        self.settings.automatic_refresh = false;
         self
     }
 
-    /// Waits before rate limits. Without this there is no limiter.
+    /// Delays calls to stay below the rate limits. By default there is no limiter.
     #[must_use]
     pub fn limiter(mut self, limiter: Limiter) -> Self {
-        self.limiter = Some(limiter);
+        self.settings.limiter = Some(limiter);
         self
     }
 
-    /// Signs in with this JWT credential whenever there is nothing to refresh, also the first time.
+    /// Signs in with this JWT credential whenever there are no tokens to refresh, including the first time.
     #[must_use]
     pub fn jwt(mut self, assertion: impl Into<Secret>) -> Self {
-        self.jwt = Some(assertion.into());
+        self.settings.jwt = Some(assertion.into());
         self
     }
 
-    /// Calls this with each new set of tokens, after it was stored and before it is used. It must be quick.
+    /// Calls `observer` with each new set of tokens, after it is stored and before it is used. `observer` must not
+    /// block.
     #[must_use]
     pub fn on_new_tokens(mut self, observer: impl Fn(&TokenSet) + Send + Sync + 'static) -> Self {
-        self.observers.push(Box::new(observer));
+        self.settings.observers.push(Box::new(observer));
         self
     }
 
-    /// Makes the session. No call is made, and the store is not asked yet.
+    /// Creates the session, without any call and without reading the store.
     #[must_use]
     pub fn build(self) -> Session {
-        let (client, limiter) = (self.client.clone(), self.limiter.clone());
-        let keeper = Arc::new(Keeper::new(self));
-        let api = Api::new(client, Authority::Session(Arc::clone(&keeper)), limiter);
-        Session { keeper, api }
+        let (client, limiter) = (self.settings.client.clone(), self.settings.limiter.clone());
+        let source = Arc::new(TokenSource::new(self.settings));
+        let api = Api::new(client, TokenProvider::Session(Arc::clone(&source)), limiter);
+        Session { source, api }
     }
 }
 
 impl Session {
-    /// Begins a session of this client.
+    /// Starts to build a session of this client.
     #[must_use]
     pub fn builder(client: Client) -> SessionBuilder {
         SessionBuilder {
-            client,
-            store: Arc::new(MemoryStore::new()),
-            options: TokenOptions::default(),
-            margin: SignedDuration::from_secs(120),
-            tries: 3,
-            pause: Duration::from_secs(10),
-            automatic: true,
-            limiter: None,
-            jwt: None,
-            observers: Vec::new(),
-        }
-    }
-
-    /// Takes over tokens: of a grant, of another client instance, or of any other source. What was stored
-    /// before is replaced, not revoked.
-    ///
-    /// # Errors
-    /// [`Kind::Store`] if they could not be stored; they are not used then.
-    pub async fn adopt(&self, tokens: TokenSet) -> Result<()> {
-        let keeper = &self.keeper;
-        let _flight = keeper.flight.lock().await;
-        let store = &keeper.setup.store;
-        let failed = |cause| Error::store("adopt", cause);
-        let mut expected = store.load().await.map_err(failed)?;
-        while let Replaced::Moved(stored) = store.replace(expected.as_ref(), &tokens).await.map_err(failed)? {
-            expected = stored;
-        }
-        keeper.take(tokens, Origin::Given);
-        Ok(())
-    }
-
-    /// Tokens that are good now, renewed if need be: to save them, or to load them into another client.
-    ///
-    /// # Errors
-    /// [`Kind::SignedOut`] if there are none; else why they could not be renewed.
-    pub async fn tokens(&self) -> Result<TokenSet> {
-        self.keeper.tokens().await.map(|tokens| TokenSet::clone(&tokens))
-    }
-
-    /// The tokens in use, as they are: no call is made. `None` also before the first use of the store.
-    #[must_use]
-    pub fn current(&self) -> Option<TokenSet> {
-        self.keeper.locked(|state| state.current.as_deref().cloned())
-    }
-
-    /// Renews now, however long the tokens would still live; during a penalty no call is made.
-    ///
-    /// # Errors
-    /// [`Kind::SignedOut`] if there are none; else why they could not be renewed.
-    pub async fn refresh(&self) -> Result<TokenSet> {
-        let keeper = &self.keeper;
-        let seen = keeper.locked(|state| state.ended);
-        let _flight = keeper.flight.lock().await;
-        if let Some(penalty) = keeper.penalty() {
-            return Err(penalty);
-        }
-        let used = match keeper.locked(|state| (state.ended != seen, state.current.clone())) {
-            // Another caller has just done it.
-            (true, Some(current)) if keeper.fresh(&current) => return Ok(TokenSet::clone(&current)),
-            (_, current) => match current {
-                Some(current) => Some(current),
-                None => keeper.load("refresh").await?,
+            settings: SessionSettings {
+                client,
+                store: Arc::new(MemoryStore::new()),
+                token_options: TokenOptions::default(),
+                refresh_margin: SignedDuration::from_secs(120),
+                refresh_attempts: 3,
+                refresh_pause: Duration::from_secs(10),
+                automatic_refresh: true,
+                limiter: None,
+                jwt: None,
+                observers: Vec::new(),
             },
-        };
-        keeper.renew(used.as_deref()).await.map(|tokens| TokenSet::clone(&tokens))
+        }
     }
 
-    /// Ends the session at RingCentral and forgets the tokens.
+    /// Stores and uses these tokens: those of a grant, of another client, or of any other source. Tokens that were
+    /// stored before are replaced, not revoked.
     ///
     /// # Errors
-    /// If RingCentral could not be reached or the store failed; nothing is forgotten then, so call it again.
+    /// [`ErrorKind::Store`](crate::ErrorKind::Store) if the tokens could not be stored. They are not used then.
+    pub async fn set_tokens(&self, tokens: TokenSet) -> Result<()> {
+        self.source.set_tokens(tokens).await
+    }
+
+    /// Valid tokens, refreshed if necessary: to save them, or to load them into another client.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SignedOut`](crate::ErrorKind::SignedOut) if there are none; otherwise the error of the refresh.
+    pub async fn tokens(&self) -> Result<TokenSet> {
+        self.source.tokens().await.map(|tokens| TokenSet::clone(&tokens))
+    }
+
+    /// The tokens in use, without any call. `None` also before the store is read for the first time.
+    #[must_use]
+    pub fn current_tokens(&self) -> Option<TokenSet> {
+        self.source.current().as_deref().cloned()
+    }
+
+    /// Refreshes now, even if the access token is still valid. During a rate-limit penalty no call is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SignedOut`](crate::ErrorKind::SignedOut) if there are no tokens; otherwise the error of the
+    /// refresh.
+    pub async fn refresh(&self) -> Result<TokenSet> {
+        self.source.refresh().await.map(|tokens| TokenSet::clone(&tokens))
+    }
+
+    /// Ends the session at RingCentral and removes the tokens from the store.
+    ///
+    /// # Errors
+    /// If RingCentral could not be reached or the store failed. Nothing is removed then, so the call can be repeated.
     pub async fn sign_out(&self) -> Result<()> {
-        let keeper = &self.keeper;
-        let _flight = keeper.flight.lock().await;
-        let stored = keeper.load("sign_out").await?;
-        if let Some(tokens) = stored.or_else(|| keeper.locked(|state| state.current.clone())) {
-            let token = tokens.refresh_token.as_ref().map(Revocable::from);
-            match keeper.setup.client.revoke(token.unwrap_or(Revocable::from(&tokens.access_token))).await {
-                // A token that RingCentral refuses to revoke is dead already.
-                Err(error) if !matches!(error.kind(), Kind::Grant(_) | Kind::Invalid) => return Err(error),
-                _ => {}
-            }
-        }
-        keeper.setup.store.clear().await.map_err(|cause| Error::store("sign_out", cause))?;
-        keeper.locked(|state| *state = State::default());
-        Ok(())
+        self.source.sign_out().await
     }
 }
 
@@ -241,12 +197,12 @@ impl Deref for Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("client", &self.keeper.setup.client).finish_non_exhaustive()
+        f.debug_struct("Session").field("client", self.api.client()).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for SessionBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionBuilder").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("SessionBuilder").field("client", &self.settings.client).finish_non_exhaustive()
     }
 }

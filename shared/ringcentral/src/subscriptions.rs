@@ -1,187 +1,188 @@
-//! Subscriptions to events, delivered to a webhook.
+//! Webhook subscriptions.
 
 use jiff::Timestamp;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Api, Group};
+use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::lenient;
 use crate::open_enum::open_enum;
+use crate::rate_limit::UsageGroup;
 use crate::secret::Secret;
 
-/// Inbound SMS and MMS of the user, with their content.
+/// The event filter of inbound SMS and MMS of the user, with their content.
 pub const INBOUND_SMS: &str = "/restapi/v1.0/account/~/extension/~/message-store/instant?type=SMS";
 
-/// Any change in the user's messages, as counts: follow it with a message sync.
+/// The event filter of all changes in the user's messages, as counts. A message sync returns the changes.
 pub const MESSAGE_CHANGES: &str = "/restapi/v1.0/account/~/extension/~/message-store";
 
-/// Changes of consent (opt-out, opt-in).
+/// The event filter of consent changes (opt-out, opt-in).
 pub const CONSENT_CHANGES: &str = "/restapi/v2/accounts/~/sms/consents";
 
-/// The longest life of a webhook subscription that all sources agree on: ten years, in seconds.
-pub const MAX_WEBHOOK_LIFE_SECONDS: u64 = 315_360_000;
+/// The longest lifetime of a webhook subscription that all sources agree on: ten years, in seconds.
+pub const MAX_WEBHOOK_LIFETIME_SECONDS: u64 = 315_360_000;
 
-/// A filter for reminders before a subscription ends: from `threshold_seconds` before, every
-/// `interval_seconds`. It cannot be the only filter (`SUB-515`), and RingCentral may skip reminders: keep a
-/// timer of your own.
+/// The event filter of reminders before a subscription expires: from `threshold_seconds` before the end, every
+/// `interval_seconds`. It cannot be the only filter (`SUB-515`). RingCentral may skip reminders, so do not rely on them
+/// alone.
 #[must_use]
 pub fn renewal_reminder(threshold_seconds: u64, interval_seconds: u64) -> String {
     format!("/restapi/v1.0/subscription/~?threshold={threshold_seconds}&interval={interval_seconds}")
 }
 
 open_enum!(
-    /// Whether events are delivered.
+    /// The status of a subscription.
     SubscriptionStatus {
-        /// Delivered.
+        /// Events are delivered.
         Active = "Active",
-        /// Stopped, since the address failed. Delete the subscription and create another.
+        /// Delivery stopped because the webhook URL failed. Delete the subscription and create another one.
         Blacklisted = "Blacklisted",
-        /// Stopped, in older answers.
+        /// Delivery stopped, in older responses.
         Suspended = "Suspended",
     }
 );
 
 open_enum!(
-    /// How events are delivered.
+    /// The transport of a subscription's events.
     Transport {
         /// HTTP POST.
         WebHook = "WebHook",
-        /// Web socket.
+        /// WebSocket.
         WebSocket = "WebSocket",
-        /// Apple push.
+        /// Apple push notifications.
         Apns = "RC/APNS",
-        /// Google push.
+        /// Google push notifications.
         Gcm = "RC/GCM",
-        /// PubNub, withdrawn.
+        /// PubNub, which RingCentral has withdrawn.
         PubNub = "PubNub",
     }
 );
 
-/// A webhook subscription to be made.
+/// A webhook subscription to create.
 #[derive(Debug, Clone)]
 pub struct NewSubscription {
-    /// What to be told of, at least one; `~` stands for the user's own account and extension.
+    /// The event filters, at least one. `~` stands for the user's account and extension.
     pub event_filters: Vec<String>,
-    /// Where to POST events: https, except on a loopback host in a simulator. During the call RingCentral
-    /// POSTs there with a `Validation-Token` header, which must come back within 3 s in an answer of at most
-    /// 1,024 bytes.
+    /// The webhook URL: https, or, with a simulator, http on a loopback host. While it creates the subscription,
+    /// RingCentral sends a POST request with a `Validation-Token` header there, which must be returned within 3 s in a
+    /// response of at most 1,024 bytes.
     pub address: String,
-    /// Sent back with each event in the header `Verification-Token`. Nothing else proves where one came from.
+    /// A secret that RingCentral sends with each event in the header `Verification-Token`. Nothing else proves that
+    /// RingCentral sent an event.
     pub verification_token: Option<Secret>,
-    /// Life in seconds; without it only seven days. At most [`MAX_WEBHOOK_LIFE_SECONDS`].
+    /// The lifetime in seconds, at most [`MAX_WEBHOOK_LIFETIME_SECONDS`]. RingCentral's default is seven days.
     pub expires_in_seconds: Option<u64>,
 }
 
-/// What to change in a subscription. Either change renews it; no field at all renews it for the default life.
+/// A change of a subscription. Each change renews it; a change without fields renews it for the default lifetime.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionChange {
-    /// The new filters, in place of all the old ones.
+    /// The new event filters, which replace all existing ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_filters: Option<Vec<String>>,
-    /// The new life in seconds, from now.
+    /// The new lifetime in seconds, from now.
     #[serde(rename = "expiresIn", skip_serializing_if = "Option::is_none")]
     pub expires_in_seconds: Option<u64>,
 }
 
-/// A subscription as RingCentral has it. It outlives the access token that made it, and only the same user
-/// and app see it.
+/// A subscription. It outlives the access token that it was created with, and is visible to the same user and app only.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscription {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Whether events are delivered.
+    /// The status.
     #[serde(default)]
     pub status: Option<SubscriptionStatus>,
-    /// The filters, with `~` replaced by ids.
+    /// The event filters, with ids instead of `~`.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub event_filters: Vec<String>,
-    /// Filters that the user has lost the permission for.
+    /// Event filters that the user no longer has the permission for.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub disabled_filters: Vec<DisabledFilter>,
-    /// When it was made.
+    /// When it was created.
     #[serde(default)]
     pub creation_time: Option<Timestamp>,
-    /// When it ends.
+    /// When it expires.
     #[serde(default)]
     pub expiration_time: Option<Timestamp>,
-    /// In how many seconds it ends.
+    /// In how many seconds it expires.
     #[serde(default, rename = "expiresIn", deserialize_with = "lenient::optional_integer")]
     pub expires_in_seconds: Option<i64>,
-    /// How events are delivered.
+    /// Where events are delivered.
     #[serde(default)]
     pub delivery_mode: Option<DeliveryMode>,
-    /// Why it was stopped.
+    /// Why delivery stopped.
     #[serde(default)]
     pub blacklisted_data: Option<Blacklisting>,
 }
 
 impl Subscription {
-    /// True if events are delivered.
+    /// Whether events are delivered.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.status == Some(SubscriptionStatus::Active)
     }
 
-    /// The address that gets the events.
+    /// The webhook URL.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.delivery_mode.as_ref()?.address.as_deref()
     }
 }
 
-/// A filter that no longer works.
+/// An event filter that no longer matches.
 #[derive(Debug, Clone, Deserialize)]
 pub struct DisabledFilter {
-    /// The filter.
+    /// The event filter.
     #[serde(default)]
     pub filter: String,
-    /// A word for why.
+    /// The reason, as a code.
     #[serde(default)]
     pub reason: Option<String>,
-    /// A sentence for why.
+    /// The reason, as text.
     #[serde(default)]
     pub message: Option<String>,
 }
 
-/// How events are delivered. The verification token is never told again.
+/// Where events are delivered. RingCentral never returns the verification token.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliveryMode {
     /// The transport.
     #[serde(default)]
     pub transport_type: Option<Transport>,
-    /// The address of a webhook.
+    /// The webhook URL.
     #[serde(default)]
     pub address: Option<String>,
 }
 
-/// Why a subscription was stopped.
+/// Why the delivery of a subscription stopped.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Blacklisting {
-    /// When.
+    /// When it stopped.
     #[serde(default)]
     pub blacklisted_at: Option<Timestamp>,
-    /// What the address did, in words.
+    /// How the webhook URL failed, as text.
     #[serde(default)]
     pub reason: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+struct SubscriptionBody<'a> {
     event_filters: &'a [String],
-    delivery_mode: Delivery<'a>,
+    delivery_mode: DeliveryModeBody<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<u64>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Delivery<'a> {
+struct DeliveryModeBody<'a> {
     transport_type: &'a str,
     address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,86 +190,88 @@ struct Delivery<'a> {
 }
 
 #[derive(Deserialize)]
-struct List {
+struct SubscriptionList {
     #[serde(default)]
     records: Vec<Subscription>,
 }
 
 impl Api {
-    /// Makes a webhook subscription. RingCentral calls the address before it answers. App scope
-    /// `SubscriptionWebhook` and that of each filter; group Medium; 20 to 30 per user and app (`SUB-505`).
+    /// Creates a webhook subscription. RingCentral calls the webhook URL before it responds. App scope
+    /// `SubscriptionWebhook` and that of each event filter; group Medium; at most 20 to 30 per user and app (`SUB-505`).
     ///
     /// # Errors
-    /// [`Kind::Invalid`](super::Kind::Invalid) with `SUB-520` to `SUB-525` if the address does not answer as it
-    /// should; [`Kind::Forbidden`](super::Kind::Forbidden) for too many subscriptions or missing permissions.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with `SUB-520` to `SUB-525` if the webhook URL does not
+    /// respond as required; [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden) for too many subscriptions or missing
+    /// permissions.
     pub async fn create_subscription(&self, new: &NewSubscription) -> Result<Subscription> {
-        let body = Body {
+        let body = SubscriptionBody {
             event_filters: &new.event_filters,
-            delivery_mode: Delivery {
+            delivery_mode: DeliveryModeBody {
                 transport_type: Transport::WebHook.as_str(),
                 address: &new.address,
                 verification_token: new.verification_token.as_ref().map(Secret::expose),
             },
             expires_in: new.expires_in_seconds,
         };
-        let call = self.call("create_subscription", Group::Medium, Method::POST, PATH).body(&body)?;
+        let call = self.call("create_subscription", UsageGroup::Medium, Method::POST, PATH).body(&body)?;
         let secrets = new.verification_token.as_ref().map(Secret::expose);
         self.send_with_secrets(call, secrets.as_slice()).await?.json()
     }
 
-    /// One subscription. Group Light.
+    /// Returns a subscription. Group Light.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if it is over, or of another user or app.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has expired, or belongs to another user or app.
     pub async fn subscription(&self, id: &str) -> Result<Subscription> {
-        self.json(self.get("subscription", Group::Light, &one("subscription", id)?)).await
+        self.json(self.get("subscription", UsageGroup::Light, &subscription_path("subscription", id)?)).await
     }
 
-    /// All subscriptions of this user and app. Group Light.
+    /// Returns all subscriptions of this user and app. Group Light.
     ///
     /// # Errors
-    /// As every call: see [`Error`](super::Error).
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>> {
-        let list: List = self.json(self.get("subscriptions", Group::Light, PATH)).await?;
+        let list: SubscriptionList = self.json(self.get("subscriptions", UsageGroup::Light, PATH)).await?;
         Ok(list.records)
     }
 
-    /// Changes filters or life, and renews. The address cannot be changed: make another subscription. Group
-    /// Medium.
+    /// Changes the event filters or the lifetime, and renews the subscription. The webhook URL cannot be changed: create
+    /// another subscription. Group Medium.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if it is over, or of another user or app.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has expired, or belongs to another user or app.
     pub async fn update_subscription(&self, id: &str, change: &SubscriptionChange) -> Result<Subscription> {
-        let path = one("update_subscription", id)?;
-        self.json(self.call("update_subscription", Group::Medium, Method::PUT, &path).body(change)?).await
+        let path = subscription_path("update_subscription", id)?;
+        self.json(self.call("update_subscription", UsageGroup::Medium, Method::PUT, &path).body(change)?)
+            .await
     }
 
-    /// Renews for the life that it was made with. Group Light.
+    /// Renews a subscription for the lifetime that it was created with. Group Light.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if it is over, or of another user or app.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has expired, or belongs to another user or app.
     pub async fn renew_subscription(&self, id: &str) -> Result<Subscription> {
-        let path = format!("{}/renew", one("renew_subscription", id)?);
-        self.json(self.call("renew_subscription", Group::Light, Method::POST, &path)).await
+        let path = format!("{}/renew", subscription_path("renew_subscription", id)?);
+        self.json(self.call("renew_subscription", UsageGroup::Light, Method::POST, &path)).await
     }
 
-    /// Ends a subscription. Group Medium.
+    /// Deletes a subscription. Group Medium.
     ///
     /// # Errors
-    /// [`Kind::NotFound`](super::Kind::NotFound) if it is over already, or of another user or app.
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has expired, or belongs to another user or app.
     pub async fn delete_subscription(&self, id: &str) -> Result<()> {
-        let path = one("delete_subscription", id)?;
-        self.send(self.call("delete_subscription", Group::Medium, Method::DELETE, &path)).await.map(drop)
+        let path = subscription_path("delete_subscription", id)?;
+        self.send(self.call("delete_subscription", UsageGroup::Medium, Method::DELETE, &path)).await.map(drop)
     }
 }
 
 const PATH: &str = "/restapi/v1.0/subscription";
 
-/// The path of one subscription. Ids are words: anything else could reach another path.
-fn one(operation: &'static str, id: &str) -> Result<String> {
+/// The path of a subscription. Ids with other characters are refused, because they could lead to another path.
+fn subscription_path(operation: &'static str, id: &str) -> Result<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if id.is_empty() || id.len() > 128 || !id.bytes().all(plain) {
-        return Err(Error::refused(operation, "not the id of a subscription"));
+        return Err(Error::refused(operation, "malformed subscription id"));
     }
     Ok(format!("{PATH}/{id}"))
 }

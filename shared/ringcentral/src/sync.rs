@@ -1,38 +1,39 @@
-//! Message sync: what has changed since the last time, in one call.
+//! Message sync: returns all messages of a period, then the changes since the last sync.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::api::{Api, Group};
+use crate::api::Api;
 use crate::error::{Error, Result};
 use crate::message::{Direction, Message, MessageKind};
-use crate::messages::instant;
+use crate::messages::format_time;
+use crate::rate_limit::UsageGroup;
 
-/// What to sync.
+/// A message sync.
 #[derive(Debug, Clone)]
 pub enum SyncRequest {
-    /// Everything in a frame of time. The frame stays with the token for later.
+    /// All messages of a period. The token of the response keeps the filters for the following incremental syncs.
     Full {
-        /// The begin of the frame. RingCentral's sources disagree on its default, so it is always sent.
+        /// The start of the period. It is required, because RingCentral's sources disagree on the default.
         date_from: Timestamp,
-        /// The end of the frame; open if absent.
+        /// The end of the period; open by default.
         date_to: Option<Timestamp>,
-        /// From or to us; empty for both.
+        /// The directions; empty for both.
         direction: Vec<Direction>,
-        /// Of these kinds; empty for all.
+        /// The message types; empty for all.
         kind: Vec<MessageKind>,
-        /// About how many records at most.
+        /// The approximate maximum number of records.
         record_count: Option<u32>,
     },
-    /// What has changed since the sync that gave this token.
+    /// The changes since the sync that returned this token.
     Incremental {
-        /// The token.
+        /// The token of the previous sync.
         token: String,
     },
 }
 
 impl SyncRequest {
-    /// All SMS and MMS from or to us since a moment.
+    /// A full sync of the SMS and MMS of one direction since this time.
     #[must_use]
     pub fn sms(direction: Direction, since: Timestamp) -> Self {
         Self::Full {
@@ -44,29 +45,29 @@ impl SyncRequest {
         }
     }
 
-    /// What has changed since the sync that gave this token.
+    /// An incremental sync with the token of the previous sync.
     #[must_use]
     pub fn since(token: impl Into<String>) -> Self {
         Self::Incremental { token: token.into() }
     }
 }
 
-/// What has changed. RingCentral repeats the last five seconds: remove doubles by id.
+/// The result of a message sync. RingCentral repeats the changes of the last five seconds: ignore duplicate ids.
 #[derive(Debug, Clone)]
-pub struct Synced {
-    /// The messages; deleted ones with id and availability only.
+pub struct SyncResult {
+    /// The messages. Deleted ones have an id and availability only.
     pub records: Vec<Message>,
-    /// The token for the next time.
+    /// The token of the next sync.
     pub token: String,
-    /// The moment up to which this sync knows.
+    /// The time up to which the sync is complete.
     pub time: Option<Timestamp>,
-    /// True if the frame holds older messages than the answer.
+    /// Whether the period contains older messages than those returned.
     pub older_records_exist: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answer {
+struct SyncResponse {
     #[serde(default)]
     records: Vec<Message>,
     sync_info: SyncInfo,
@@ -83,7 +84,7 @@ struct SyncInfo {
 }
 
 impl Error {
-    /// True if a sync token is no longer good: make a full sync.
+    /// Whether a sync token is no longer valid, so that a full sync is needed.
     #[must_use]
     pub fn needs_full_sync(&self) -> bool {
         self.has_code("MSG-333") || self.codes().iter().any(|known| known.code.starts_with("CLG-10"))
@@ -91,17 +92,17 @@ impl Error {
 }
 
 impl Api {
-    /// Syncs the messages. App scope `ReadMessages`; group Light.
+    /// Syncs messages. App scope `ReadMessages`; group Light.
     ///
     /// # Errors
-    /// [`Error::needs_full_sync`] tells that the token is too old.
-    pub async fn sync_messages(&self, request: &SyncRequest) -> Result<Synced> {
-        let mut call = self.get("sync_messages", Group::Light, &self.extension_path("/message-sync"));
+    /// [`Error::needs_full_sync`] is true if the token is no longer valid.
+    pub async fn sync_messages(&self, request: &SyncRequest) -> Result<SyncResult> {
+        let mut call = self.get("sync_messages", UsageGroup::Light, &self.extension_path("/message-sync"));
         match request {
             SyncRequest::Full { date_from, date_to, direction, kind, record_count } => {
-                call = call.query("syncType", "FSync").query("dateFrom", &instant(*date_from));
+                call = call.query("syncType", "FSync").query("dateFrom", &format_time(*date_from));
                 if let Some(at) = date_to {
-                    call = call.query("dateTo", &instant(*at));
+                    call = call.query("dateTo", &format_time(*at));
                 }
                 for direction in direction {
                     call = call.query("direction", direction.as_str());
@@ -117,12 +118,12 @@ impl Api {
                 call = call.query("syncType", "ISync").query("syncToken", token);
             }
         }
-        let answer: Answer = self.json(call).await?;
-        Ok(Synced {
-            records: answer.records,
-            token: answer.sync_info.sync_token,
-            time: answer.sync_info.sync_time,
-            older_records_exist: answer.sync_info.older_records_exist,
+        let response: SyncResponse = self.json(call).await?;
+        Ok(SyncResult {
+            records: response.records,
+            token: response.sync_info.sync_token,
+            time: response.sync_info.sync_time,
+            older_records_exist: response.sync_info.older_records_exist,
         })
     }
 }

@@ -451,7 +451,7 @@ impl Worker<'_> {
         let sms = Sms::new(&message.from, &message.to, message.part_text(part));
         for attempt in 0..2 {
             let Some(api) = self.api()? else { break };
-            let error = match api.send_sms_and_tell(&sms).await {
+            let error = match api.send_sms_with_rate_limit(&sms).await {
                 Ok((record, rate_limit)) => {
                     return Ok((SendOutcome::Accepted(record.id.to_string()), rate_limit));
                 }

@@ -336,7 +336,7 @@ impl<'a> AttemptRunner<'a> {
         match error.kind() {
             Kind::Grant(Grant::Expired) => TokenResponse::Denied(Denial::Expired),
             Kind::Grant(_) => TokenResponse::Denied(Denial::Invalid),
-            Kind::OurConfiguration => TokenResponse::Misconfigured,
+            Kind::AppConfiguration => TokenResponse::Misconfigured,
             Kind::Connect | Kind::Refused => TokenResponse::NotSent,
             Kind::RateLimited => TokenResponse::RateLimited(self.penalty_end(error)),
             Kind::Unavailable if error.status() == Some(503) => {

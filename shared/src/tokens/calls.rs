@@ -81,7 +81,7 @@ pub async fn call_with_token<T, F: Future<Output = Result<T, CallError>>>(
 pub fn check_rate_limit(gateway: &Gateway, connection: &Connection) -> Result<(), CallError> {
     let wait = connection.rate_limited_until.map(|until| until.duration_since(gateway.clock.now()));
     match wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero()) {
-        Some(wait) => Err(ringcentral::Error::limited("call", wait).into()),
+        Some(wait) => Err(ringcentral::Error::rate_limited("call", wait).into()),
         None => Ok(()),
     }
 }

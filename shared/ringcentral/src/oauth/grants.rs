@@ -1,47 +1,46 @@
-//! What may be brought to the token endpoint, and how long the tokens shall live.
+//! The parameters of the grants.
 
 use std::fmt;
 
+use super::pkce::CodeVerifier;
 use crate::secret::Secret;
-
-use super::CodeVerifier;
 
 /// Options of every grant (API Reference, "OAuth Token").
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TokenOptions {
-    /// Life of the access token, 600 to 3,600 seconds; RingCentral clamps other values. Default 3,600.
+    /// Lifetime of the access token in seconds, 600 to 3,600; RingCentral clamps other values. The default is 3,600.
     pub access_token_ttl_seconds: Option<u32>,
-    /// Life of the refresh token; default and (in most sources) maximum 604,800 seconds, seven days.
+    /// Lifetime of the refresh token in seconds. The default and (in most sources) the maximum is 604,800, seven days.
     pub refresh_token_ttl_seconds: Option<u32>,
-    /// The instance of the app, kept over sign-ins; RingCentral makes one up otherwise.
+    /// The id of the app instance, the same for all its sign-ins. RingCentral generates one by default.
     pub endpoint_id: Option<String>,
-    /// App permissions separated by spaces, to ask for fewer than the app has.
+    /// App permissions separated by spaces, to request fewer than the app has.
     pub scope: Option<String>,
 }
 
 impl TokenOptions {
-    /// Sets the life of the access token.
+    /// Sets the lifetime of the access token.
     #[must_use]
     pub fn access_token_ttl(mut self, seconds: u32) -> Self {
         self.access_token_ttl_seconds = Some(seconds);
         self
     }
 
-    /// Sets the life of the refresh token.
+    /// Sets the lifetime of the refresh token.
     #[must_use]
     pub fn refresh_token_ttl(mut self, seconds: u32) -> Self {
         self.refresh_token_ttl_seconds = Some(seconds);
         self
     }
 
-    /// Names the instance of the app.
+    /// Sets the id of the app instance.
     #[must_use]
     pub fn endpoint_id(mut self, id: impl Into<String>) -> Self {
         self.endpoint_id = Some(id.into());
         self
     }
 
-    /// Asks for these permissions only.
+    /// Requests only these app permissions.
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(scope.into());
@@ -49,7 +48,7 @@ impl TokenOptions {
     }
 }
 
-/// The code that came back from the login page. It lives about a minute and serves once.
+/// An authorization code and what it is exchanged with. A code is valid for about a minute and can be used once.
 #[derive(Debug, Clone)]
 pub struct CodeExchange {
     pub(crate) code: Secret,
@@ -58,20 +57,20 @@ pub struct CodeExchange {
 }
 
 impl CodeExchange {
-    /// The code of the redirect.
+    /// The exchange of this code.
     #[must_use]
     pub fn new(code: impl Into<Secret>) -> Self {
         Self { code: code.into(), redirect_uri: None, verifier: None }
     }
 
-    /// The redirect URI of the authorize step, if it was not the client's default.
+    /// The redirect URI of the authorize request, if it was not the client's default.
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uri = Some(uri.into());
         self
     }
 
-    /// The verifier whose challenge went into the authorize URL.
+    /// The PKCE verifier whose challenge was in the authorize request.
     #[must_use]
     pub fn verifier(mut self, verifier: CodeVerifier) -> Self {
         self.verifier = Some(verifier);
@@ -79,10 +78,10 @@ impl CodeExchange {
     }
 }
 
-/// User name and password.
+/// A user name and password.
 ///
-/// **RingCentral has withdrawn this grant for new apps** and refuses it for accounts with multi-factor
-/// authentication (`OAU-168`). It is here for old apps; use the code grant or a JWT credential.
+/// **RingCentral has withdrawn this grant for new apps**, and rejects it for accounts with multi-factor authentication
+/// (`OAU-168`). It is for existing apps; new apps use the authorization code or a JWT credential.
 #[derive(Clone)]
 pub struct PasswordGrant {
     pub(crate) username: String,
@@ -91,23 +90,23 @@ pub struct PasswordGrant {
 }
 
 impl PasswordGrant {
-    /// The main or direct number in E.164 form, or an e-mail address, and the password. An extension may be
-    /// part of the number: `+16505550100*101`.
+    /// The user name is a main or direct number in E.164 format, or an e-mail address. It may contain the extension:
+    /// `+16505550100*101`.
     #[must_use]
     pub fn new(username: impl Into<String>, password: impl Into<Secret>) -> Self {
         Self { username: username.into(), extension: None, password: password.into() }
     }
 
-    /// The extension number as a field of its own, the older form.
+    /// Sends the extension number as a separate parameter. RingCentral's older form.
     #[must_use]
     pub fn extension(mut self, extension: impl Into<String>) -> Self {
         self.extension = Some(extension.into());
         self
     }
 
-    /// The extension number as part of the user name (`*101`), the newer form.
+    /// Appends the extension number to the user name: `*101`. RingCentral's newer form.
     #[must_use]
-    pub fn starred_extension(mut self, extension: &str) -> Self {
+    pub fn extension_in_username(mut self, extension: &str) -> Self {
         self.username = format!("{}*{extension}", self.username);
         self
     }

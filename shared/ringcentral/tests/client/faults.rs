@@ -1,8 +1,8 @@
-//! What an error tells about a call whose answer did not come.
+//! Errors of calls without a usable response, and the limiter.
 
 use std::time::Duration;
 
-use ringbridge_ringcentral::{AppCredentials, Client, Error, Kind, Limiter, Retry, Sent, Session, Sms};
+use ringbridge_ringcentral::{AppCredentials, Client, Error, ErrorKind, Limiter, Retry, Sent, Session, Sms};
 use serde_json::json;
 
 use crate::support::Rc;
@@ -21,17 +21,17 @@ async fn failed_send(rc: &Rc, fault: serde_json::Value) -> Error {
 async fn a_call_that_may_have_had_its_effect_is_ambiguous() {
     let rc = Rc::start().await;
     for (fault, kind, sent) in [
-        (json!({"hang": true}), Kind::Timeout, Sent::Maybe),
-        (json!({"delayMs": 5000}), Kind::Timeout, Sent::Maybe),
-        (json!({"reset": "after_body"}), Kind::Interrupted, Sent::Maybe),
-        (json!({"applyThenDrop": true}), Kind::Interrupted, Sent::Maybe),
-        (json!({"status": 200, "body": "<html>"}), Kind::Unreadable, Sent::Yes),
-        (json!({"status": 200, "body": {"id": "?"}}), Kind::Unreadable, Sent::Yes),
-        (json!({"status": 500}), Kind::Unavailable, Sent::Yes),
-        (json!({"status": 504}), Kind::Unavailable, Sent::Yes),
+        (json!({"hang": true}), ErrorKind::Timeout, Sent::Maybe),
+        (json!({"delayMs": 5000}), ErrorKind::Timeout, Sent::Maybe),
+        (json!({"reset": "after_body"}), ErrorKind::Interrupted, Sent::Maybe),
+        (json!({"applyThenDrop": true}), ErrorKind::Interrupted, Sent::Maybe),
+        (json!({"status": 200, "body": "<html>"}), ErrorKind::Unreadable, Sent::Yes),
+        (json!({"status": 200, "body": {"id": "?"}}), ErrorKind::Unreadable, Sent::Yes),
+        (json!({"status": 500}), ErrorKind::Unavailable, Sent::Yes),
+        (json!({"status": 504}), ErrorKind::Unavailable, Sent::Yes),
         (
             json!({"status": 302, "headers": {"location": "https://example.com/"}}),
-            Kind::Unreadable,
+            ErrorKind::Unreadable,
             Sent::Yes,
         ),
     ] {
@@ -42,18 +42,18 @@ async fn a_call_that_may_have_had_its_effect_is_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_refused_call_is_not_ambiguous() {
+async fn a_rejected_call_is_not_ambiguous() {
     let rc = Rc::start().await;
     for (fault, kind, retry) in [
-        (json!({"status": 400, "body": {"errorCode": "MSG-245"}}), Kind::Invalid, Retry::Never),
-        (json!({"status": 403, "body": {"errorCode": "MSG-304"}}), Kind::Forbidden, Retry::Never),
+        (json!({"status": 400, "body": {"errorCode": "MSG-245"}}), ErrorKind::Invalid, Retry::Never),
+        (json!({"status": 403, "body": {"errorCode": "MSG-304"}}), ErrorKind::Forbidden, Retry::Never),
         (
             json!({"status": 503, "headers": {"retry-after": "7"}}),
-            Kind::Unavailable,
+            ErrorKind::Unavailable,
             Retry::After(Duration::from_secs(7)),
         ),
-        (json!({"status": 429}), Kind::RateLimited, Retry::After(Duration::from_secs(30))),
-        (json!({"status": 401}), Kind::AccessToken, Retry::WithNewToken),
+        (json!({"status": 429}), ErrorKind::RateLimited, Retry::After(Duration::from_secs(30))),
+        (json!({"status": 401}), ErrorKind::AccessToken, Retry::WithNewToken),
     ] {
         let error = failed_send(&rc, fault.clone()).await;
         assert_eq!((error.kind(), error.retry()), (kind, retry), "{fault}");
@@ -62,7 +62,7 @@ async fn a_refused_call_is_not_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_call_that_never_left_is_known_not_to_have() {
+async fn a_failed_connection_sends_nothing() {
     // A port that was free a moment ago, and a name that does not exist.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let closed = format!("http://{}", listener.local_addr().expect("an address"));
@@ -71,19 +71,19 @@ async fn a_call_that_never_left_is_known_not_to_have() {
         let client = Client::builder(address, AppCredentials::public("id")).build().expect("a client");
         let error =
             client.api(&"token".into()).send_sms(&Sms::new("+1", "+2", "hi")).await.expect_err("none");
-        assert_eq!((error.kind(), error.sent()), (Kind::Connect, Sent::No), "{error:?}");
+        assert_eq!((error.kind(), error.sent()), (ErrorKind::Connect, Sent::No), "{error:?}");
         assert!(!error.is_ambiguous());
     }
 }
 
 #[tokio::test]
-async fn a_handshake_that_never_ends_has_sent_nothing() {
-    // It accepts connections and says nothing, so TLS never begins.
+async fn an_unfinished_tls_handshake_sends_nothing() {
+    // It accepts connections and sends nothing, so the TLS handshake does not finish.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = format!("https://{}", listener.local_addr().expect("an address"));
     let app = AppCredentials::public("id");
-    // Once the connection's own limit (2 s) ends it, once that of the whole call.
-    for (timeout, kind) in [(10_000, Kind::Connect), (200, Kind::Timeout)] {
+    // First the connect timeout (2 s) ends the call, then the timeout of the whole call.
+    for (timeout, kind) in [(10_000, ErrorKind::Connect), (200, ErrorKind::Timeout)] {
         let client = Client::builder(&address, app.clone()).timeout(Duration::from_millis(timeout));
         let api = client.build().expect("a client").api(&"token".into());
         let error = api.send_sms(&Sms::new("+1", "+2", "hi")).await.expect_err("none");
@@ -92,19 +92,19 @@ async fn a_handshake_that_never_ends_has_sent_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_on_this_side_is_not_sent() {
+async fn an_invalid_call_is_refused_before_it_is_sent() {
     let rc = Rc::start().await;
     let api = rc.client().api(&"bad\ntoken".into());
     let error = api.extension().await.expect_err("not a header");
-    assert_eq!((error.kind(), error.sent()), (Kind::Refused, Sent::No));
+    assert_eq!((error.kind(), error.sent()), (ErrorKind::Refused, Sent::No));
     let api = rc.client().api(&rc.tokens().await.access_token);
     for id in ["", "../token", "a/b", "a?b"] {
-        assert_eq!(api.subscription(id).await.expect_err("no id").kind(), Kind::Refused, "{id}");
+        assert_eq!(api.subscription(id).await.expect_err("no id").kind(), ErrorKind::Refused, "{id}");
     }
 }
 
 #[tokio::test]
-async fn the_limiter_follows_the_headers_and_never_meets_the_limit() {
+async fn the_limiter_follows_the_headers_and_does_not_exceed_the_limit() {
     let rc = Rc::start().await;
     rc.settings(json!({"rateLimits": {"heavy": 4}})).await;
     let limiter = Limiter::with_max_wait(Duration::ZERO);
@@ -113,60 +113,64 @@ async fn the_limiter_follows_the_headers_and_never_meets_the_limit() {
     for _ in 0..4 {
         api.account_phone_numbers().await.expect("below the limit");
     }
-    let error = api.account_phone_numbers().await.expect_err("held back");
-    assert_eq!((error.kind(), error.status()), (Kind::RateLimited, None));
+    let error = api.account_phone_numbers().await.expect_err("limited");
+    assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, None));
     assert!(matches!(error.retry(), Retry::After(wait) if wait > Duration::from_secs(50)));
     assert_eq!(rc.count("rate_limited").await, 0);
     api.extension().await.expect("another group");
 
-    let error = api.without_limiter().account_phone_numbers().await.expect_err("switched off: it goes out");
-    assert_eq!((error.kind(), error.status()), (Kind::RateLimited, Some(429)));
-    let told = error.rate_limit().expect("headers");
-    assert_eq!((told.group.as_str(), told.limit, told.remaining), ("heavy", 4, 0));
+    let error = api
+        .without_limiter()
+        .account_phone_numbers()
+        .await
+        .expect_err("without the limiter, the call is made");
+    assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, Some(429)));
+    let reported = error.rate_limit().expect("headers");
+    assert_eq!((reported.group.as_str(), reported.limit, reported.remaining), ("heavy", 4, 0));
     assert_eq!(rc.count("rate_limited").await, 1);
 }
 
 #[tokio::test]
-async fn a_session_waits_for_its_user_and_for_the_token_endpoint() {
+async fn the_limiter_counts_the_calls_of_a_user_and_of_the_token_endpoint() {
     let rc = Rc::start().await;
     rc.settings(json!({"rateLimits": {"heavy": 3}})).await;
     let limiter = Limiter::with_max_wait(Duration::ZERO);
     let session = Session::builder(rc.client()).limiter(limiter.clone()).build();
-    session.adopt(rc.tokens().await).await.expect("adopted");
-    // Two sessions of one user share the limit, since they share the limiter.
+    session.set_tokens(rc.tokens().await).await.expect("stored");
+    // Two sessions of one user share the limit, because they share the limiter.
     let other = Session::builder(rc.client()).limiter(limiter).build();
-    other.adopt(rc.tokens().await).await.expect("adopted");
+    other.set_tokens(rc.tokens().await).await.expect("stored");
     session.account_phone_numbers().await.expect("below the limit");
     other.account_phone_numbers().await.expect("below the limit");
     session.account_phone_numbers().await.expect("below the limit");
-    for held in [&session, &other] {
-        let error = held.account_phone_numbers().await.expect_err("held back");
-        assert_eq!((error.kind(), error.status()), (Kind::RateLimited, None));
+    for limited in [&session, &other] {
+        let error = limited.account_phone_numbers().await.expect_err("limited");
+        assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, None));
     }
-    // Five calls of the token endpoint a minute; the two sign-ins above are told by its answers.
+    // Five calls of the token endpoint a minute; its responses report the two sign-ins above.
     for _ in 0..3 {
         session.refresh().await.expect("below the limit");
     }
-    let error = other.refresh().await.expect_err("held back");
-    assert_eq!((error.kind(), error.status()), (Kind::RateLimited, None));
+    let error = other.refresh().await.expect_err("limited");
+    assert_eq!((error.kind(), error.status()), (ErrorKind::RateLimited, None));
     assert_eq!(rc.count("rate_limited").await, 0);
 }
 
 #[tokio::test]
-async fn a_penalty_is_silence() {
+async fn no_call_is_made_during_a_penalty() {
     let rc = Rc::start().await;
     rc.settings(json!({"rateLimits": {}})).await;
     let token = rc.tokens().await.access_token;
     let plain = rc.client().api(&token);
     let limiter = Limiter::with_max_wait(Duration::ZERO);
     let api = plain.with_limiter(&limiter, "dana");
-    // Another process uses the limit up.
+    // Another process exhausts the limit.
     for _ in 0..10 {
         plain.account_phone_numbers().await.expect("below the limit");
     }
     assert_eq!(api.account_phone_numbers().await.expect_err("penalty").status(), Some(429));
     for _ in 0..10 {
-        assert_eq!(api.account_phone_numbers().await.expect_err("silence").status(), None);
+        assert_eq!(api.account_phone_numbers().await.expect_err("limited").status(), None);
     }
     assert_eq!(rc.count("rate_limited").await, 1);
 }

@@ -1,11 +1,11 @@
-//! Each way to sign in, and to sign out.
+//! The grants, refresh and revocation.
 
 use std::sync::{Arc, Mutex};
 
 use ringbridge_ringcentral::oauth::{
     AuthorizeRequest, CodeExchange, CodeVerifier, Display, PasswordGrant, Prompt, TokenOptions,
 };
-use ringbridge_ringcentral::{AppCredentials, Client, Error, Grant, Kind, TokenSet};
+use ringbridge_ringcentral::{AppCredentials, Client, Error, ErrorKind, Grant, TokenSet};
 
 use crate::support::{REDIRECT, Rc, parameter};
 
@@ -15,21 +15,21 @@ fn options() -> TokenOptions {
 
 async fn code(rc: &Rc, client: &Client, verifier: &CodeVerifier) -> String {
     let request = AuthorizeRequest::new("state-1").challenge(verifier.challenge());
-    let back = rc.sign_in_at(&client.authorize_url(&request), "101").await;
-    assert_eq!(parameter(&back, "state").as_deref(), Some("state-1"));
-    parameter(&back, "code").expect("a code")
+    let redirect = rc.sign_in_at(&client.authorize_url(&request), "101").await;
+    assert_eq!(parameter(&redirect, "state").as_deref(), Some("state-1"));
+    parameter(&redirect, "code").expect("a code")
 }
 
 async fn works(client: &Client, tokens: &TokenSet) -> bool {
     client.api(&tokens.access_token).extension().await.is_ok()
 }
 
-fn grant_error(result: Result<TokenSet, Error>) -> Kind {
-    result.expect_err("refused").kind()
+fn rejection(result: Result<TokenSet, Error>) -> ErrorKind {
+    result.expect_err("rejected").kind()
 }
 
 #[tokio::test]
-async fn the_authorize_url_carries_every_parameter() {
+async fn the_authorize_url_contains_every_parameter() {
     let rc = Rc::start().await;
     let request = AuthorizeRequest::new("s t&a=te")
         .redirect_uri("https://other.example/back")
@@ -65,7 +65,7 @@ async fn the_authorize_url_carries_every_parameter() {
 }
 
 #[tokio::test]
-async fn a_code_with_its_verifier_becomes_tokens_once() {
+async fn a_code_can_be_exchanged_once_with_its_verifier() {
     let rc = Rc::start().await;
     let (client, verifier) = (rc.client(), CodeVerifier::random());
     let code = code(&rc, &client, &verifier).await;
@@ -75,26 +75,26 @@ async fn a_code_with_its_verifier_becomes_tokens_once() {
     assert!(tokens.refresh_token.is_some() && tokens.scope.contains(&"SMS".to_owned()));
     assert_eq!(tokens.owner_id.map(|id| id.to_string()), Some(rc.user("101").extension_id.clone()));
     assert_eq!(tokens.endpoint_id.as_deref(), Some("ep-1"));
-    assert!(matches!(grant_error(client.exchange_code(&exchange, &options()).await), Kind::Grant(_)));
+    assert!(matches!(rejection(client.exchange_code(&exchange, &options()).await), ErrorKind::Grant(_)));
 }
 
 #[tokio::test]
-async fn a_code_needs_its_own_verifier_redirect_uri_and_minute() {
+async fn a_code_is_rejected_with_a_wrong_verifier_or_redirect_uri_or_after_a_minute() {
     let rc = Rc::start().await;
     let (client, verifier) = (rc.client(), CodeVerifier::random());
     let wrong = CodeExchange::new(code(&rc, &client, &verifier).await).verifier(CodeVerifier::random());
-    assert!(matches!(grant_error(client.exchange_code(&wrong, &options()).await), Kind::Grant(_)));
+    assert!(matches!(rejection(client.exchange_code(&wrong, &options()).await), ErrorKind::Grant(_)));
 
     let elsewhere = CodeExchange::new(code(&rc, &client, &verifier).await)
         .verifier(verifier.clone())
         .redirect_uri("https://other.example/back");
-    let error = client.exchange_code(&elsewhere, &options()).await.expect_err("refused");
-    assert_eq!((error.kind(), error.code()), (Kind::Grant(Grant::Denied), Some("OAU-109")));
+    let error = client.exchange_code(&elsewhere, &options()).await.expect_err("rejected");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Grant(Grant::Denied), Some("OAU-109")));
 
     let late = CodeExchange::new(code(&rc, &client, &verifier).await).verifier(verifier);
     rc.advance(61);
-    let error = grant_error(client.exchange_code(&late, &options()).await);
-    assert_eq!(error, Kind::Grant(Grant::Expired));
+    let error = rejection(client.exchange_code(&late, &options()).await);
+    assert_eq!(error, ErrorKind::Grant(Grant::Expired));
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn a_public_app_signs_in_and_refreshes_without_a_secret() {
     assert!(!works(&client, &next).await);
 }
 
-/// What arrives at a server: the Authorization header, if any, and the form.
+/// The Authorization header, if any, and the form that a server receives.
 async fn captured(app: AppCredentials) -> (Option<String>, String) {
     let seen = Arc::new(Mutex::new(None));
     let note = Arc::clone(&seen);
@@ -128,14 +128,14 @@ async fn captured(app: AppCredentials) -> (Option<String>, String) {
     let call = client.refresh(&token, &options);
     tokio::select! {
         ended = axum::serve(listener, routes) => panic!("the server ended: {ended:?}"),
-        answer = call => assert_eq!(answer.expect_err("500").kind(), Kind::Unavailable),
+        result = call => assert_eq!(result.expect_err("500").kind(), ErrorKind::Unavailable),
     }
     let seen = seen.lock().expect("not poisoned").take();
     seen.expect("a request")
 }
 
 #[tokio::test]
-async fn basic_is_for_confidential_apps_only() {
+async fn only_confidential_apps_send_http_basic() {
     let (header, form) = captured(AppCredentials::confidential("id", "secret")).await;
     assert_eq!(header.as_deref(), Some("Basic aWQ6c2VjcmV0"));
     assert_eq!(form, "grant_type=refresh_token&refresh_token=r%2B%2F%3D%26");
@@ -145,87 +145,87 @@ async fn basic_is_for_confidential_apps_only() {
 }
 
 #[tokio::test]
-async fn a_password_works_with_the_extension_in_either_form() {
+async fn the_password_grant_accepts_the_extension_in_both_forms() {
     let rc = Rc::start().await;
     let (client, user) = (rc.client(), rc.user("101"));
     let grant = || PasswordGrant::new(&user.username, user.password.as_str());
-    for grant in [grant(), grant().extension("101"), grant().starred_extension("101")] {
+    for grant in [grant(), grant().extension("101"), grant().extension_in_username("101")] {
         let tokens = client.sign_in_with_password(&grant, &options()).await.expect("signed in");
         assert!(works(&client, &tokens).await);
     }
     let wrong = PasswordGrant::new(&user.username, "wrong");
-    let error = client.sign_in_with_password(&wrong, &options()).await.expect_err("refused");
-    assert_eq!((error.kind(), error.code()), (Kind::Grant(Grant::Denied), Some("OAU-140")));
+    let error = client.sign_in_with_password(&wrong, &options()).await.expect_err("rejected");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Grant(Grant::Denied), Some("OAU-140")));
 }
 
 #[tokio::test]
-async fn a_jwt_credential_signs_in_again_and_again() {
+async fn a_jwt_credential_can_be_used_repeatedly() {
     let rc = Rc::start().await;
     let (client, jwt) = (rc.client(), rc.user("101").jwt.as_str().into());
     for _ in 0..2 {
         let tokens = client.sign_in_with_jwt(&jwt, &options()).await.expect("signed in");
         assert!(works(&client, &tokens).await);
     }
-    let error = client.sign_in_with_jwt(&"a.b.c".into(), &options()).await.expect_err("refused");
-    assert!(matches!(error.kind(), Kind::Grant(_)));
+    let error = client.sign_in_with_jwt(&"a.b.c".into(), &options()).await.expect_err("rejected");
+    assert!(matches!(error.kind(), ErrorKind::Grant(_)));
 }
 
 #[tokio::test]
-async fn lives_are_as_asked_within_the_bounds() {
+async fn token_lifetimes_are_as_requested_within_the_limits() {
     let rc = Rc::start().await;
     let (client, jwt) = (rc.client(), rc.user("101").jwt.as_str().into());
     let options = options().access_token_ttl(900).refresh_token_ttl(86_400);
     let tokens = client.sign_in_with_jwt(&jwt, &options).await.expect("signed in");
-    let lives = |tokens: &TokenSet| {
+    let lifetimes = |tokens: &TokenSet| {
         let since = |at: jiff::Timestamp| at.duration_since(rc.now()).as_secs();
         (since(tokens.expires_at), tokens.refresh_expires_at.map(since).unwrap_or_default())
     };
-    let (access, refresh) = lives(&tokens);
+    let (access, refresh) = lifetimes(&tokens);
     assert!((840..=900).contains(&access), "{access}");
     assert!((86_340..=86_400).contains(&refresh), "{refresh}");
     let short = TokenOptions::default().access_token_ttl(1);
-    let (access, _) = lives(&client.sign_in_with_jwt(&jwt, &short).await.expect("signed in"));
+    let (access, _) = lifetimes(&client.sign_in_with_jwt(&jwt, &short).await.expect("signed in"));
     assert!((540..=600).contains(&access), "{access}");
 }
 
 #[tokio::test]
-async fn refusals_of_a_refresh_token_are_told_apart() {
+async fn rejections_of_a_refresh_token_are_classified() {
     let rc = Rc::start().await;
     let client = rc.client();
-    let refused =
-        async |token: &str| client.refresh(&token.into(), &options()).await.expect_err("refused").kind();
-    assert_eq!(refused("nobody's").await, Kind::Grant(Grant::Unknown));
+    let rejected =
+        async |token: &str| client.refresh(&token.into(), &options()).await.expect_err("rejected").kind();
+    assert_eq!(rejected("unknown").await, ErrorKind::Grant(Grant::Unknown));
 
     let tokens = rc.tokens().await;
     let refresh = tokens.refresh_token.expect("a refresh token");
     rc.advance(604_801);
-    assert_eq!(refused(refresh.expose()).await, Kind::Grant(Grant::Expired));
+    assert_eq!(rejected(refresh.expose()).await, ErrorKind::Grant(Grant::Expired));
 
     let tokens = rc.tokens().await;
     let refresh = tokens.refresh_token.expect("a refresh token");
     let path = format!("users/{}/revoke", rc.user("101").extension_id);
     rc.control(reqwest::Method::POST, &path, serde_json::json!({})).await;
-    let kind = refused(refresh.expose()).await;
-    assert_eq!(kind, Kind::Grant(Grant::Revoked));
+    let kind = rejected(refresh.expose()).await;
+    assert_eq!(kind, ErrorKind::Grant(Grant::Revoked));
 }
 
 #[tokio::test]
-async fn a_wrong_secret_is_our_configuration() {
+async fn wrong_client_credentials_are_an_error_of_the_app_configuration() {
     let rc = Rc::start().await;
     let refresh = rc.tokens().await.refresh_token.expect("a refresh token");
     for app in [
         AppCredentials::confidential(&rc.seed.client_id, "wrong"),
-        AppCredentials::confidential("nobody", "wrong"),
+        AppCredentials::confidential("unknown", "wrong"),
         AppCredentials::public(&rc.seed.client_id),
     ] {
-        let error = rc.client_as(app).refresh(&refresh, &options()).await.expect_err("refused");
-        assert_eq!(error.kind(), Kind::OurConfiguration, "{error}");
+        let error = rc.client_as(app).refresh(&refresh, &options()).await.expect_err("rejected");
+        assert_eq!(error.kind(), ErrorKind::AppConfiguration, "{error}");
     }
     assert!(rc.client().refresh(&refresh, &options()).await.is_ok());
 }
 
 #[tokio::test]
-async fn either_token_ends_the_session() {
+async fn revoking_either_token_ends_the_session() {
     let rc = Rc::start().await;
     let client = rc.client();
     let (by_access, by_refresh) = (rc.tokens().await, rc.tokens().await);
@@ -234,12 +234,12 @@ async fn either_token_ends_the_session() {
     for tokens in [by_access, by_refresh] {
         assert!(!works(&client, &tokens).await);
         let refresh = tokens.refresh_token.expect("a refresh token");
-        assert!(matches!(grant_error(client.refresh(&refresh, &options()).await), Kind::Grant(_)));
+        assert!(matches!(rejection(client.refresh(&refresh, &options()).await), ErrorKind::Grant(_)));
     }
 }
 
 #[tokio::test]
-async fn without_the_app_setting_there_is_no_refresh_token() {
+async fn an_app_that_issues_no_refresh_tokens_is_supported() {
     let rc = Rc::start().await;
     rc.settings(serde_json::json!({"issueRefreshTokens": false})).await;
     let tokens = rc.tokens().await;

@@ -1,4 +1,4 @@
-//! The RingCentral client against the simulator, judged by the simulator's ledger.
+//! Tests of the client against the simulator. They check the requests that the simulator records in its ledger.
 
 mod api;
 mod faults;

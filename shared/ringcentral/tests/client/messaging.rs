@@ -1,4 +1,4 @@
-//! SMS, MMS, the message store, sync and consents.
+//! SMS, MMS, the message store, message sync, consents and events.
 
 use std::collections::HashSet;
 
@@ -6,9 +6,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 use ringbridge_ringcentral::consents::{ConsentChange, ConsentQuery, ConsentSource, OptStatus};
 use ringbridge_ringcentral::events::InboundMessage;
-use ringbridge_ringcentral::sms::File;
+use ringbridge_ringcentral::sms::MediaFile;
 use ringbridge_ringcentral::{
-    Api, Attachment, Availability, Direction, Id, Kind, MessageChange, MessageQuery, MessageStatus, Mms,
+    Api, Attachment, Availability, Direction, ErrorKind, Id, MessageChange, MessageQuery, MessageStatus, Mms,
     ReadStatus, Sent, Sms, SyncRequest,
 };
 use serde_json::{Value, json};
@@ -23,12 +23,12 @@ async fn api(rc: &Rc) -> Api {
 
 async fn inbound(rc: &Rc, text: &str, media: Value) -> Id {
     let body = json!({"from": CUSTOMER, "to": rc.user("101").numbers[0], "text": text, "media": media});
-    let answer = rc.control(reqwest::Method::POST, "inbound", body).await;
-    answer["messageId"].as_str().expect("an id").parse().expect("a number")
+    let response = rc.control(reqwest::Method::POST, "inbound", body).await;
+    response["messageId"].as_str().expect("an id").parse().expect("a number")
 }
 
 #[tokio::test]
-async fn a_text_goes_out_once_and_its_fate_is_read() {
+async fn a_message_is_sent_once_and_its_status_is_read() {
     let rc = Rc::start().await;
     let (api, from) = (api(&rc).await, &rc.user("101").numbers[0]);
     let sent = api.send_sms(&Sms::new(from, CUSTOMER, "hello, wörld 😀")).await.expect("accepted");
@@ -44,11 +44,11 @@ async fn a_text_goes_out_once_and_its_fate_is_read() {
     assert_eq!(stored.status, Some(MessageStatus::Delivered));
     assert_eq!(stored.text.as_deref(), Some("hello, wörld 😀"));
     assert_eq!(stored.conversation_id(), sent.conversation_id());
-    assert_eq!(api.message(Id(1)).await.expect_err("none").kind(), Kind::NotFound);
+    assert_eq!(api.message(Id(1)).await.expect_err("none").kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
-async fn a_failed_delivery_tells_its_code() {
+async fn a_failed_delivery_has_an_error_code() {
     let rc = Rc::start().await;
     rc.settings(json!({"finalStatus": "DeliveryFailed", "deliveryErrorCode": "SMS-CAR-413"})).await;
     let (api, from) = (api(&rc).await, &rc.user("101").numbers[0]);
@@ -60,12 +60,12 @@ async fn a_failed_delivery_tells_its_code() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_sent_is_told_by_code_or_refused_here() {
+async fn an_invalid_message_is_rejected_or_refused() {
     let rc = Rc::start().await;
     let (api, from) = (api(&rc).await, &rc.user("101").numbers[0]);
     let foreign = &rc.user("102").numbers[0];
-    let error = api.send_sms(&Sms::new(foreign, CUSTOMER, "hello")).await.expect_err("not ours");
-    assert_eq!((error.kind(), error.has_code("MSG-304")), (Kind::Forbidden, true));
+    let error = api.send_sms(&Sms::new(foreign, CUSTOMER, "hello")).await.expect_err("not the user's number");
+    assert_eq!((error.kind(), error.has_code("MSG-304")), (ErrorKind::Forbidden, true));
     assert!(error.has_code("FeatureNotAvailable") && !error.is_ambiguous());
     for sms in [
         Sms::new(from, CUSTOMER, ""),
@@ -73,17 +73,17 @@ async fn what_may_not_be_sent_is_told_by_code_or_refused_here() {
         Sms { to: Vec::new(), ..Sms::new(from, CUSTOMER, "hello") },
     ] {
         let error = api.send_sms(&sms).await.expect_err("out of bounds");
-        assert_eq!((error.kind(), error.sent()), (Kind::Refused, Sent::No));
+        assert_eq!((error.kind(), error.sent()), (ErrorKind::Refused, Sent::No));
     }
     assert_eq!(rc.count("sms_accepted").await, 0);
 }
 
 #[tokio::test]
-async fn pictures_go_out_and_come_back_byte_for_byte() {
+async fn media_are_sent_and_downloaded_unchanged() {
     let rc = Rc::start().await;
     let (api, from) = (api(&rc).await, &rc.user("101").numbers[0]);
     let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();
-    let file = File::new("a \"picture\".png", "image/png", bytes.clone());
+    let file = MediaFile::new("a \"picture\".png", "image/png", bytes.clone());
     let mms = Mms::new(from, CUSTOMER, file.clone()).text("look");
     let sent = api.send_mms(&mms).await.expect("accepted");
     let stored = api.message(sent.id).await.expect("stored");
@@ -93,32 +93,32 @@ async fn pictures_go_out_and_come_back_byte_for_byte() {
     let content = api.attachment(media[0]).await.expect("read");
     assert_eq!(content.bytes, bytes);
     assert_eq!(content.content_type.as_deref(), Some("image/png"));
-    let again = api.attachment_of(stored.id, media[0].id).await.expect("read by id");
+    let again = api.attachment_by_id(stored.id, media[0].id).await.expect("read by id");
     assert_eq!(again.bytes, bytes);
 
-    api.send_mms(&Mms::new(from, CUSTOMER, file)).await.expect("a text is not needed");
-    let program = File::new("a.exe", "application/x-msdownload", "MZ");
-    let error = api.send_mms(&Mms::new(from, CUSTOMER, program)).await.expect_err("not taken");
+    api.send_mms(&Mms::new(from, CUSTOMER, file)).await.expect("the text is optional");
+    let program = MediaFile::new("a.exe", "application/x-msdownload", "MZ");
+    let error = api.send_mms(&Mms::new(from, CUSTOMER, program)).await.expect_err("rejected");
     assert!(error.has_code("MSG-348"), "{error}");
-    let large = File::new("a.png", "image/png", vec![0; 1_500_001]);
+    let large = MediaFile::new("a.png", "image/png", vec![0; 1_500_001]);
     let error = api.send_mms(&Mms::new(from, CUSTOMER, large)).await.expect_err("too large");
-    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Refused);
 }
 
 #[tokio::test]
-async fn a_token_goes_to_no_foreign_address() {
+async fn a_token_is_not_sent_to_foreign_hosts() {
     let rc = Rc::start().await;
     let api = api(&rc).await;
     for address in ["https://media.example/1", "http://127.0.0.1:1/1", "https://media.ringcentral.com/1"] {
         let attachment: Attachment =
             serde_json::from_value(json!({"id": 1, "uri": address})).expect("an attachment");
         let error = api.attachment(&attachment).await.expect_err("foreign");
-        assert_eq!((error.kind(), error.sent()), (Kind::Refused, Sent::No), "{address}");
+        assert_eq!((error.kind(), error.sent()), (ErrorKind::Refused, Sent::No), "{address}");
     }
 }
 
 #[tokio::test]
-async fn the_store_is_read_as_a_stream_over_all_pages() {
+async fn the_message_store_is_read_as_a_stream_over_all_pages() {
     let rc = Rc::start().await;
     let api = api(&rc).await;
     for number in 0..25 {
@@ -139,7 +139,7 @@ async fn the_store_is_read_as_a_stream_over_all_pages() {
     rc.faults(json!([{"match": {"path": "/message-store"}, "times": null, "do": {"status": 503}}])).await;
     let broken: Vec<_> = api.messages(&query).collect().await;
     assert_eq!(broken.len(), 1, "a failed call ends the stream");
-    assert_eq!(broken[0].as_ref().expect_err("503").kind(), Kind::Unavailable);
+    assert_eq!(broken[0].as_ref().expect_err("503").kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -152,31 +152,31 @@ async fn several_messages_are_read_in_one_call() {
     assert_eq!(found, [(one, 200, true), (Id(1), 404, false), (two, 200, true)]);
     assert!(api.messages_by_id(&[one]).await.expect("read")[0].message.is_some());
     assert_eq!(api.messages_by_id(&[Id(1)]).await.expect("read")[0].status, 404);
-    assert_eq!(api.messages_by_id(&[]).await.expect_err("none").kind(), Kind::Refused);
+    assert_eq!(api.messages_by_id(&[]).await.expect_err("none").kind(), ErrorKind::Refused);
 }
 
 #[tokio::test]
-async fn messages_are_marked_binned_and_purged() {
+async fn messages_are_marked_deleted_restored_and_purged() {
     let rc = Rc::start().await;
     let api = api(&rc).await;
     let id = inbound(&rc, "hello", json!([])).await;
     assert_eq!(api.message(id).await.expect("read").read_status, Some(ReadStatus::Unread));
     let read = MessageChange { read_status: Some(ReadStatus::Read), ..MessageChange::default() };
     assert_eq!(api.update_message(id, &read).await.expect("marked").read_status, Some(ReadStatus::Read));
-    api.delete_message(id, false).await.expect("binned");
+    api.delete_message(id).await.expect("deleted");
     let back = MessageChange { availability: Some(Availability::Alive), ..MessageChange::default() };
     let restored = api.update_message(id, &back).await.expect("restored");
     assert_eq!(restored.availability, Some(Availability::Alive));
-    api.delete_message(id, true).await.expect("purged");
-    assert_eq!(api.message(id).await.expect_err("gone").kind(), Kind::NotFound);
+    api.purge_message(id).await.expect("purged");
+    assert_eq!(api.message(id).await.expect_err("gone").kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
-async fn a_sync_finds_what_has_changed() {
+async fn a_sync_returns_the_changes() {
     let rc = Rc::start().await;
     let api = api(&rc).await;
     let first = inbound(&rc, "first", json!([])).await;
-    // The last five seconds before a sync are sent again by the next one.
+    // A sync repeats the last five seconds before the previous one.
     rc.advance(10);
     let since = rc.now() - SignedDuration::from_hours(1);
     let full = api.sync_messages(&SyncRequest::sms(Direction::Inbound, since)).await.expect("synced");
@@ -186,17 +186,17 @@ async fn a_sync_finds_what_has_changed() {
     let next = api.sync_messages(&SyncRequest::since(&full.token)).await.expect("synced");
     let ids: Vec<Id> = next.records.iter().map(|message| message.id).collect();
     assert_eq!(ids, [second]);
-    api.delete_message(second, false).await.expect("binned");
+    api.delete_message(second).await.expect("deleted");
     let last = api.sync_messages(&SyncRequest::since(&next.token)).await.expect("synced");
-    let gone = last.records.iter().find(|message| message.id == second).expect("told");
-    assert_eq!(gone.availability, Some(Availability::Deleted));
+    let deleted = last.records.iter().find(|message| message.id == second).expect("reported");
+    assert_eq!(deleted.availability, Some(Availability::Deleted));
 
     let error = api.sync_messages(&SyncRequest::since("nonsense")).await.expect_err("no token");
     assert!(error.needs_full_sync(), "{error}");
 }
 
 #[tokio::test]
-async fn consents_are_found_and_recorded() {
+async fn consents_are_recorded_and_found() {
     let rc = Rc::start().await;
     let (api, from) = (api(&rc).await, &rc.user("101").numbers[0]);
     inbound(&rc, "STOP", json!([])).await;
@@ -217,17 +217,17 @@ async fn consents_are_found_and_recorded() {
     assert_eq!(one.len(), 1);
     assert_eq!((&one[0].opt_status, &one[0].source), (&OptStatus::OptOut, &Some(ConsentSource::Recipient)));
 
-    // Only the recipient can take back what the recipient said.
+    // Only the recipient can revoke an opt-out by keyword.
     let change =
         |to: &str| ConsentChange { from: from.clone(), to: to.to_owned(), opt_status: OptStatus::OptIn };
-    let failed = api.update_consents(&[change(CUSTOMER), change(&changes[0].to)]).await.expect("answered");
+    let failed = api.update_consents(&[change(CUSTOMER), change(&changes[0].to)]).await.expect("succeeds");
     assert_eq!(failed.len(), 1);
     assert!(!failed[0].error.code.is_empty());
     assert_eq!(failed[0].consent.as_ref().map(|consent| consent.to.as_str()), Some(CUSTOMER));
 }
 
 #[tokio::test]
-async fn an_event_is_read_as_it_arrives() {
+async fn an_event_is_read_as_received() {
     let rc = Rc::start().await;
     let api = api(&rc).await;
     let (address, mut events, _server) = crate::api::webhook().await;
@@ -249,7 +249,7 @@ async fn an_event_is_read_as_it_arrives() {
     let event: InboundMessage = serde_json::from_str(&body).expect("read");
     assert_eq!((event.subscription_id, event.body.id), (subscription.id, id));
     assert_eq!(event.body.text.as_deref(), Some("hello"));
-    assert_eq!(event.body.our_number(), Some(rc.user("101").numbers[0].as_str()));
+    assert_eq!(event.body.target_number(), Some(rc.user("101").numbers[0].as_str()));
     let picture = event.body.media().next().expect("a picture");
     let content = api.attachment(picture).await.expect("read");
     assert!(content.bytes.starts_with(b"GIF"));

@@ -1,4 +1,4 @@
-//! No token, secret, code or password in any error or log.
+//! No error and no log event contains a token, secret, code or password.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::support::Rc;
 
-/// An error as text in every way that a program may show it, sources and RingCentral's own words included.
-fn shown(error: &Error) -> String {
+/// All texts of an error: its formats, its sources and RingCentral's messages.
+fn all_texts(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     for code in error.codes() {
         text.push_str(&format!(" {} {} {code:?}", code.code, code.message));
@@ -23,7 +23,7 @@ fn shown(error: &Error) -> String {
 }
 
 #[tokio::test]
-async fn no_byte_of_a_secret_is_in_any_error_or_log() {
+async fn no_error_and_no_log_event_contains_a_secret() {
     let rc = Rc::start().await;
     let client = rc.client().with_timeout(Duration::from_millis(300));
     let options = TokenOptions::default();
@@ -49,7 +49,7 @@ async fn no_byte_of_a_secret_is_in_any_error_or_log() {
         let tokens = rc.tokens().await;
         let refresh = tokens.refresh_token.clone().expect("a refresh token");
         text.push_str(&format!("{tokens:?} {tokens:#?} {refresh:?}"));
-        // A server that repeats all that it was sent.
+        // A server that repeats the secret in every field.
         let echoed = |secret: &str| {
             let body = everything
                 .to_string()
@@ -86,8 +86,8 @@ async fn no_byte_of_a_secret_is_in_any_error_or_log() {
         errors.extend(api.send_sms(&sms).await.err());
         rc.faults(json!([])).await;
 
-        let session = Session::builder(client.clone()).tries(1, Duration::ZERO).build();
-        session.adopt(tokens.clone()).await.expect("adopted");
+        let session = Session::builder(client.clone()).refresh_attempts(1, Duration::ZERO).build();
+        session.set_tokens(tokens.clone()).await.expect("stored");
         text.push_str(&format!("{session:?}"));
         rc.advance(3601);
         rc.token_fault(1, fault_for(refresh.expose())).await;
@@ -98,18 +98,18 @@ async fn no_byte_of_a_secret_is_in_any_error_or_log() {
     text.push_str(&format!("{wrong:?}"));
     errors.extend(rc.client_as(wrong).refresh(&"CANARY-refresh".into(), &options).await.err());
 
-    assert!(errors.len() >= 7 * 7, "{} of the faults came through as errors", errors.len());
+    assert!(errors.len() >= 7 * 7, "only {} errors", errors.len());
     for error in &errors {
-        text.push_str(&shown(error));
+        text.push_str(&all_texts(error));
     }
-    // All that was logged in this process, by the other tests and the simulator too.
+    // Everything that this process has logged, in the other tests too.
     let log = crate::support::log();
-    assert!(log.contains("RingCentral call failed") && log.contains("DEBUG"), "the log was watched");
+    assert!(log.contains("RingCentral call failed") && log.contains("DEBUG"), "the log was recorded");
     for (name, text) in [("an error or Debug output", &text), ("the log", &log)] {
         if let Some(at) = text.find("CANARY") {
             let start = text.floor_char_boundary(at.saturating_sub(200));
             let end = text.ceil_char_boundary((at + 100).min(text.len()));
-            panic!("{name} holds a secret: {}", &text[start..end]);
+            panic!("{name} contains a secret: {}", &text[start..end]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A simulator with an app, users, and one clock for both sides.
+//! A simulator, and clients that share its clock.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,12 +14,12 @@ use simulator::{SeedUser, Simulator, SimulatorOptions, SimulatorSeed};
 /// The redirect URI that the app is registered with.
 pub const REDIRECT: &str = "http://localhost/callback";
 
-/// Everything that this process logs, at every level.
+/// Everything that this process logs, at all levels.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-struct Log;
+struct LogWriter;
 
-impl Write for Log {
+impl Write for LogWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         LOG.lock().expect("not poisoned").extend_from_slice(bytes);
         Ok(bytes.len())
@@ -30,28 +30,28 @@ impl Write for Log {
     }
 }
 
-/// What was logged so far.
+/// Everything that was logged so far.
 pub fn log() -> String {
     String::from_utf8_lossy(&LOG.lock().expect("not poisoned")).into_owned()
 }
 
-fn keep_log() {
-    static KEPT: Once = Once::new();
-    KEPT.call_once(|| {
-        // The client and what carries its calls; the simulator's own log is not the client's affair.
+fn record_log() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        // The client and its HTTP stack, not the simulator.
         let layers = "off,ringbridge_ringcentral=trace,reqwest=trace,hyper=trace,hyper_util=trace,h2=trace,rustls=trace";
         let filter = tracing_subscriber::EnvFilter::new(layers);
-        tracing_subscriber::fmt().with_writer(|| Log).with_ansi(false).with_env_filter(filter).init();
+        tracing_subscriber::fmt().with_writer(|| LogWriter).with_ansi(false).with_env_filter(filter).init();
     });
 }
 
-/// The machine's clock, moved by hand: as the simulator's is.
+/// The system's clock with an offset, like that of the simulator.
 #[derive(Debug, Default)]
-pub struct MovedClock {
+pub struct OffsetClock {
     offset_seconds: AtomicI64,
 }
 
-impl Clock for MovedClock {
+impl Clock for OffsetClock {
     fn now(&self) -> Timestamp {
         SystemClock { offset_seconds: self.offset_seconds.load(Ordering::SeqCst) }.now()
     }
@@ -61,14 +61,14 @@ impl Clock for MovedClock {
 pub struct Rc {
     pub simulator: Simulator,
     pub seed: SimulatorSeed,
-    clock: Arc<MovedClock>,
+    clock: Arc<OffsetClock>,
     http: reqwest::Client,
 }
 
 impl Rc {
-    /// Starts one, without rate limits unless a test switches them on.
+    /// Starts a simulator. Rate limits are off until a test switches them on.
     pub async fn start() -> Self {
-        keep_log();
+        record_log();
         let listener = simulator::listen(0).await.expect("a free port");
         let options = SimulatorOptions {
             public_url: simulator::public_url(&listener).expect("an address"),
@@ -78,45 +78,45 @@ impl Rc {
         };
         let simulator = Simulator::start(options).await.expect("a simulator");
         let seed = simulator.seed();
-        let clock = Arc::new(MovedClock::default());
+        let clock = Arc::new(OffsetClock::default());
         let http = reqwest::Client::builder().build().expect("an HTTP client");
         let rc = Self { simulator, seed, clock, http };
         rc.settings(json!({"rateLimits": {"enabled": false}})).await;
         rc
     }
 
-    /// The confidential seed app.
+    /// A client of the confidential app.
     pub fn client(&self) -> Client {
         let app = AppCredentials::confidential(&self.seed.client_id, self.seed.client_secret.as_str());
         self.client_as(app)
     }
 
-    /// The public seed app.
+    /// A client of the public app.
     pub fn public_client(&self) -> Client {
         self.client_as(AppCredentials::public(&self.seed.public_client_id))
     }
 
     pub fn client_as(&self, app: AppCredentials) -> Client {
-        let clock = Arc::<MovedClock>::clone(&self.clock);
+        let clock = Arc::<OffsetClock>::clone(&self.clock);
         let builder = Client::builder(self.simulator.url(), app).redirect_uri(REDIRECT).clock(clock);
         builder.build().expect("a client")
     }
 
-    /// The user with this short number in the first account.
+    /// The user with this extension number in the first account.
     pub fn user(&self, extension: &str) -> &SeedUser {
         self.seed.users.iter().find(|user| user.extension == extension).expect("a seed user")
     }
 
-    /// Fresh tokens of the first user.
+    /// New tokens of the first user.
     pub async fn tokens(&self) -> TokenSet {
         let assertion = self.user("101").jwt.as_str().into();
         self.client().sign_in_with_jwt(&assertion, &TokenOptions::default()).await.expect("signed in")
     }
 
-    /// A session of the first user, whose pauses are short.
+    /// A session of the first user, without pauses between refresh attempts.
     pub async fn session(&self) -> Session {
-        let session = Session::builder(self.client()).tries(3, std::time::Duration::ZERO).build();
-        session.adopt(self.tokens().await).await.expect("adopted");
+        let session = Session::builder(self.client()).refresh_attempts(3, std::time::Duration::ZERO).build();
+        session.set_tokens(self.tokens().await).await.expect("stored");
         session
     }
 
@@ -124,7 +124,7 @@ impl Rc {
         self.clock.now()
     }
 
-    /// Moves both clocks.
+    /// Advances the clocks of the simulator and the clients.
     pub fn advance(&self, seconds: i64) {
         self.simulator.advance(seconds);
         self.clock.offset_seconds.fetch_add(seconds, Ordering::SeqCst);
@@ -143,7 +143,7 @@ impl Rc {
         self.faults(json!([{"match": {"path": "/restapi/oauth/token"}, "times": times, "do": fault}])).await;
     }
 
-    /// Entries of these kinds, in order.
+    /// The ledger entries of these kinds, in order.
     pub async fn ledger(&self, kinds: &[&str]) -> Vec<Value> {
         let ledger = self.control(reqwest::Method::GET, "ledger", Value::Null).await;
         let entries = ledger["entries"].as_array().expect("entries").clone();
@@ -151,7 +151,7 @@ impl Rc {
         entries.into_iter().filter(wanted).collect()
     }
 
-    /// How many entries of this kind.
+    /// The number of ledger entries of this kind.
     pub async fn count(&self, kind: &str) -> usize {
         self.ledger(&[kind]).await.len()
     }
@@ -162,22 +162,22 @@ impl Rc {
         if !body.is_null() {
             request = request.json(&body);
         }
-        let response = request.send().await.expect("the simulator answers");
+        let response = request.send().await.expect("a response of the simulator");
         let status = response.status();
-        let answer: Value = response.json().await.expect("JSON");
-        assert!(status.is_success(), "{path}: {status} {answer}");
-        answer
+        let body: Value = response.json().await.expect("JSON");
+        assert!(status.is_success(), "{path}: {status} {body}");
+        body
     }
 
-    /// What a browser would be sent back to after the user signed in at this address.
+    /// Signs the user in on the login page, and returns the URL that the browser is redirected to.
     pub async fn sign_in_at(&self, url: &url::Url, extension: &str) -> url::Url {
         let body = json!({"url": url.as_str(), "username": self.user(extension).username});
-        let answer = self.control(reqwest::Method::POST, "authorize", body).await;
-        answer["redirect"].as_str().expect("a redirect").parse().expect("a URL")
+        let response = self.control(reqwest::Method::POST, "authorize", body).await;
+        response["redirect"].as_str().expect("a redirect").parse().expect("a URL")
     }
 }
 
-/// A parameter of the query.
+/// A query parameter.
 pub fn parameter(url: &url::Url, name: &str) -> Option<String> {
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }

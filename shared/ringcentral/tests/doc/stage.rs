@@ -1,5 +1,4 @@
-// What the examples of the documentation run on: a simulator in the place of RingCentral, and a user's browser.
-// Each example includes this file in a hidden line.
+// The documentation's examples run against this simulator. Each example includes this file in a hidden line.
 
 use simulator::{Simulator, SimulatorOptions, SimulatorSeed};
 
@@ -21,15 +20,15 @@ async fn stage() -> Stage {
     Stage { simulator, seed }
 }
 
-#[allow(dead_code, reason = "only the examples with a login page have a browser")]
+#[allow(dead_code, reason = "only some examples need a browser sign-in")]
 impl Stage {
-    /// Sends the first user's browser to the login page, and tells where it comes back to.
-    async fn browser(&self, url: &url::Url) -> url::Url {
+    /// Signs the first user in on the login page, and returns the URL that the browser is redirected to.
+    async fn sign_in(&self, url: &url::Url) -> url::Url {
         let body = serde_json::json!({"url": url.as_str(), "username": self.seed.users[0].username});
         let control = format!("{}/_sim/authorize", self.simulator.url());
         let http = reqwest::Client::builder().build().expect("an HTTP client");
-        let answer = http.post(control).json(&body).send().await.expect("answered");
-        let answer: serde_json::Value = answer.json().await.expect("JSON");
-        answer["redirect"].as_str().expect("a redirect").parse().expect("a URL")
+        let response = http.post(control).json(&body).send().await.expect("a response");
+        let response: serde_json::Value = response.json().await.expect("JSON");
+        response["redirect"].as_str().expect("a redirect").parse().expect("a URL")
     }
 }

@@ -1,4 +1,4 @@
-//! Reads what RingCentral says when it refuses: the envelopes, the headers, and what they mean.
+//! Reads RingCentral's error responses: both formats of the body, and the headers.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
-use crate::error::{Error, ErrorCode, Facts, Grant, Kind, Retry, Sent};
-use crate::transport::{Answer, Dialect, Exchange};
+use crate::error::{Error, ErrorCode, ErrorDetails, ErrorKind, Grant, Retry, Sent};
+use crate::request::{ErrorFormat, Request, Response};
 
-/// The wait after a 429 that does not say how long (Developer Guide, "Rate limits").
+/// The penalty after a 429 without `Retry-After` (Developer Guide, "Rate limits").
 const DEFAULT_PENALTY: Duration = Duration::from_secs(30);
 
-/// No advice is followed for longer than this.
+/// The longest `Retry-After` that is followed.
 const MAX_PENALTY: Duration = Duration::from_secs(24 * 3600);
 
-/// Codes of the token endpoint that speak of the app, not of the user's grant (Developer Guide, "Errors").
+/// Codes of the token endpoint that concern the app, not the user's grant (Developer Guide, "Errors").
 const APP_CODES: [&str; 17] = [
     "OAU-112", "OAU-113", "OAU-116", "OAU-117", "OAU-120", "OAU-121", "OAU-123", "OAU-125", "OAU-127",
     "OAU-134", "OAU-146", "OAU-151", "OAU-153", "OAU-164", "OAU-165", "OAU-167", "OAU-347",
 ];
 
-/// Codes that mean that an access token is no good, whatever the status.
+/// Codes that report an invalid access token, with any status.
 const TOKEN_CODES: [&str; 9] = [
     "TokenInvalid",
     "TokenExpired",
@@ -41,57 +41,57 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     (!id.is_empty() && id.len() <= 128 && id.bytes().all(plain)).then(|| id.to_owned())
 }
 
-/// Turns an answer of status 400 and above into an error.
-pub(crate) fn refusal(exchange: &Exchange<'_>, answer: Answer) -> Error {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-    let codes = codes(&body, &exchange.secrets);
-    let oauth_error = word(&body["error"], &exchange.secrets);
+/// Converts a response with status 400 or above into an error.
+pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> Error {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+    let codes = codes(&body, &request.secrets);
+    let oauth_error = plain_word(&body["error"], &request.secrets);
     let has = |list: &[&str]| codes.iter().any(|known| list.contains(&known.code.as_str()));
-    let status = answer.status;
+    let status = response.status;
 
-    let kind = match (status, exchange.dialect) {
-        (429, _) => Kind::RateLimited,
-        (408 | 500.., _) => Kind::Unavailable,
-        (_, Dialect::OAuth) => oauth_kind(oauth_error.as_deref(), status, &has),
-        (401, Dialect::Api) => Kind::AccessToken,
-        (_, Dialect::Api) if has(&TOKEN_CODES) => Kind::AccessToken,
-        (403, _) => Kind::Forbidden,
-        (404, _) => Kind::NotFound,
-        (400, _) if has(&["CMN-102"]) => Kind::NotFound,
-        _ => Kind::Invalid,
+    let kind = match (status, request.error_format) {
+        (429, _) => ErrorKind::RateLimited,
+        (408 | 500.., _) => ErrorKind::Unavailable,
+        (_, ErrorFormat::OAuth) => oauth_kind(oauth_error.as_deref(), status, &has),
+        (401, ErrorFormat::Api) => ErrorKind::AccessToken,
+        (_, ErrorFormat::Api) if has(&TOKEN_CODES) => ErrorKind::AccessToken,
+        (403, _) => ErrorKind::Forbidden,
+        (404, _) => ErrorKind::NotFound,
+        (400, _) if has(&["CMN-102"]) => ErrorKind::NotFound,
+        _ => ErrorKind::Invalid,
     };
-    let asked = retry_after(&answer.headers);
+    let requested = retry_after(&response.headers);
     let retry = match kind {
-        Kind::RateLimited => Retry::After(asked.unwrap_or(DEFAULT_PENALTY)),
-        Kind::Unavailable if status == 501 => Retry::Never,
-        Kind::Unavailable => asked.map_or(Retry::Backoff, Retry::After),
-        Kind::AccessToken => Retry::WithNewToken,
+        ErrorKind::RateLimited => Retry::After(requested.unwrap_or(DEFAULT_PENALTY)),
+        ErrorKind::Unavailable if status == 501 => Retry::Never,
+        ErrorKind::Unavailable => requested.map_or(Retry::Backoff, Retry::After),
+        ErrorKind::AccessToken => Retry::WithNewToken,
         _ => Retry::Never,
     };
-    Facts {
-        operation: exchange.operation,
+    ErrorDetails {
+        operation: request.operation,
         kind,
         sent: Sent::Yes,
         retry,
         status: Some(status),
         codes,
         oauth_error,
-        request_id: answer.request_id,
-        rate_limit: answer.rate_limit,
-        ..Facts::default()
+        request_id: response.request_id,
+        rate_limit: response.rate_limit,
+        ..ErrorDetails::default()
     }
     .into()
 }
 
-/// An `error` that the login page sent back with the browser.
-pub(crate) fn refused_redirect(operation: &'static str, error: &str) -> Error {
-    let oauth_error = word(&Value::from(error), &[]);
+/// Converts the `error` parameter of a redirect from the login page into an error.
+pub(crate) fn error_from_redirect(operation: &'static str, error: &str) -> Error {
+    let oauth_error = plain_word(&Value::from(error), &[]);
     let kind = oauth_kind(oauth_error.as_deref(), 400, &|_| false);
-    Facts { operation, kind, oauth_error, ..Facts::default() }.into()
+    ErrorDetails { operation, kind, oauth_error, ..ErrorDetails::default() }.into()
 }
 
-fn oauth_kind(word: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -> Kind {
-    match word {
+fn oauth_kind(error: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -> ErrorKind {
+    match error {
         Some(
             "invalid_client"
             | "unauthorized_client"
@@ -102,14 +102,14 @@ fn oauth_kind(word: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -
             | "request_uri_not_supported"
             | "invalid_request_uri"
             | "insufficient_scope",
-        ) => return Kind::OurConfiguration,
+        ) => return ErrorKind::AppConfiguration,
         Some("invalid_grant" | "expired_token" | "access_denied") => {}
-        _ if has(&APP_CODES) => return Kind::OurConfiguration,
+        _ if has(&APP_CODES) => return ErrorKind::AppConfiguration,
         _ if has(&["OAU-210", "OAU-108", "OAU-211", "OAU-213", "OAU-106"]) => {}
-        _ if status == 401 => return Kind::OurConfiguration,
-        _ => return Kind::Invalid,
+        _ if status == 401 => return ErrorKind::AppConfiguration,
+        _ => return ErrorKind::Invalid,
     }
-    Kind::Grant(if word == Some("expired_token") || has(&["OAU-210", "OAU-108"]) {
+    ErrorKind::Grant(if error == Some("expired_token") || has(&["OAU-210", "OAU-108"]) {
         Grant::Expired
     } else if has(&["OAU-211"]) {
         Grant::Revoked
@@ -120,36 +120,36 @@ fn oauth_kind(word: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) -
     })
 }
 
-/// The codes of both levels: those of `errors[]` first, then the top level's, without repeats.
+/// The codes of both levels: those of `errors[]` first, then that of the top level, without duplicates.
 fn codes(body: &Value, secrets: &[&str]) -> Vec<ErrorCode> {
     let mut codes: Vec<ErrorCode> = Vec::new();
     let inner = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     for item in inner.iter().take(32).chain(std::iter::once(body)) {
-        let Some(code) = word(&item["errorCode"], secrets) else { continue };
+        let Some(code) = plain_word(&item["errorCode"], secrets) else { continue };
         if codes.iter().any(|known| known.code == code) {
             continue;
         }
         codes.push(ErrorCode {
             code,
-            message: item["message"].as_str().map(|text| scrubbed(text, secrets)).unwrap_or_default(),
-            parameter: word(&item["parameterName"], secrets)
-                .or_else(|| word(&item["parameters"][0]["parameterName"], secrets)),
-            permission: word(&item["permissionName"], secrets),
+            message: item["message"].as_str().map(|text| redacted(text, secrets)).unwrap_or_default(),
+            parameter: plain_word(&item["parameterName"], secrets)
+                .or_else(|| plain_word(&item["parameters"][0]["parameterName"], secrets)),
+            permission: plain_word(&item["permissionName"], secrets),
         });
     }
     codes
 }
 
-/// A code or name: short, of plain characters, and no secret of the call.
-fn word(value: &Value, secrets: &[&str]) -> Option<String> {
+/// A code or name: short, made of plain characters, and without any secret of the call.
+fn plain_word(value: &Value, secrets: &[&str]) -> Option<String> {
     let text = value.as_str().filter(|text| !text.is_empty() && text.len() <= 64)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'[' | b']');
     let secret = secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret));
     (!secret && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
-/// A message without the secrets of the call, cut to a readable length.
-fn scrubbed(text: &str, secrets: &[&str]) -> String {
+/// The text without the secrets of the call, at most 500 characters.
+fn redacted(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "…");
@@ -157,7 +157,7 @@ fn scrubbed(text: &str, secrets: &[&str]) -> String {
     text.chars().take(500).collect()
 }
 
-/// `Retry-After` as seconds or as a date (counted from the answer's own `Date`).
+/// `Retry-After` in seconds, or as a date relative to the `Date` of the same response.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -177,17 +177,22 @@ mod tests {
 
     use super::*;
 
-    fn refused(dialect: Dialect, status: u16, body: &str, headers: &[(&'static str, &str)]) -> Error {
+    fn rejected(
+        error_format: ErrorFormat,
+        status: u16,
+        body: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Error {
         let url = Url::parse("http://localhost/").expect("valid");
-        let mut exchange = Exchange::new("test", dialect, Method::POST, url);
-        exchange.secrets = vec!["CANARY-token"];
+        let mut request = Request::new("test", error_format, Method::POST, url);
+        request.secrets = vec!["CANARY-token"];
         let headers: HeaderMap = headers
             .iter()
             .map(|(name, value)| {
                 (name.parse().expect("a header name"), HeaderValue::from_str(value).expect("a value"))
             })
             .collect();
-        let answer = Answer {
+        let response = Response {
             operation: "test",
             status,
             request_id: request_id(&headers),
@@ -195,33 +200,33 @@ mod tests {
             headers,
             body: Zeroizing::new(body.as_bytes().to_vec()),
         };
-        refusal(&exchange, answer)
+        error_from_response(&request, response)
     }
 
     #[test]
-    fn oauth_refusals_are_told_apart() {
+    fn oauth_errors_are_classified_by_their_codes() {
         let body = |error: &str, code: &str| {
             format!(
                 r#"{{"error":"{error}","error_description":"no","errors":[{{"errorCode":"{code}","message":"no"}}]}}"#
             )
         };
         for (status, error, code, kind) in [
-            (400, "invalid_grant", "OAU-210", Kind::Grant(Grant::Expired)),
-            (400, "invalid_grant", "OAU-108", Kind::Grant(Grant::Expired)),
-            (400, "expired_token", "OAU-1", Kind::Grant(Grant::Expired)),
-            (400, "invalid_grant", "OAU-211", Kind::Grant(Grant::Revoked)),
-            (400, "invalid_grant", "OAU-213", Kind::Grant(Grant::Unknown)),
-            (400, "invalid_grant", "OAU-106", Kind::Grant(Grant::Unknown)),
-            (400, "invalid_grant", "OAU-109", Kind::Grant(Grant::Denied)),
-            (400, "invalid_grant", "OAU-140", Kind::Grant(Grant::Denied)),
-            (400, "invalid_client", "OAU-153", Kind::OurConfiguration),
-            (400, "invalid_client", "OAU-113", Kind::OurConfiguration),
-            (403, "invalid_client", "OAU-167", Kind::OurConfiguration),
-            (400, "unauthorized_client", "OAU-125", Kind::OurConfiguration),
-            (401, "", "OAU-146", Kind::OurConfiguration),
-            (400, "invalid_request", "CMN-101", Kind::Invalid),
+            (400, "invalid_grant", "OAU-210", ErrorKind::Grant(Grant::Expired)),
+            (400, "invalid_grant", "OAU-108", ErrorKind::Grant(Grant::Expired)),
+            (400, "expired_token", "OAU-1", ErrorKind::Grant(Grant::Expired)),
+            (400, "invalid_grant", "OAU-211", ErrorKind::Grant(Grant::Revoked)),
+            (400, "invalid_grant", "OAU-213", ErrorKind::Grant(Grant::Unknown)),
+            (400, "invalid_grant", "OAU-106", ErrorKind::Grant(Grant::Unknown)),
+            (400, "invalid_grant", "OAU-109", ErrorKind::Grant(Grant::Denied)),
+            (400, "invalid_grant", "OAU-140", ErrorKind::Grant(Grant::Denied)),
+            (400, "invalid_client", "OAU-153", ErrorKind::AppConfiguration),
+            (400, "invalid_client", "OAU-113", ErrorKind::AppConfiguration),
+            (403, "invalid_client", "OAU-167", ErrorKind::AppConfiguration),
+            (400, "unauthorized_client", "OAU-125", ErrorKind::AppConfiguration),
+            (401, "", "OAU-146", ErrorKind::AppConfiguration),
+            (400, "invalid_request", "CMN-101", ErrorKind::Invalid),
         ] {
-            let error = refused(Dialect::OAuth, status, &body(error, code), &[]);
+            let error = rejected(ErrorFormat::OAuth, status, &body(error, code), &[]);
             assert_eq!(error.kind(), kind, "{code}");
             assert_eq!(error.retry(), Retry::Never, "{code}");
             assert_eq!(error.code(), Some(code));
@@ -229,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn api_refusals_follow_status_and_codes_of_both_levels() {
-        let error = refused(
-            Dialect::Api,
+    fn api_errors_are_classified_by_status_and_by_the_codes_of_both_levels() {
+        let error = rejected(
+            ErrorFormat::Api,
             403,
             r#"{"errorCode":"FeatureNotAvailable","message":"m","errors":[{"errorCode":"MSG-304","message":"m"}]}"#,
             &[("rcrequestid", "abc-123")],
         );
-        assert_eq!(error.kind(), Kind::Forbidden);
+        assert_eq!(error.kind(), ErrorKind::Forbidden);
         assert_eq!(
             error.codes().iter().map(|code| code.code.as_str()).collect::<Vec<_>>(),
             ["MSG-304", "FeatureNotAvailable"]
@@ -245,26 +250,30 @@ mod tests {
 
         let same_twice =
             r#"{"errorCode":"SUB-521","message":"m","errors":[{"errorCode":"SUB-521","message":"m"}]}"#;
-        assert_eq!(refused(Dialect::Api, 400, same_twice, &[]).codes().len(), 1);
+        assert_eq!(rejected(ErrorFormat::Api, 400, same_twice, &[]).codes().len(), 1);
         let permission = r#"{"errorCode":"InsufficientPermissions","errors":[{"errorCode":"CMN-401","permissionName":"SMS"}]}"#;
-        assert_eq!(refused(Dialect::Api, 403, permission, &[]).codes()[0].permission.as_deref(), Some("SMS"));
+        assert_eq!(
+            rejected(ErrorFormat::Api, 403, permission, &[]).codes()[0].permission.as_deref(),
+            Some("SMS")
+        );
         for (status, body, kind) in [
-            (401, "{}", Kind::AccessToken),
-            (400, r#"{"errorCode":"TokenInvalid"}"#, Kind::AccessToken),
-            (404, "", Kind::NotFound),
-            (400, r#"{"errorCode":"CMN-102"}"#, Kind::NotFound),
-            (415, "<html>", Kind::Invalid),
-            (500, "<html>", Kind::Unavailable),
-            (408, "", Kind::Unavailable),
+            (401, "{}", ErrorKind::AccessToken),
+            (400, r#"{"errorCode":"TokenInvalid"}"#, ErrorKind::AccessToken),
+            (404, "", ErrorKind::NotFound),
+            (400, r#"{"errorCode":"CMN-102"}"#, ErrorKind::NotFound),
+            (415, "<html>", ErrorKind::Invalid),
+            (500, "<html>", ErrorKind::Unavailable),
+            (408, "", ErrorKind::Unavailable),
         ] {
-            assert_eq!(refused(Dialect::Api, status, body, &[]).kind(), kind, "{status}");
+            assert_eq!(rejected(ErrorFormat::Api, status, body, &[]).kind(), kind, "{status}");
         }
     }
 
     #[test]
-    fn the_wait_is_taken_from_the_header_or_is_30_seconds() {
-        let wait =
-            |status, headers: &[(&'static str, &str)]| refused(Dialect::Api, status, "{}", headers).retry();
+    fn the_retry_time_follows_retry_after_and_defaults_to_30_seconds() {
+        let wait = |status, headers: &[(&'static str, &str)]| {
+            rejected(ErrorFormat::Api, status, "{}", headers).retry()
+        };
         let seconds = |seconds| Retry::After(Duration::from_secs(seconds));
         assert_eq!(wait(429, &[]), seconds(30));
         assert_eq!(wait(429, &[("retry-after", "61")]), seconds(61));
@@ -277,17 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_of_the_call_survives_in_the_error() {
+    fn secrets_of_the_call_are_removed_from_the_error() {
         let body = r#"{"errorCode":"CANARY-token","message":"CANARY-token is bad","error":"CANARY-token",
             "errors":[{"errorCode":"OAU-213","message":"Token CANARY-token not found","parameterValue":"CANARY-token"}]}"#;
-        let error = refused(Dialect::OAuth, 400, body, &[]);
+        let error = rejected(ErrorFormat::OAuth, 400, body, &[]);
         assert_eq!(error.codes()[0].message, "Token … not found");
         let shown = format!("{error} {error:?} {:?}", error.codes()[0].message);
         assert!(!shown.contains("CANARY"), "{shown}");
     }
 
     #[test]
-    fn ambiguity_depends_on_the_status() {
+    fn whether_an_error_is_ambiguous_depends_on_the_status() {
         for (status, ambiguous) in [
             (400, false),
             (401, false),
@@ -300,10 +309,10 @@ mod tests {
             (520, true),
             (408, true),
         ] {
-            assert_eq!(refused(Dialect::Api, status, "", &[]).is_ambiguous(), ambiguous, "{status}");
+            assert_eq!(rejected(ErrorFormat::Api, status, "", &[]).is_ambiguous(), ambiguous, "{status}");
         }
         let later = r#"{"errorCode":"MSG-290","errors":[{"errorCode":"MSG-290"}]}"#;
-        assert!(!refused(Dialect::Api, 503, later, &[]).is_ambiguous());
-        assert!(!refused(Dialect::Api, 503, "", &[("retry-after", "7")]).is_ambiguous());
+        assert!(!rejected(ErrorFormat::Api, 503, later, &[]).is_ambiguous());
+        assert!(!rejected(ErrorFormat::Api, 503, "", &[("retry-after", "7")]).is_ambiguous());
     }
 }

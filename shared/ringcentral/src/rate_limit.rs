@@ -1,0 +1,62 @@
+//! RingCentral's rate limits: the groups in which it counts calls, and the headers that report them.
+
+use reqwest::header::HeaderMap;
+
+/// The usage plan group of a call, as published in the API Reference. Responses name the group that really applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum UsageGroup {
+    Light,
+    Medium,
+    Heavy,
+    Auth,
+}
+
+impl UsageGroup {
+    /// The group's name in the headers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Medium => "medium",
+            Self::Heavy => "heavy",
+            Self::Auth => "auth",
+        }
+    }
+
+    /// The published number of calls per minute, which applies until a response reports another.
+    pub fn published_limit(self) -> usize {
+        match self {
+            Self::Light => 50,
+            Self::Medium => 40,
+            Self::Heavy => 10,
+            Self::Auth => 5,
+        }
+    }
+}
+
+/// The rate limit that a response reports in its `X-Rate-Limit-…` headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateLimit {
+    /// The group in which the call counts, such as `light`. RingCentral may add names: compare them, do not interpret
+    /// them.
+    pub group: String,
+    /// Calls allowed in the window.
+    pub limit: u32,
+    /// Calls left in the window.
+    pub remaining: u32,
+    /// Length of the window in seconds.
+    pub window_seconds: u32,
+}
+
+impl RateLimit {
+    /// Returns `None` unless all four headers are present and well formed.
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name: &str| text(name)?.parse().ok();
+        Some(Self {
+            group: text("x-rate-limit-group").filter(|group| group.len() <= 64)?.to_ascii_lowercase(),
+            limit: number("x-rate-limit-limit")?,
+            remaining: number("x-rate-limit-remaining")?,
+            window_seconds: number("x-rate-limit-window")?,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! An HTTP request to RingCentral and its response.
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorDetails, ErrorKind, Result, Retry, Sent};
+use crate::rate_limit::RateLimit;
+
+/// The largest JSON response that is read. A page of 1,000 messages is smaller than 2 MB.
+const MAX_JSON_BYTES: usize = 16 * 1024 * 1024;
+
+/// The format of an endpoint's error responses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorFormat {
+    /// RFC 6749: the token and revoke endpoints.
+    OAuth,
+    /// RingCentral's own: all other endpoints.
+    Api,
+}
+
+/// A request that can be sent any number of times.
+#[derive(Clone)]
+pub(crate) struct Request<'a> {
+    pub operation: &'static str,
+    pub error_format: ErrorFormat,
+    pub method: Method,
+    pub url: Url,
+    pub authorization: Option<HeaderValue>,
+    pub accept: &'static str,
+    /// Content type and content.
+    pub body: Option<(String, Bytes)>,
+    /// The secrets of this request. They are removed from everything that RingCentral reports about it.
+    pub secrets: Vec<&'a str>,
+    pub max_response_bytes: usize,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(operation: &'static str, error_format: ErrorFormat, method: Method, url: Url) -> Self {
+        Self {
+            operation,
+            error_format,
+            method,
+            url,
+            authorization: None,
+            accept: "application/json",
+            body: None,
+            secrets: Vec::new(),
+            max_response_bytes: MAX_JSON_BYTES,
+        }
+    }
+
+    pub fn bearer(mut self, token: &'a str) -> Result<Self> {
+        self.authorization = Some(sensitive_header(self.operation, &format!("Bearer {token}"))?);
+        self.secrets.push(token);
+        Ok(self)
+    }
+}
+
+/// A header value that is neither printed nor added to a compression table.
+pub(crate) fn sensitive_header(operation: &'static str, text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::refused(operation, "a token or secret contains characters that a header cannot contain")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// A response with its whole body.
+pub(crate) struct Response {
+    pub operation: &'static str,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Zeroizing<Vec<u8>>,
+    pub rate_limit: Option<RateLimit>,
+    pub request_id: Option<String>,
+}
+
+impl Response {
+    /// Reads the body as JSON. The parser's message is dropped, because it can quote the body.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.body)
+            .map_err(|_| self.unreadable("the JSON does not have the expected form"))
+    }
+
+    pub fn unreadable(&self, reason: &'static str) -> Error {
+        ErrorDetails {
+            operation: self.operation,
+            kind: ErrorKind::Unreadable,
+            sent: Sent::Yes,
+            retry: Retry::Backoff,
+            status: Some(self.status),
+            request_id: self.request_id.clone(),
+            rate_limit: self.rate_limit.clone(),
+            reason: Some(reason),
+            ..ErrorDetails::default()
+        }
+        .into()
+    }
+}
