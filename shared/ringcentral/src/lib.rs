@@ -51,6 +51,11 @@
 
 #![warn(missing_docs)]
 
+/// The code of the README, compiled with the documentation's examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeExamples;
+
 mod api;
 mod client;
 pub mod clock;
