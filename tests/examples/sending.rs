@@ -51,7 +51,7 @@ async fn main() {
     // Nothing is sent before all is accepted, so that no worker takes the processor away.
     world.sim_fault("/sms", Some(1), json!({ "rateLimit": { "retryAfter": 60 } })).await;
     send(&world, "The first").await;
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let since = world.calls_so_far().await;
     let events_before = world.count("webhook_sent").await;
 

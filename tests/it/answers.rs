@@ -212,7 +212,7 @@ async fn messages(answers: &mut Answers<'_>) {
 
 /// A message whose fate is unknown.
 async fn lost(world: &World, tenant: &Tenant) -> String {
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     world.sim_fault("/sms", Some(1), json!({ "reset": "after_body" })).await;
     let id = accept(world, tenant, "+14155550100", "Lost").await;
     until(world, tenant, &id, &["sending"]).await;

@@ -390,7 +390,7 @@ async fn a_flow_is_told_of_texts_that_come_in_until_it_is_switched_off() {
     // Statuses and other events are nothing for it.
     let order = json!({ "to": "+16505550199", "from": "+14155550100", "body": "out" });
     world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(order)).await.expect(202);
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     world.advance(61).await;
     assert_eq!(receiver.arrivals("/all").len(), 1);
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use local::{Data, Options};
+use local::{DataLocation, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -55,9 +55,9 @@ fn with_urls_of(world: &World, code: &str) -> String {
 
 /// A stack that keeps its data in `.local` of a folder, as `cargo local` does.
 async fn start_in(folder: &Path) -> World {
-    let mut options = Options::for_tests(&root());
+    let mut options = StackOptions::for_tests(&root());
     options.binaries = binaries().to_owned();
-    options.data = Data::Folder(folder.join(".local"));
+    options.data = DataLocation::Folder(folder.join(".local"));
     World::with(options).await
 }
 

@@ -307,7 +307,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
         message_of(&world, whose).await;
     }
     // Events are shown some seconds after they happened.
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     world.advance(20).await;
     let [own, foreign] = &apps;
     let mut cursors = Vec::new();

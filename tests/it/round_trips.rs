@@ -386,7 +386,7 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let duration = timed(send(order)).await;
-            world.stack.settle().await;
+            world.stack.wait_until_idle().await;
             return duration;
         }
         "preview-sms" => (Method::POST, "/v1/sms/preview".to_owned(), Some(json!({ "body": "Measured" }))),
@@ -394,7 +394,7 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
         "resolve-message" => {
             world.sim_fault("/sms", Some(1), json!({ "status": 500 })).await;
             let sent = send(order).await.expect(202).json();
-            world.stack.settle().await;
+            world.stack.wait_until_idle().await;
             world.advance(130).await;
             let path = format!("/v1/sms/{}/resolve", sent["messageId"].as_str().unwrap());
             (Method::POST, path, Some(json!({ "action": "drop" })))

@@ -28,7 +28,7 @@ async fn a_text_that_is_stored_when_the_api_is_killed_is_sent_once_within_a_minu
     world.no_faults().await;
     assert_eq!(world.count("sms_accepted").await, 0);
     world.advance(60).await;
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     assert_eq!(texts(&world).await, ["Nobody was told"]);
     let listed = world.get("/v1/sms/messages", &tenant.key).await.expect(200).json();
     assert_eq!(listed["total"], 1);
@@ -62,7 +62,7 @@ async fn at_any_step(times: Option<u32>, act: Value) -> usize {
         world.aws_fault(matching, skip, times, act.clone()).await;
         let body = format!("Trouble at step {skip}");
         let id = accept(&world, &tenant, &from, &body).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] != 0;
         world.no_faults().await;
         after_a_crash(&world).await;
@@ -80,7 +80,7 @@ async fn at_any_step(times: Option<u32>, act: Value) -> usize {
             assert!(SENT.contains(&settled["status"].as_str().unwrap()), "step {skip}: {settled}");
         }
         // The worker that has taken over may still be at what follows from the send.
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         bodies.push(body);
         assert_eq!(texts(&world).await, bodies, "step {skip}");
         assert_eq!(waiting(&world).await, 0, "step {skip}");
@@ -105,11 +105,11 @@ async fn a_look_that_is_killed_at_any_step_finds_its_text_all_the_same() {
         let body = format!("Looked for at step {skip}");
         let id = accept(&world, &tenant, &from, &body).await;
         until(&world, &tenant, &id, &["sending"]).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         let matching = json!({ "function": "deliver-sms", "service": "dynamodb" });
         world.aws_fault(matching, skip, Some(1), json!({ "kill": "after" })).await;
         world.advance(130).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"] != 0;
         world.no_faults().await;
         after_a_crash(&world).await;
@@ -117,7 +117,7 @@ async fn a_look_that_is_killed_at_any_step_finds_its_text_all_the_same() {
         assert!(SENT.contains(&settled["status"].as_str().unwrap()), "step {skip}: {settled}");
         bodies.push(body);
         assert_eq!(texts(&world).await, bodies, "step {skip}");
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         assert_eq!(waiting(&world).await, 0, "step {skip}");
         if !fired {
             break;
@@ -144,7 +144,7 @@ async fn a_message_that_changes_while_a_part_of_it_is_on_its_way_goes_once() {
     });
     world.dynamodb("UpdateItem", &change).await;
     until(&world, &tenant, &id, &SENT).await;
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     assert_eq!(texts(&world).await.len(), 2);
     assert_eq!(told(&world, &id).await[..2], ["sending", "sent"]);
     assert_eq!(waiting(&world).await, 0);
@@ -159,7 +159,7 @@ async fn a_write_that_meets_a_transaction_is_made_again_at_once() {
     world.aws_fault(matching, 0, Some(2), conflict).await;
     let id = accept(&world, &tenant, &from, "Twice refused").await;
     until(&world, &tenant, &id, &SENT).await;
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let fired = world.aws(Method::GET, "/_aws/faults", None).await[0]["fired"].clone();
     assert_eq!((fired, texts(&world).await.len(), waiting(&world).await), (json!(2), 1, 0));
 }
@@ -185,7 +185,7 @@ async fn a_sender_is_marked_for_as_long_as_it_may_have_something() {
         until(&world, &tenant, &last, &SENT).await;
         assert_eq!(marks().await, 1, "a process may still rely on it");
         world.advance(45 * 60).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         assert_eq!(marks().await, 0);
     }
     assert_eq!(texts(&world).await.len(), 6);
@@ -274,7 +274,7 @@ async fn texts_wait_while_the_token_endpoint_is_silent() {
     for at in 0..5 {
         accept(&world, &tenant, &from, &format!("Waits {at}")).await;
     }
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let asked = async || world.count("token_refreshed").await + world.count("token_refused").await;
     let before = asked().await;
     world.advance(20).await;

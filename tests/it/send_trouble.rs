@@ -122,7 +122,7 @@ async fn what_may_have_gone_out_is_not_taken_back() {
     world.sim_fault(SMS, None, json!({ "rateLimit": { "retryAfter": 300 } })).await;
     let resend = Some(json!({ "action": "resend" }));
     world.call(Method::POST, &format!("/v1/sms/{id}/resolve"), &tenant.key, resend).await.expect(200);
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let cancel = world.post(&format!("/v1/sms/{id}/cancel"), &tenant.key).await;
     assert_eq!(cancel.error(), (409, "message_state".into()));
 }
@@ -172,7 +172,7 @@ async fn what_surely_did_not_go_out_is_sent_again_later() {
     let body = json!({ "errorCode": "MSG-290", "message": "later", "errors": [{ "errorCode": "MSG-290" }] });
     world.sim_fault(SMS, Some(1), json!({ "status": 503, "body": body })).await;
     let id = accept(&world, &tenant, &from, "Later").await;
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     assert_eq!(message(&world, &tenant, &id).await["status"], "queued");
     world.advance(10).await;
     until(&world, &tenant, &id, &SENT).await;
@@ -230,12 +230,12 @@ async fn a_high_message_overtakes_and_an_expired_one_is_never_sent() {
     let soon = now.saturating_add(jiff::SignedDuration::from_secs(30)).unwrap().to_string();
     let dead = send(&world, &tenant, order("dead", json!({ "expiresAt": soon }))).await.expect(202);
     send(&world, &tenant, order("high", json!({ "priority": "high" }))).await.expect(202);
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     world.advance(70).await;
     let dead = until_settled(&world, &tenant, &id(&dead)).await;
     assert_eq!(dead["status"], "expired");
     assert_eq!(told(&world, dead["messageId"].as_str().unwrap()).await, ["expired"]);
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let texts = texts(&world).await;
     // The first to be tried may have been the bulk one: only the order of the rest is sure.
     let place = |text: &str| texts.iter().position(|one| one == text).unwrap();
@@ -250,14 +250,14 @@ async fn what_waits_fails_when_its_sender_is_disconnected_or_the_tenant_suspende
         let limited = json!({ "rateLimit": { "retryAfter": 60, "penaltyRestarts": true } });
         world.sim_fault(SMS, Some(1), limited).await;
         let id = accept(&world, &tenant, &from, "Too late").await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         if suspend {
             world.set_status(&tenant, "suspended").await;
         } else {
             world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
         }
         world.advance(70).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
         if suspend {
             world.set_status(&tenant, "active").await;
         }
@@ -276,13 +276,13 @@ async fn what_waits_fails_when_its_user_ends_the_access_at_ringcentral() {
     world.sim_fault(SMS, Some(1), limited).await;
     let waits =
         [accept(&world, &tenant, &from, "Too late").await, accept(&world, &tenant, &from, "Too").await];
-    world.stack.settle().await;
+    world.stack.wait_until_idle().await;
     let revoke = format!("/_sim/users/{}/revoke", world.user(0)["extensionId"].as_str().unwrap());
     world.sim(Method::POST, &revoke, Some(json!({}))).await;
     // The penalty ends; RingCentral knows the tokens no more, and says so twice before it is believed.
     for _ in 0..4 {
         world.advance(61).await;
-        world.stack.settle().await;
+        world.stack.wait_until_idle().await;
     }
     for id in &waits {
         let failed = until_settled(&world, &tenant, id).await;

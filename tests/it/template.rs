@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use local::Expression;
+use local::ScheduleExpression;
 use serde_yaml_ng::{Mapping, Value};
 use shared::limits;
 
@@ -36,7 +36,7 @@ fn every_schedule_expression_is_valid() {
     walk(&template(), &mut |key, value| {
         if key == "ScheduleExpression" {
             let text = value.as_str().expect("a schedule expression is a string");
-            Expression::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            ScheduleExpression::parse(text).unwrap_or_else(|error| panic!("{error}"));
             found += 1;
         }
     });
@@ -48,7 +48,7 @@ fn invalid_schedule_expressions_are_rejected() {
     for invalid in
         ["rate(1 minutes)", "rate(5 minute)", "every 5 minutes", "at(nonsense)", "cron(* * * * * *)", ""]
     {
-        assert!(Expression::parse(invalid).is_err(), "{invalid}");
+        assert!(ScheduleExpression::parse(invalid).is_err(), "{invalid}");
     }
 }
 

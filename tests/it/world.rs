@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
-use local::{Options, Stack};
+use local::{Stack, StackOptions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use url::Url;
@@ -106,12 +106,12 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        let mut options = Options::for_tests(&root());
+        let mut options = StackOptions::for_tests(&root());
         options.binaries = binaries().to_owned();
         Self::with(options).await
     }
 
-    pub async fn with(options: Options) -> Self {
+    pub async fn with(options: StackOptions) -> Self {
         let stack = Stack::start(options).await.unwrap();
         let redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().no_proxy().redirect(redirects).build().unwrap();

@@ -1,10 +1,10 @@
-//! A function for the tests of the local stack: it does what the request tells it to, and says what it sees.
+//! A function for the tests of the local stack. Each request selects what it does.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "it shows its whole environment, and leaves work behind on purpose"
+    reason = "it returns its whole environment, and leaves work behind on purpose"
 )]
-#![expect(clippy::print_stdout, reason = "what a function prints is its log")]
+#![expect(clippy::print_stdout, reason = "the output of a function is its log")]
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ static INVOCATIONS: AtomicU64 = AtomicU64::new(0);
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     if std::env::var("PROBE_FAILS_TO_START").is_ok() {
-        panic!("this function does not start");
+        panic!("failure at the start requested");
     }
     if std::env::var("PROBE_LOOPS_AT_START").is_ok() {
         println!("looping {}", std::process::id());
@@ -31,29 +31,33 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     let count = INVOCATIONS.fetch_add(1, Ordering::SeqCst) + 1;
     let (event, context) = event.into_parts();
     let Some(query) = event.get("requestContext").map(|_| event["queryStringParameters"].clone()) else {
-        // Not from the gateway: a schedule, a queue, another function.
+        // The event comes from a schedule, a queue, a stream or another function.
         println!("event {event}");
         if let Some(records) = event["Records"].as_array() {
             return match records.first() {
-                Some(record) if record["eventSource"] == "aws:dynamodb" => records_of_a_stream(records),
-                _ => records_of_a_queue(records),
+                Some(record) if record["eventSource"] == "aws:dynamodb" => handle_stream_records(records),
+                _ => handle_queue_records(records),
             };
         }
         return match event["do"].as_str() {
-            Some("fail") => Err("told to fail".into()),
+            Some("fail") => Err("failure requested".into()),
             _ => Ok(json!({ "saw": event })),
         };
     };
     let text = |key: &str| query[key].as_str().unwrap_or_default().to_owned();
     Ok(match query["do"].as_str().unwrap_or("echo") {
         "env" => reply(&json!(std::env::vars().collect::<BTreeMap<_, _>>())),
+        "log" => {
+            println!(r#"{{"level":"INFO","message":"logged","status":200,"duration_ms":7}}"#);
+            reply(&json!({}))
+        }
         "count" => reply(&json!({ "count": count, "pid": std::process::id() })),
         "deadline" => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
             reply(&json!({ "leftMs": i128::from(context.deadline) - i128::try_from(now)? }))
         }
-        "panic" => panic!("told to panic"),
-        "fail" => return Err("told to fail".into()),
+        "panic" => panic!("panic requested"),
+        "fail" => return Err("failure requested".into()),
         "exit" => std::process::exit(3),
         "hang" => std::future::pending().await,
         "await" => {
@@ -88,24 +92,25 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
     })
 }
 
-/// Fails what says "fail", and everything if one says "crash".
-fn records_of_a_queue(records: &[Value]) -> Result<Value, Error> {
+/// Messages that contain "fail" fail; a message that contains "crash" fails the invocation.
+fn handle_queue_records(records: &[Value]) -> Result<Value, Error> {
     let body = |record: &Value| record["body"].as_str().unwrap_or_default().to_owned();
     if records.iter().any(|record| body(record).contains("crash")) {
-        return Err("told to crash".into());
+        return Err("crash requested".into());
     }
     let failed = records.iter().filter(|record| body(record).contains("fail"));
     let failed: Vec<Value> = failed.map(|record| json!({ "itemIdentifier": record["messageId"] })).collect();
     Ok(json!({ "batchItemFailures": failed }))
 }
 
-/// Fails what says "fail" or, the first time that it is seen, "stumble", and everything if one says "crash".
-fn records_of_a_stream(records: &[Value]) -> Result<Value, Error> {
+/// Records that contain "fail" fail, and so do those with "stumble" at their first delivery. A record that contains
+/// "crash" fails the invocation.
+fn handle_stream_records(records: &[Value]) -> Result<Value, Error> {
     static STUMBLED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let text =
         |record: &Value| record["dynamodb"]["NewImage"]["text"]["S"].as_str().unwrap_or_default().to_owned();
     if records.iter().any(|record| text(record).contains("crash")) {
-        return Err("told to crash".into());
+        return Err("crash requested".into());
     }
     let mut failed = Vec::new();
     for record in records {
@@ -123,7 +128,7 @@ fn reply(body: &Value) -> Value {
     json!({ "statusCode": 200, "headers": { "content-type": "application/json" }, "body": body.to_string() })
 }
 
-/// Calls the AWS endpoints with this function's credentials; status 0 if the call broke off.
+/// Calls the AWS endpoints with this function's credentials. The status is 0 if there is no response.
 async fn aws(target: &str, input: &str) -> (u16, Value) {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let service = if target.starts_with("Trent") { "kms" } else { "dynamodb" };

@@ -1,5 +1,4 @@
-//! A browser's part of the main job over plain HTTP: cookies, redirects followed by hand, forms read from the page and
-//! submitted with the headers that a browser would send.
+//! A minimal browser for the demo: it keeps cookies, follows redirects, and submits forms with the headers of a browser.
 
 use anyhow::{Context, Result, bail};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN, REFERER, SET_COOKIE};
@@ -7,40 +6,38 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use url::Url;
 
-/// Redirects followed in a row.
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 
-/// A browser with its cookies.
-pub struct Browser {
+pub struct FormBrowser {
     client: reqwest::Client,
-    /// By host, then by name. Ports do not separate cookies.
+    /// By host and name. Cookies are shared between ports.
     cookies: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// A page that arrived.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// Where it is.
+pub struct BrowserPage {
     pub url: Url,
-    /// Its status.
     pub status: u16,
-    /// Its text.
     pub html: String,
 }
 
-/// A form of a page.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Form {
-    /// Where it goes, as written.
+pub struct HtmlForm {
+    /// As written in the page.
     pub action: String,
-    /// Its fields with their values.
+    /// Names and values.
     pub fields: Vec<(String, String)>,
-    /// Its buttons: name, value, text.
-    pub buttons: Vec<(String, String, String)>,
+    pub buttons: Vec<FormButton>,
 }
 
-impl Browser {
-    /// A browser without cookies.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct FormButton {
+    pub name: String,
+    pub value: String,
+    pub text: String,
+}
+
+impl FormBrowser {
     pub fn new() -> Result<Self> {
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -51,31 +48,34 @@ impl Browser {
         Ok(Self { client, cookies: BTreeMap::new() })
     }
 
-    /// Opens an address.
-    pub async fn open(&mut self, url: &str) -> Result<Page> {
-        let url = Url::parse(url).with_context(|| format!("\"{url}\" is no address"))?;
+    /// Opens a URL.
+    pub async fn open(&mut self, url: &str) -> Result<BrowserPage> {
+        let url = Url::parse(url).with_context(|| format!("\"{url}\" is not a URL"))?;
         self.follow(url, None, None).await
     }
 
-    /// Presses a button of a page's form: the first one whose text, name or value contains `button`.
-    pub async fn press(&mut self, page: &Page, button: &str, values: &[(&str, &str)]) -> Result<Page> {
+    /// Submits a form of a page with the first button whose text, name or value contains `button`.
+    pub async fn press(
+        &mut self,
+        page: &BrowserPage,
+        button: &str,
+        values: &[(&str, &str)],
+    ) -> Result<BrowserPage> {
         let forms = forms(&page.html);
         let found = forms.iter().find_map(|form| {
-            let fits = |part: &String| part.contains(button);
-            form.buttons
-                .iter()
-                .find(|(name, value, text)| fits(text) || fits(name) || fits(value))
-                .map(|button| (form, button))
+            let is_wanted = |found: &&FormButton| {
+                [&found.text, &found.name, &found.value].iter().any(|part| part.contains(button))
+            };
+            form.buttons.iter().find(is_wanted).map(|button| (form, button))
         });
-        let (form, (name, value, _)) =
-            found.with_context(|| format!("{} has no button \"{button}\"", page.url))?;
+        let (form, pressed) = found.with_context(|| format!("{} has no button \"{button}\"", page.url))?;
         let mut fields: Vec<(String, String)> = form.fields.clone();
         for (name, value) in values {
             fields.retain(|(field, _)| field != name);
             fields.push(((*name).to_owned(), (*value).to_owned()));
         }
-        if !name.is_empty() {
-            fields.push((name.clone(), value.clone()));
+        if !pressed.name.is_empty() {
+            fields.push((pressed.name.clone(), pressed.value.clone()));
         }
         let action = if form.action.is_empty() { page.url.clone() } else { page.url.join(&form.action)? };
         self.follow(action, Some(fields), Some(&page.url)).await
@@ -86,9 +86,9 @@ impl Browser {
         url: Url,
         form: Option<Vec<(String, String)>>,
         from: Option<&Url>,
-    ) -> Result<Page> {
+    ) -> Result<BrowserPage> {
         let (mut url, mut form) = (url, form);
-        for _ in 0..MOST_REDIRECTS {
+        for _ in 0..MAX_REDIRECTS {
             let response = self.request(&url, form.take(), from).await?;
             self.keep_cookies(&url, &response);
             let location =
@@ -98,9 +98,9 @@ impl Browser {
                 continue;
             }
             let status = response.status().as_u16();
-            return Ok(Page { url, status, html: response.text().await? });
+            return Ok(BrowserPage { url, status, html: response.text().await? });
         }
-        bail!("{url} redirects without end")
+        bail!("{url} redirects too often")
     }
 
     async fn request(
@@ -128,7 +128,7 @@ impl Browser {
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies.join("; "));
         }
-        request.send().await.with_context(|| format!("{url} does not answer"))
+        request.send().await.with_context(|| format!("{url} does not respond"))
     }
 
     fn keep_cookies(&mut self, url: &Url, response: &reqwest::Response) {
@@ -137,8 +137,8 @@ impl Browser {
             let Ok(cookie) = cookie.to_str() else { continue };
             let mut parts = cookie.split(';').map(str::trim);
             let Some((name, value)) = parts.next().and_then(|pair| pair.split_once('=')) else { continue };
-            let gone = parts.any(|part| part.eq_ignore_ascii_case("max-age=0"));
-            if gone || value.is_empty() {
+            let expired = parts.any(|part| part.eq_ignore_ascii_case("max-age=0"));
+            if expired || value.is_empty() {
                 jar.remove(name);
             } else {
                 jar.insert(name.to_owned(), value.to_owned());
@@ -147,10 +147,10 @@ impl Browser {
     }
 }
 
-/// The forms of a page. It reads what our own pages write, not the web at large.
+/// The forms of a page. It parses the pages of the gateway and the simulator, not HTML in general.
 #[must_use]
-pub fn forms(html: &str) -> Vec<Form> {
-    let mut forms: Vec<Form> = Vec::new();
+pub fn forms(html: &str) -> Vec<HtmlForm> {
+    let mut forms: Vec<HtmlForm> = Vec::new();
     let mut inside = false;
     let mut rest = html;
     while let Some(start) = rest.find('<') {
@@ -162,7 +162,7 @@ pub fn forms(html: &str) -> Vec<Form> {
         match name.to_ascii_lowercase().as_str() {
             "form" => {
                 inside = true;
-                forms.push(Form { action: attribute("action"), ..Form::default() });
+                forms.push(HtmlForm { action: attribute("action"), ..HtmlForm::default() });
             }
             "/form" => inside = false,
             "input" if inside => {
@@ -173,7 +173,11 @@ pub fn forms(html: &str) -> Vec<Form> {
             "button" if inside => {
                 let close = after.find("</button").unwrap_or(after.len());
                 if let Some(form) = forms.last_mut() {
-                    form.buttons.push((attribute("name"), attribute("value"), text(&after[..close])));
+                    form.buttons.push(FormButton {
+                        name: attribute("name"),
+                        value: attribute("value"),
+                        text: text(&after[..close]),
+                    });
                 }
             }
             _ => {}
@@ -217,7 +221,7 @@ fn attribute(tag: &str, wanted: &str) -> Option<String> {
     None
 }
 
-/// The text of a piece of HTML, without its tags.
+/// HTML without its tags.
 #[must_use]
 pub fn text(html: &str) -> String {
     let mut out = String::new();
@@ -283,7 +287,7 @@ fn unescape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{forms, heading, text};
+    use super::{FormButton, forms, heading, text};
 
     #[test]
     fn forms_are_read_with_fields_and_buttons() {
@@ -294,7 +298,8 @@ mod tests {
         assert_eq!(forms.len(), 1);
         assert_eq!(forms[0].action, "/x?a=1&b=2");
         assert_eq!(forms[0].fields, [("token".into(), "t/1".into()), ("plain".into(), "1".into())]);
-        assert_eq!(forms[0].buttons, [("user".into(), "7".into(), "Ann 101".into())]);
+        let button = FormButton { name: "user".into(), value: "7".into(), text: "Ann 101".into() };
+        assert_eq!(forms[0].buttons, [button]);
         assert_eq!(heading(html), "Allow \"A&B\"?");
         assert_eq!(text("a<br>b &lt; c"), "a b < c");
     }

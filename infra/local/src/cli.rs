@@ -1,22 +1,28 @@
-//! `cargo local`: options, the build, the table at the start, Ctrl-C, and the demo.
+//! The command line of `cargo local`.
 
-use crate::options::{Data, Options};
-use crate::stack::{Stack, StackInfo};
-use crate::state_file::StateFile;
-use crate::template::{Overrides, Template};
-use crate::{bench, bootstrap, build, demo, watch};
+use crate::banner::banner;
+use crate::build::{self, BuildProfile};
+use crate::logs::LogDisplay;
+use crate::options::{DataLocation, StackOptions, StackParts};
+use crate::progress::ProgressLine;
+use crate::stack::{STACK_FILE, Stack};
+use crate::stack_info::StackInfo;
+use crate::state_file::{self, StateFile};
+use crate::template::{Template, TemplateOverrides};
+use crate::{bench, bootstrap, demo, watch};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The whole system on this machine: gateway, RingCentral simulator, AWS endpoints.
+/// Runs the whole system on this machine: gateway, RingCentral simulator and AWS endpoints
 #[derive(Debug, Parser)]
-#[command(name = "cargo local", disable_version_flag = true)]
+#[command(name = "cargo local", bin_name = "cargo local", disable_version_flag = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -26,49 +32,51 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Does the main job end to end, against the running stack or one of its own, and shows each step.
+    /// Connect a user, send an SMS and receive a reply, on the running stack or a new one
     Demo,
-    /// Prints the functions' environment for the running stack, for `cargo lambda watch --env-file`.
+    /// Print id and API key of the tenant, creating them if there are none
+    Tenant,
+    /// Print the functions' environment for `cargo lambda watch --env-file`
     Env,
-    /// Prints the routes of the template for `[workspace.metadata.lambda.watch.router]` of Cargo.toml.
+    /// Print the template's routes for [workspace.metadata.lambda.watch.router] in Cargo.toml
     Router,
-    /// Measures what the stack adds to a warm request, and the cold first answers of all functions.
+    /// Measure the latency that the stack adds, cold starts and memory
     Bench,
 }
 
 #[derive(Debug, Args)]
 struct CliOptions {
-    /// Ports of gateway, simulator and AWS endpoints; 0 is any free one.
+    /// Ports of gateway, simulator and AWS endpoints; 0 picks a free port
     #[arg(long, value_name = "GATEWAY,RINGCENTRAL,AWS", value_parser = ports, global = true)]
     ports: Option<(u16, u16, u16)>,
-    /// Folder that keeps everything between runs; ":memory:" keeps nothing. [default: .local in the workspace]
+    /// Folder for state between runs, or ":memory:" [default: .local in the workspace]
     #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
-    /// Prints stack.json on one line of stdout when everything answers.
+    /// Print stack.json on one line of stdout when the stack is ready, and logs as JSON on stderr
     #[arg(long)]
     json: bool,
-    /// Only the AWS endpoints (with --sim-only: both, without gateway and functions).
+    /// Run the AWS endpoints only; with --sim-only both, without gateway and functions
     #[arg(long)]
     aws_only: bool,
-    /// Only the simulator.
+    /// Run the simulator only
     #[arg(long)]
     sim_only: bool,
-    /// Where the functions are reached when no gateway runs here. [default: http://127.0.0.1:9000]
+    /// URL of the functions if no gateway runs here [default: http://127.0.0.1:9000]
     #[arg(long, value_name = "URL", global = true)]
     public_url: Option<String>,
-    /// Another AWS engine behind the AWS endpoints.
+    /// Use DynamoDB and KMS of another AWS emulator, or of AWS
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// Release builds of the functions.
+    /// Build the functions in release mode
     #[arg(long, global = true)]
     release: bool,
-    /// Does not show what the functions write.
+    /// Do not show the functions' logs
     #[arg(long, global = true)]
     quiet: bool,
-    /// Another template.
+    /// Use another template
     #[arg(long, value_name = "FILE", global = true)]
     template: Option<PathBuf>,
-    /// Binaries that are built already; nothing is built.
+    /// Use existing binaries instead of building them
     #[arg(long, value_name = "DIR", global = true)]
     binaries: Option<PathBuf>,
 }
@@ -77,27 +85,28 @@ fn ports(text: &str) -> Result<(u16, u16, u16), String> {
     let parts: Vec<Result<u16, _>> = text.split(',').map(|part| part.trim().parse()).collect();
     match parts.as_slice() {
         [Ok(gateway), Ok(ringcentral), Ok(aws)] => Ok((*gateway, *ringcentral, *aws)),
-        _ => Err("three port numbers are needed, as 9400,9410,9420".to_owned()),
+        _ => Err("expected three port numbers, such as 9400,9410,9420".to_owned()),
     }
 }
 
-/// Runs the command line; `root` is the workspace.
+/// Runs the command line. `root` is the workspace.
 pub async fn run(root: &Path) -> ExitCode {
     let cli = Cli::parse();
-    // Warnings of the parts. The tables' engine warns of every condition that fails, which is daily business here.
+    // dynoxide warns of every failed condition, which is normal here.
     let filter = EnvFilter::new("warn,dynoxide=off");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    let outcome = match cli.command {
-        Some(Command::Demo) => show_demo(root, &cli.settings).await,
-        Some(Command::Env) => show_environment(root, &cli.settings).await,
-        Some(Command::Router) => show_router(root, &cli.settings),
-        Some(Command::Bench) => measure(root, &cli.settings).await,
+    let result = match cli.command {
+        Some(Command::Demo) => run_demo(root, &cli.settings).await,
+        Some(Command::Tenant) => print_tenant(root, &cli.settings).await,
+        Some(Command::Env) => print_environment(root, &cli.settings).await,
+        Some(Command::Router) => print_router(root, &cli.settings),
+        Some(Command::Bench) => run_bench(root, &cli.settings).await,
         None => serve(root, &cli.settings).await,
     };
-    match outcome {
+    match result {
         Ok(code) => code,
         Err(error) => {
-            tell(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
+            note(&format!("error: {}", format!("{error:#}").replace('\n', " ")));
             ExitCode::FAILURE
         }
     }
@@ -110,197 +119,224 @@ async fn serve(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
         _ = terminate.recv() => return Ok(ExitCode::from(143)),
     };
-    introduce(&stack, settings).await?;
+    print_ready(&stack, root, settings).await?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tell("stopping");
+    // The terminal shows ^C at the start of the line.
+    note(if std::io::stderr().is_terminal() { "\nstopping" } else { "stopping" });
     tokio::select! {
         stopped = tokio::time::timeout(Duration::from_secs(5), stack.stop()) => {
-            stopped.context("not everything stopped within 5 seconds")??;
+            stopped.context("some parts did not stop within 5 seconds")??;
             Ok(ExitCode::SUCCESS)
         }
-        // Asked twice: every process was killed already, so nothing is left to wait for.
+        // At the second Ctrl-C, all processes have been killed already.
         _ = interrupt.recv() => Ok(ExitCode::from(130)),
     }
 }
 
+/// Builds the functions and starts the stack, with a progress line that is gone afterwards.
 async fn start(root: &Path, settings: &CliOptions) -> Result<Stack> {
-    Stack::start(built_options(root, settings).await?).await
+    let mut progress = ProgressLine::on_stderr();
+    let options = built_options(root, settings, &mut progress).await?;
+    progress.step("Starting the stack…");
+    Stack::start(options).await
 }
 
-/// The options, with the functions built.
-async fn built_options(root: &Path, settings: &CliOptions) -> Result<Options> {
+/// The options of the stack, after the functions are built.
+async fn built_options(
+    root: &Path,
+    settings: &CliOptions,
+    progress: &mut ProgressLine,
+) -> Result<StackOptions> {
     let mut options = options(root, settings);
     if let Some(folder) = &settings.binaries {
-        options.binaries =
-            folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
-    } else if options.runs_gateway() {
-        // A template that does not parse is told before minutes of building.
-        Template::read(&options.template, &Overrides::default())?;
-        let built = build::functions(root, settings.release).await?;
-        if !built.complete {
-            let wanted = function_folders(root);
-            options.unbuilt = wanted.into_iter().filter(|name| !built.binaries.contains(name)).collect();
+        options.binaries = folder
+            .canonicalize()
+            .with_context(|| format!("the folder {} does not exist", folder.display()))?;
+    } else if options.parts.gateway() {
+        // Errors in the template are reported before minutes of building.
+        let template = Template::read(&options.template, &TemplateOverrides::default())?;
+        let functions: BTreeSet<String> =
+            template.functions.into_iter().map(|function| function.binary).collect();
+        let profile = if settings.release { BuildProfile::Release } else { BuildProfile::Debug };
+        let build = build::functions(root, profile, &functions, progress).await?;
+        if !build.complete {
+            options.unbuilt = functions.difference(&build.binaries).cloned().collect();
             let names: Vec<&str> = options.unbuilt.iter().map(String::as_str).collect();
-            tell(&format!("these do not build, the others run: {}", names.join(", ")));
+            progress.print(&format!("failed to build, so not running: {}", names.join(", ")));
         }
-        options.binaries = built.folder;
+        options.binaries = build.folder;
     }
     Ok(options)
 }
 
-fn options(root: &Path, settings: &CliOptions) -> Options {
+fn options(root: &Path, settings: &CliOptions) -> StackOptions {
     let data = match &settings.data {
-        Some(memory) if memory.as_os_str() == ":memory:" => Data::Memory,
-        Some(folder) => Data::Folder(folder.clone()),
-        None => Data::Folder(root.join(".local")),
+        Some(memory) if memory.as_os_str() == ":memory:" => DataLocation::Memory,
+        Some(folder) => DataLocation::Folder(folder.clone()),
+        None => DataLocation::Folder(root.join(".local")),
     };
-    Options {
+    StackOptions {
         ports: settings.ports,
         data,
         template: settings.template.clone().unwrap_or_else(|| root.join("template.yaml")),
         binaries: root.join("target/debug"),
-        unbuilt: Default::default(),
-        parameters: BTreeMap::new(),
-        aws_only: settings.aws_only,
-        sim_only: settings.sim_only,
+        unbuilt: BTreeSet::new(),
+        parts: match (settings.aws_only, settings.sim_only) {
+            (false, false) => StackParts::All,
+            (true, false) => StackParts::AwsOnly,
+            (false, true) => StackParts::SimulatorOnly,
+            (true, true) => StackParts::AwsAndSimulator,
+        },
         public_url: settings.public_url.clone(),
         endpoint_url: settings.endpoint_url.clone(),
-        tenant: true,
-        show_logs: !settings.quiet && !settings.json,
     }
 }
 
-fn function_folders(root: &Path) -> Vec<String> {
-    let folders = std::fs::read_dir(root.join("functions")).into_iter().flatten().flatten();
-    folders.filter_map(|folder| folder.file_name().into_string().ok()).collect()
-}
-
-/// The short table at the start, or one line of JSON.
-#[expect(clippy::print_stdout, reason = "this is what the command answers")]
-async fn introduce(stack: &Stack, settings: &CliOptions) -> Result<()> {
-    for note in stack.notes() {
-        tell(note);
-    }
-    if settings.json {
-        println!("{}", serde_json::to_string(stack.info())?);
-        return Ok(());
+/// Prints the banner or `stack.json`, and shows the functions' logs from then on.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+async fn print_ready(stack: &Stack, root: &Path, settings: &CliOptions) -> Result<()> {
+    for message in stack.notes() {
+        note(message);
     }
     let info = stack.info();
-    println!();
-    for (part, address) in [
-        ("gateway", &info.gateway),
-        ("RingCentral simulator", &info.ringcentral),
-        ("AWS endpoints", &info.aws),
-    ] {
-        if let Some(address) = address {
-            println!("  {part:<22} {address}");
-        }
+    if settings.json {
+        println!("{}", serde_json::to_string(info)?);
+    } else {
+        let link = match info.gateway {
+            Some(_) => bootstrap::connect_link(info).await.unwrap_or_else(|error| {
+                note(&format!("no connect link could be created: {error:#}"));
+                None
+            }),
+            None => None,
+        };
+        let file = options(root, settings).data.folder().map(|folder| shortest(&folder.join(STACK_FILE)));
+        println!("{}", banner(info, link.as_deref(), file.as_deref()));
     }
-    if info.gateway.is_some() {
-        match bootstrap::connect_link(info).await {
-            Ok(Some(link)) => println!("  {:<22} {link}", "connect RingCentral"),
-            Ok(None) => {}
-            Err(error) => tell(&format!("no connect link could be made: {error:#}")),
-        }
-        println!("\n  next: open the link, or in another terminal: cargo local demo");
-    }
-    println!("  Ctrl-C stops everything\n");
+    stack.logs().show(match (settings.quiet, settings.json) {
+        (true, _) => LogDisplay::Hidden,
+        (false, true) => LogDisplay::Raw,
+        (false, false) => LogDisplay::Short,
+    });
     Ok(())
 }
 
-async fn show_demo(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
-    if let Some(info) = running(root, settings).await {
-        demonstrate(&info).await?;
+/// A path relative to the working directory, if it is inside.
+fn shortest(path: &Path) -> PathBuf {
+    let current = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(current).unwrap_or(path).to_owned()
+}
+
+async fn run_demo(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    if let Some(info) = running_gateway(root, settings).await {
+        print_demo(&info).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    tell("no stack is running: starting one for the demo");
+    note("no stack is running; starting one for the demo");
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let starting = async {
-        let options = built_options(root, settings).await?;
-        // The steps are what one wants to see, not the logs.
-        Stack::start(Options { show_logs: false, ..options }).await
-    };
     let stack = tokio::select! {
-        started = starting => started?,
+        started = start(root, settings) => started?,
         _ = interrupt.recv() => return Ok(ExitCode::from(130)),
     };
-    for note in stack.notes() {
-        tell(note);
+    for message in stack.notes() {
+        note(message);
     }
-    let outcome = tokio::select! {
-        outcome = demonstrate(stack.info()) => outcome.map(|()| ExitCode::SUCCESS),
+    let result = tokio::select! {
+        result = print_demo(stack.info()) => result.map(|()| ExitCode::SUCCESS),
         _ = interrupt.recv() => Ok(ExitCode::from(130)),
     };
     stack.stop().await?;
-    outcome
+    result
 }
 
-/// The environment of all functions, for a stack that runs only the parts around them.
-#[expect(clippy::print_stdout, reason = "this is what the command answers")]
-async fn show_environment(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
-    let info = written(root, settings).await.context("no stack is running on this data folder")?;
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+async fn print_demo(info: &StackInfo) -> Result<()> {
+    if info.gateway.is_none() {
+        bail!("the running stack has no gateway");
+    }
+    demo::run(info, &mut |line| println!("{line}")).await?;
+    println!("\nDone: connected, sent and received.");
+    Ok(())
+}
+
+/// Tenant and key are stored in `stack.json`, where the next start of the stack finds them.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+async fn print_tenant(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
     let options = options(root, settings);
+    let mut info = running_stack(&options).await.context("no stack is running on this data folder")?;
+    let (tenant_id, api_key) = match (info.tenant_id.clone(), info.api_key.clone()) {
+        (Some(tenant_id), Some(api_key)) => (tenant_id, api_key),
+        _ => {
+            let url = options.functions_url(info.gateway.as_deref());
+            bootstrap::create_tenant(&url, info.operator_key.as_deref())
+                .await
+                .with_context(|| format!("no tenant could be created at {url}"))?
+        }
+    };
+    info.tenant_id = Some(tenant_id.clone());
+    info.api_key = Some(api_key.clone());
+    if let Some(folder) = options.data.folder() {
+        state_file::write_private(&folder.join(STACK_FILE), &serde_json::to_vec_pretty(&info)?)?;
+    }
+    println!("TENANT_ID={tenant_id}\nAPI_KEY={api_key}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The variables of all functions, for a stack without gateway and functions.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+async fn print_environment(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let options = options(root, settings);
+    let info = running_stack(&options).await.context("no stack is running on this data folder")?;
     for (name, value) in watch::environment(&info, &options)? {
         println!("{name}={value}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command answers")]
-fn show_router(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
-    let template = Template::read(&options(root, settings).template, &Overrides::default())?;
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+fn print_router(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let template = Template::read(&options(root, settings).template, &TemplateOverrides::default())?;
     for line in watch::router_lines(&template) {
         println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures a stack of its own; nothing is kept.
-#[expect(clippy::print_stdout, reason = "this is what the command answers")]
-async fn measure(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
-    let mut options = built_options(root, settings).await?;
-    options.data = Data::Memory;
+/// Measures a new stack that keeps nothing.
+#[expect(clippy::print_stdout, reason = "the output of the command")]
+async fn run_bench(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
+    let mut progress = ProgressLine::on_stderr();
+    let mut options = built_options(root, settings, &mut progress).await?;
+    progress.clear();
+    options.data = DataLocation::Memory;
     options.ports = Some((0, 0, 0));
-    options.show_logs = false;
     for line in bench::run(options).await? {
         println!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "this is what the command answers")]
-async fn demonstrate(info: &StackInfo) -> Result<()> {
-    if info.gateway.is_none() {
-        bail!("the running stack has no gateway");
-    }
-    demo::run(info, &mut |line| println!("{line}")).await?;
-    println!("\nDone: connected end to end.");
-    Ok(())
+/// The stack of the data folder, if it runs with a gateway.
+async fn running_gateway(root: &Path, settings: &CliOptions) -> Option<StackInfo> {
+    running_stack(&options(root, settings)).await.filter(|info| info.gateway.is_some())
 }
 
-/// The stack of the data folder, if its gateway answers.
-async fn running(root: &Path, settings: &CliOptions) -> Option<StackInfo> {
-    written(root, settings).await.filter(|info| info.gateway.is_some())
-}
-
-/// What the stack of the data folder has written, if it answers.
-async fn written(root: &Path, settings: &CliOptions) -> Option<StackInfo> {
-    let options = options(root, settings);
-    let info: StackInfo = StateFile::new(options.data.folder(), "stack.json").load().ok()?;
+/// The stack of the data folder, if it responds.
+async fn running_stack(options: &StackOptions) -> Option<StackInfo> {
+    let info: StackInfo = StateFile::new(options.data.folder(), STACK_FILE).load().ok()?;
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().ok()?;
-    let sign_of_life = match (&info.gateway, &info.aws) {
+    let url = match (&info.gateway, &info.aws) {
         (Some(gateway), _) => format!("{gateway}/_local/clock"),
         (None, Some(aws)) => format!("{aws}/_aws/faults"),
         (None, None) => return None,
     };
-    let answer = client.get(sign_of_life).send().await.ok()?;
-    answer.status().is_success().then_some(info)
+    let response = client.get(url).send().await.ok()?;
+    response.status().is_success().then_some(info)
 }
 
-#[expect(clippy::print_stderr, reason = "what a person should know, apart from the answer on stdout")]
-fn tell(line: &str) {
+#[expect(clippy::print_stderr, reason = "messages for the user, separate from the output on stdout")]
+fn note(line: &str) {
     eprintln!("{line}");
 }

@@ -1,49 +1,47 @@
-//! The API as a program of an operator or a tenant calls it, for what `cargo local` does with it by itself.
+//! A client of the gateway's API, for the calls that `cargo local` makes as an operator or a tenant.
 
-use crate::stack::StackInfo;
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
 /// Longer than the gateway waits for a function.
-const LIMIT: Duration = Duration::from_secs(35);
+const TIMEOUT: Duration = Duration::from_secs(35);
 
-/// Calls the API with one key.
-pub struct Client {
+pub struct ApiClient {
     http: reqwest::Client,
-    gateway: String,
+    base_url: String,
     key: String,
 }
 
-impl Client {
-    /// Calls the gateway of a running stack.
-    pub fn new(info: &StackInfo, key: Option<&str>) -> Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(LIMIT).build()?;
-        let key = key.context("the stack has no key for that")?.to_owned();
-        Ok(Self { http, gateway: info.gateway().to_owned(), key })
+impl ApiClient {
+    pub fn new(base_url: &str, key: Option<&str>) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        let key = key.context("the stack has no key for this call")?.to_owned();
+        Ok(Self { http, base_url: base_url.to_owned(), key })
     }
 
-    /// The JSON that a path answers, null for an empty answer; anything but success is an error with the answer.
+    /// Returns the JSON body, or null if the body is empty. A status other than 2xx is an error that quotes the body.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let mut request = self.http.request(method, format!("{}{path}", self.gateway)).bearer_auth(&self.key);
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base_url)).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         let response = request.send().await?;
         let status = response.status();
-        let answer = response.text().await?;
+        let body = response.text().await?;
         if !status.is_success() {
-            bail!("{path} answered {status}: {}", answer.chars().take(300).collect::<String>());
+            bail!("{path} returned {status}: {}", body.chars().take(300).collect::<String>());
         }
-        if answer.is_empty() {
+        if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&answer).with_context(|| format!("{path} did not answer JSON"))
+        serde_json::from_str(&body).with_context(|| format!("{path} did not return JSON"))
     }
 }
 
-/// A text of an answer.
-pub fn text(answer: &Value, key: &str) -> Result<String> {
-    answer[key].as_str().map(str::to_owned).with_context(|| format!("the answer has no {key}"))
+/// A string field of a response.
+pub fn text(response: &Value, key: &str) -> Result<String> {
+    response[key].as_str().map(str::to_owned).with_context(|| format!("the response has no {key}"))
 }

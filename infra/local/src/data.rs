@@ -1,4 +1,4 @@
-//! The data folder: one stack at a time, all parts of its state together.
+//! The data folder keeps the state of all parts together. One stack can use it at a time.
 
 use anyhow::{Context, Result, anyhow, bail};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -6,16 +6,16 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// A data folder that this process holds until this is dropped.
+/// Locks the folder until it is dropped.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    /// The lock ends with the file, however the process ends.
+    /// The operating system releases the lock when the process ends.
     _lock: File,
 }
 
 impl DataFolder {
-    /// Takes the folder, making it if need be; one that another stack holds is refused with its process id.
+    /// Creates the folder if it does not exist, and locks it. If another stack has locked it, the error names its process.
     pub fn open(path: &Path) -> Result<Self> {
         let cannot = || format!("the data folder {} cannot be used", path.display());
         if !path.is_dir() {
@@ -40,25 +40,24 @@ impl DataFolder {
         }
         lock.set_len(0)?;
         writeln!(lock, "{}", std::process::id())?;
-        // SQLite and the tables need the real path, whatever the working directory becomes.
+        // An absolute path stays valid if the working directory changes.
         let path = path.canonicalize().with_context(cannot)?;
         Ok(Self { path, _lock: lock })
     }
 
-    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// What to say when a part of the state cannot be restored: one line.
+/// A one-line error for state that cannot be restored, with what to do about it.
 #[must_use]
 pub fn not_restored(folder: Option<&Path>, error: &anyhow::Error) -> anyhow::Error {
     let why = format!("{error:#}").replace('\n', " ");
     match folder {
         Some(folder) => anyhow!(
-            "{} cannot be restored: {why}; delete {} to start afresh",
+            "{} cannot be restored: {why}; delete {} to start from scratch",
             folder.display(),
             folder.display()
         ),

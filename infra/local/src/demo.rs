@@ -1,94 +1,94 @@
-//! `cargo local demo`: the main job end to end, each step shown, driven over HTTP as a browser and an app would.
+//! `cargo local demo`: connects a RingCentral user, sends an SMS and receives a reply. It calls the stack over HTTP as a
+//! browser and an app do.
 
-use crate::browser::{self, Browser, Page};
-use crate::client::{Client, text};
-use crate::demo_receiver::Receiver;
-use crate::stack::StackInfo;
+use crate::browser::{self, BrowserPage, FormBrowser};
+use crate::client::{ApiClient, text};
+use crate::demo_receiver::DemoReceiver;
+use crate::stack_info::StackInfo;
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Runs the demo against a running stack; `say` shows a line.
-pub async fn run(info: &StackInfo, say: &mut (dyn FnMut(String) + Send)) -> Result<()> {
-    let app = Client::new(info, info.api_key.as_deref())?;
+/// Runs the demo against a running stack. `print` shows a line.
+pub async fn run(info: &StackInfo, print: &mut (dyn FnMut(String) + Send)) -> Result<()> {
+    let app = ApiClient::new(info.gateway(), info.api_key.as_deref())?;
     let user = info.rc["users"].get(0).cloned().context("the simulator has no users")?;
     let (name, extension, password) =
         (text(&user, "username")?, text(&user, "extension")?, text(&user, "password")?);
 
-    say("1. The tenant's app asks for a connect link".to_owned());
-    let minted = app.call(Method::POST, "/v1/rc/connect-token", None).await?;
-    let link = format!("{}{}", info.gateway(), text(&minted, "connectUrl")?);
-    say(format!("   POST /v1/rc/connect-token → {}…", link.chars().take(60).collect::<String>()));
+    print("1. The tenant's app creates a connect link".to_owned());
+    let created = app.call(Method::POST, "/v1/rc/connect-token", None).await?;
+    let link = format!("{}{}", info.gateway(), text(&created, "connectUrl")?);
+    print(format!("   POST /v1/rc/connect-token → {}…", link.chars().take(60).collect::<String>()));
 
-    say("2. A person opens it".to_owned());
-    let mut browser = Browser::new()?;
-    let page = arrived(browser.open(&link).await?, "the confirmation page")?;
-    say(format!("   \"{}\"", browser::heading(&page.html)));
+    print("2. A RingCentral user opens it".to_owned());
+    let mut browser = FormBrowser::new()?;
+    let page = require_success(browser.open(&link).await?, "the confirmation page")?;
+    print(format!("   \"{}\"", browser::heading(&page.html)));
 
-    say("3. They press the button, and are sent to RingCentral".to_owned());
-    let button = only_button(&page)?;
-    let login = arrived(browser.press(&page, &button, &[]).await?, "RingCentral's login page")?;
-    let host = |page: &Page| page.url.host_str().unwrap_or_default().to_owned();
-    say(format!("   \"{}\" on {}", browser::heading(&login.html), host(&login)));
+    print("3. The user presses the button, and the browser goes to RingCentral".to_owned());
+    let button = first_button(&page)?;
+    let login = require_success(browser.press(&page, &button, &[]).await?, "RingCentral's login page")?;
+    let host = login.url.host_str().unwrap_or_default();
+    print(format!("   \"{}\" on {host}", browser::heading(&login.html)));
 
-    say(format!("4. They sign in as {name}, extension {extension}"));
+    print(format!("4. The user signs in as {name}, extension {extension}"));
     let values =
         [("username", name.as_str()), ("extension", extension.as_str()), ("password", password.as_str())];
-    let consent = arrived(browser.press(&login, "Sign in", &values).await?, "the consent page")?;
-    say(format!("   \"{}\"", browser::heading(&consent.html)));
+    let consent = require_success(browser.press(&login, "Sign in", &values).await?, "the consent page")?;
+    print(format!("   \"{}\"", browser::heading(&consent.html)));
 
-    say("5. They allow it, and come back".to_owned());
-    let done = arrived(browser.press(&consent, "allow", &[]).await?, "the done page")?;
-    if done.url.query().is_some_and(|query| query.contains("code=")) {
-        bail!("the final address still holds the code: {}", done.url);
+    print("5. The user allows the access, and the browser returns to the gateway".to_owned());
+    let success = require_success(browser.press(&consent, "allow", &[]).await?, "the success page")?;
+    if success.url.query().is_some_and(|query| query.contains("code=")) {
+        bail!("the URL of the success page still contains the code: {}", success.url);
     }
-    say(format!("   \"{}\" at {}", browser::heading(&done.html), done.url.path()));
+    print(format!("   \"{}\" at {}", browser::heading(&success.html), success.url.path()));
 
-    say("6. The app sees the connection".to_owned());
+    print("6. The app reads the connection".to_owned());
     let status = app.call(Method::GET, "/v1/rc/status", None).await?;
     if status["connected"] != true {
-        bail!("GET /v1/rc/status says {status}");
+        bail!("GET /v1/rc/status returned {status}");
     }
-    say(format!("   GET /v1/rc/status → {status}"));
+    print(format!("   GET /v1/rc/status → {status}"));
     let numbers = app.call(Method::GET, "/v1/rc/numbers", None).await?;
     let list = numbers["numbers"].as_array().cloned().unwrap_or_default();
-    say(format!("   GET /v1/rc/numbers → {} numbers", list.len()));
+    print(format!("   GET /v1/rc/numbers → {} numbers", list.len()));
     for number in &list {
-        say(format!("     {}", summary(number)));
+        print(format!("     {}", summary(number)));
     }
-    let receiver = Receiver::start().await?;
+    let receiver = DemoReceiver::start().await?;
     let tenant = info.tenant_id.as_deref().unwrap_or_default();
-    let order = json!({
+    let body = json!({
         "name": "Demo receiver", "tenantId": tenant, "webhookUrl": receiver.url, "eventTypes": ["sms_inbound"],
     });
-    let listening = app.call(Method::POST, "/v1/apps/register", Some(&order)).await?;
-    receiver.trust(&text(&listening, "webhookSecret")?);
-    let told = messages(info, &app, &user, &receiver, say).await;
-    app.call(Method::DELETE, &format!("/v1/apps/{}", text(&listening, "appId")?), None).await?;
-    told
+    let receiving_app = app.call(Method::POST, "/v1/apps/register", Some(&body)).await?;
+    receiver.set_secret(&text(&receiving_app, "webhookSecret")?);
+    let result = send_and_receive(info, &app, &user, &receiver, print).await;
+    app.call(Method::DELETE, &format!("/v1/apps/{}", text(&receiving_app, "appId")?), None).await?;
+    result
 }
 
-/// Sending and receiving.
-async fn messages(
+async fn send_and_receive(
     info: &StackInfo,
-    app: &Client,
+    app: &ApiClient,
     user: &Value,
-    receiver: &Receiver,
-    say: &mut (dyn FnMut(String) + Send),
+    receiver: &DemoReceiver,
+    print: &mut (dyn FnMut(String) + Send),
 ) -> Result<()> {
     let from = user["numbers"][0].as_str().unwrap_or_default();
-    let order = json!({ "to": "+15555550123", "from": from, "body": "Hello from the demo" });
-    say("7. The app sends a text".to_owned());
-    let sent = app.call(Method::POST, "/v1/sms/send", Some(&order)).await?;
+    let body = json!({ "to": "+15555550123", "from": from, "body": "Hello from the demo" });
+    print("7. The app sends an SMS".to_owned());
+    let sent = app.call(Method::POST, "/v1/sms/send", Some(&body)).await?;
     let id = text(&sent, "messageId")?;
-    say(format!("   POST /v1/sms/send → {sent}"));
+    print(format!("   POST /v1/sms/send → {sent}"));
     let path = format!("/v1/sms/status/{id}");
     let message =
-        until(app, &path, |message| message["status"] == "sent" || message["status"] == "delivered").await?;
-    say(format!("   GET {path} → {}", text(&message, "status")?));
+        poll(app, &path, |message| message["status"] == "sent" || message["status"] == "delivered").await?;
+    print(format!("   GET {path} → {}", text(&message, "status")?));
 
-    say("8. A reply arrives".to_owned());
+    print("8. A reply arrives".to_owned());
     let reply = json!({ "from": "+15555550123", "to": from, "text": "Hello back" });
     let url = format!("{}/_sim/inbound", info.ringcentral());
     let response = reqwest::Client::builder()
@@ -100,54 +100,55 @@ async fn messages(
         .send()
         .await?;
     if !response.status().is_success() {
-        bail!("the simulator refused the reply: {}", response.text().await?);
+        bail!("the simulator rejected the reply: {}", response.text().await?);
     }
     let path = "/v1/sms/messages?direction=inbound&limit=1";
-    let list = until(app, path, |list| list["messages"][0]["body"] == "Hello back").await?;
-    say(format!(
+    let list = poll(app, path, |list| list["messages"][0]["body"] == "Hello back").await?;
+    print(format!(
         "   GET {path} → \"{}\" from {}",
         text(&list["messages"][0], "body")?,
         text(&list["messages"][0], "from")?
     ));
     let id = text(&list["messages"][0], "messageId")?;
     let event = receiver.event(|event| event["messageId"] == id.as_str()).await?;
-    say(format!("   POST {} ← {}, its signature verified", receiver.url, text(&event, "type")?));
+    print(format!("   POST {} ← {}, signature verified", receiver.url, text(&event, "type")?));
     Ok(())
 }
 
-/// Asks a path again until the answer is as wished, for at most 30 seconds.
-async fn until(app: &Client, path: &str, wished: impl Fn(&Value) -> bool) -> Result<Value> {
+/// Polls a path until the response is as expected, for at most 30 seconds.
+async fn poll(app: &ApiClient, path: &str, is_expected: impl Fn(&Value) -> bool) -> Result<Value> {
     let mut last = Value::Null;
-    // Half a minute, at half of the requests that a key has in a minute.
+    // Half of the requests per minute that a key may make.
     for _ in 0..25 {
         last = app.call(Method::GET, path, None).await?;
-        if wished(&last) {
+        if is_expected(&last) {
             return Ok(last);
         }
         tokio::time::sleep(Duration::from_millis(1_200)).await;
     }
-    bail!("{path} still says {last}")
+    bail!("{path} still returns {last}")
 }
 
-fn arrived(page: Page, what: &str) -> Result<Page> {
+fn require_success(page: BrowserPage, expected: &str) -> Result<BrowserPage> {
     if (200..300).contains(&page.status) {
         return Ok(page);
     }
-    let said = browser::text(&page.html).chars().take(300).collect::<String>();
-    bail!("instead of {what} came {} from {}: {said}", page.status, page.url)
+    let text = browser::text(&page.html).chars().take(300).collect::<String>();
+    bail!("{} returned {} instead of {expected}: {text}", page.url, page.status)
 }
 
-fn only_button(page: &Page) -> Result<String> {
+fn first_button(page: &BrowserPage) -> Result<String> {
     let forms = browser::forms(&page.html);
     let button = forms.iter().flat_map(|form| &form.buttons).next();
-    button.map(|(_, _, text)| text.clone()).with_context(|| format!("{} has no button", page.url))
+    button.map(|button| button.text.clone()).with_context(|| format!("{} has no button", page.url))
 }
 
 fn summary(number: &Value) -> String {
     let name = number["phoneNumber"].as_str().unwrap_or("?");
     let features = number["features"].as_object().into_iter().flatten();
-    let can: Vec<&str> =
-        features.filter(|(_, has)| **has == true).map(|(feature, _)| feature.as_str()).collect();
-    let can = if can.is_empty() { "its extension has not connected".to_owned() } else { can.join(", ") };
-    format!("{name}  {can}")
+    let enabled: Vec<&str> =
+        features.filter(|(_, enabled)| **enabled == true).map(|(feature, _)| feature.as_str()).collect();
+    let enabled =
+        if enabled.is_empty() { "its extension is not connected".to_owned() } else { enabled.join(", ") };
+    format!("{name}  {enabled}")
 }

@@ -1,8 +1,8 @@
-//! API Gateway's HTTP API, payload format 2.0: a request becomes an event, a function's answer becomes a response.
+//! API Gateway's payload format 2.0: from an HTTP request to an event, and from a function's payload to an HTTP response.
 
 use crate::names;
-use crate::routes::Match;
-use crate::server::{self, Answer, Call};
+use crate::routes::RouteMatch;
+use crate::server::{self, HttpRequest, HttpResponse};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http_body_util::Full;
@@ -13,17 +13,16 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Headers that belong to one hop.
+/// Headers that apply to one connection only.
 const HOP_HEADERS: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
 
-/// The event for a request.
 #[must_use]
-pub fn request_event(call: &Call, found: &Match, request_id: &str, now: Timestamp) -> Value {
-    let path = call.uri.path();
-    let query = call.uri.query().unwrap_or_default();
-    let (mut headers, cookies) = headers(&call.headers);
-    let host = call.header("host").unwrap_or("localhost").to_owned();
-    let source = call.peer.ip().to_string();
+pub fn request_event(request: &HttpRequest, route: &RouteMatch, request_id: &str, now: Timestamp) -> Value {
+    let path = request.uri.path();
+    let query = request.uri.query().unwrap_or_default();
+    let (mut headers, cookies) = headers(&request.headers);
+    let host = request.header("host").unwrap_or("localhost").to_owned();
+    let source = request.peer.ip().to_string();
     let forwarded = match headers.get("x-forwarded-for").and_then(Value::as_str) {
         Some(earlier) => format!("{earlier}, {source}"),
         None => source.clone(),
@@ -35,14 +34,14 @@ pub fn request_event(call: &Call, found: &Match, request_id: &str, now: Timestam
         ("x-forwarded-port", port),
         ("x-forwarded-proto", "http".to_owned()),
         ("x-amzn-trace-id", trace),
-        ("content-length", call.body.len().to_string()),
+        ("content-length", request.body.len().to_string()),
     ] {
         headers.insert(name.to_owned(), Value::String(value));
     }
     let domain = host.split(':').next().unwrap_or_default();
     let mut event = json!({
         "version": "2.0",
-        "routeKey": found.route_key,
+        "routeKey": route.route_key,
         "rawPath": path,
         "rawQueryString": query,
         "headers": headers,
@@ -52,14 +51,14 @@ pub fn request_event(call: &Call, found: &Match, request_id: &str, now: Timestam
             "domainName": domain,
             "domainPrefix": domain.split('.').next().unwrap_or_default(),
             "http": {
-                "method": call.method.as_str(),
+                "method": request.method.as_str(),
                 "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": source,
-                "userAgent": call.header("user-agent").unwrap_or_default(),
+                "userAgent": request.header("user-agent").unwrap_or_default(),
             },
             "requestId": request_id,
-            "routeKey": found.route_key,
+            "routeKey": route.route_key,
             "stage": "$default",
             "time": now.to_zoned(TimeZone::UTC).strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
             "timeEpoch": now.as_millisecond(),
@@ -72,14 +71,14 @@ pub fn request_event(call: &Call, found: &Match, request_id: &str, now: Timestam
     if !query.is_empty() {
         event["queryStringParameters"] = json!(joined_query(query));
     }
-    if !found.parameters.is_empty() {
-        event["pathParameters"] = json!(found.parameters);
+    if !route.parameters.is_empty() {
+        event["pathParameters"] = json!(route.parameters);
     }
-    if !call.body.is_empty() {
-        match std::str::from_utf8(&call.body).ok().filter(|_| is_text(call.header("content-type"))) {
+    if !request.body.is_empty() {
+        match std::str::from_utf8(&request.body).ok().filter(|_| is_text(request.header("content-type"))) {
             Some(text) => event["body"] = json!(text),
             None => {
-                event["body"] = json!(BASE64.encode(&call.body));
+                event["body"] = json!(BASE64.encode(&request.body));
                 event["isBase64Encoded"] = json!(true);
             }
         }
@@ -87,7 +86,7 @@ pub fn request_event(call: &Call, found: &Match, request_id: &str, now: Timestam
     event
 }
 
-/// Lower-cased headers, repeated ones joined by commas; cookies apart, one entry each.
+/// Header names in lower case with repeated values joined by commas, and the cookies as a list.
 fn headers(headers: &HeaderMap) -> (Map<String, Value>, Vec<String>) {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     let mut cookies = Vec::new();
@@ -110,7 +109,7 @@ fn headers(headers: &HeaderMap) -> (Map<String, Value>, Vec<String>) {
     (joined.into_iter().map(|(name, value)| (name, Value::String(value))).collect(), cookies)
 }
 
-/// Values of one name are joined by commas.
+/// Values of a repeated parameter are joined by commas.
 fn joined_query(query: &str) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -125,7 +124,7 @@ fn joined_query(query: &str) -> BTreeMap<String, String> {
     joined
 }
 
-/// What API Gateway passes on as text; everything else, forms and bodies without a type too, travels as base64.
+/// Whether API Gateway passes a body on as text. Everything else is base64, including forms and bodies without a type.
 fn is_text(content_type: Option<&str>) -> bool {
     let media =
         content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -133,29 +132,29 @@ fn is_text(content_type: Option<&str>) -> bool {
         || ["application/json", "application/xml", "application/javascript"].contains(&media.as_str())
 }
 
-/// The response for a function's answer; `None`: it is not one that API Gateway understands.
+/// The response for a function's payload, or `None` if API Gateway does not accept the payload.
 #[must_use]
-pub fn response(answer: &[u8]) -> Option<Answer> {
-    let answer: Value = serde_json::from_slice(answer).ok()?;
-    let Some(code) = answer.get("statusCode") else {
-        // Without a status, the whole answer is the body.
-        let text = answer.as_str().map_or_else(|| answer.to_string(), str::to_owned);
-        return Some(server::body(StatusCode::OK, "application/json", text));
+pub fn http_response(payload: &[u8]) -> Option<HttpResponse> {
+    let payload: Value = serde_json::from_slice(payload).ok()?;
+    let Some(code) = payload.get("statusCode") else {
+        // Without a status code, the whole payload is the body.
+        let text = payload.as_str().map_or_else(|| payload.to_string(), str::to_owned);
+        return Some(server::with_body(StatusCode::OK, "application/json", text));
     };
     let code = code.as_u64().or_else(|| code.as_str()?.parse().ok())?;
     let status = StatusCode::from_u16(u16::try_from(code).ok()?).ok()?;
-    let text = match answer.get("body") {
+    let text = match payload.get("body") {
         None | Some(Value::Null) => "",
         Some(body) => body.as_str()?,
     };
-    let body = if answer["isBase64Encoded"] == true {
+    let body = if payload["isBase64Encoded"] == true {
         Bytes::from(BASE64.decode(text.as_bytes()).ok()?)
     } else {
         Bytes::from(text.to_owned())
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    for (name, value) in answer["headers"].as_object().into_iter().flatten() {
+    for (name, value) in payload["headers"].as_object().into_iter().flatten() {
         let name = HeaderName::try_from(name.as_str()).ok()?;
         if HOP_HEADERS.contains(&name.as_str()) || name == "transfer-encoding" || name == "content-length" {
             continue;
@@ -163,25 +162,25 @@ pub fn response(answer: &[u8]) -> Option<Answer> {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         response.headers_mut().append(name, HeaderValue::try_from(value).ok()?);
     }
-    for cookie in answer["cookies"].as_array().into_iter().flatten() {
+    for cookie in payload["cookies"].as_array().into_iter().flatten() {
         response.headers_mut().append(SET_COOKIE, HeaderValue::try_from(cookie.as_str()?).ok()?);
     }
     Some(response)
 }
 
-/// An answer of API Gateway's own.
+/// A response that API Gateway itself produces.
 #[must_use]
-pub fn gateway_message(status: StatusCode, message: &str) -> Answer {
-    let mut answer = server::json(status, &json!({ "message": message }));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+pub fn gateway_message(status: StatusCode, message: &str) -> HttpResponse {
+    let mut response = server::json(status, &json!({ "message": message }));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_text, request_event, response};
-    use crate::routes::Match;
-    use crate::server::Call;
+    use super::{http_response, is_text, request_event};
+    use crate::routes::RouteMatch;
+    use crate::server::HttpRequest;
     use bytes::Bytes;
     use hyper::{HeaderMap, Method};
     use std::collections::BTreeMap;
@@ -191,28 +190,28 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let call = Call {
+        let request = HttpRequest {
             method: Method::POST,
             uri: uri.parse().unwrap(),
             headers: map,
             body: Bytes::from_static(body.as_bytes()),
             peer: "127.0.0.1:5000".parse().unwrap(),
         };
-        let found = Match {
+        let route = RouteMatch {
             function: "f".to_owned(),
             route_key: "POST /a/{id}".to_owned(),
             parameters: BTreeMap::from([("id".to_owned(), "7".to_owned())]),
         };
         request_event(
-            &call,
-            &found,
+            &request,
+            &route,
             "0e984725-c51c-4bf4-9960-e1c80e27aba0",
             "2026-03-12T19:03:58Z".parse().unwrap(),
         )
     }
 
     #[test]
-    fn an_event_has_the_shape_of_payload_2() {
+    fn an_event_has_the_payload_format_2() {
         let event = event(
             "/a/7?x=1&y=%20&x=2",
             &[("Host", "127.0.0.1:9400"), ("Cookie", "a=1; b=2"), ("X-Many", "1"), ("X-Many", "2")],
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_and_untyped_bodies_travel_as_base64() {
+    fn forms_and_bodies_without_a_type_are_base64() {
         let form = event("/a/7", &[("content-type", "application/x-www-form-urlencoded")], "a=b");
         assert_eq!((form["body"].as_str(), form["isBase64Encoded"].as_bool()), (Some("YT1i"), Some(true)));
         assert_eq!(event("/a/7", &[], "a=b")["isBase64Encoded"], true);
@@ -240,18 +239,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_becomes_a_response() {
-        let answer = br#"{"statusCode":303,"headers":{"location":"/x"},"cookies":["a=1; Secure","b=2"],"body":"aGk=","isBase64Encoded":true}"#;
-        let response = response(answer).unwrap();
+    fn a_payload_becomes_a_response() {
+        let payload = br#"{"statusCode":303,"headers":{"location":"/x"},"cookies":["a=1; Secure","b=2"],"body":"aGk=","isBase64Encoded":true}"#;
+        let response = http_response(payload).unwrap();
         assert_eq!(response.status(), 303);
         assert_eq!(response.headers()["location"], "/x");
         assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
     }
 
     #[test]
-    fn an_answer_that_is_no_response_is_none() {
-        assert!(response(b"not json").is_none());
-        assert!(response(br#"{"statusCode":"abc"}"#).is_none());
-        assert_eq!(response(br#"{"hello":1}"#).unwrap().status(), 200);
+    fn a_payload_that_is_not_a_response_is_rejected() {
+        assert!(http_response(b"not json").is_none());
+        assert!(http_response(br#"{"statusCode":"abc"}"#).is_none());
+        assert_eq!(http_response(br#"{"hello":1}"#).unwrap().status(), 200);
     }
 }

@@ -1,89 +1,83 @@
-//! The gateway's address: routes of the template to functions, and the control API under `/_local`.
+//! The gateway: passes requests to functions by the routes of the template, and serves the control API under `/_local`.
 
-use crate::clock::Clock;
+use crate::clock::StackClock;
 use crate::event;
-use crate::functions::{Failure, Functions};
-use crate::logs::Logs;
-use crate::routes::Routes;
-use crate::server::{self, Answer, Call};
+use crate::functions::FunctionPools;
+use crate::instance::InvocationError;
+use crate::logs::FunctionLogs;
+use crate::routes::RouteTable;
+use crate::server::{self, HttpRequest, HttpResponse};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// API Gateway waits this long for a function.
-const INTEGRATION_LIMIT: Duration = Duration::from_secs(29);
-/// API Gateway takes payloads of up to 10 MB.
-pub const LARGEST_REQUEST: usize = 10 * 1024 * 1024;
+/// API Gateway's integration timeout.
+const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(29);
+/// API Gateway's limit for payloads.
+pub const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 
-/// What moves the clock of the whole stack; it lives with the stack, which knows all parts.
-pub type Advance = Arc<dyn Fn(i64) -> futures_util::future::BoxFuture<'static, Value> + Send + Sync>;
+/// Moves the clock of the whole stack by some seconds and returns the response body.
+pub type AdvanceClock = Arc<dyn Fn(i64) -> BoxFuture<'static, Value> + Send + Sync>;
 
-/// What waits until nothing happens by itself.
-pub type Settle = Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync>;
+/// Waits until no part of the stack has work left.
+pub type WaitUntilIdle = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What the gateway needs to answer.
-pub struct Gateway {
-    /// Which function answers.
-    pub routes: Routes,
-    /// The functions.
-    pub functions: Functions,
-    /// The clock of the stack.
-    pub clock: Clock,
-    /// What the functions wrote.
-    pub logs: Logs,
-    /// Moves the clock.
-    pub advance: Advance,
-    /// Waits until all is quiet.
-    pub settle: Settle,
+pub struct HttpApiGateway {
+    pub routes: RouteTable,
+    pub functions: FunctionPools,
+    pub clock: StackClock,
+    pub logs: FunctionLogs,
+    pub advance_clock: AdvanceClock,
+    pub wait_until_idle: WaitUntilIdle,
 }
 
-impl Gateway {
-    /// Answers a request.
-    pub async fn answer(&self, call: Call) -> Answer {
-        if let Some(path) = call.uri.path().strip_prefix("/_local/") {
-            return self.control(path, &call).await;
+impl HttpApiGateway {
+    pub async fn handle(&self, request: HttpRequest) -> HttpResponse {
+        if let Some(path) = request.uri.path().strip_prefix("/_local/") {
+            return self.control(path, &request).await;
         }
         let request_id = uuid::Uuid::new_v4().to_string();
-        let mut answer = self.route(&call, &request_id).await;
+        let mut response = self.call_function(&request, &request_id).await;
         if let Ok(value) = request_id.parse() {
-            answer.headers_mut().insert("apigw-requestid", value);
+            response.headers_mut().insert("apigw-requestid", value);
         }
-        answer
+        response
     }
 
-    async fn route(&self, call: &Call, request_id: &str) -> Answer {
-        let Some(found) = self.routes.find(call.method.as_str(), call.uri.path()) else {
+    async fn call_function(&self, request: &HttpRequest, request_id: &str) -> HttpResponse {
+        let Some(route) = self.routes.find(request.method.as_str(), request.uri.path()) else {
             return event::gateway_message(StatusCode::NOT_FOUND, "Not Found");
         };
-        let event = event::request_event(call, &found, request_id, self.clock.now());
+        let event = event::request_event(request, &route, request_id, self.clock.now());
         let payload = Bytes::from(event.to_string());
-        let invocation = self.functions.invoke(&found.function, payload, INTEGRATION_LIMIT);
-        match timeout(INTEGRATION_LIMIT, invocation).await {
-            Ok(Ok(answer)) => event::response(&answer).unwrap_or_else(|| {
+        let invocation = self.functions.invoke(&route.function, payload, INTEGRATION_TIMEOUT);
+        match timeout(INTEGRATION_TIMEOUT, invocation).await {
+            Ok(Ok(payload)) => event::http_response(&payload).unwrap_or_else(|| {
                 event::gateway_message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }),
-            Ok(Err(Failure::Function(_) | Failure::Unknown)) => {
+            Ok(Err(InvocationError::Function(_) | InvocationError::UnknownFunction)) => {
                 event::gateway_message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
             }
-            Ok(Err(Failure::Busy)) | Err(_) => {
+            Ok(Err(InvocationError::NoCapacity)) | Err(_) => {
                 event::gateway_message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
             }
         }
     }
 
-    async fn control(&self, path: &str, call: &Call) -> Answer {
-        if !call.is_from_this_machine() {
+    async fn control(&self, path: &str, request: &HttpRequest) -> HttpResponse {
+        if !request.is_from_this_machine() {
             return server::json(
                 StatusCode::FORBIDDEN,
-                &json!({ "error": "the control API answers this machine only" }),
+                &json!({ "error": "the control API accepts requests from this machine only" }),
             );
         }
-        match (&call.method, path) {
-            (&Method::POST, "clock") => match simulator::parse_advance_seconds(&call.body) {
-                Ok(seconds) => server::json(StatusCode::OK, &(self.advance)(seconds).await),
+        match (&request.method, path) {
+            (&Method::POST, "clock") => match simulator::parse_advance_seconds(&request.body) {
+                Ok(seconds) => server::json(StatusCode::OK, &(self.advance_clock)(seconds).await),
                 Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
             },
             (&Method::GET, "clock") => {
@@ -94,14 +88,14 @@ impl Gateway {
                 )
             }
             (&Method::GET, "logs") => {
-                let since = call.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
+                let since = request.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
                 server::json(StatusCode::OK, &self.logs.since(since))
             }
             (&Method::POST, "idle") => {
-                (self.settle)().await;
+                (self.wait_until_idle)().await;
                 server::json(StatusCode::OK, &json!({ "idle": true }))
             }
-            _ => server::json(StatusCode::NOT_FOUND, &json!({ "error": "there is no such control call" })),
+            _ => server::json(StatusCode::NOT_FOUND, &json!({ "error": "unknown control call" })),
         }
     }
 }

@@ -1,18 +1,18 @@
-//! One instance of a function: a process of the real binary, driven over its own Runtime API, frozen between
-//! invocations and killed when it takes too long.
+//! One instance of a function: a process that runs the function's binary, driven over its own Runtime API. The runner
+//! freezes it between invocations, and kills it when an invocation exceeds its timeout.
 
-use crate::functions::{Failure, Settings};
-use crate::guard::Guard;
-use crate::logs::Logs;
+use crate::clock::StackClock;
+use crate::logs::FunctionLogs;
 use crate::names;
-use crate::runtime_api::{Invocation, RuntimeApi, Said};
-use crate::template::Function;
+use crate::process_guard::ProcessGuard;
+use crate::runtime_api::{RuntimeApi, RuntimeInvocation, RuntimeMessage};
+use crate::template::FunctionResource;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,34 +20,72 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Lambda gives a function 10 s to initialise.
-const INIT_LIMIT: Duration = Duration::from_secs(10);
+/// Lambda's limit for initialization.
+const INIT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A process; dropping it kills it.
+/// What every instance is started with.
+#[derive(Clone)]
+pub struct InstanceSettings {
+    /// The folder of the binaries.
+    pub binaries: PathBuf,
+    /// Functions that failed to build. Their old binaries must not run.
+    pub unbuilt: BTreeSet<String>,
+    pub aws_url: String,
+    pub clock: StackClock,
+}
+
+/// Why an invocation returned no response.
+#[derive(Clone, Debug)]
+pub enum InvocationError {
+    UnknownFunction,
+    /// No instance became free in time.
+    NoCapacity,
+    /// The function or its process failed, with this error document.
+    Function(Bytes),
+}
+
+impl InvocationError {
+    /// A failure of the process, not of the function's code.
+    #[must_use]
+    pub fn runtime(error_type: &str, message: &str) -> Self {
+        let document = json!({ "errorType": error_type, "errorMessage": message });
+        Self::Function(document.to_string().into())
+    }
+}
+
+/// Whether an instance can run another invocation.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum InstanceState {
+    Ready,
+    /// It exited, or did not request the next invocation in time.
+    Exited,
+}
+
+/// Dropping it kills its process.
 pub struct Instance {
-    /// Functions started before the clock was moved are of an older generation.
+    /// Moving the clock starts a new generation; instances of older ones have the old time.
     pub generation: u64,
-    /// When it was done with its last invocation.
+    /// When its last invocation ended.
     pub last_used: Instant,
     function: String,
     pid: Option<Pid>,
     child: Child,
     api: RuntimeApi,
     frozen: bool,
-    registered: Option<Registered>,
+    registration: Option<Registration>,
 }
 
-/// The processes that run, by instance number, so that one can be killed while it is at work.
+/// The running processes by instance number, so that an instance can be killed during an invocation.
 #[derive(Clone, Default)]
-pub struct Pids {
-    running: Arc<Mutex<BTreeMap<u64, Pid>>>,
-    guard: Arc<Guard>,
+pub struct RunningProcesses {
+    pids: Arc<Mutex<BTreeMap<u64, Pid>>>,
+    guard: Arc<ProcessGuard>,
 }
 
-impl Pids {
-    fn register(&self, number: u64, pid: Pid) -> Registered {
+impl RunningProcesses {
+    fn register(&self, number: u64, pid: Pid) -> Registration {
         self.lock().insert(number, pid);
-        Registered { pids: self.clone(), number }
+        Registration { processes: self.clone(), number }
     }
 
     /// Kills one instance.
@@ -57,64 +95,68 @@ impl Pids {
         }
     }
 
-    /// Kills every instance.
     pub fn kill_all(&self) {
         for pid in self.lock().values() {
             let _ = kill_process(*pid, Signal::KILL);
         }
-        self.guard.end();
+        self.guard.kill_group();
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Pid>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps a process in [`Pids`] as long as its instance lives: a number is never looked up for a later process.
-struct Registered {
-    pids: Pids,
+/// Keeps a process in [`RunningProcesses`] while its instance exists, so that a reused process id is never killed.
+struct Registration {
+    processes: RunningProcesses,
     number: u64,
 }
 
-impl Drop for Registered {
+impl Drop for Registration {
     fn drop(&mut self) {
-        self.pids.lock().remove(&self.number);
+        self.processes.lock().remove(&self.number);
     }
 }
 
 impl Instance {
-    /// Starts the process and waits until it asks for its first invocation.
+    /// Starts the process and waits until it requests its first invocation.
     pub async fn start(
-        function: &Function,
-        settings: &Settings,
+        function: &FunctionResource,
+        settings: &InstanceSettings,
         number: u64,
         generation: u64,
-        logs: &Logs,
-        pids: &Pids,
-    ) -> Result<Self, Failure> {
-        let mut instance = Self::spawn(function, settings, number, generation, logs, pids)
+        logs: &FunctionLogs,
+        processes: &RunningProcesses,
+    ) -> Result<Self, InvocationError> {
+        let mut instance = Self::spawn(function, settings, number, generation, logs, processes)
             .await
-            .map_err(|error| Failure::runtime("Runtime.InvalidEntrypoint", &format!("{error:#}")))?;
-        instance.registered = instance.pid.map(|pid| pids.register(number, pid));
-        match timeout(INIT_LIMIT, instance.next_word()).await {
-            Ok(Ok(Said::Next)) => Ok(instance),
-            Ok(Ok(Said::InitFailure(document))) => Err(Failure::Function(document)),
-            Ok(Ok(_)) => Err(Failure::runtime("Runtime.InitError", "it answered before it was asked")),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::runtime("Sandbox.Timedout", "initialising took longer than 10 seconds")),
+            .map_err(|error| InvocationError::runtime("Runtime.InvalidEntrypoint", &format!("{error:#}")))?;
+        instance.registration = instance.pid.map(|pid| processes.register(number, pid));
+        match timeout(INIT_TIMEOUT, instance.next_message()).await {
+            Ok(Ok(RuntimeMessage::Ready)) => Ok(instance),
+            Ok(Ok(RuntimeMessage::InitError(document))) => Err(InvocationError::Function(document)),
+            Ok(Ok(_)) => {
+                Err(InvocationError::runtime("Runtime.InitError", "it responded before its first invocation"))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(InvocationError::runtime(
+                "Sandbox.Timedout",
+                "initialization took longer than 10 seconds",
+            )),
         }
     }
 
     async fn spawn(
-        function: &Function,
-        settings: &Settings,
+        function: &FunctionResource,
+        settings: &InstanceSettings,
         number: u64,
         generation: u64,
-        logs: &Logs,
-        pids: &Pids,
+        logs: &FunctionLogs,
+        processes: &RunningProcesses,
     ) -> Result<Self> {
         if settings.unbuilt.contains(&function.binary) {
-            bail!("{} does not build; its compiler error was shown at the start", function.binary);
+            bail!("{} failed to build; see the compiler errors at the start", function.binary);
         }
         let binary = settings.binaries.join(&function.binary);
         let api = RuntimeApi::start().await?;
@@ -126,8 +168,10 @@ impl Instance {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C reaches the runner alone; the guard of the group kills it when the runner is gone.
-            .process_group(pids.guard.group().context("the guard of the functions does not start")?)
+            // Ctrl-C reaches the runner only; the guard kills the group when the runner has ended.
+            .process_group(
+                processes.guard.group().context("the process guard of the functions did not start")?,
+            )
             .kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         if let Some(stdout) = child.stdout.take() {
@@ -145,30 +189,34 @@ impl Instance {
             child,
             api,
             frozen: false,
-            registered: None,
+            registration: None,
         })
     }
 
-    /// Runs one invocation; after a failure other than the function's own the instance is of no more use.
-    pub async fn invoke(&mut self, invocation: Invocation, limit: Duration) -> Result<Bytes, Failure> {
+    /// Runs one invocation. After an error that the function did not report itself, the instance cannot be reused.
+    pub async fn invoke(
+        &mut self,
+        invocation: RuntimeInvocation,
+        limit: Duration,
+    ) -> Result<Bytes, InvocationError> {
         let request_id = invocation.request_id.clone();
         let end = Instant::now() + limit;
         self.thaw();
         if self.api.invocations.send(invocation).await.is_err() {
-            return Err(Failure::runtime("Runtime.ExitError", "the instance is gone"));
+            return Err(InvocationError::runtime("Runtime.ExitError", "the instance has exited"));
         }
         loop {
-            match timeout_at(end, self.next_word()).await {
-                Ok(Ok(Said::Answer(id, body))) if id == request_id => return Ok(body),
-                Ok(Ok(Said::Failure(id, document))) if id == request_id => {
-                    return Err(Failure::Function(document));
+            match timeout_at(end, self.next_message()).await {
+                Ok(Ok(RuntimeMessage::Response(id, body))) if id == request_id => return Ok(body),
+                Ok(Ok(RuntimeMessage::Error(id, document))) if id == request_id => {
+                    return Err(InvocationError::Function(document));
                 }
-                // A word about an older invocation, or an extra poll.
+                // A message about an earlier invocation, or an additional request for the next one.
                 Ok(Ok(_)) => {}
-                Ok(Err(failure)) => return Err(failure),
+                Ok(Err(error)) => return Err(error),
                 Err(_) => {
                     self.kill().await;
-                    return Err(Failure::runtime(
+                    return Err(InvocationError::runtime(
                         "Sandbox.Timedout",
                         &format!(
                             "RequestId: {request_id} Error: Task timed out after {:.2} seconds",
@@ -180,32 +228,31 @@ impl Instance {
         }
     }
 
-    /// Waits until it asks for the next invocation, and freezes it. False: it ended, or did not come back in time.
-    pub async fn settle(&mut self, limit: Duration) -> bool {
+    /// Waits until the function requests the next invocation, then freezes it.
+    pub async fn finish(&mut self, limit: Duration) -> InstanceState {
         let end = Instant::now() + limit;
         loop {
-            match timeout_at(end, self.next_word()).await {
-                Ok(Ok(Said::Next)) => {
+            match timeout_at(end, self.next_message()).await {
+                Ok(Ok(RuntimeMessage::Ready)) => {
                     self.freeze();
-                    return true;
+                    return InstanceState::Ready;
                 }
                 Ok(Ok(_)) => {}
-                Ok(Err(_)) => return false,
+                Ok(Err(_)) => return InstanceState::Exited,
                 Err(_) => {
                     self.kill().await;
-                    return false;
+                    return InstanceState::Exited;
                 }
             }
         }
     }
 
-    /// Whether the process is still there.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Stops its clock: nothing left behind goes on.
-    pub fn freeze(&mut self) {
+    /// Stops the process, so that work that the function left behind does not run between invocations.
+    fn freeze(&mut self) {
         if let Some(pid) = self.pid {
             self.frozen = kill_process(pid, Signal::STOP).is_ok();
         }
@@ -218,39 +265,39 @@ impl Instance {
         }
     }
 
-    /// Ends it now.
     pub async fn kill(&mut self) {
         let _ = self.child.kill().await;
     }
 
-    async fn next_word(&mut self) -> Result<Said, Failure> {
+    async fn next_message(&mut self) -> Result<RuntimeMessage, InvocationError> {
         tokio::select! {
             biased;
-            word = self.api.said.recv() => {
-                word.ok_or_else(|| Failure::runtime("Runtime.ExitError", "the Runtime API is closed"))
+            message = self.api.messages.recv() => {
+                message.ok_or_else(|| InvocationError::runtime("Runtime.ExitError", "the Runtime API is closed"))
             }
             status = self.child.wait() => {
-                // The process may have said something right before it ended.
-                if let Ok(word) = self.api.said.try_recv() {
-                    return Ok(word);
+                // The process may have sent a message right before it exited.
+                if let Ok(message) = self.api.messages.try_recv() {
+                    return Ok(message);
                 }
                 self.pid = None;
-                self.registered = None;
+                self.registration = None;
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                Err(Failure::runtime("Runtime.ExitError", &format!("{}: runtime exited: {status}", self.function)))
+                let message = format!("{}: runtime exited: {status}", self.function);
+                Err(InvocationError::runtime("Runtime.ExitError", &message))
             }
         }
     }
 }
 
-/// Where systems keep the certificates that TLS trusts: Debian and Alpine, Red Hat, macOS.
+/// Where systems keep the root certificates: Debian and Alpine, Red Hat, macOS.
 const ROOT_CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// What Lambda itself puts into the environment, and nothing of the runner's own.
+/// The variables that Lambda sets. Nothing of the runner's own environment is passed on.
 fn lambda_environment(
-    function: &Function,
-    settings: &Settings,
+    function: &FunctionResource,
+    settings: &InstanceSettings,
     number: u64,
     port: u16,
 ) -> Vec<(String, String)> {
@@ -258,7 +305,7 @@ fn lambda_environment(
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{port}")),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
-        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory.to_string()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", format!("local/[$LATEST]{number}")),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
@@ -276,7 +323,7 @@ fn lambda_environment(
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
     ];
-    // One file, as Lambda has it. Without the name of it, each process would read some hundred files as well, that are in it.
+    // Lambda has one bundle. Without its name, every process also reads the hundred or so files that the bundle contains.
     if let Some(bundle) = ROOT_CERTIFICATES.iter().find(|path| Path::new(path).exists()) {
         variables.push(("SSL_CERT_FILE", (*bundle).to_owned()));
     }
@@ -287,17 +334,11 @@ fn lambda_environment(
     variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn forward(stream: impl AsyncRead + Send + Unpin + 'static, function: String, logs: Logs) {
+fn forward(stream: impl AsyncRead + Send + Unpin + 'static, function: String, logs: FunctionLogs) {
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             logs.add(&function, &line);
         }
     });
-}
-
-/// An error document as Lambda answers it.
-#[must_use]
-pub fn error_document(kind: &str, message: &str) -> Bytes {
-    json!({ "errorType": kind, "errorMessage": message }).to_string().into()
 }

@@ -1,23 +1,28 @@
-//! The local stack: the real function binaries behind a local API Gateway, AWS endpoints, and the RingCentral simulator,
-//! on loopback, without Docker and without an account.
+//! The local stack: the function binaries behind a local API gateway, AWS endpoints, and the RingCentral simulator. It runs
+//! on loopback, without Docker and without an AWS account.
 //!
-//! `cargo local` runs it (`examples/local.rs`), tests start it with [`Stack::start`]. What runs is read from
-//! `template.yaml` and nowhere else. Code map, in the order of a request:
+//! `cargo local` runs it (`examples/local.rs`), and tests start it with [`Stack::start`]. `template.yaml` is the only source
+//! of what runs.
 //!
-//! | module | what |
+//! | module | content |
 //! | --- | --- |
-//! | `stack` | starts and stops the parts, moves the one clock |
-//! | `template` | reads `template.yaml` |
-//! | `gateway`, `routes`, `event` | HTTP request to API Gateway event and back; `/_local` |
-//! | `functions`, `instance`, `guard`, `runtime_api` | the function processes over the Lambda Runtime API |
-//! | `aws` | DynamoDB, KMS, SQS, Secrets Manager, Scheduler, Lambda on one address; rights, faults, call log; `/_aws` |
-//! | `sim` | the RingCentral simulator as a part |
-//! | `data`, `state_file` | what survives the runner |
-//! | `cli`, `build`, `bootstrap`, `demo`, `client`, `bench`, `watch` | what `cargo local` does around it |
+//! | `stack`, `parts` | starts and stops the parts, moves their clock |
+//! | `template`, `iam_policy`, `schedule_expression` | reads `template.yaml` |
+//! | `gateway`, `routes`, `event` | from an HTTP request to an API Gateway event and back; the control API `/_local` |
+//! | `functions`, `instance`, `process_guard`, `runtime_api` | function processes and the Lambda Runtime API |
+//! | `logs`, `log_line` | the functions' logs |
+//! | `aws` | DynamoDB, KMS, SQS, Secrets Manager, Scheduler and Lambda on one address; policies, faults, call log; the control API `/_aws` |
+//! | `sim` | the RingCentral simulator |
+//! | `data`, `state_file` | state between runs |
+//! | `cli`, `banner`, `build`, `progress`, `bootstrap`, `client`, `demo`, `browser`, `bench`, `watch` | the commands of `cargo local` |
 
-#![expect(clippy::disallowed_methods, reason = "a server on a developer's machine, not a function on Lambda")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is a server on a developer's machine, not a Lambda function"
+)]
 
 mod aws;
+mod banner;
 mod bench;
 mod bootstrap;
 mod browser;
@@ -31,22 +36,30 @@ mod demo_receiver;
 mod event;
 mod functions;
 mod gateway;
-mod guard;
+mod iam_policy;
 mod instance;
+mod log_line;
 mod logs;
 mod names;
 mod options;
+mod parts;
 mod ports;
+mod process_guard;
+pub mod progress;
 mod routes;
 mod runtime_api;
+mod schedule_expression;
 mod server;
 mod sim;
 mod stack;
+mod stack_info;
 mod state_file;
 pub mod template;
 pub mod watch;
 
-pub use aws::expression::Expression;
-pub use functions::{DEFAULT_INSTANCES, Failure};
-pub use options::{Data, Options};
-pub use stack::{Stack, StackInfo};
+pub use functions::DEFAULT_INSTANCES;
+pub use instance::InvocationError;
+pub use options::{DataLocation, StackOptions, StackParts};
+pub use schedule_expression::ScheduleExpression;
+pub use stack::Stack;
+pub use stack_info::StackInfo;

@@ -1,27 +1,25 @@
-//! How to start a stack.
+//! The options of a stack.
 
-use crate::template::Overrides;
+use crate::template::TemplateOverrides;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Default ports of gateway, simulator and AWS endpoints.
+/// Default ports of the gateway, the simulator and the AWS endpoints.
 pub const DEFAULT_PORTS: (u16, u16, u16) = (9400, 9410, 9420);
 
 /// Where `cargo lambda watch -A 127.0.0.1 -P 9000` serves the functions.
 pub const WATCH_URL: &str = "http://127.0.0.1:9000";
 
-/// Where state is kept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Data {
-    /// In this folder, between runs.
+pub enum DataLocation {
+    /// State is kept in this folder between runs.
     Folder(PathBuf),
-    /// Nowhere.
+    /// Nothing is kept.
     Memory,
 }
 
-impl Data {
-    /// The folder, if there is one.
+impl DataLocation {
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         match self {
@@ -31,95 +29,91 @@ impl Data {
     }
 }
 
-/// How to start a stack.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Ports of gateway, simulator and AWS endpoints; 0 is any free one. `None`: the default ones, or the next free
-    /// ones after them.
-    pub ports: Option<(u16, u16, u16)>,
-    /// Where state is kept.
-    pub data: Data,
-    /// The template.
-    pub template: PathBuf,
-    /// The folder with the function binaries.
-    pub binaries: PathBuf,
-    /// Functions whose code does not build.
-    pub unbuilt: BTreeSet<String>,
-    /// Values for parameters of the template, over those that the runner sets.
-    pub parameters: BTreeMap<String, String>,
-    /// Runs the AWS endpoints, and the simulator only if that is asked for too.
-    pub aws_only: bool,
-    /// Runs the simulator, and the AWS endpoints only if those are asked for too.
-    pub sim_only: bool,
-    /// Where the functions are reached when no gateway runs here: what `PublicUrl` says, and where RingCentral sends
-    /// browsers back to.
-    pub public_url: Option<String>,
-    /// Another engine for the AWS services.
-    pub endpoint_url: Option<String>,
-    /// Makes a tenant and an API key at the first start, where the template has the routes for it.
-    pub tenant: bool,
-    /// Shows on stderr what the functions write.
-    pub show_logs: bool,
+/// Which parts of the stack run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StackParts {
+    All,
+    AwsOnly,
+    SimulatorOnly,
+    /// Everything around the functions, without the gateway and the functions.
+    AwsAndSimulator,
 }
 
-impl Options {
-    /// A stack for a test: any free ports, nothing kept, debug binaries of the workspace at `root`.
+impl StackParts {
+    #[must_use]
+    pub fn gateway(self) -> bool {
+        self == Self::All
+    }
+
+    #[must_use]
+    pub fn aws(self) -> bool {
+        self != Self::SimulatorOnly
+    }
+
+    #[must_use]
+    pub fn simulator(self) -> bool {
+        self != Self::AwsOnly
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct StackOptions {
+    /// Ports of the gateway, the simulator and the AWS endpoints; 0 picks a free port. `None` uses the default ports, or
+    /// the next free ones.
+    pub ports: Option<(u16, u16, u16)>,
+    pub data: DataLocation,
+    pub template: PathBuf,
+    /// The folder of the function binaries.
+    pub binaries: PathBuf,
+    /// Functions that failed to build.
+    pub unbuilt: BTreeSet<String>,
+    pub parts: StackParts,
+    /// Where the functions are served if no gateway runs here.
+    pub public_url: Option<String>,
+    /// Another AWS emulator, or AWS itself, behind the AWS endpoints.
+    pub endpoint_url: Option<String>,
+}
+
+impl StackOptions {
+    /// A stack for a test: free ports, nothing kept, the debug binaries of the workspace at `root`.
     #[must_use]
     pub fn for_tests(root: &Path) -> Self {
         Self {
             ports: Some((0, 0, 0)),
-            data: Data::Memory,
+            data: DataLocation::Memory,
             template: root.join("template.yaml"),
             binaries: root.join("target/debug"),
             unbuilt: BTreeSet::new(),
-            parameters: BTreeMap::new(),
-            aws_only: false,
-            sim_only: false,
+            parts: StackParts::All,
             public_url: None,
             endpoint_url: None,
-            tenant: true,
-            show_logs: false,
         }
     }
 
-    /// Where browsers and RingCentral reach the functions: the gateway here, if there is one, or whoever serves them
-    /// instead.
+    /// Where browsers and RingCentral reach the functions: this stack's gateway, or the server that replaces it.
     #[must_use]
-    pub fn reached_at(&self, gateway: Option<&str>) -> String {
-        let elsewhere = || self.public_url.as_deref().unwrap_or(WATCH_URL).trim_end_matches('/');
-        gateway.unwrap_or_else(elsewhere).to_owned()
+    pub fn functions_url(&self, gateway: Option<&str>) -> String {
+        let other = || self.public_url.as_deref().unwrap_or(WATCH_URL).trim_end_matches('/');
+        gateway.unwrap_or_else(other).to_owned()
     }
 
-    /// What the runner puts into the template of a stack at these addresses.
+    /// The values that the runner sets in the template.
     #[must_use]
-    pub fn overrides(&self, rc: &Value, aws_url: &str, reached_at: &str, simulator_url: &str) -> Overrides {
+    pub fn overrides(
+        &self,
+        rc: &Value,
+        aws_url: &str,
+        functions_url: &str,
+        simulator_url: &str,
+    ) -> TemplateOverrides {
         let mut parameters = BTreeMap::from([
             ("Stage".to_owned(), "local".to_owned()),
-            ("PublicUrl".to_owned(), reached_at.to_owned()),
+            ("PublicUrl".to_owned(), functions_url.to_owned()),
             ("RingCentralServer".to_owned(), simulator_url.to_owned()),
         ]);
         if let Some(client_id) = rc["clientId"].as_str() {
             parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
         }
-        parameters.extend(self.parameters.clone());
-        Overrides { aws_url: aws_url.to_owned(), gateway_url: reached_at.to_owned(), parameters }
-    }
-
-    /// Whether the gateway runs.
-    #[must_use]
-    pub fn runs_gateway(&self) -> bool {
-        !self.aws_only && !self.sim_only
-    }
-
-    /// Whether the AWS endpoints run.
-    #[must_use]
-    pub fn runs_aws(&self) -> bool {
-        self.aws_only || !self.sim_only
-    }
-
-    /// Whether the simulator runs.
-    #[must_use]
-    pub fn runs_simulator(&self) -> bool {
-        self.sim_only || !self.aws_only
+        TemplateOverrides { aws_url: aws_url.to_owned(), gateway_url: functions_url.to_owned(), parameters }
     }
 }

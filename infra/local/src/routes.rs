@@ -1,11 +1,10 @@
-//! Which function answers a request: the routes of the HTTP API, matched as API Gateway does.
+//! The routes of the HTTP API. A request is matched to a function as API Gateway does it.
 
 use crate::template::Template;
 use std::collections::BTreeMap;
 
-/// The routes of all functions.
 #[derive(Clone, Debug)]
-pub struct Routes {
+pub struct RouteTable {
     routes: Vec<Entry>,
 }
 
@@ -16,19 +15,17 @@ struct Entry {
     function: String,
 }
 
-/// A route that fits a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Match {
-    /// Folder name of the function.
+pub struct RouteMatch {
+    /// The function's folder name.
     pub function: String,
     /// `POST /v1/x/{id}`, or `$default`.
     pub route_key: String,
-    /// Values of the path's parameters, decoded.
+    /// Decoded path parameters.
     pub parameters: BTreeMap<String, String>,
 }
 
-impl Routes {
-    /// Collects the routes of the template.
+impl RouteTable {
     #[must_use]
     pub fn new(template: &Template) -> Self {
         let routes = template.functions.iter().flat_map(|function| {
@@ -41,15 +38,15 @@ impl Routes {
         Self { routes: routes.collect() }
     }
 
-    /// The best route: literal segments before parameters before greedy ones; a method of its own before `ANY`.
+    /// The most specific route: literal segments win over parameters, parameters over greedy ones, a method over `ANY`.
     #[must_use]
-    pub fn find(&self, method: &str, path: &str) -> Option<Match> {
+    pub fn find(&self, method: &str, path: &str) -> Option<RouteMatch> {
         let mut best: Option<(Vec<u8>, &Entry, BTreeMap<String, String>)> = None;
         for entry in &self.routes {
             if entry.method != method && entry.method != "ANY" {
                 continue;
             }
-            let Some((mut rank, parameters)) = fit(&entry.path, path) else { continue };
+            let Some((mut rank, parameters)) = match_pattern(&entry.path, path) else { continue };
             rank.push(u8::from(entry.method == "ANY"));
             if best.as_ref().is_none_or(|(other, ..)| rank < *other) {
                 best = Some((rank, entry, parameters));
@@ -61,12 +58,12 @@ impl Routes {
         } else {
             format!("{} {}", entry.method, entry.path)
         };
-        Some(Match { function: entry.function.clone(), route_key, parameters })
+        Some(RouteMatch { function: entry.function.clone(), route_key, parameters })
     }
 }
 
-/// How well a pattern fits (smaller is better, segment by segment), and what its parameters are.
-fn fit(pattern: &str, path: &str) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
+/// The rank of a pattern that matches (compared segment by segment, smaller wins), and the path parameters.
+fn match_pattern(pattern: &str, path: &str) -> Option<(Vec<u8>, BTreeMap<String, String>)> {
     let mut parameters = BTreeMap::new();
     if pattern == "$default" {
         return Some((vec![3], parameters));
@@ -106,15 +103,15 @@ fn decode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Routes};
+    use super::{Entry, RouteTable};
 
-    fn routes(list: &[(&str, &str, &str)]) -> Routes {
+    fn routes(list: &[(&str, &str, &str)]) -> RouteTable {
         let entry = |(method, path, function): &(&str, &str, &str)| Entry {
             method: (*method).to_owned(),
             path: (*path).to_owned(),
             function: (*function).to_owned(),
         };
-        Routes { routes: list.iter().map(entry).collect() }
+        RouteTable { routes: list.iter().map(entry).collect() }
     }
 
     #[test]
@@ -144,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn head_is_a_method_of_its_own() {
+    fn a_get_route_does_not_match_head() {
         assert_eq!(routes(&[("GET", "/a", "f")]).find("HEAD", "/a"), None);
     }
 }

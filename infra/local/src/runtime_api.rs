@@ -1,7 +1,7 @@
-//! The Lambda Runtime API for one instance of a function: its own port, so that an instance needs no name, and one that
-//! outlives the runner finds nobody there and exits.
+//! The Lambda Runtime API for one instance of a function. Every instance gets a port of its own, so it needs no name, and
+//! an instance that outlives the runner cannot connect and exits.
 
-use crate::server::{self, Answer, Call, Server};
+use crate::server::{self, HttpRequest, HttpResponse, HttpServer};
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,93 +13,92 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 
-/// Lambda takes answers of up to 6 MB; base64 and JSON make them longer.
-const LARGEST_ANSWER: usize = 9 * 1024 * 1024;
+/// Lambda accepts responses of up to 6 MB; base64 and JSON make them longer.
+const MAX_RESPONSE_BYTES: usize = 9 * 1024 * 1024;
 
-/// One call of a function.
-pub struct Invocation {
-    /// Its id, which the answer repeats.
+pub struct RuntimeInvocation {
+    /// The function repeats it in its response.
     pub request_id: String,
-    /// The event.
     pub payload: Bytes,
-    /// When the function is killed, in milliseconds of the stack's clock.
+    /// When the runner kills the function, in milliseconds of the stack's clock.
     pub deadline_ms: i64,
-    /// ARN of the function.
     pub function_arn: String,
 }
 
-/// What an instance says.
+/// What an instance reports over its Runtime API.
 #[derive(Debug)]
-pub enum Said {
-    /// It asks for the next invocation: it is initialised, or done with the one before.
-    Next,
-    /// The answer to the invocation with this id.
-    Answer(String, Bytes),
-    /// The invocation with this id failed; an error document.
-    Failure(String, Bytes),
-    /// Initialising failed; an error document.
-    InitFailure(Bytes),
+pub enum RuntimeMessage {
+    /// It requests the next invocation: it has initialized, or has finished the previous one.
+    Ready,
+    /// The response to the invocation with this request id.
+    Response(String, Bytes),
+    /// An error document for the invocation with this request id.
+    Error(String, Bytes),
+    /// An error document: initialization failed.
+    InitError(Bytes),
 }
 
-/// The server for one instance.
 pub struct RuntimeApi {
     /// `host:port` for `AWS_LAMBDA_RUNTIME_API`.
     pub address: SocketAddr,
-    /// Invocations for the instance.
-    pub invocations: mpsc::Sender<Invocation>,
-    /// What the instance says, in order.
-    pub said: mpsc::Receiver<Said>,
-    _server: Server,
+    pub invocations: mpsc::Sender<RuntimeInvocation>,
+    /// In the order in which the instance sent them.
+    pub messages: mpsc::Receiver<RuntimeMessage>,
+    _server: HttpServer,
 }
 
 struct Channels {
-    invocations: Mutex<mpsc::Receiver<Invocation>>,
-    said: mpsc::Sender<Said>,
+    invocations: Mutex<mpsc::Receiver<RuntimeInvocation>>,
+    messages: mpsc::Sender<RuntimeMessage>,
 }
 
 impl RuntimeApi {
-    /// Starts to listen on a free port.
+    /// Listens on a free port.
     pub async fn start() -> Result<Self> {
         let listener =
             TcpListener::bind("127.0.0.1:0").await.context("no free port for the Lambda Runtime API")?;
         let address = listener.local_addr()?;
         let (invocations, receiver) = mpsc::channel(1);
-        let (sender, said) = mpsc::channel(8);
-        let channels = Arc::new(Channels { invocations: Mutex::new(receiver), said: sender });
+        let (sender, messages) = mpsc::channel(8);
+        let channels = Arc::new(Channels { invocations: Mutex::new(receiver), messages: sender });
         let server = server::serve(
             listener,
-            LARGEST_ANSWER,
-            || server::status(StatusCode::PAYLOAD_TOO_LARGE),
-            move |call| {
+            MAX_RESPONSE_BYTES,
+            || server::empty(StatusCode::PAYLOAD_TOO_LARGE),
+            move |request| {
                 let channels = Arc::clone(&channels);
-                async move { channels.answer(call).await }
+                async move { channels.handle(request).await }
             },
         );
-        Ok(Self { address, invocations, said, _server: server })
+        Ok(Self { address, invocations, messages, _server: server })
     }
 }
 
 impl Channels {
-    async fn answer(&self, call: Call) -> Answer {
-        let path = call.uri.path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
-        let parts: Vec<&str> = path.split('/').collect();
-        let said = match (&call.method, parts.as_slice()) {
-            (&Method::GET, ["invocation", "next"]) => return self.next().await,
-            (&Method::POST, ["invocation", id, "response"]) => Said::Answer((*id).to_owned(), call.body),
-            (&Method::POST, ["invocation", id, "error"]) => Said::Failure((*id).to_owned(), call.body),
-            (&Method::POST, ["init", "error"]) => Said::InitFailure(call.body),
-            _ => return server::status(StatusCode::NOT_FOUND),
+    async fn handle(&self, request: HttpRequest) -> HttpResponse {
+        let path = request.uri.path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
+        let segments: Vec<&str> = path.split('/').collect();
+        let message = match (&request.method, segments.as_slice()) {
+            (&Method::GET, ["invocation", "next"]) => return self.next_invocation().await,
+            (&Method::POST, ["invocation", id, "response"]) => {
+                RuntimeMessage::Response((*id).to_owned(), request.body)
+            }
+            (&Method::POST, ["invocation", id, "error"]) => {
+                RuntimeMessage::Error((*id).to_owned(), request.body)
+            }
+            (&Method::POST, ["init", "error"]) => RuntimeMessage::InitError(request.body),
+            _ => return server::empty(StatusCode::NOT_FOUND),
         };
-        let _ = self.said.send(said).await;
+        let _ = self.messages.send(message).await;
         server::json(StatusCode::ACCEPTED, &json!({ "status": "OK" }))
     }
 
-    async fn next(&self) -> Answer {
-        let _ = self.said.send(Said::Next).await;
+    async fn next_invocation(&self) -> HttpResponse {
+        let _ = self.messages.send(RuntimeMessage::Ready).await;
         let Some(invocation) = self.invocations.lock().await.recv().await else {
-            return server::status(StatusCode::GONE);
+            return server::empty(StatusCode::GONE);
         };
-        let mut answer = Response::new(Full::new(invocation.payload));
+        let mut response = Response::new(Full::new(invocation.payload));
         let trace = format!(
             "Root=1-{:08x}-{}",
             invocation.deadline_ms / 1000,
@@ -113,9 +112,9 @@ impl Channels {
             ("lambda-runtime-trace-id", trace),
         ] {
             if let Ok(value) = HeaderValue::from_str(&value) {
-                answer.headers_mut().insert(name, value);
+                response.headers_mut().insert(name, value);
             }
         }
-        answer
+        response
     }
 }

@@ -1,4 +1,4 @@
-//! A small HTTP/1 server: one handler for everything, closed with all its connections when dropped.
+//! A small HTTP/1 server with one handler. Dropping it closes the listener and every connection.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -14,31 +14,25 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// A whole answer.
-pub type Answer = Response<Full<Bytes>>;
+pub type HttpResponse = Response<Full<Bytes>>;
 
-/// A request whose body was read.
-pub struct Call {
-    /// Method.
+/// A request whose body has been read.
+pub struct HttpRequest {
     pub method: Method,
     /// Path and query as they were sent.
     pub uri: Uri,
-    /// Headers.
     pub headers: HeaderMap,
-    /// Body.
     pub body: Bytes,
-    /// Who sent it.
     pub peer: SocketAddr,
 }
 
-impl Call {
-    /// A header as text.
+impl HttpRequest {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// A value of the query.
+    /// The first value of a query parameter.
     #[must_use]
     pub fn query(&self, name: &str) -> Option<String> {
         url::form_urlencoded::parse(self.uri.query()?.as_bytes())
@@ -46,46 +40,46 @@ impl Call {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// A control API answers only this machine: not through a rebound name, not to a page of another site.
+    /// Control APIs accept requests from this machine only: not through a rebound host name, and not from a page of
+    /// another site.
     #[must_use]
     pub fn is_from_this_machine(&self) -> bool {
         simulator::is_local_request(self.peer, &self.headers)
     }
 }
 
-/// Put into the extensions of an answer: close the connection instead of answering.
+/// A response extension that makes the server close the connection instead of sending the response.
 #[derive(Clone, Copy)]
-pub struct DropConnection;
+pub struct CloseConnection;
 
-/// An answer that never arrives: the connection is closed.
+/// A response that is never sent, because the server closes the connection.
 #[must_use]
-pub fn dropped() -> Answer {
-    let mut answer = status(StatusCode::OK);
-    answer.extensions_mut().insert(DropConnection);
-    answer
+pub fn close_connection() -> HttpResponse {
+    let mut response = empty(StatusCode::OK);
+    response.extensions_mut().insert(CloseConnection);
+    response
 }
 
-/// A running server; dropping it closes the listener and every connection.
-pub struct Server {
+pub struct HttpServer {
     task: AbortHandle,
 }
 
-impl Drop for Server {
+impl Drop for HttpServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Serves every request of `listener` with `handler`; bodies over `limit` bytes are answered by `too_large`.
+/// Serves every request of `listener` with `handler`. A body over `body_limit` bytes gets the response of `too_large`.
 pub fn serve<Handler, Reply>(
     listener: TcpListener,
-    limit: usize,
-    too_large: fn() -> Answer,
+    body_limit: usize,
+    too_large: fn() -> HttpResponse,
     handler: Handler,
-) -> Server
+) -> HttpServer
 where
-    Handler: Fn(Call) -> Reply + Send + Sync + 'static,
-    Reply: Future<Output = Answer> + Send + 'static,
+    Handler: Fn(HttpRequest) -> Reply + Send + Sync + 'static,
+    Reply: Future<Output = HttpResponse> + Send + 'static,
 {
     let handler = Arc::new(handler);
     let task = tokio::spawn(async move {
@@ -96,16 +90,17 @@ where
                 Some(_) = connections.join_next() => continue,
             };
             let Ok((stream, peer)) = accepted else {
-                // Out of file descriptors, most likely: give others the time to close theirs.
+                // Most likely out of file descriptors: wait until other connections have closed.
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 continue;
             };
-            // Without this, small answers wait for the acknowledgement of the one before.
+            // Without this, a small response waits for the acknowledgement of the previous one.
             let _ = stream.set_nodelay(true);
             let handler = Arc::clone(&handler);
             connections.spawn(async move {
-                let service =
-                    service_fn(move |request| answer(request, peer, limit, too_large, Arc::clone(&handler)));
+                let service = service_fn(move |request| {
+                    handle(request, peer, body_limit, too_large, Arc::clone(&handler))
+                });
                 let _ = hyper::server::conn::http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)
@@ -113,53 +108,51 @@ where
             });
         }
     });
-    Server { task: task.abort_handle() }
+    HttpServer { task: task.abort_handle() }
 }
 
-async fn answer<Handler, Reply>(
+async fn handle<Handler, Reply>(
     request: Request<Incoming>,
     peer: SocketAddr,
-    limit: usize,
-    too_large: fn() -> Answer,
+    body_limit: usize,
+    too_large: fn() -> HttpResponse,
     handler: Arc<Handler>,
-) -> io::Result<Answer>
+) -> io::Result<HttpResponse>
 where
-    Handler: Fn(Call) -> Reply + Send + Sync + 'static,
-    Reply: Future<Output = Answer> + Send + 'static,
+    Handler: Fn(HttpRequest) -> Reply + Send + Sync + 'static,
+    Reply: Future<Output = HttpResponse> + Send + 'static,
 {
     let (head, body) = request.into_parts();
-    let body = match Limited::new(body, limit).collect().await {
+    let body = match Limited::new(body, body_limit).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return Ok(too_large()),
-        Err(_) => return Ok(status(StatusCode::BAD_REQUEST)),
+        Err(_) => return Ok(empty(StatusCode::BAD_REQUEST)),
     };
-    let answer =
-        handler(Call { method: head.method, uri: head.uri, headers: head.headers, body, peer }).await;
-    if answer.extensions().get::<DropConnection>().is_some() {
+    let request = HttpRequest { method: head.method, uri: head.uri, headers: head.headers, body, peer };
+    let response = handler(request).await;
+    if response.extensions().get::<CloseConnection>().is_some() {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// An answer without a body.
+/// A response without a body.
 #[must_use]
-pub fn status(status: StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = status;
-    answer
+pub fn empty(status: StatusCode) -> HttpResponse {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
 }
 
-/// An answer with a body of the given type.
 #[must_use]
-pub fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+pub fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> HttpResponse {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
-/// An answer in JSON.
 #[must_use]
-pub fn json(status: StatusCode, value: &Value) -> Answer {
-    body(status, "application/json", value.to_string())
+pub fn json(status: StatusCode, value: &Value) -> HttpResponse {
+    with_body(status, "application/json", value.to_string())
 }

@@ -1,4 +1,4 @@
-//! A small piece of state that survives the runner: one JSON file in the data folder, replaced as a whole.
+//! A JSON file in the data folder that keeps the state of one part between runs. Each save replaces the whole file.
 
 use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
@@ -8,20 +8,20 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Where a part keeps its state; `None` keeps nothing.
+/// Without a path, nothing is kept.
 #[derive(Clone, Debug, Default)]
 pub struct StateFile {
     path: Option<PathBuf>,
 }
 
 impl StateFile {
-    /// A file of the data folder, or nothing without one.
+    /// `folder` is the data folder, if there is one.
     #[must_use]
     pub fn new(folder: Option<&Path>, name: &str) -> Self {
         Self { path: folder.map(|folder| folder.join(name)) }
     }
 
-    /// What was saved; the default if nothing was.
+    /// The saved state, or the default if there is none.
     pub fn load<T: DeserializeOwned + Default>(&self) -> Result<T> {
         let Some(path) = &self.path else { return Ok(T::default()) };
         match fs::read(path) {
@@ -32,7 +32,7 @@ impl StateFile {
         }
     }
 
-    /// Saves; readable by the owner alone, and never half-written.
+    /// The file is readable by its owner only, and never half-written.
     pub fn save<T: Serialize>(&self, state: &T) -> Result<()> {
         match &self.path {
             Some(path) => write_private(path, &serde_json::to_vec(state)?),
@@ -41,8 +41,8 @@ impl StateFile {
     }
 }
 
-/// Replaces a file with one that only its owner may read. It is there even if the runner is killed right after; against
-/// a power cut nothing is done, since nobody's data is in it.
+/// Replaces a file with one that only its owner can read. The new content survives a crash of the runner, but is not
+/// synced to disk, since it is development data.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("new");
     let _ = fs::remove_file(&temporary);

@@ -1,26 +1,26 @@
-//! What `cargo lambda watch` needs beside `cargo local --aws-only --sim-only`: the functions' environment, and routes
-//! that say the same as the template.
+//! What `cargo lambda watch` needs beside `cargo local --aws-only --sim-only`: the functions' environment and their routes.
 
-use crate::options::Options;
-use crate::stack::StackInfo;
+use crate::names;
+use crate::options::StackOptions;
+use crate::stack_info::StackInfo;
 use crate::template::Template;
 use anyhow::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The environment of all functions together, for parts that run at the addresses of `info`.
-pub fn environment(info: &StackInfo, options: &Options) -> Result<BTreeMap<String, String>> {
-    let reached_at = options.reached_at(info.gateway.as_deref());
-    let overrides = options.overrides(&info.rc, info.aws(), &reached_at, info.ringcentral());
+/// The variables of all functions together, with the URLs of a running stack.
+pub fn environment(info: &StackInfo, options: &StackOptions) -> Result<BTreeMap<String, String>> {
+    let functions_url = options.functions_url(info.gateway.as_deref());
+    let overrides = options.overrides(&info.rc, info.aws(), &functions_url, info.ringcentral());
     let template = Template::read(&options.template, &overrides)?;
     let mut variables = BTreeMap::new();
     for function in &template.functions {
         variables.extend(function.environment.clone());
     }
-    // Credentials that name no function: cargo-lambda gives all of them the same.
+    // These credentials belong to no function, because cargo-lambda gives all functions the same ones.
     for (name, value) in [
         ("AWS_ENDPOINT_URL", info.aws()),
-        ("AWS_REGION", crate::names::REGION),
+        ("AWS_REGION", names::REGION),
         ("AWS_ACCESS_KEY_ID", "watch"),
         ("AWS_SECRET_ACCESS_KEY", "local"),
     ] {
@@ -29,7 +29,7 @@ pub fn environment(info: &StackInfo, options: &Options) -> Result<BTreeMap<Strin
     Ok(variables)
 }
 
-/// The routes of the template as `path method function`, to compare with `[workspace.metadata.lambda.watch.router]`.
+/// The routes of the template as `path method function`, comparable to [`router_routes`].
 #[must_use]
 pub fn template_routes(template: &Template) -> BTreeSet<String> {
     let routes = template.functions.iter().flat_map(|function| {
@@ -38,7 +38,7 @@ pub fn template_routes(template: &Template) -> BTreeSet<String> {
     routes.collect()
 }
 
-/// The lines of `[workspace.metadata.lambda.watch.router]` for the template.
+/// The routes of the template as lines of `[workspace.metadata.lambda.watch.router]`.
 #[must_use]
 pub fn router_lines(template: &Template) -> Vec<String> {
     let mut targets: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -51,7 +51,7 @@ pub fn router_lines(template: &Template) -> Vec<String> {
     targets.iter().map(|(path, targets)| format!("\"{path}\" = [{}]", targets.join(", "))).collect()
 }
 
-/// The routes of the metadata of the workspace, as `cargo metadata` shows it.
+/// The routes in the workspace's metadata, as `cargo metadata` prints it.
 #[must_use]
 pub fn router_routes(metadata: &Value) -> BTreeSet<String> {
     let router = metadata["lambda"]["watch"]["router"].as_object().into_iter().flatten();

@@ -1,13 +1,18 @@
-//! The call log: one line for each request to the AWS endpoints, in the order in which they ended.
+//! The call log: one entry for each request to the AWS endpoints, in the order in which the requests ended.
 
-use super::dynamodb::Units;
-use super::request::Request;
-use crate::server::{Answer, DropConnection};
+use super::request::AwsCall;
+use crate::server::{CloseConnection, HttpResponse};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The log. Copies share it.
+const MAX_CALLS: usize = 100_000;
+
+/// A response extension: DynamoDB capacity units that the call consumed, read or write as its operation is.
+#[derive(Clone, Copy, Debug)]
+pub struct CapacityUnits(pub f64);
+
+/// Clones share the log.
 #[derive(Clone)]
 pub struct CallLog {
     log: Arc<Mutex<Log>>,
@@ -17,11 +22,9 @@ pub struct CallLog {
 #[derive(Default)]
 struct Log {
     calls: Vec<Value>,
+    /// The number of the oldest call that is kept.
     first: u64,
 }
-
-/// Calls kept.
-const KEPT: usize = 100_000;
 
 impl Default for CallLog {
     fn default() -> Self {
@@ -30,10 +33,10 @@ impl Default for CallLog {
 }
 
 impl CallLog {
-    /// Opens an entry; it is written when it is finished or dropped.
+    /// Starts an entry. It is added to the log when it is dropped.
     #[must_use]
-    pub fn begin(&self, request: &Request) -> Entry {
-        Entry {
+    pub fn begin(&self, request: &AwsCall) -> CallLogEntry {
+        CallLogEntry {
             log: self.clone(),
             began: Instant::now(),
             service: request.service.name(),
@@ -46,7 +49,7 @@ impl CallLog {
         }
     }
 
-    /// `{calls: [...], next}`: everything from number `since` on.
+    /// `{calls: [...], next}`: the calls with a number of at least `since`.
     #[must_use]
     pub fn since(&self, since: u64) -> Value {
         let log = self.lock();
@@ -61,8 +64,7 @@ impl CallLog {
     }
 }
 
-/// A call that is under way.
-pub struct Entry {
+pub struct CallLogEntry {
     log: CallLog,
     began: Instant,
     service: &'static str,
@@ -74,19 +76,19 @@ pub struct Entry {
     units: f64,
 }
 
-impl Entry {
-    /// Notes the answer. Without one (the caller is gone, or the connection was dropped) the status is 0.
-    pub fn finish(&mut self, answer: &Answer) {
-        if answer.extensions().get::<DropConnection>().is_none() {
-            self.status = answer.status().as_u16();
+impl CallLogEntry {
+    /// Records the response. The status stays 0 if the caller is gone or the connection is closed without a response.
+    pub fn finish(&mut self, response: &HttpResponse) {
+        if response.extensions().get::<CloseConnection>().is_none() {
+            self.status = response.status().as_u16();
         }
-        let header = answer.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok());
+        let header = response.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok());
         self.error = header.map(str::to_owned);
-        self.units = answer.extensions().get::<Units>().map_or(0.0, |units| units.0);
+        self.units = response.extensions().get::<CapacityUnits>().map_or(0.0, |units| units.0);
     }
 }
 
-impl Drop for Entry {
+impl Drop for CallLogEntry {
     fn drop(&mut self) {
         let mut log = self.log.lock();
         let seq = log.first + log.calls.len() as u64;
@@ -104,9 +106,9 @@ impl Drop for Entry {
             "error": self.error,
             "units": self.units,
         }));
-        if log.calls.len() > 2 * KEPT {
-            log.calls.drain(..KEPT);
-            log.first += KEPT as u64;
+        if log.calls.len() > 2 * MAX_CALLS {
+            log.calls.drain(..MAX_CALLS);
+            log.first += MAX_CALLS as u64;
         }
     }
 }

@@ -1,101 +1,109 @@
-//! The control API under `/_aws`: call log, faults, KMS on and off, schedules. For this machine only.
+//! The control API under `/_aws`: call log, faults, KMS keys, schedules, streams, queues and TTL.
 
-use super::Aws;
-use crate::server::{self, Answer, Call};
+use super::endpoints::AwsEndpoints;
+use super::kms::KeyState;
+use crate::server::{self, HttpRequest, HttpResponse};
 use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
-/// Answers a control call.
-pub async fn answer(aws: &Arc<Aws>, call: &Call) -> Answer {
-    if !call.is_from_this_machine() {
-        return refuse(StatusCode::FORBIDDEN, "the control API answers this machine only");
+/// The path prefix of the control API.
+pub const PREFIX: &str = "/_aws/";
+
+pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
+    if !request.is_from_this_machine() {
+        return error(StatusCode::FORBIDDEN, "the control API accepts requests from this machine only");
     }
-    let path = call.uri.path().strip_prefix("/_aws/").unwrap_or_default();
-    match (&call.method, path) {
+    let services = &aws.services;
+    let path = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    match (&request.method, path) {
         (&Method::GET, "calls") => {
-            let since = match call.query("since").map(|since| since.parse()) {
+            let since = match request.query("since").map(|since| since.parse()) {
                 None => 0,
                 Some(Ok(since)) => since,
-                Some(Err(_)) => return refuse(StatusCode::BAD_REQUEST, "since: must be a number"),
+                Some(Err(_)) => return error(StatusCode::BAD_REQUEST, "since: must be a number"),
             };
             server::json(StatusCode::OK, &aws.calls.since(since))
         }
         (&Method::GET, "faults") => server::json(StatusCode::OK, &aws.faults.list()),
-        (&Method::PUT, "faults") => match aws.faults.replace(&call.body) {
+        (&Method::PUT, "faults") => match aws.faults.replace(&request.body) {
             Ok(()) => server::json(StatusCode::OK, &aws.faults.list()),
-            Err(error) => refuse(StatusCode::BAD_REQUEST, &error),
+            Err(message) => error(StatusCode::BAD_REQUEST, &message),
         },
         (&Method::DELETE, "faults") => {
             aws.faults.clear();
             server::json(StatusCode::OK, &json!([]))
         }
-        (&Method::POST, "kms/disable" | "kms/enable") => switch_key(aws, path == "kms/enable", call).await,
-        (&Method::GET, "scheduler") => server::json(StatusCode::OK, &aws.scheduler.overview()),
-        (&Method::GET, "sqs") => server::json(StatusCode::OK, &aws.sqs.overview()),
+        (&Method::POST, "kms/disable") => set_key_state(aws, KeyState::Disabled, request).await,
+        (&Method::POST, "kms/enable") => set_key_state(aws, KeyState::Enabled, request).await,
+        (&Method::GET, "scheduler") => server::json(StatusCode::OK, &services.scheduler.overview()),
+        (&Method::GET, "sqs") => server::json(StatusCode::OK, &services.sqs.overview()),
         (&Method::GET, "streams") => {
-            let all: Vec<Value> = aws.streams.iter().map(|stream| stream.overview(&aws.positions)).collect();
+            let mappings = aws.stream_mappings.iter();
+            let all: Vec<Value> = mappings.map(|mapping| mapping.overview(&services.positions)).collect();
             server::json(StatusCode::OK, &json!({ "streams": all }))
         }
-        (&Method::POST, "scheduler/fire") => fire(aws, call).await,
+        (&Method::POST, "scheduler/fire") => fire(aws, request).await,
         (&Method::POST, "ttl/sweep") => {
-            aws.dynamodb.sweep(aws.clock.now()).await;
+            services.dynamodb.delete_expired(services.clock.now()).await;
             server::json(StatusCode::OK, &json!({}))
         }
-        _ => refuse(StatusCode::NOT_FOUND, "there is no such control call"),
+        _ => error(StatusCode::NOT_FOUND, "unknown control call"),
     }
 }
 
-async fn switch_key(aws: &Aws, enabled: bool, call: &Call) -> Answer {
-    let input = match fields(call, &["keyId"]) {
+async fn set_key_state(aws: &AwsEndpoints, state: KeyState, request: &HttpRequest) -> HttpResponse {
+    let input = match fields(request, &["keyId"]) {
         Ok(input) => input,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
+        Err(message) => return error(StatusCode::BAD_REQUEST, &message),
     };
-    match aws.kms.set_enabled(input["keyId"].as_str(), enabled).await {
-        Ok(true) => server::json(StatusCode::OK, &json!({ "enabled": enabled })),
-        Ok(false) => refuse(StatusCode::NOT_FOUND, "keyId: there is no such key"),
-        Err(refusal) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &refusal.message),
-    }
-}
-
-/// Fires one schedule by its name, or all that are due before a time, and waits for their functions.
-async fn fire(aws: &Arc<Aws>, call: &Call) -> Answer {
-    let input = match fields(call, &["name", "dueBefore"]) {
-        Ok(input) => input,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
-    };
-    // Looked at first: what is taken is not there any more.
-    let Some(functions) = aws.functions.get() else {
-        return refuse(StatusCode::CONFLICT, "no functions run here");
-    };
-    let now = aws.clock.now();
-    let due = match (input["name"].as_str(), input["dueBefore"].as_str().map(str::parse::<Timestamp>)) {
-        (Some(name), None) => match aws.scheduler.take(name, now) {
-            Some(due) => vec![due],
-            None => return refuse(StatusCode::NOT_FOUND, "name: there is no such schedule"),
-        },
-        (None, Some(Ok(before))) => aws.scheduler.take_due(before),
-        (None, Some(Err(_))) => {
-            return refuse(StatusCode::BAD_REQUEST, "dueBefore: must be a time, as 2026-01-02T03:04:05Z");
+    match aws.services.kms.set_key_state(input["keyId"].as_str(), state).await {
+        Ok(()) => server::json(StatusCode::OK, &json!({ "enabled": state == KeyState::Enabled })),
+        Err(failure) if failure.code == "NotFoundException" => {
+            error(StatusCode::NOT_FOUND, "keyId: unknown key")
         }
-        _ => return refuse(StatusCode::BAD_REQUEST, "give either name or dueBefore"),
+        Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.message),
+    }
+}
+
+/// Fires one schedule by name, or all that are due before a time, and waits for their targets.
+async fn fire(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
+    let input = match fields(request, &["name", "dueBefore"]) {
+        Ok(input) => input,
+        Err(message) => return error(StatusCode::BAD_REQUEST, &message),
+    };
+    // Checked before a schedule is taken, since taking it moves it to its next time.
+    let Some(functions) = aws.services.functions.get() else {
+        return error(StatusCode::CONFLICT, "this stack runs no functions");
+    };
+    let scheduler = &aws.services.scheduler;
+    let now = aws.services.clock.now();
+    let due = match (input["name"].as_str(), input["dueBefore"].as_str().map(str::parse::<Timestamp>)) {
+        (Some(name), None) => match scheduler.take(name, now) {
+            Some(due) => vec![due],
+            None => return error(StatusCode::NOT_FOUND, "name: unknown schedule"),
+        },
+        (None, Some(Ok(before))) => scheduler.take_due(before),
+        (None, Some(Err(_))) => {
+            return error(StatusCode::BAD_REQUEST, "dueBefore: must be a time, such as 2026-01-02T03:04:05Z");
+        }
+        _ => return error(StatusCode::BAD_REQUEST, "give either name or dueBefore"),
     };
     let mut fired = Vec::new();
     for schedule in due {
         let name = schedule.name.clone();
-        let ok = aws.deliver(functions, schedule.into_call()).await;
-        fired.push(json!({ "name": name, "ok": ok }));
+        let result = aws.deliver(functions, schedule.into_invocation()).await;
+        fired.push(json!({ "name": name, "ok": result.is_ok() }));
     }
     server::json(StatusCode::OK, &json!({ "fired": fired }))
 }
 
-fn fields(call: &Call, known: &[&str]) -> Result<Value, String> {
-    if call.body.is_empty() {
+fn fields(request: &HttpRequest, known: &[&str]) -> Result<Value, String> {
+    if request.body.is_empty() {
         return Ok(json!({}));
     }
     let value: Value =
-        serde_json::from_slice(&call.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        serde_json::from_slice(&request.body).map_err(|error| format!("the body is not JSON: {error}"))?;
     let object = value.as_object().ok_or("the body must be an object")?;
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(unknown) => Err(format!("{unknown}: unknown field")),
@@ -103,6 +111,6 @@ fn fields(call: &Call, known: &[&str]) -> Result<Value, String> {
     }
 }
 
-fn refuse(status: StatusCode, error: &str) -> Answer {
-    server::json(status, &json!({ "error": error }))
+fn error(status: StatusCode, message: &str) -> HttpResponse {
+    server::json(status, &json!({ "error": message }))
 }

@@ -1,9 +1,11 @@
-//! DynamoDB: dynoxide behind our address, its tables from the template, and TTL by the stack's clock.
+//! DynamoDB: dynoxide, or another engine behind `--endpoint-url`. It has the tables of the template, and items expire by
+//! the stack's clock.
 
-use super::Refusal;
-use super::request::Request;
-use crate::server::{self, Answer};
-use crate::template::Table;
+use super::calls::CapacityUnits;
+use super::error::AwsError;
+use super::request::AwsCall;
+use crate::server::{self, HttpResponse};
+use crate::template::TableResource;
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use dynoxide::Database;
@@ -17,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-/// What the SDKs would sign with; the engine checks only that there is something.
+/// Engines require a signature, but do not verify it.
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
                              SignedHeaders=host, Signature=local";
 
@@ -33,7 +35,7 @@ const WRITES: [&str; 8] = [
     "BatchExecuteStatement",
 ];
 
-/// Operations that can tell what they consume.
+/// Operations with `ReturnConsumedCapacity`.
 const MEASURED: [&str; 10] = [
     "GetItem",
     "PutItem",
@@ -47,87 +49,84 @@ const MEASURED: [&str; 10] = [
     "TransactWriteItems",
 ];
 
-/// Capacity units that a call consumed: of reading or of writing, as its operation is.
-#[derive(Clone, Copy, Debug)]
-pub struct Units(pub f64);
-
-/// The body of a request, which asks for what it consumes, too.
-fn measured(request: &Request) -> Bytes {
-    let body = &request.call.body;
-    let asks = MEASURED.contains(&request.operation.as_str())
+/// The body of a request, with `ReturnConsumedCapacity` added where it can be.
+fn with_consumed_capacity(request: &AwsCall) -> Bytes {
+    let body = &request.http.body;
+    let adds = MEASURED.contains(&request.operation.as_str())
         && request.input.as_object().is_some_and(|input| !input.contains_key("ReturnConsumedCapacity"));
     match body.iter().position(|byte| *byte == b'{') {
-        Some(at) if asks => {
+        Some(at) if adds => {
             let empty = request.input.as_object().is_some_and(serde_json::Map::is_empty);
-            let asked = if empty { "" } else { "," };
-            let asked = format!(r#"{{"ReturnConsumedCapacity":"TOTAL"{asked}"#);
-            [asked.as_bytes(), &body[at + 1..]].concat().into()
+            let separator = if empty { "" } else { "," };
+            let start = format!(r#"{{"ReturnConsumedCapacity":"TOTAL"{separator}"#);
+            [start.as_bytes(), &body[at + 1..]].concat().into()
         }
         _ => body.clone(),
     }
 }
 
-/// What an answer says that was consumed, of all tables and indexes together.
+/// The capacity units that a response reports, summed over all tables and indexes.
 fn units(body: &[u8]) -> f64 {
     #[derive(serde::Deserialize)]
     struct Consumed {
         #[serde(rename = "ConsumedCapacity")]
         consumed: Option<Value>,
     }
-    let told = serde_json::from_slice::<Consumed>(body).ok().and_then(|answer| answer.consumed);
-    let of = |one: &Value| one["CapacityUnits"].as_f64().unwrap_or(0.0);
-    match told {
-        Some(Value::Array(tables)) => tables.iter().map(of).sum(),
-        Some(table) => of(&table),
+    let consumed = serde_json::from_slice::<Consumed>(body).ok().and_then(|response| response.consumed);
+    let units_of = |table: &Value| table["CapacityUnits"].as_f64().unwrap_or(0.0);
+    match consumed {
+        Some(Value::Array(tables)) => tables.iter().map(units_of).sum(),
+        Some(table) => units_of(&table),
         None => 0.0,
     }
 }
 
-/// The engine.
 pub struct DynamoDb {
     url: String,
     client: reqwest::Client,
+    /// The TTL attribute by table.
     ttl: BTreeMap<String, String>,
     /// Tables with a stream.
     streamed: BTreeSet<String>,
-    /// How many writes there were that a stream may hold.
-    written: watch::Sender<u64>,
-    _serving: Option<Serving>,
+    /// Counts writes that may have added stream records.
+    stream_writes: watch::Sender<u64>,
+    _engine: Option<EngineTask>,
 }
 
-struct Serving(AbortHandle);
+struct EngineTask(AbortHandle);
 
-/// Tells of a write when it is over, however it ends.
-struct Writing<'engine>(&'engine DynamoDb);
+/// Notifies the streams when a write has ended, whether it succeeded or not.
+struct WriteInProgress<'engine>(&'engine DynamoDb);
 
-impl Drop for Writing<'_> {
+impl Drop for WriteInProgress<'_> {
     fn drop(&mut self) {
-        self.0.tell();
+        self.0.notify_streams();
     }
 }
 
-impl Drop for Serving {
+impl Drop for EngineTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 impl DynamoDb {
-    /// Opens the engine of the data folder (or one in memory), and makes the tables of the template.
-    pub async fn open(folder: Option<&Path>, tables: &[Table]) -> Result<Self> {
-        let database = open(folder).map_err(|error| anyhow!("the tables cannot be opened: {error:#}"))?;
+    /// Opens the database of the data folder, or one in memory, and creates the tables of the template.
+    pub async fn open(folder: Option<&Path>, tables: &[TableResource]) -> Result<Self> {
+        let database =
+            open(folder).map_err(|error| anyhow!("the DynamoDB database cannot be opened: {error:#}"))?;
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no free port for DynamoDB")?;
         let url = format!("http://{}/", listener.local_addr()?);
-        let serving = tokio::spawn(dynoxide::server::serve_on(listener, database));
-        Self::with_engine(url, Some(Serving(serving.abort_handle())), tables).await
+        let engine = tokio::spawn(dynoxide::server::serve_on(listener, database));
+        Self::with_engine(url, Some(EngineTask(engine.abort_handle())), tables).await
     }
 
-    /// Uses another engine at this address.
-    pub async fn at(url: String, tables: &[Table]) -> Result<Self> {
+    /// Uses another engine, and creates the tables of the template there.
+    pub async fn connect(url: String, tables: &[TableResource]) -> Result<Self> {
         Self::with_engine(url, None, tables).await
     }
 
-    async fn with_engine(url: String, serving: Option<Serving>, tables: &[Table]) -> Result<Self> {
+    async fn with_engine(url: String, engine: Option<EngineTask>, tables: &[TableResource]) -> Result<Self> {
         let client = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
         let ttl = tables
             .iter()
@@ -138,77 +137,77 @@ impl DynamoDb {
             .filter(|table| table.create.get("StreamSpecification").is_some())
             .map(|table| table.name.clone())
             .collect();
-        let written = watch::Sender::new(0);
-        let engine = Self { url, client, ttl, streamed, written, _serving: serving };
+        let dynamodb =
+            Self { url, client, ttl, streamed, stream_writes: watch::Sender::new(0), _engine: engine };
         for table in tables {
-            engine.ensure(table).await.with_context(|| format!("table {}", table.name))?;
+            dynamodb.ensure(table).await.with_context(|| format!("table {}", table.name))?;
         }
-        Ok(engine)
+        Ok(dynamodb)
     }
 
-    /// Passes a request on as it came.
-    pub async fn answer(&self, request: &Request) -> Result<Answer, Refusal> {
-        let target = request.call.header("x-amz-target").unwrap_or_default();
+    /// Passes a request on to the engine.
+    pub async fn handle(&self, request: &AwsCall) -> Result<HttpResponse, AwsError> {
+        let target = request.http.header("x-amz-target").unwrap_or_default();
         let writes = WRITES.contains(&request.operation.as_str())
             && (request.operation.starts_with("Execute")
                 || request.tables().iter().any(|table| self.streamed.contains(table)));
-        let _writing = writes.then(|| Writing(self));
+        let _write = writes.then(|| WriteInProgress(self));
         let (status, body, code) = self
-            .send(target, measured(request))
+            .send(target, with_consumed_capacity(request))
             .await
-            .map_err(|error| Refusal::with_status(500, "InternalServerError", format!("{error:#}")))?;
+            .map_err(|error| AwsError::with_status(500, "InternalServerError", format!("{error:#}")))?;
         let units = units(&body);
-        let mut answer = server::body(status, "application/x-amz-json-1.0", body);
-        answer.extensions_mut().insert(Units(units));
+        let mut response = server::with_body(status, "application/x-amz-json-1.0", body);
+        response.extensions_mut().insert(CapacityUnits(units));
         let code = code.and_then(|code| code.parse().ok());
         if let Some(code) = code {
-            answer.headers_mut().insert("x-amzn-errortype", code);
+            response.headers_mut().insert("x-amzn-errortype", code);
         }
         if let Ok(id) = uuid::Uuid::new_v4().to_string().parse() {
-            answer.headers_mut().insert("x-amzn-requestid", id);
+            response.headers_mut().insert("x-amzn-requestid", id);
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// How many writes there were that a stream may hold, as it changes.
+    /// Follows [`stream_writes`](Self::stream_writes).
     #[must_use]
-    pub fn writes(&self) -> watch::Receiver<u64> {
-        self.written.subscribe()
+    pub fn subscribe_stream_writes(&self) -> watch::Receiver<u64> {
+        self.stream_writes.subscribe()
     }
 
-    /// How many writes there were that a stream may hold.
+    /// The number of writes that may have added stream records.
     #[must_use]
-    pub fn told(&self) -> u64 {
-        *self.written.borrow()
+    pub fn stream_writes(&self) -> u64 {
+        *self.stream_writes.borrow()
     }
 
-    /// Has the streams looked at.
-    pub fn tell(&self) {
-        self.written.send_modify(|count| *count += 1);
+    /// Makes the stream mappings read their streams.
+    pub fn notify_streams(&self) {
+        self.stream_writes.send_modify(|count| *count += 1);
     }
 
     /// The engine's ARN of a table's stream.
-    pub async fn stream_of(&self, table: &str) -> Result<String> {
+    pub async fn stream_arn(&self, table: &str) -> Result<String> {
         let described = self.call("DescribeTable", &json!({ "TableName": table })).await?;
         let arn = described["Table"]["LatestStreamArn"].as_str().map(str::to_owned);
         arn.with_context(|| format!("the engine has no stream of table {table}"))
     }
 
-    /// Calls DynamoDB Streams with JSON.
-    pub async fn stream(&self, operation: &str, input: &Value) -> Result<Value> {
+    /// Calls an operation of DynamoDB Streams.
+    pub async fn call_streams(&self, operation: &str, input: &Value) -> Result<Value> {
         self.call_target(&format!("DynamoDBStreams_20120810.{operation}"), input).await
     }
 
-    /// Deletes what has expired; TTL looks at whole seconds of the attribute.
-    pub async fn sweep(&self, now: Timestamp) {
+    /// Deletes expired items. The TTL attribute holds seconds.
+    pub async fn delete_expired(&self, now: Timestamp) {
         for (table, attribute) in &self.ttl {
-            if let Err(error) = self.sweep_table(table, attribute, now).await {
-                tracing::warn!(table, error = %format!("{error:#}"), "the TTL sweep failed");
+            if let Err(error) = self.delete_expired_in(table, attribute, now).await {
+                tracing::warn!(table, error = %format!("{error:#}"), "expired items could not be deleted");
             }
         }
     }
 
-    async fn sweep_table(&self, table: &str, attribute: &str, now: Timestamp) -> Result<()> {
+    async fn delete_expired_in(&self, table: &str, attribute: &str, now: Timestamp) -> Result<()> {
         let description = self.call("DescribeTable", &json!({ "TableName": table })).await?;
         let keys: Vec<String> = description["Table"]["KeySchema"]
             .as_array()
@@ -233,7 +232,7 @@ impl DynamoDb {
             let page = self.call("Scan", &scan).await?;
             for item in page["Items"].as_array().into_iter().flatten() {
                 let key: BTreeMap<&String, &Value> = keys.iter().map(|key| (key, &item[key])).collect();
-                // The item may have been renewed since it was read.
+                // The item's expiry may have been extended since the scan.
                 let delete = json!({
                     "TableName": table,
                     "Key": key,
@@ -243,7 +242,7 @@ impl DynamoDb {
                 });
                 let _ = self.call("DeleteItem", &delete).await;
                 if self.streamed.contains(table) {
-                    self.tell();
+                    self.notify_streams();
                 }
             }
             match page.get("LastEvaluatedKey") {
@@ -253,27 +252,27 @@ impl DynamoDb {
         }
     }
 
-    /// Makes the table, or checks that the one of the data folder is still what the template says.
-    async fn ensure(&self, table: &Table) -> Result<()> {
+    /// Creates the table, or checks that the existing one matches the template.
+    async fn ensure(&self, table: &TableResource) -> Result<()> {
         let Ok(described) = self.call("DescribeTable", &json!({ "TableName": table.name })).await else {
             return self.create(table).await;
         };
         if shape(&described["Table"]) != shape(&table.create) {
-            bail!("its keys or indexes in the template have changed since it was made");
+            bail!("the template has changed its keys or indexes since it was created");
         }
         let view = |table: &Value| table["StreamSpecification"]["StreamViewType"].clone();
         match (view(&described["Table"]), view(&table.create)) {
-            (made, wanted) if made == wanted => Ok(()),
+            (existing, wanted) if existing == wanted => Ok(()),
             (Value::Null, _) => {
                 let stream = &table.create["StreamSpecification"];
                 let input = json!({ "TableName": table.name, "StreamSpecification": stream });
                 self.call("UpdateTable", &input).await.map(|_| ())
             }
-            _ => bail!("its stream in the template has changed since it was made"),
+            _ => bail!("the template has changed its stream since it was created"),
         }
     }
 
-    async fn create(&self, table: &Table) -> Result<()> {
+    async fn create(&self, table: &TableResource) -> Result<()> {
         self.call("CreateTable", &table.create).await?;
         let Some(attribute) = &table.ttl_attribute else { return Ok(()) };
         let setting = json!({
@@ -283,7 +282,7 @@ impl DynamoDb {
         self.call("UpdateTimeToLive", &setting).await.map(|_| ())
     }
 
-    /// Calls the engine with JSON.
+    /// Calls an operation of DynamoDB.
     pub async fn call(&self, operation: &str, input: &Value) -> Result<Value> {
         self.call_target(&format!("DynamoDB_20120810.{operation}"), input).await
     }
@@ -291,7 +290,7 @@ impl DynamoDb {
     async fn call_target(&self, target: &str, input: &Value) -> Result<Value> {
         let (status, body, _) = self.send(target, input.to_string().into()).await?;
         if !status.is_success() {
-            bail!("{target} answered {status}: {}", String::from_utf8_lossy(&body));
+            bail!("{target} returned {status}: {}", String::from_utf8_lossy(&body));
         }
         Ok(serde_json::from_slice(&body)?)
     }
@@ -307,9 +306,9 @@ impl DynamoDb {
             .body(body)
             .send()
             .await
-            .context("DynamoDB does not answer")?;
+            .context("DynamoDB does not respond")?;
         let status = response.status();
-        let body = response.bytes().await.context("DynamoDB broke off its answer")?;
+        let body = response.bytes().await.context("DynamoDB closed the connection during its response")?;
         let code = (!status.is_success()).then(|| {
             let document: Value = serde_json::from_slice(&body).unwrap_or_default();
             let code = document["__type"].as_str().unwrap_or_default();
@@ -319,10 +318,10 @@ impl DynamoDb {
     }
 }
 
-/// Opens the engine's database, with an index over the records of streams: without one, each write looks at all of them.
+/// Opens dynoxide's database and adds an index on stream records. Without it, every write scans all stream records.
 fn open(folder: Option<&Path>) -> Result<Database> {
     let Some(folder) = folder else {
-        // A database in memory has one connection, the engine's own; it takes the index from a copy in a file.
+        // An in-memory database has a single connection, dynoxide's own, so the index is created in a copy on disk.
         let database = Database::memory()?;
         let copy = tempfile::tempdir()?;
         let path = copy.path().join("empty.sqlite");
@@ -347,7 +346,7 @@ fn add_index(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What makes two tables the same: keys and indexes.
+/// Keys and indexes, which must not change.
 fn shape(table: &Value) -> Value {
     let mut indexes: Vec<(String, Value)> = ["GlobalSecondaryIndexes", "LocalSecondaryIndexes"]
         .iter()
@@ -362,14 +361,14 @@ fn shape(table: &Value) -> Value {
 mod tests {
     use super::open;
 
-    /// The statements are dynoxide's own, with which it numbers and reads records.
+    /// The statements are those with which dynoxide numbers and reads stream records.
     #[test]
-    fn a_write_does_not_look_at_all_records_of_streams() {
+    fn writing_and_reading_stream_records_uses_the_index() {
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy.sqlite");
-        for place in [None, Some(folder.path())] {
+        for location in [None, Some(folder.path())] {
             let _ = std::fs::remove_file(&copy);
-            open(place).unwrap().vacuum_into(&copy.to_string_lossy()).unwrap();
+            open(location).unwrap().vacuum_into(&copy.to_string_lossy()).unwrap();
             let connection = rusqlite::Connection::open(&copy).unwrap();
             for statement in [
                 "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = 'a'",

@@ -1,31 +1,23 @@
-//! Faults for AWS calls: a list of what to match and what to do, replaced as a whole.
+//! Fault injection for AWS calls. The list of faults is always replaced as a whole.
 
-use super::request::{Request, Service};
+use super::request::{AwsCall, AwsService};
 use serde_json::{Map, Value, json};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// What a fault does to a call.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Act {
-    /// Answers an exception; nothing is done.
-    Error {
-        /// Its name.
-        code: String,
-        /// HTTP status.
-        status: u16,
-        /// Its text.
-        message: String,
-    },
-    /// Waits, then does it.
+pub enum AwsFaultAction {
+    /// Returns an exception without applying the call.
+    Error { code: String, status: u16, message: String },
+    /// Waits, then applies the call.
     Delay(Duration),
-    /// Never answers.
+    /// Never responds.
     Hang,
-    /// Does it, then closes the connection.
+    /// Applies the call, then closes the connection.
     ApplyThenDrop,
-    /// Kills the instance that calls; nothing is done.
+    /// Kills the calling instance without applying the call.
     KillBefore,
-    /// Does it, then kills the instance that calls.
+    /// Applies the call, then kills the calling instance.
     KillAfter,
 }
 
@@ -37,20 +29,20 @@ struct Fault {
     function: Option<String>,
     skip: u64,
     times: Option<u64>,
-    act: Act,
-    described: Value,
-    seen: u64,
+    action: AwsFaultAction,
+    /// The fault as it was sent.
+    source: Value,
+    matched: u64,
     fired: u64,
 }
 
-/// The fault list.
 #[derive(Default)]
-pub struct Faults {
+pub struct AwsFaults {
     list: Mutex<Vec<Fault>>,
 }
 
-impl Faults {
-    /// Replaces the list; an error names the field.
+impl AwsFaults {
+    /// An error names the invalid field.
     pub fn replace(&self, body: &[u8]) -> Result<(), String> {
         let value: Value =
             serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
@@ -63,47 +55,47 @@ impl Faults {
         Ok(())
     }
 
-    /// Removes all.
     pub fn clear(&self) {
         self.lock().clear();
     }
 
-    /// The list, with how often each has fired.
+    /// The faults, each with the number of times it has fired.
     #[must_use]
     pub fn list(&self) -> Value {
         let faults = self.lock();
         let list = faults.iter().map(|fault| {
-            let mut described = fault.described.clone();
-            described["fired"] = json!(fault.fired);
-            described
+            let mut source = fault.source.clone();
+            source["fired"] = json!(fault.fired);
+            source
         });
         Value::Array(list.collect())
     }
 
-    /// What the first fault that matches does to this call.
+    /// The action of the first fault that matches this call.
     #[must_use]
-    pub fn next(&self, request: &Request) -> Option<Act> {
+    pub fn next(&self, request: &AwsCall) -> Option<AwsFaultAction> {
         let mut list = self.lock();
         if list.is_empty() {
             return None;
         }
         let tables = request.tables();
         for fault in list.iter_mut() {
-            let fits =
-                |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
-            let matches = fits(&fault.service, request.service.name())
-                && fits(&fault.operation, &request.operation)
+            let equals = |wanted: &Option<String>, actual: &str| {
+                wanted.as_deref().is_none_or(|wanted| wanted == actual)
+            };
+            let matches = equals(&fault.service, request.service.name())
+                && equals(&fault.operation, &request.operation)
                 && fault.table.as_ref().is_none_or(|table| tables.iter().any(|name| is_table(name, table)))
                 && fault.function.as_ref().is_none_or(|function| request.function.as_ref() == Some(function));
             if !matches || fault.times.is_some_and(|times| fault.fired >= times) {
                 continue;
             }
-            fault.seen += 1;
-            if fault.seen <= fault.skip {
+            fault.matched += 1;
+            if fault.matched <= fault.skip {
                 continue;
             }
             fault.fired += 1;
-            return Some(fault.act.clone());
+            return Some(fault.action.clone());
         }
         None
     }
@@ -113,14 +105,14 @@ impl Faults {
     }
 }
 
-/// A table is named in full, or by what follows the stack's name.
+/// `wanted` is a table name with or without the stack's prefix.
 fn is_table(name: &str, wanted: &str) -> bool {
     name == wanted
         || name.strip_prefix(crate::names::STACK).and_then(|rest| rest.strip_prefix('-')) == Some(wanted)
 }
 
-/// What a fault can do; `status` and `message` belong to `error`.
-const ENDINGS: [&str; 5] = ["error", "delayMs", "hang", "applyThenDrop", "kill"];
+/// The keys of `do` that select an action. `status` and `message` belong to `error`.
+const ACTIONS: [&str; 5] = ["error", "delayMs", "hang", "applyThenDrop", "kill"];
 
 fn read(value: &Value, at: &str) -> Result<Fault, String> {
     let fields = object(value, at, &["match", "times", "skip", "do", "fired"])?;
@@ -139,9 +131,9 @@ fn read(value: &Value, at: &str) -> Result<Fault, String> {
     };
     let service = text("service")?;
     if let Some(service) = &service
-        && !Service::ALL.iter().any(|known| known.name() == service)
+        && !AwsService::ALL.iter().any(|known| known.name() == service)
     {
-        return Err(format!("{at}.match.service: there is no service {service}"));
+        return Err(format!("{at}.match.service: unknown service {service}"));
     }
     let number = |key: &str| -> Result<Option<u64>, String> {
         match fields.get(key) {
@@ -158,25 +150,28 @@ fn read(value: &Value, at: &str) -> Result<Fault, String> {
         service,
         skip: number("skip")?.unwrap_or(0),
         times: number("times")?,
-        act: act(fields.get("do").ok_or_else(|| format!("{at}.do: is missing"))?, &format!("{at}.do"))?,
-        described: value.clone(),
-        seen: 0,
+        action: action(
+            fields.get("do").ok_or_else(|| format!("{at}.do: is required"))?,
+            &format!("{at}.do"),
+        )?,
+        source: value.clone(),
+        matched: 0,
         fired: 0,
     })
 }
 
-fn act(value: &Value, at: &str) -> Result<Act, String> {
-    let known: Vec<&str> = ENDINGS.into_iter().chain(["status", "message"]).collect();
+fn action(value: &Value, at: &str) -> Result<AwsFaultAction, String> {
+    let known: Vec<&str> = ACTIONS.into_iter().chain(["status", "message"]).collect();
     let fields = object(value, at, &known)?;
     let wrong = |key: &str, rule: &str| Err(format!("{at}.{key}: {rule}"));
-    let mut endings = ENDINGS.into_iter().filter_map(|key| Some((key, fields.get(key)?)));
-    let (Some((key, value)), None) = (endings.next(), endings.next()) else {
-        return Err(format!("{at}: needs one of {}", ENDINGS.join(", ")));
+    let mut actions = ACTIONS.into_iter().filter_map(|key| Some((key, fields.get(key)?)));
+    let (Some((key, value)), None) = (actions.next(), actions.next()) else {
+        return Err(format!("{at}: needs one of {}", ACTIONS.join(", ")));
     };
     if key != "error"
         && let Some(key) = ["status", "message"].into_iter().find(|key| fields.contains_key(*key))
     {
-        return wrong(key, "goes with error alone");
+        return wrong(key, "is allowed with error only");
     }
     match (key, value) {
         ("error", Value::String(code)) => {
@@ -188,22 +183,22 @@ fn act(value: &Value, at: &str) -> Result<Act, String> {
                 return wrong("status", "must be from 400 to 599");
             };
             let Some(message) =
-                fields.get("message").map_or(Some("a fault of the local stack"), Value::as_str)
+                fields.get("message").map_or(Some("fault injected by the local stack"), Value::as_str)
             else {
                 return wrong("message", "must be text");
             };
-            Ok(Act::Error { code: code.clone(), status, message: message.to_owned() })
+            Ok(AwsFaultAction::Error { code: code.clone(), status, message: message.to_owned() })
         }
         ("error", _) => wrong(key, "must be the name of an exception"),
         ("delayMs", delay) => match delay.as_u64() {
-            Some(delay) => Ok(Act::Delay(Duration::from_millis(delay))),
+            Some(delay) => Ok(AwsFaultAction::Delay(Duration::from_millis(delay))),
             None => wrong(key, "must be a number of milliseconds"),
         },
-        ("hang", Value::Bool(true)) => Ok(Act::Hang),
-        ("applyThenDrop", Value::Bool(true)) => Ok(Act::ApplyThenDrop),
-        ("kill", Value::Bool(true)) => Ok(Act::KillBefore),
-        ("kill", Value::String(when)) if when == "before" => Ok(Act::KillBefore),
-        ("kill", Value::String(when)) if when == "after" => Ok(Act::KillAfter),
+        ("hang", Value::Bool(true)) => Ok(AwsFaultAction::Hang),
+        ("applyThenDrop", Value::Bool(true)) => Ok(AwsFaultAction::ApplyThenDrop),
+        ("kill", Value::Bool(true)) => Ok(AwsFaultAction::KillBefore),
+        ("kill", Value::String(when)) if when == "before" => Ok(AwsFaultAction::KillBefore),
+        ("kill", Value::String(when)) if when == "after" => Ok(AwsFaultAction::KillAfter),
         ("kill", _) => wrong(key, "must be true, \"before\" or \"after\""),
         _ => wrong(key, "must be true"),
     }

@@ -1,11 +1,11 @@
-//! KMS with real AES-256-GCM: the encryption context is bound as associated data, and key material stays with the data
-//! folder, so that what was sealed yesterday opens today.
+//! The local KMS. It encrypts with AES-256-GCM and the encryption context as associated data. The data folder keeps the
+//! key material, so that a later run can decrypt.
 
-use super::Refusal;
-use crate::clock::Clock;
+use super::error::AwsError;
+use crate::clock::StackClock;
 use crate::names::{self, key_arn};
 use crate::state_file::StateFile;
-use crate::template::Key as TemplateKey;
+use crate::template::KeyResource;
 use anyhow::{Context, Result};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// First byte of every ciphertext.
 const FORMAT: u8 = 1;
-/// A key id is a UUID in text.
+/// A key id is a UUID as text.
 const KEY_ID_LENGTH: usize = 36;
 
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -30,55 +30,58 @@ struct Key {
     enabled: bool,
     created: i64,
     description: String,
-    /// Base64 of 32 bytes each, the oldest first; the last one encrypts.
+    /// Base64 of 32 bytes each, oldest first; the last one encrypts.
     material: Vec<String>,
 }
 
-/// The keys.
-pub struct Kms {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyState {
+    Enabled,
+    Disabled,
+}
+
+pub struct LocalKms {
     state: Mutex<State>,
     aliases: BTreeMap<String, String>,
     file: StateFile,
-    clock: Clock,
+    clock: StackClock,
 }
 
-impl Kms {
-    /// Loads the keys, and makes those that the template adds.
+impl LocalKms {
+    /// Loads the keys, and creates those that the template adds.
     pub fn open(
         file: StateFile,
-        keys: &[TemplateKey],
+        keys: &[KeyResource],
         aliases: BTreeMap<String, String>,
-        clock: Clock,
+        clock: StackClock,
     ) -> Result<Self> {
         let mut state: State = file.load()?;
         for key in keys {
             if !state.keys.contains_key(&key.id) {
-                let mut made = new_key(&clock, "")?;
-                made.enabled = key.enabled;
-                state.keys.insert(key.id.clone(), made);
+                let mut created = new_key(&clock, "")?;
+                created.enabled = key.enabled;
+                state.keys.insert(key.id.clone(), created);
             }
         }
         file.save(&state)?;
         Ok(Self { state: Mutex::new(state), aliases, file, clock })
     }
 
-    /// Switches one key, or all of them, off or on. False: there is no such key.
-    pub fn set_enabled(&self, key_id: Option<&str>, enabled: bool) -> Result<bool, Refusal> {
+    /// Enables or disables one key, or all keys.
+    pub fn set_key_state(&self, key_id: Option<&str>, key_state: KeyState) -> Result<(), AwsError> {
         let mut state = self.lock();
-        match key_id {
-            None => state.keys.values_mut().for_each(|key| key.enabled = enabled),
-            Some(id) => match self.find(&state, id) {
-                Ok(id) => state.keys.get_mut(&id).into_iter().for_each(|key| key.enabled = enabled),
-                Err(_) => return Ok(false),
-            },
+        let chosen = key_id.map(|id| self.find(&state, id)).transpose()?;
+        for (id, key) in &mut state.keys {
+            if chosen.as_ref().is_none_or(|chosen| chosen == id) {
+                key.enabled = key_state == KeyState::Enabled;
+            }
         }
-        self.save(&state)?;
-        Ok(true)
+        self.save(&state)
     }
 
-    /// The ARN of the key that a request names, or whose ciphertext it carries: what policies are about.
+    /// The ARN of the key that a request names, or that encrypted its ciphertext.
     #[must_use]
-    pub fn arn_of(&self, input: &Value) -> Option<String> {
+    pub fn key_arn(&self, input: &Value) -> Option<String> {
         let state = self.lock();
         let id = match input["KeyId"].as_str() {
             Some(id) => self.find(&state, id).ok()?,
@@ -90,17 +93,16 @@ impl Kms {
         Some(key_arn(&id))
     }
 
-    /// Answers an operation.
-    pub fn answer(&self, operation: &str, input: &Value) -> Result<Value, Refusal> {
+    pub fn handle(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
         match operation {
             "Encrypt" => {
                 let plaintext = blob(input, "Plaintext")?;
                 if plaintext.is_empty() || plaintext.len() > 4096 {
-                    return Err(Refusal::new("ValidationException", "Plaintext must be 1 to 4096 bytes"));
+                    return Err(AwsError::new("ValidationException", "Plaintext must be 1 to 4096 bytes"));
                 }
-                let (id, sealed) = self.seal(input, plaintext)?;
+                let (id, ciphertext) = self.encrypt(input, plaintext)?;
                 Ok(
-                    json!({ "CiphertextBlob": sealed, "KeyId": key_arn(&id), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" }),
+                    json!({ "CiphertextBlob": ciphertext, "KeyId": key_arn(&id), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT" }),
                 )
             }
             "GenerateDataKey" | "GenerateDataKeyWithoutPlaintext" => {
@@ -109,7 +111,7 @@ impl Kms {
                     (Some("AES_128"), None) => 16,
                     (None, Some(bytes @ 1..=1024)) => usize::try_from(bytes).unwrap_or(32),
                     _ => {
-                        return Err(Refusal::new(
+                        return Err(AwsError::new(
                             "ValidationException",
                             "Please specify either number of bytes or key spec.",
                         ));
@@ -118,15 +120,15 @@ impl Kms {
                 let mut key = vec![0_u8; length];
                 random(&mut key)?;
                 let plaintext = BASE64.encode(&key);
-                let (id, sealed) = self.seal(input, key)?;
-                let mut answer = json!({ "CiphertextBlob": sealed, "KeyId": key_arn(&id) });
+                let (id, ciphertext) = self.encrypt(input, key)?;
+                let mut response = json!({ "CiphertextBlob": ciphertext, "KeyId": key_arn(&id) });
                 if operation == "GenerateDataKey" {
-                    answer["Plaintext"] = json!(plaintext);
+                    response["Plaintext"] = json!(plaintext);
                 }
-                Ok(answer)
+                Ok(response)
             }
             "Decrypt" => {
-                let (id, plaintext) = self.open_blob(input)?;
+                let (id, plaintext) = self.decrypt(input)?;
                 Ok(json!({
                     "KeyId": key_arn(&id),
                     "Plaintext": BASE64.encode(&plaintext),
@@ -160,14 +162,17 @@ impl Kms {
                     state.keys.keys().map(|id| json!({ "KeyId": id, "KeyArn": key_arn(id) })).collect();
                 Ok(json!({ "Keys": keys, "Truncated": false }))
             }
-            "EnableKey" | "DisableKey" => {
-                let id = self.find(&self.lock(), key_id(input)?)?;
-                self.set_enabled(Some(&id), operation == "EnableKey")?;
+            "EnableKey" => {
+                self.set_key_state(Some(key_id(input)?), KeyState::Enabled)?;
+                Ok(json!({}))
+            }
+            "DisableKey" => {
+                self.set_key_state(Some(key_id(input)?), KeyState::Disabled)?;
                 Ok(json!({}))
             }
             "RotateKeyOnDemand" => {
                 let mut state = self.lock();
-                let id = self.usable(&state, key_id(input)?)?;
+                let id = self.find_enabled(&state, key_id(input)?)?;
                 let material = new_material().map_err(|error| internal(&error))?;
                 if let Some(key) = state.keys.get_mut(&id) {
                     key.material.push(material);
@@ -175,16 +180,13 @@ impl Kms {
                 self.save(&state)?;
                 Ok(json!({ "KeyId": id }))
             }
-            other => Err(Refusal::new(
-                "UnknownOperationException",
-                format!("{other} is not part of the local stack"),
-            )),
+            other => Err(AwsError::unknown_operation(other)),
         }
     }
 
-    fn seal(&self, input: &Value, mut bytes: Vec<u8>) -> Result<(String, String), Refusal> {
+    fn encrypt(&self, input: &Value, mut bytes: Vec<u8>) -> Result<(String, String), AwsError> {
         let state = self.lock();
-        let id = self.usable(&state, key_id(input)?)?;
+        let id = self.find_enabled(&state, key_id(input)?)?;
         let material = &state.keys[&id].material;
         let number = u32::try_from(material.len() - 1).unwrap_or(0);
         let cipher = cipher(&material[material.len() - 1])?;
@@ -196,30 +198,30 @@ impl Kms {
                 Aad::from(context(input)?),
                 &mut bytes,
             )
-            .map_err(|_| internal(&anyhow::anyhow!("encrypting failed")))?;
-        let mut sealed = vec![FORMAT];
-        sealed.extend_from_slice(id.as_bytes());
-        sealed.extend_from_slice(&number.to_be_bytes());
-        sealed.extend_from_slice(&nonce);
-        sealed.extend_from_slice(&bytes);
-        Ok((id, BASE64.encode(&sealed)))
+            .map_err(|_| internal(&anyhow::anyhow!("encryption failed")))?;
+        let mut ciphertext = vec![FORMAT];
+        ciphertext.extend_from_slice(id.as_bytes());
+        ciphertext.extend_from_slice(&number.to_be_bytes());
+        ciphertext.extend_from_slice(&nonce);
+        ciphertext.extend_from_slice(&bytes);
+        Ok((id, BASE64.encode(&ciphertext)))
     }
 
-    fn open_blob(&self, input: &Value) -> Result<(String, Vec<u8>), Refusal> {
-        let sealed = blob(input, "CiphertextBlob")?;
-        let invalid = || Refusal::new("InvalidCiphertextException", "");
-        let (id, rest) = split(&sealed).ok_or_else(invalid)?;
+    fn decrypt(&self, input: &Value) -> Result<(String, Vec<u8>), AwsError> {
+        let ciphertext = blob(input, "CiphertextBlob")?;
+        let invalid = || AwsError::new("InvalidCiphertextException", "");
+        let (id, rest) = split(&ciphertext).ok_or_else(invalid)?;
         let state = self.lock();
         let key = state.keys.get(id).ok_or_else(invalid)?;
         if let Some(named) = input["KeyId"].as_str()
             && self.find(&state, named)? != id
         {
-            return Err(Refusal::new(
+            return Err(AwsError::new(
                 "IncorrectKeyException",
                 "The key ID in the request does not identify a CMK that can perform this operation.",
             ));
         }
-        enabled(id, key)?;
+        require_enabled(id, key)?;
         let (number, rest) = rest.split_at_checked(4).ok_or_else(invalid)?;
         let (nonce, body) = rest.split_at_checked(NONCE_LEN).ok_or_else(invalid)?;
         let number = <[u8; 4]>::try_from(number).map_or(u32::MAX, u32::from_be_bytes);
@@ -233,8 +235,8 @@ impl Kms {
         Ok((id.to_owned(), plaintext.to_vec()))
     }
 
-    /// The id for any of the ways to name a key.
-    fn find(&self, state: &State, name: &str) -> Result<String, Refusal> {
+    /// The id of a key named by id, ARN, alias or alias ARN.
+    fn find(&self, state: &State, name: &str) -> Result<String, AwsError> {
         let local = name.strip_prefix(&names::arn("kms", "")).unwrap_or(name);
         let id = match self.aliases.get(local) {
             Some(id) => id,
@@ -245,16 +247,16 @@ impl Kms {
         }
         let arn = if local.starts_with("alias/") { names::arn("kms", local) } else { key_arn(id) };
         let kind = if local.starts_with("alias/") { "Alias" } else { "Key" };
-        Err(Refusal::new("NotFoundException", format!("{kind} '{arn}' does not exist")))
+        Err(AwsError::new("NotFoundException", format!("{kind} '{arn}' does not exist")))
     }
 
-    fn usable(&self, state: &State, name: &str) -> Result<String, Refusal> {
+    fn find_enabled(&self, state: &State, name: &str) -> Result<String, AwsError> {
         let id = self.find(state, name)?;
-        enabled(&id, &state.keys[&id])?;
+        require_enabled(&id, &state.keys[&id])?;
         Ok(id)
     }
 
-    fn save(&self, state: &State) -> Result<(), Refusal> {
+    fn save(&self, state: &State) -> Result<(), AwsError> {
         self.file.save(state).map_err(|error| internal(&error))
     }
 
@@ -263,30 +265,30 @@ impl Kms {
     }
 }
 
-fn enabled(id: &str, key: &Key) -> Result<(), Refusal> {
+fn require_enabled(id: &str, key: &Key) -> Result<(), AwsError> {
     if key.enabled {
         Ok(())
     } else {
-        Err(Refusal::new("DisabledException", format!("{} is disabled.", key_arn(id))))
+        Err(AwsError::new("DisabledException", format!("{} is disabled.", key_arn(id))))
     }
 }
 
-fn split(sealed: &[u8]) -> Option<(&str, &[u8])> {
-    let (first, rest) = sealed.split_first()?;
+fn split(ciphertext: &[u8]) -> Option<(&str, &[u8])> {
+    let (first, rest) = ciphertext.split_first()?;
     let (id, rest) = rest.split_at_checked(KEY_ID_LENGTH)?;
     (*first == FORMAT).then_some(())?;
     Some((std::str::from_utf8(id).ok()?, rest))
 }
 
-/// The encryption context as bytes: sorted, each part with its length in front, so that no two contexts look alike.
-fn context(input: &Value) -> Result<Vec<u8>, Refusal> {
+/// The encryption context as bytes: sorted, each part prefixed by its length, so that different contexts differ.
+fn context(input: &Value) -> Result<Vec<u8>, AwsError> {
     let mut bytes = Vec::new();
     let pairs: BTreeMap<&String, &Value> =
         input["EncryptionContext"].as_object().into_iter().flatten().collect();
     for (key, value) in pairs {
-        let value = value
-            .as_str()
-            .ok_or_else(|| Refusal::new("SerializationException", "an encryption context has text values"))?;
+        let value = value.as_str().ok_or_else(|| {
+            AwsError::new("SerializationException", "the values of an encryption context must be strings")
+        })?;
         for part in [key.as_str(), value] {
             bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
             bytes.extend_from_slice(part.as_bytes());
@@ -295,36 +297,36 @@ fn context(input: &Value) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
-fn key_id(input: &Value) -> Result<&str, Refusal> {
-    input["KeyId"].as_str().ok_or_else(|| Refusal::new("ValidationException", "KeyId is missing"))
+fn key_id(input: &Value) -> Result<&str, AwsError> {
+    input["KeyId"].as_str().ok_or_else(|| AwsError::new("ValidationException", "KeyId is missing"))
 }
 
-fn blob(input: &Value, name: &str) -> Result<Vec<u8>, Refusal> {
+fn blob(input: &Value, name: &str) -> Result<Vec<u8>, AwsError> {
     let text = input[name]
         .as_str()
-        .ok_or_else(|| Refusal::new("ValidationException", format!("{name} is missing")))?;
+        .ok_or_else(|| AwsError::new("ValidationException", format!("{name} is missing")))?;
     BASE64
         .decode(text.as_bytes())
-        .map_err(|_| Refusal::new("SerializationException", format!("{name} is not base64")))
+        .map_err(|_| AwsError::new("SerializationException", format!("{name} is not base64")))
 }
 
-fn cipher(material: &str) -> Result<LessSafeKey, Refusal> {
+fn cipher(material: &str) -> Result<LessSafeKey, AwsError> {
     let damaged = || internal(&anyhow::anyhow!("the key material is damaged"));
     let bytes = BASE64.decode(material.as_bytes()).map_err(|_| damaged())?;
     Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| damaged())?))
 }
 
-fn random(bytes: &mut [u8]) -> Result<(), Refusal> {
-    rand::fill(bytes).map_err(|_| internal(&anyhow::anyhow!("no randomness")))
+fn random(bytes: &mut [u8]) -> Result<(), AwsError> {
+    rand::fill(bytes).map_err(|_| internal(&anyhow::anyhow!("no random bytes")))
 }
 
 fn new_material() -> Result<String> {
     let mut bytes = [0_u8; 32];
-    rand::fill(&mut bytes).ok().context("no randomness")?;
+    rand::fill(&mut bytes).ok().context("no random bytes")?;
     Ok(BASE64.encode(&bytes))
 }
 
-fn new_key(clock: &Clock, description: &str) -> Result<Key> {
+fn new_key(clock: &StackClock, description: &str) -> Result<Key> {
     Ok(Key {
         enabled: true,
         created: clock.now().as_second(),
@@ -352,6 +354,6 @@ fn metadata(id: &str, key: &Key) -> Value {
     })
 }
 
-fn internal(error: &anyhow::Error) -> Refusal {
-    Refusal::with_status(500, "KMSInternalException", format!("{error:#}"))
+fn internal(error: &anyhow::Error) -> AwsError {
+    AwsError::with_status(500, "KMSInternalException", format!("{error:#}"))
 }

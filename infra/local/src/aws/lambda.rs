@@ -1,150 +1,133 @@
-//! Lambda `Invoke`, and the queue of asynchronous calls with its two repetitions.
+//! Lambda's `Invoke`. Asynchronous invocations are queued and repeated up to twice.
 
-use super::Refusal;
-use super::request::Request;
-use crate::functions::{Failure, Functions};
-use crate::server::{self, Answer};
+use super::error::AwsError;
+use super::request::AwsCall;
+use crate::functions::FunctionPools;
+use crate::instance::InvocationError;
+use crate::server::{self, HttpResponse};
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long a call waits for a free instance.
-const PATIENCE: Duration = Duration::from_secs(29);
-/// Lambda repeats an asynchronous call that failed after one minute, then after two more.
-const REPEAT_AFTER: [i64; 2] = [60, 120];
+/// How long an invocation waits for a free instance.
+const CAPACITY_TIMEOUT: Duration = Duration::from_secs(29);
+/// Lambda repeats a failed asynchronous invocation after one minute, then after two more.
+const RETRY_DELAY_SECONDS: [i64; 2] = [60, 120];
 
-/// An asynchronous call.
 #[derive(Clone, Debug)]
-pub struct AsyncCall {
-    /// Name or ARN of the function.
+pub struct AsyncInvocation {
+    /// Name or ARN.
     pub function: String,
-    /// The event.
     pub payload: Bytes,
-    /// How often it has failed.
     pub failures: usize,
-    /// Most repetitions.
-    pub repetitions: usize,
-    /// After this it is not repeated.
+    pub max_retries: usize,
+    /// No retries after this time.
     pub expires: Option<Timestamp>,
-    /// ARN of the queue that gets the event when it is given up.
-    pub dead_letters: Option<String>,
+    /// ARN of the queue that receives the payload if the invocation is discarded.
+    pub dead_letter_queue: Option<String>,
 }
 
-/// What became of an asynchronous call.
 #[derive(Clone, Debug)]
-pub enum Outcome {
-    /// The function answered.
-    Done,
-    /// It failed and will be repeated.
-    Waits,
-    /// It failed for the last time.
-    GivenUp(AsyncCall),
+pub enum AsyncOutcome {
+    Succeeded,
+    RetryScheduled,
+    /// It failed, and no retry is left.
+    Discarded(AsyncInvocation),
 }
 
-/// Calls that wait for their repetition.
 #[derive(Default)]
 pub struct Lambda {
-    waiting: Mutex<Vec<(Timestamp, AsyncCall)>>,
+    /// Asynchronous invocations with the time of their next attempt.
+    queue: Mutex<Vec<(Timestamp, AsyncInvocation)>>,
 }
 
 impl Lambda {
-    /// Answers `Invoke`.
-    pub async fn answer(
+    /// Handles `Invoke`.
+    pub async fn handle(
         &self,
-        request: &Request,
-        functions: &Functions,
+        request: &AwsCall,
+        functions: &FunctionPools,
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<HttpResponse, AwsError> {
         let name = request.input["FunctionName"].as_str().unwrap_or_default().to_owned();
+        let not_found =
+            || AwsError::with_status(404, "ResourceNotFoundException", format!("Function not found: {name}"));
         if functions.find(&name).is_none() {
-            return Err(Refusal::with_status(
-                404,
-                "ResourceNotFoundException",
-                format!("Function not found: {name}"),
-            ));
+            return Err(not_found());
         }
-        let payload = if request.call.body.is_empty() {
+        let payload = if request.http.body.is_empty() {
             Bytes::from_static(b"null")
         } else {
-            request.call.body.clone()
+            request.http.body.clone()
         };
-        match request.call.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
-            "DryRun" => return Ok(server::status(StatusCode::NO_CONTENT)),
+        match request.http.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
+            "DryRun" => return Ok(server::empty(StatusCode::NO_CONTENT)),
             "Event" => {
-                // Lambda keeps the call and answers at once; the next tick of the clock runs it.
-                let call = AsyncCall {
-                    function: name,
+                // Lambda queues the invocation and responds at once.
+                let invocation = AsyncInvocation {
+                    function: name.clone(),
                     payload,
                     failures: 0,
-                    repetitions: REPEAT_AFTER.len(),
+                    max_retries: RETRY_DELAY_SECONDS.len(),
                     expires: None,
-                    dead_letters: None,
+                    dead_letter_queue: None,
                 };
-                self.lock().push((now, call));
-                return Ok(server::status(StatusCode::ACCEPTED));
+                self.lock().push((now, invocation));
+                return Ok(server::empty(StatusCode::ACCEPTED));
             }
             _ => {}
         }
-        let (body, failed) = match functions.invoke(&name, payload, PATIENCE).await {
+        let (body, failed) = match functions.invoke(&name, payload, CAPACITY_TIMEOUT).await {
             Ok(body) => (body, false),
-            Err(Failure::Function(document)) => (document, true),
-            Err(Failure::Busy) => {
-                return Err(Refusal::with_status(429, "TooManyRequestsException", "Rate Exceeded."));
+            Err(InvocationError::Function(document)) => (document, true),
+            Err(InvocationError::NoCapacity) => {
+                return Err(AwsError::with_status(429, "TooManyRequestsException", "Rate Exceeded."));
             }
-            Err(Failure::Unknown) => {
-                return Err(Refusal::with_status(404, "ResourceNotFoundException", "Function not found"));
-            }
+            Err(InvocationError::UnknownFunction) => return Err(not_found()),
         };
-        let mut answer = server::body(StatusCode::OK, "application/json", body);
-        answer.headers_mut().insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+        let mut response = server::with_body(StatusCode::OK, "application/json", body);
+        response.headers_mut().insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
         if failed {
-            answer.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+            response.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Runs an asynchronous call; one that fails waits for its repetition.
-    pub async fn run(&self, functions: &Functions, mut call: AsyncCall, now: Timestamp) -> Outcome {
-        match functions.invoke(&call.function, call.payload.clone(), PATIENCE).await {
-            Ok(_) => return Outcome::Done,
-            Err(Failure::Unknown) => return Outcome::GivenUp(call),
-            Err(Failure::Function(_) | Failure::Busy) => {}
+    /// Runs an asynchronous invocation. If it fails, it is queued for its retry.
+    pub async fn run(
+        &self,
+        functions: &FunctionPools,
+        mut invocation: AsyncInvocation,
+        now: Timestamp,
+    ) -> AsyncOutcome {
+        let payload = invocation.payload.clone();
+        match functions.invoke(&invocation.function, payload, CAPACITY_TIMEOUT).await {
+            Ok(_) => return AsyncOutcome::Succeeded,
+            Err(InvocationError::UnknownFunction) => return AsyncOutcome::Discarded(invocation),
+            Err(InvocationError::Function(_) | InvocationError::NoCapacity) => {}
         }
-        let wait = REPEAT_AFTER[call.failures.min(REPEAT_AFTER.len() - 1)];
-        let due = now.checked_add(SignedDuration::from_secs(wait)).unwrap_or(now);
-        if call.failures >= call.repetitions || call.expires.is_some_and(|end| due > end) {
-            return Outcome::GivenUp(call);
+        let delay = RETRY_DELAY_SECONDS[invocation.failures.min(RETRY_DELAY_SECONDS.len() - 1)];
+        let due = now.checked_add(SignedDuration::from_secs(delay)).unwrap_or(now);
+        if invocation.failures >= invocation.max_retries || invocation.expires.is_some_and(|end| due > end) {
+            return AsyncOutcome::Discarded(invocation);
         }
-        call.failures += 1;
-        self.lock().push((due, call));
-        Outcome::Waits
+        invocation.failures += 1;
+        self.lock().push((due, invocation));
+        AsyncOutcome::RetryScheduled
     }
 
-    /// Takes the calls whose time has come, the earliest first.
-    pub fn take_due(&self, now: Timestamp) -> Vec<AsyncCall> {
-        let mut waiting = self.lock();
-        let mut due: Vec<(Timestamp, AsyncCall)> = waiting.extract_if(.., |(at, _)| *at <= now).collect();
+    /// Takes the invocations that are due, earliest first.
+    pub fn take_due(&self, now: Timestamp) -> Vec<AsyncInvocation> {
+        let mut queue = self.lock();
+        let mut due: Vec<(Timestamp, AsyncInvocation)> = queue.extract_if(.., |(at, _)| *at <= now).collect();
         due.sort_by_key(|(at, _)| *at);
-        due.into_iter().map(|(_, call)| call).collect()
+        due.into_iter().map(|(_, invocation)| invocation).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Timestamp, AsyncCall)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The ids that a function reports as failed out of a batch. Nothing: its answer can't be understood, which means all.
-#[must_use]
-pub fn reported_failures(answer: &[u8]) -> Option<Vec<String>> {
-    let answer: Value = serde_json::from_slice(answer).ok()?;
-    match answer.get("batchItemFailures") {
-        None | Some(Value::Null) => Some(Vec::new()),
-        Some(list) => {
-            list.as_array()?.iter().map(|item| item["itemIdentifier"].as_str().map(str::to_owned)).collect()
-        }
+    fn lock(&self) -> MutexGuard<'_, Vec<(Timestamp, AsyncInvocation)>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

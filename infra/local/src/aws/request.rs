@@ -1,30 +1,23 @@
-//! What an AWS request asks for and who asks: the service, the operation, the function whose credentials sign it.
+//! Reads AWS requests: the service, the operation, and the function whose credentials signed it.
 
-use super::Refusal;
+use super::error::AwsError;
 use crate::names;
-use crate::server::Call;
+use crate::server::HttpRequest;
 use hyper::Method;
 use serde_json::{Value, json};
 
-/// The services that answer here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Service {
-    /// DynamoDB and its streams.
+pub enum AwsService {
+    /// DynamoDB and DynamoDB Streams.
     DynamoDb,
-    /// Key Management Service.
     Kms,
-    /// Secrets Manager.
     SecretsManager,
-    /// EventBridge Scheduler.
     Scheduler,
-    /// Lambda.
     Lambda,
-    /// Simple Queue Service.
     Sqs,
 }
 
-impl Service {
-    /// All of them.
+impl AwsService {
     pub const ALL: [Self; 6] =
         [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda, Self::Sqs];
 
@@ -42,44 +35,40 @@ impl Service {
     }
 }
 
-/// A request that was understood.
-pub struct Request {
-    /// Its service.
-    pub service: Service,
-    /// Its operation, as in the service's API reference.
+pub struct AwsCall {
+    pub service: AwsService,
+    /// The operation's name in the service's API reference.
     pub operation: String,
-    /// Folder name of the function that signed it; none for anybody else.
+    /// Folder name of the function that signed the request; `None` for other callers.
     pub function: Option<String>,
-    /// Number of the instance that sent it.
+    /// Number of the instance that sent the request.
     pub instance: Option<u64>,
-    /// The input: the JSON body; for REST services with what the path and query say.
+    /// The JSON body. For REST services, it includes the parameters of path and query.
     pub input: Value,
-    /// The request as it came.
-    pub call: Call,
+    pub http: HttpRequest,
 }
 
-impl Request {
-    /// Finds out what a request asks for.
-    pub fn read(call: Call) -> Result<Self, Refusal> {
-        let access_key = call.header("authorization").and_then(|header| {
+impl AwsCall {
+    pub fn read(http: HttpRequest) -> Result<Self, AwsError> {
+        let access_key = http.header("authorization").and_then(|header| {
             let (_, rest) = header.split_once("Credential=")?;
             rest.split('/').next()
         });
         let function = access_key.and_then(names::function_of).map(str::to_owned);
-        let instance = call
+        let instance = http
             .header("x-amz-security-token")
             .and_then(|token| token.strip_prefix("instance-")?.parse().ok());
-        let (service, operation, input) = match call.header("x-amz-target").map(str::to_owned) {
-            Some(target) => by_target(&target, &call)?,
-            None => by_path(&call)?,
+        let (service, operation, input) = match http.header("x-amz-target").map(str::to_owned) {
+            Some(target) => by_target(&target, &http)?,
+            None => by_path(&http)?,
         };
-        Ok(Self { service, operation, function, instance, input, call })
+        Ok(Self { service, operation, function, instance, input, http })
     }
 
-    /// The tables that it names.
+    /// The names of the tables in the request.
     #[must_use]
     pub fn tables(&self) -> Vec<String> {
-        if self.service != Service::DynamoDb {
+        if self.service != AwsService::DynamoDb {
             return Vec::new();
         }
         let mut tables = Vec::new();
@@ -106,59 +95,54 @@ impl Request {
     }
 }
 
-fn by_target(target: &str, call: &Call) -> Result<(Service, String, Value), Refusal> {
+fn by_target(target: &str, http: &HttpRequest) -> Result<(AwsService, String, Value), AwsError> {
     let (prefix, operation) = target.split_once('.').unwrap_or((target, ""));
     let service = match prefix {
-        "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Service::DynamoDb,
-        "TrentService" => Service::Kms,
-        "secretsmanager" => Service::SecretsManager,
-        "AmazonSQS" => Service::Sqs,
-        _ => {
-            return Err(Refusal::new(
-                "UnknownOperationException",
-                format!("{target} is not part of the local stack"),
-            ));
-        }
+        "DynamoDB_20120810" | "DynamoDBStreams_20120810" => AwsService::DynamoDb,
+        "TrentService" => AwsService::Kms,
+        "secretsmanager" => AwsService::SecretsManager,
+        "AmazonSQS" => AwsService::Sqs,
+        _ => return Err(AwsError::unknown_operation(target)),
     };
-    Ok((service, operation.to_owned(), body(call)?))
+    Ok((service, operation.to_owned(), body(http)?))
 }
 
-fn body(call: &Call) -> Result<Value, Refusal> {
-    if call.body.is_empty() {
+fn body(http: &HttpRequest) -> Result<Value, AwsError> {
+    if http.body.is_empty() {
         return Ok(json!({}));
     }
-    serde_json::from_slice(&call.body)
-        .map_err(|error| Refusal::new("SerializationException", error.to_string()))
+    serde_json::from_slice(&http.body)
+        .map_err(|error| AwsError::new("SerializationException", error.to_string()))
 }
 
-fn by_path(call: &Call) -> Result<(Service, String, Value), Refusal> {
-    let path = call.uri.path();
+fn by_path(http: &HttpRequest) -> Result<(AwsService, String, Value), AwsError> {
+    let path = http.uri.path();
     let segments: Vec<String> = path
         .trim_matches('/')
         .split('/')
         .map(|part| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned())
         .collect();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let method = &call.method;
+    let method = &http.method;
     let (service, operation, name) = match parts.as_slice() {
         ["2015-03-31", "functions", name, "invocations"] if method == Method::POST => {
-            // The body is the payload, of any shape.
-            return Ok((Service::Lambda, "Invoke".to_owned(), json!({ "FunctionName": name })));
+            // The body is the payload and need not be an object.
+            return Ok((AwsService::Lambda, "Invoke".to_owned(), json!({ "FunctionName": name })));
         }
-        ["schedules"] if method == Method::GET => (Service::Scheduler, "ListSchedules", None),
-        ["schedule-groups"] if method == Method::GET => (Service::Scheduler, "ListScheduleGroups", None),
-        ["schedules", name] => (Service::Scheduler, verb(method, "Schedule")?, Some(*name)),
-        ["schedule-groups", name] => (Service::Scheduler, verb(method, "ScheduleGroup")?, Some(*name)),
+        ["schedules"] if method == Method::GET => (AwsService::Scheduler, "ListSchedules", None),
+        ["schedule-groups"] if method == Method::GET => (AwsService::Scheduler, "ListScheduleGroups", None),
+        ["schedules", name] => (AwsService::Scheduler, verb(method, "Schedule")?, Some(*name)),
+        ["schedule-groups", name] => (AwsService::Scheduler, verb(method, "ScheduleGroup")?, Some(*name)),
         _ => {
-            return Err(Refusal::with_status(
+            return Err(AwsError::with_status(
                 404,
                 "UnknownOperationException",
-                format!("{method} {path} is not part of the local stack"),
+                format!("{method} {path} is not supported by the local stack"),
             ));
         }
     };
-    let mut input = body(call)?;
-    for (key, value) in url::form_urlencoded::parse(call.uri.query().unwrap_or_default().as_bytes()) {
+    let mut input = body(http)?;
+    for (key, value) in url::form_urlencoded::parse(http.uri.query().unwrap_or_default().as_bytes()) {
         let key = if key == "groupName" || key == "ScheduleGroup" { "GroupName".into() } else { key };
         input[key.as_ref()] = json!(value);
     }
@@ -168,7 +152,7 @@ fn by_path(call: &Call) -> Result<(Service, String, Value), Refusal> {
     Ok((service, operation.to_owned(), input))
 }
 
-fn verb(method: &Method, noun: &str) -> Result<&'static str, Refusal> {
+fn verb(method: &Method, noun: &str) -> Result<&'static str, AwsError> {
     Ok(match (method.as_str(), noun) {
         ("POST", "Schedule") => "CreateSchedule",
         ("GET", "Schedule") => "GetSchedule",
@@ -177,6 +161,6 @@ fn verb(method: &Method, noun: &str) -> Result<&'static str, Refusal> {
         ("POST", _) => "CreateScheduleGroup",
         ("GET", _) => "GetScheduleGroup",
         ("DELETE", _) => "DeleteScheduleGroup",
-        _ => return Err(Refusal::with_status(404, "UnknownOperationException", format!("{method} {noun}"))),
+        _ => return Err(AwsError::with_status(404, "UnknownOperationException", format!("{method} {noun}"))),
     })
 }

@@ -1,12 +1,11 @@
-//! EventBridge Scheduler: a store of schedules by name and group, each with the moment when it is due next.
-//!
-//! It decides when; whoever takes what is due calls the functions.
+//! EventBridge Scheduler: schedules by group and name, each with the time of its next run. The caller of `take_due` invokes
+//! the targets.
 
-use super::Refusal;
-use super::expression::Expression;
-use super::lambda::AsyncCall;
-use super::request::Request;
+use super::error::AwsError;
+use super::lambda::AsyncInvocation;
+use super::request::AwsCall;
 use crate::names;
+use crate::schedule_expression::ScheduleExpression;
 use crate::state_file::StateFile;
 use anyhow::{Result, anyhow};
 use aws_lc_rs::digest;
@@ -28,31 +27,26 @@ struct State {
 struct Schedule {
     name: String,
     group: String,
-    /// The input of Create or Update.
+    /// The input of CreateSchedule or UpdateSchedule.
     input: Value,
     created: Timestamp,
     modified: Timestamp,
-    /// When it is due by its expression, without the flexible window.
-    planned: Option<Timestamp>,
-    /// When it fires.
+    /// When it runs next, its flexible time window included.
     next: Option<Timestamp>,
 }
 
-/// A schedule whose time has come.
 #[derive(Clone, Debug)]
-pub struct Due {
-    /// Its name.
+pub struct DueSchedule {
     pub name: String,
-    /// When it was due.
     pub at: Timestamp,
     group: String,
     target: Value,
 }
 
-impl Due {
-    /// The call of its target.
+impl DueSchedule {
+    /// The invocation of its target.
     #[must_use]
-    pub fn into_call(self) -> AsyncCall {
+    pub fn into_invocation(self) -> AsyncInvocation {
         let schedule_arn = names::schedule_arn(&self.group, &self.name);
         let execution = uuid::Uuid::new_v4().to_string();
         let payload = match self.target["Input"].as_str() {
@@ -75,28 +69,26 @@ impl Due {
             .to_string(),
         };
         let policy = &self.target["RetryPolicy"];
-        let most = policy["MaximumRetryAttempts"].as_u64().unwrap_or(185);
+        let max_retries = policy["MaximumRetryAttempts"].as_u64().unwrap_or(185);
         let age = policy["MaximumEventAgeInSeconds"].as_i64().unwrap_or(86_400);
-        AsyncCall {
+        AsyncInvocation {
             function: self.target["Arn"].as_str().unwrap_or_default().to_owned(),
             payload: payload.into(),
             failures: 0,
-            // Lambda itself repeats a failed call twice; a schedule may ask for less.
-            repetitions: usize::try_from(most.min(2)).unwrap_or(2),
+            // Lambda retries a failed invocation twice; a schedule can reduce that.
+            max_retries: usize::try_from(max_retries.min(2)).unwrap_or(2),
             expires: self.at.checked_add(SignedDuration::from_secs(age)).ok(),
-            dead_letters: self.target["DeadLetterConfig"]["Arn"].as_str().map(str::to_owned),
+            dead_letter_queue: self.target["DeadLetterConfig"]["Arn"].as_str().map(str::to_owned),
         }
     }
 }
 
-/// The schedules.
 pub struct Scheduler {
     state: Mutex<State>,
     file: StateFile,
 }
 
 impl Scheduler {
-    /// Loads the schedules.
     pub fn open(file: StateFile, groups: &[String]) -> Result<Self> {
         let mut state: State = file.load()?;
         state.groups.insert("default".to_owned());
@@ -104,7 +96,7 @@ impl Scheduler {
         Ok(Self { state: Mutex::new(state), file })
     }
 
-    /// Makes or renews a schedule of the template; one that is unchanged keeps its beat.
+    /// Creates or updates a schedule of the template. An unchanged one keeps the times of its runs.
     pub fn ensure(&self, input: &Value, now: Timestamp) -> Result<()> {
         let mut input = input.clone();
         if input.get("FlexibleTimeWindow").is_none() {
@@ -117,38 +109,41 @@ impl Scheduler {
             return Ok(());
         }
         let schedule =
-            plan(input, now, now).map_err(|refusal| anyhow!("schedule {name}: {}", refusal.message))?;
+            plan(input, now, now).map_err(|error| anyhow!("schedule {name}: {}", error.message))?;
         state.schedules.insert(key(&group, &name), schedule);
         self.file.save(&*state)
     }
 
-    /// Answers an operation.
-    pub fn answer(&self, request: &Request, now: Timestamp) -> Result<Value, Refusal> {
+    pub fn handle(&self, request: &AwsCall, now: Timestamp) -> Result<Value, AwsError> {
         let input = &request.input;
         let (name, group) = (text(input, "Name"), group(input));
         let key = key(&group, &name);
         let mut state = self.lock();
         let missing = || {
-            Refusal::with_status(404, "ResourceNotFoundException", format!("Schedule {name} does not exist."))
+            AwsError::with_status(
+                404,
+                "ResourceNotFoundException",
+                format!("Schedule {name} does not exist."),
+            )
         };
         let no_group = |group: &str| {
-            Refusal::with_status(
+            AwsError::with_status(
                 404,
                 "ResourceNotFoundException",
                 format!("Schedule group {group} does not exist."),
             )
         };
-        let answer = match request.operation.as_str() {
+        let response = match request.operation.as_str() {
             "CreateSchedule" => {
                 if !state.groups.contains(&group) {
                     return Err(no_group(&group));
                 }
                 match state.schedules.get(&key) {
-                    // The same request again is answered as the first one was.
-                    Some(earlier) if repeats(&earlier.input, input) => {}
+                    // A repeated request gets the response of the first one.
+                    Some(earlier) if is_repeated(&earlier.input, input) => {}
                     Some(_) => {
                         let message = format!("Schedule {name} already exists.");
-                        return Err(Refusal::with_status(409, "ConflictException", message));
+                        return Err(AwsError::with_status(409, "ConflictException", message));
                     }
                     None => {
                         state.schedules.insert(key, plan(input.clone(), now, now)?);
@@ -169,7 +164,7 @@ impl Scheduler {
             "ListSchedules" => return list(&state, input),
             "CreateScheduleGroup" => {
                 if !state.groups.insert(name.clone()) {
-                    return Err(Refusal::with_status(
+                    return Err(AwsError::with_status(
                         409,
                         "ConflictException",
                         format!("Schedule group {name} already exists."),
@@ -187,21 +182,16 @@ impl Scheduler {
                 let groups: Vec<Value> = state.groups.iter().map(|name| describe_group(name)).collect();
                 return Ok(json!({ "ScheduleGroups": groups }));
             }
-            other => {
-                return Err(Refusal::new(
-                    "UnknownOperationException",
-                    format!("{other} is not part of the local stack"),
-                ));
-            }
+            other => return Err(AwsError::unknown_operation(other)),
         };
         self.save(&state)?;
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Takes what is due, in time order; each schedule at most once, with its next time after `now`.
-    pub fn take_due(&self, now: Timestamp) -> Vec<Due> {
+    /// Takes the due schedules in time order, each at most once. Their next runs are after `now`.
+    pub fn take_due(&self, now: Timestamp) -> Vec<DueSchedule> {
         let mut state = self.lock();
-        let mut due: Vec<Due> = Vec::new();
+        let mut due: Vec<DueSchedule> = Vec::new();
         let keys: Vec<String> = state
             .schedules
             .iter()
@@ -214,14 +204,14 @@ impl Scheduler {
         if !due.is_empty()
             && let Err(error) = self.file.save(&*state)
         {
-            tracing::warn!(error = %format!("{error:#}"), "the schedules could not be saved");
+            tracing::warn!(error = %format!("{error:#}"), "schedules could not be saved");
         }
         due.sort_by(|left, right| (left.at, &left.name).cmp(&(right.at, &right.name)));
         due
     }
 
-    /// Takes one schedule now, whenever it would be due; `name` may have its group in front (`group/name`).
-    pub fn take(&self, name: &str, now: Timestamp) -> Option<Due> {
+    /// Takes one schedule, due or not. `name` may include the group (`group/name`).
+    pub fn take(&self, name: &str, now: Timestamp) -> Option<DueSchedule> {
         let mut state = self.lock();
         let key = state
             .schedules
@@ -233,7 +223,7 @@ impl Scheduler {
         due
     }
 
-    /// What the control API shows.
+    /// The schedules as the control API shows them.
     #[must_use]
     pub fn overview(&self) -> Value {
         let state = self.lock();
@@ -256,10 +246,10 @@ impl Scheduler {
         json!({ "schedules": schedules })
     }
 
-    fn save(&self, state: &State) -> Result<(), Refusal> {
+    fn save(&self, state: &State) -> Result<(), AwsError> {
         self.file
             .save(state)
-            .map_err(|error| Refusal::with_status(500, "InternalServerException", format!("{error:#}")))
+            .map_err(|error| AwsError::with_status(500, "InternalServerException", format!("{error:#}")))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -267,13 +257,13 @@ impl Scheduler {
     }
 }
 
-fn repeats(earlier: &Value, input: &Value) -> bool {
+fn is_repeated(earlier: &Value, input: &Value) -> bool {
     !input["ClientToken"].is_null() && earlier["ClientToken"] == input["ClientToken"]
 }
 
-fn take(state: &mut State, key: &str, now: Timestamp) -> Option<Due> {
+fn take(state: &mut State, key: &str, now: Timestamp) -> Option<DueSchedule> {
     let schedule = state.schedules.get_mut(key)?;
-    let due = Due {
+    let due = DueSchedule {
         name: schedule.name.clone(),
         at: schedule.next.filter(|next| *next <= now).unwrap_or(now),
         group: schedule.group.clone(),
@@ -286,15 +276,17 @@ fn take(state: &mut State, key: &str, now: Timestamp) -> Option<Due> {
     Some(due)
 }
 
-/// Checks the input of Create and Update, and finds out when the schedule is due first.
-fn plan(input: Value, created: Timestamp, now: Timestamp) -> Result<Schedule, Refusal> {
-    let invalid = |message: String| Refusal::new("ValidationException", message);
+/// Validates the input of CreateSchedule and UpdateSchedule, and determines the first run.
+fn plan(input: Value, created: Timestamp, now: Timestamp) -> Result<Schedule, AwsError> {
+    let invalid = |message: String| AwsError::new("ValidationException", message);
     let name = text(&input, "Name");
-    let fits = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
-        return Err(invalid(format!("Name \"{name}\" must be 1 to 64 of letters, digits, - _ and .")));
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_allowed) {
+        return Err(invalid(format!(
+            "Name \"{name}\" must have 1 to 64 characters: letters, digits, '-', '_' and '.'"
+        )));
     }
-    let expression = Expression::parse(&text(&input, "ScheduleExpression")).map_err(invalid)?;
+    let expression = ScheduleExpression::parse(&text(&input, "ScheduleExpression")).map_err(invalid)?;
     zone(&input)?;
     match (
         input["FlexibleTimeWindow"]["Mode"].as_str(),
@@ -322,22 +314,21 @@ fn plan(input: Value, created: Timestamp, now: Timestamp) -> Result<Schedule, Re
         return Err(invalid("State must be ENABLED or DISABLED".to_owned()));
     }
     let once = expression.is_once();
-    let mut schedule =
-        Schedule { group: group(&input), name, input, created, modified: now, planned: None, next: None };
-    // A moment that has passed already is not lost: it is due at once.
+    let mut schedule = Schedule { group: group(&input), name, input, created, modified: now, next: None };
+    // A one-time schedule in the past is due at once.
     let before = if once { Timestamp::MIN } else { now };
     set_next(&mut schedule, before);
     Ok(schedule)
 }
 
 fn set_next(schedule: &mut Schedule, after: Timestamp) {
-    schedule.planned = None;
     schedule.next = None;
     let input = &schedule.input;
     if input["State"] == "DISABLED" {
         return;
     }
-    let (Ok(expression), Ok(zone)) = (Expression::parse(&text(input, "ScheduleExpression")), zone(input))
+    let (Ok(expression), Ok(zone)) =
+        (ScheduleExpression::parse(&text(input, "ScheduleExpression")), zone(input))
     else {
         return;
     };
@@ -346,17 +337,16 @@ fn set_next(schedule: &mut Schedule, after: Timestamp) {
         Some(start) if start > after => start.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(start),
         _ => after,
     };
-    let beat = start.unwrap_or(schedule.modified);
-    let Some(planned) = expression.next(after, beat, &zone) else { return };
+    let origin = start.unwrap_or(schedule.modified);
+    let Some(planned) = expression.next(after, origin, &zone) else { return };
     if instant(&input["EndDate"]).is_some_and(|end| planned > end) {
         return;
     }
-    schedule.planned = Some(planned);
-    schedule.next = Some(planned.checked_add(delay(schedule, planned)).unwrap_or(planned));
+    schedule.next = Some(planned.checked_add(window_offset(schedule, planned)).unwrap_or(planned));
 }
 
-/// Where in its flexible window a schedule fires: spread evenly, and the same each time one asks.
-fn delay(schedule: &Schedule, planned: Timestamp) -> SignedDuration {
+/// The offset of a run in its flexible time window: spread evenly over schedules, and stable for each run.
+fn window_offset(schedule: &Schedule, planned: Timestamp) -> SignedDuration {
     let window = &schedule.input["FlexibleTimeWindow"];
     let minutes =
         window["MaximumWindowInMinutes"].as_i64().filter(|_| window["Mode"] == "FLEXIBLE").unwrap_or(0);
@@ -369,21 +359,21 @@ fn delay(schedule: &Schedule, planned: Timestamp) -> SignedDuration {
     SignedDuration::from_secs(number % (minutes * 60))
 }
 
-fn zone(input: &Value) -> Result<TimeZone, Refusal> {
+fn zone(input: &Value) -> Result<TimeZone, AwsError> {
     match input["ScheduleExpressionTimezone"].as_str() {
         None | Some("UTC") => Ok(TimeZone::UTC),
         Some(name) => TimeZone::get(name).map_err(|_| {
-            Refusal::new("ValidationException", format!("Invalid Schedule Expression Timezone: {name}"))
+            AwsError::new("ValidationException", format!("Invalid Schedule Expression Timezone: {name}"))
         }),
     }
 }
 
-/// Times travel as seconds, in templates as text.
+/// Requests state times in seconds, templates as text.
 fn instant(value: &Value) -> Option<Timestamp> {
     match value {
         Value::String(text) => text.parse().ok(),
         number => {
-            #[expect(clippy::cast_possible_truncation, reason = "milliseconds of any sensible date fit")]
+            #[expect(clippy::cast_possible_truncation, reason = "the milliseconds of any realistic date fit")]
             let milliseconds = (number.as_f64()? * 1000.0) as i64;
             Timestamp::from_millisecond(milliseconds).ok()
         }
@@ -391,22 +381,22 @@ fn instant(value: &Value) -> Option<Timestamp> {
 }
 
 fn describe(schedule: &Schedule) -> Value {
-    let mut answer = schedule.input.clone();
-    if let Some(fields) = answer.as_object_mut() {
+    let mut description = schedule.input.clone();
+    if let Some(fields) = description.as_object_mut() {
         fields.remove("ClientToken");
     }
-    answer["Arn"] = json!(names::schedule_arn(&schedule.group, &schedule.name));
-    answer["GroupName"] = json!(schedule.group);
-    answer["CreationDate"] = json!(schedule.created.as_second());
-    answer["LastModificationDate"] = json!(schedule.modified.as_second());
+    description["Arn"] = json!(names::schedule_arn(&schedule.group, &schedule.name));
+    description["GroupName"] = json!(schedule.group);
+    description["CreationDate"] = json!(schedule.created.as_second());
+    description["LastModificationDate"] = json!(schedule.modified.as_second());
     for (key, default) in
         [("State", "ENABLED"), ("ActionAfterCompletion", "NONE"), ("ScheduleExpressionTimezone", "UTC")]
     {
-        if answer[key].is_null() {
-            answer[key] = json!(default);
+        if description[key].is_null() {
+            description[key] = json!(default);
         }
     }
-    answer
+    description
 }
 
 fn describe_group(name: &str) -> Value {
@@ -417,22 +407,22 @@ fn describe_group(name: &str) -> Value {
     })
 }
 
-fn list(state: &State, input: &Value) -> Result<Value, Refusal> {
-    let wanted = |key: &str, is: &str| input[key].as_str().is_none_or(|wanted| wanted == is);
+fn list(state: &State, input: &Value) -> Result<Value, AwsError> {
+    let matches = |key: &str, actual: &str| input[key].as_str().is_none_or(|wanted| wanted == actual);
     let prefix = input["NamePrefix"].as_str().unwrap_or_default();
-    let most = match input["MaxResults"].as_str().map(str::parse::<usize>) {
+    let limit = match input["MaxResults"].as_str().map(str::parse::<usize>) {
         None => 100,
-        Some(Ok(most @ 1..=100)) => most,
-        Some(_) => return Err(Refusal::new("ValidationException", "MaxResults must be from 1 to 100")),
+        Some(Ok(limit @ 1..=100)) => limit,
+        Some(_) => return Err(AwsError::new("ValidationException", "MaxResults must be from 1 to 100")),
     };
     let after = input["NextToken"].as_str().unwrap_or_default();
     let mut found = state.schedules.iter().filter(|(key, schedule)| {
         key.as_str() > after
-            && wanted("GroupName", &schedule.group)
-            && wanted("State", schedule.input["State"].as_str().unwrap_or("ENABLED"))
+            && matches("GroupName", &schedule.group)
+            && matches("State", schedule.input["State"].as_str().unwrap_or("ENABLED"))
             && schedule.name.starts_with(prefix)
     });
-    let page: Vec<(&String, &Schedule)> = found.by_ref().take(most).collect();
+    let page: Vec<(&String, &Schedule)> = found.by_ref().take(limit).collect();
     let schedules: Vec<Value> = page
         .iter()
         .map(|(_, schedule)| {
@@ -446,11 +436,11 @@ fn list(state: &State, input: &Value) -> Result<Value, Refusal> {
             Value::Object(short)
         })
         .collect();
-    let mut answer = json!({ "Schedules": schedules });
+    let mut response = json!({ "Schedules": schedules });
     if let (Some((key, _)), Some(_)) = (page.last(), found.next()) {
-        answer["NextToken"] = json!(key);
+        response["NextToken"] = json!(key);
     }
-    Ok(answer)
+    Ok(response)
 }
 
 fn key(group: &str, name: &str) -> String {

@@ -1,9 +1,9 @@
-//! Secrets Manager: the secrets of the template, kept with the data folder.
+//! Secrets Manager with the secrets of the template. The data folder keeps generated secrets.
 
-use super::Refusal;
+use super::error::AwsError;
 use crate::names;
 use crate::state_file::StateFile;
-use crate::template::{Secret, SecretSource};
+use crate::template::{SecretResource, SecretSource};
 use anyhow::{Context, Result};
 use aws_lc_rs::rand;
 use jiff::Timestamp;
@@ -11,50 +11,53 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// The secrets, by name.
-pub struct Secrets {
-    texts: Mutex<BTreeMap<String, String>>,
+pub struct SecretsManager {
+    /// By name.
+    values: Mutex<BTreeMap<String, String>>,
     file: StateFile,
 }
 
-impl Secrets {
-    /// Loads the secrets, and makes those that the template adds. `given` are texts by logical id, which win.
-    pub fn open(file: StateFile, secrets: &[Secret], given: &BTreeMap<String, String>) -> Result<Self> {
-        let mut texts: BTreeMap<String, String> = file.load()?;
+impl SecretsManager {
+    /// Loads the secrets, and generates those that the template adds. Values in `overrides`, by logical id, take
+    /// precedence.
+    pub fn open(
+        file: StateFile,
+        secrets: &[SecretResource],
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let mut values: BTreeMap<String, String> = file.load()?;
         for secret in secrets {
-            match (given.get(&secret.logical_id), &secret.source) {
-                (Some(text), _) | (None, SecretSource::Text(text)) => {
-                    texts.insert(secret.name.clone(), text.clone());
+            match (overrides.get(&secret.logical_id), &secret.source) {
+                (Some(text), _) | (None, SecretSource::Value(text)) => {
+                    values.insert(secret.name.clone(), text.clone());
                 }
                 (None, generated @ SecretSource::Generated { .. }) => {
-                    if !texts.contains_key(&secret.name) {
-                        texts.insert(secret.name.clone(), generate(generated)?);
+                    if !values.contains_key(&secret.name) {
+                        values.insert(secret.name.clone(), generate(generated)?);
                     }
                 }
             }
         }
-        file.save(&texts)?;
-        Ok(Self { texts: Mutex::new(texts), file })
+        file.save(&values)?;
+        Ok(Self { values: Mutex::new(values), file })
     }
 
-    /// The text of a secret.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<String> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    pub fn value(&self, name: &str) -> Option<String> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// Answers an operation.
-    pub fn answer(&self, operation: &str, input: &Value, now: Timestamp) -> Result<Value, Refusal> {
-        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn handle(&self, operation: &str, input: &Value, now: Timestamp) -> Result<Value, AwsError> {
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
         let id = input["SecretId"].as_str().unwrap_or_default();
-        let name = texts
+        let name = values
             .keys()
             .find(|name| *name == id || names::secret_arn(name) == id)
             .cloned()
             .ok_or_else(|| {
-                Refusal::new("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+                AwsError::new("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
             })?;
-        let about = json!({
+        let metadata = json!({
             "ARN": names::secret_arn(&name),
             "Name": name,
             "VersionId": "00000000-0000-4000-8000-000000000000",
@@ -63,25 +66,22 @@ impl Secrets {
         });
         match operation {
             "GetSecretValue" => {
-                let mut answer = about;
-                answer["SecretString"] = json!(texts[&name]);
-                Ok(answer)
+                let mut response = metadata;
+                response["SecretString"] = json!(values[&name]);
+                Ok(response)
             }
             "PutSecretValue" => {
                 let text = input["SecretString"]
                     .as_str()
-                    .ok_or_else(|| Refusal::new("InvalidParameterException", "SecretString is missing"))?;
-                texts.insert(name, text.to_owned());
+                    .ok_or_else(|| AwsError::new("InvalidParameterException", "SecretString is required"))?;
+                values.insert(name, text.to_owned());
                 self.file
-                    .save(&*texts)
-                    .map_err(|error| Refusal::with_status(500, "InternalServiceError", error.to_string()))?;
-                Ok(about)
+                    .save(&*values)
+                    .map_err(|error| AwsError::with_status(500, "InternalServiceError", error.to_string()))?;
+                Ok(metadata)
             }
-            "DescribeSecret" => Ok(about),
-            other => Err(Refusal::new(
-                "UnknownOperationException",
-                format!("{other} is not part of the local stack"),
-            )),
+            "DescribeSecret" => Ok(metadata),
+            other => Err(AwsError::unknown_operation(other)),
         }
     }
 }
@@ -98,8 +98,8 @@ fn generate(source: &SecretSource) -> Result<String> {
     let mut text = String::with_capacity(*length);
     while text.len() < *length {
         let mut byte = [0_u8; 1];
-        rand::fill(&mut byte).ok().context("no randomness")?;
-        // Bytes past the last whole multiple would make some characters likelier than others.
+        rand::fill(&mut byte).ok().context("no random bytes")?;
+        // Bytes past the last whole multiple would make some characters more likely than others.
         if usize::from(byte[0]) < 256 / alphabet.len() * alphabet.len() {
             text.push(alphabet[usize::from(byte[0]) % alphabet.len()]);
         }

@@ -1,87 +1,74 @@
-//! Functions of the template: settings merged with the globals, events, and what their roles allow.
+//! Functions of the template: their settings merged with the globals, their events and their policies.
 
-use super::intrinsics::Scope;
-use super::resources::{self, Type};
+use super::intrinsics::TemplateScope;
+use super::resource_type::ResourceType;
 use super::streams::{self, StreamTrigger};
-use super::yaml::Node;
-use crate::aws::iam::Policy;
+use super::yaml::YamlNode;
+use crate::iam_policy::IamPolicy;
 use crate::names;
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A function, as the runner starts it.
 #[derive(Clone, Debug)]
-pub struct Function {
-    /// Logical id in the template.
+pub struct FunctionResource {
     pub logical_id: String,
     /// `FunctionName`.
     pub name: String,
-    /// The binary to run, which is the name of the function's folder.
+    /// The name of the binary, which is the name of the function's folder.
     pub binary: String,
-    /// After this it is killed.
     pub timeout: Duration,
-    /// Memory in MB; only told to the function.
-    pub memory: u64,
-    /// Its variables.
+    /// Passed to the function in its environment; not enforced.
+    pub memory_mb: u64,
     pub environment: BTreeMap<String, String>,
     /// `ReservedConcurrentExecutions`.
     pub reserved_concurrency: Option<usize>,
-    /// Its HTTP routes.
-    pub routes: Vec<Route>,
-    /// Schedules that call it.
+    pub routes: Vec<ApiRoute>,
     pub schedules: Vec<ScheduleTrigger>,
-    /// Queues that feed it.
     pub queues: Vec<QueueTrigger>,
-    /// Streams of tables that feed it.
     pub streams: Vec<StreamTrigger>,
-    /// Policy documents of its role.
+    /// The policy documents of its role.
     pub policies: Vec<Value>,
 }
 
-/// A route of the HTTP API.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Route {
-    /// Upper-case method, or `ANY`.
+pub struct ApiRoute {
+    /// In upper case, or `ANY`.
     pub method: String,
     /// Path with `{parameters}`, or `$default`.
     pub path: String,
 }
 
-/// A schedule that calls the function: the body of CreateSchedule without `Target.Arn`.
 #[derive(Clone, Debug)]
 pub struct ScheduleTrigger {
-    /// Name of the schedule.
     pub name: String,
-    /// Properties of the event.
+    /// The properties of the event.
     pub properties: Value,
 }
 
-/// A queue that feeds the function.
 #[derive(Clone, Debug)]
 pub struct QueueTrigger {
-    /// ARN of the queue.
     pub queue_arn: String,
-    /// Most messages of one call.
+    /// Maximum number of messages per invocation.
     pub batch_size: usize,
-    /// How long to collect a batch.
+    /// How long to wait for a full batch.
     pub window: Duration,
-    /// The function reports which messages failed.
+    /// `ReportBatchItemFailures`.
     pub report_failures: bool,
-    /// Most calls at a time.
+    /// Maximum number of concurrent invocations.
     pub maximum_concurrency: Option<usize>,
 }
 
-/// Policies of the roles that are resources of their own, by ARN.
+/// The policies of the roles that are resources, by ARN.
 pub fn roles(
-    scope: &Scope,
-    resources: &[(String, Node)],
-    types: &[Type],
+    scope: &TemplateScope,
+    resources: &[(String, YamlNode)],
+    types: &[ResourceType],
 ) -> Result<BTreeMap<String, Vec<Value>>> {
     let mut roles = BTreeMap::new();
-    for ((id, resource), _) in resources.iter().zip(types).filter(|(_, kind)| **kind == Type::Role) {
-        let arn = names::role_arn(&resources::name(scope, id, resource, "RoleName")?);
+    for ((id, resource), _) in resources.iter().zip(types).filter(|(_, kind)| **kind == ResourceType::Role) {
+        let arn = names::role_arn(&scope.resource_name(id, resource, "RoleName")?);
         let properties = resource.get("Properties");
         let mut documents = Vec::new();
         if let Some(policies) = properties.and_then(|properties| properties.get("Policies")) {
@@ -95,14 +82,13 @@ pub fn roles(
     Ok(roles)
 }
 
-/// Reads a function.
 pub fn function(
-    scope: &Scope,
+    scope: &TemplateScope,
     id: &str,
-    resource: &Node,
-    globals: Option<&Node>,
+    resource: &YamlNode,
+    globals: Option<&YamlNode>,
     roles: &BTreeMap<String, Vec<Value>>,
-) -> Result<Function> {
+) -> Result<FunctionResource> {
     let properties = resource.get("Properties");
     let own = |key: &str| properties.and_then(|properties| properties.get(key));
     let merged = |key: &str| own(key).or_else(|| globals.and_then(|globals| globals.get(key)));
@@ -140,12 +126,12 @@ pub fn function(
         Some(node) if scope.value(node)?.is_some() => scope.text(node)?.parse().ok(),
         _ => None,
     };
-    let mut function = Function {
+    let mut function = FunctionResource {
         logical_id: id.to_owned(),
-        name: resources::name(scope, id, resource, "FunctionName")?,
+        name: scope.resource_name(id, resource, "FunctionName")?,
         binary: scope.text(binary)?,
         timeout: Duration::from_secs(number("Timeout", 3)?),
-        memory: number("MemorySize", 128)?,
+        memory_mb: number("MemorySize", 128)?,
         environment,
         reserved_concurrency,
         routes: Vec::new(),
@@ -154,47 +140,49 @@ pub fn function(
         streams: Vec::new(),
         policies: policies(scope, own("Policies"), merged("Role"), roles)?,
     };
-    for (name, event) in own("Events").map(Node::entries).unwrap_or_default() {
+    for (name, event) in own("Events").map(YamlNode::entries).unwrap_or_default() {
         add_event(scope, &mut function, name, event)?;
     }
     Ok(function)
 }
 
 fn policies(
-    scope: &Scope,
-    policies: Option<&Node>,
-    role: Option<&Node>,
+    scope: &TemplateScope,
+    policies: Option<&YamlNode>,
+    role: Option<&YamlNode>,
     roles: &BTreeMap<String, Vec<Value>>,
 ) -> Result<Vec<Value>> {
     if let Some(role) = role {
         let arn = scope.text(role)?;
-        return roles
-            .get(&arn)
-            .cloned()
-            .with_context(|| format!("line {}: there is no role {arn}", role.line));
+        return roles.get(&arn).cloned().with_context(|| format!("line {}: unknown role {arn}", role.line));
     }
     let Some(node) = policies else { return Ok(Vec::new()) };
     let mut documents = Vec::new();
     for policy in scope.value(node)?.unwrap_or_default().as_array().into_iter().flatten() {
         match policy {
             Value::Object(document) if document.contains_key("Statement") => {
-                Policy::parse(policy).map_err(|error| anyhow!("line {}: {error:#}", node.line))?;
+                IamPolicy::parse(policy).map_err(|error| anyhow!("line {}: {error:#}", node.line))?;
                 documents.push(policy.clone());
             }
-            // Log and trace writing is nothing that runs here.
+            // The local stack has no logs and traces of AWS.
             Value::String(name)
                 if ["AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess"]
                     .iter()
                     .any(|known| name.ends_with(known)) => {}
-            other => bail!("line {}: the policy {other} is not understood by the local stack", node.line),
+            other => bail!("line {}: the policy {other} is not supported by the local stack", node.line),
         }
     }
     Ok(documents)
 }
 
-fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -> Result<()> {
+fn add_event(
+    scope: &TemplateScope,
+    function: &mut FunctionResource,
+    name: &str,
+    event: &YamlNode,
+) -> Result<()> {
     let line = event.line;
-    let kind = event.get("Type").and_then(Node::text).unwrap_or_default();
+    let kind = event.get("Type").and_then(YamlNode::text).unwrap_or_default();
     let properties = match event.get("Properties") {
         Some(node) => scope.value(node)?.unwrap_or_default(),
         None => json!({}),
@@ -202,9 +190,9 @@ fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -
     let text = |key: &str| properties[key].as_str();
     match kind {
         "HttpApi" => function.routes.push(match (text("Method"), text("Path")) {
-            (Some(method), Some(path)) => Route { method: method.to_uppercase(), path: path.to_owned() },
-            (None, None) => Route { method: "ANY".to_owned(), path: "$default".to_owned() },
-            _ => bail!("line {line}: an HttpApi event has both Path and Method"),
+            (Some(method), Some(path)) => ApiRoute { method: method.to_uppercase(), path: path.to_owned() },
+            (None, None) => ApiRoute { method: "ANY".to_owned(), path: "$default".to_owned() },
+            _ => bail!("line {line}: an HttpApi event needs both Path and Method"),
         }),
         "Schedule" | "ScheduleV2" => {
             let expression = text("ScheduleExpression").or_else(|| text("Schedule"));
@@ -241,11 +229,11 @@ fn add_event(scope: &Scope, function: &mut Function, name: &str, event: &Node) -
             });
         }
         "DynamoDB" => {
-            let trigger = streams::trigger(&properties);
+            let trigger = streams::parse(&properties);
             function.streams.extend(trigger.with_context(|| format!("line {line}: event {name}"))?);
         }
         other => bail!(
-            "line {line}: the event type {other} (of {}) is not understood by the local stack",
+            "line {line}: the event type {other} (of {}) is not supported by the local stack",
             function.logical_id
         ),
     }

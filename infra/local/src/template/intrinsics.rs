@@ -1,32 +1,31 @@
-//! Turns nodes of the template into plain JSON: parameters, pseudo parameters, conditions and the intrinsic functions.
+//! Evaluates nodes of the template to JSON: parameters, pseudo parameters, conditions and intrinsic functions.
 
-use super::resources;
-use super::yaml::{Kind, Node};
+use super::resource_type::{self, ResourceType};
+use super::yaml::{NodeKind, YamlNode};
 use crate::names;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// References deeper than this are a cycle.
-const DEEPEST_REFERENCE: usize = 32;
+/// Deeper references are circular.
+const MAX_REFERENCE_DEPTH: usize = 32;
 
-/// Everything that a value of the template may refer to.
-pub struct Scope<'template> {
-    pub(super) resources: &'template [(String, Node)],
+/// What values of the template can refer to.
+pub struct TemplateScope<'template> {
+    pub(super) resources: &'template [(String, YamlNode)],
     pub(super) parameters: BTreeMap<String, Value>,
-    pub(super) conditions: BTreeMap<String, &'template Node>,
-    /// Base of queue URLs and the like.
+    pub(super) conditions: BTreeMap<String, &'template YamlNode>,
     pub(super) aws_url: String,
-    /// What `GetAtt HttpApi.ApiEndpoint` answers.
+    /// The value of `GetAtt` for `ApiEndpoint` of the HTTP API.
     pub(super) gateway_url: String,
     depth: Cell<usize>,
 }
 
-impl<'template> Scope<'template> {
+impl<'template> TemplateScope<'template> {
     pub(super) fn new(
-        resources: &'template [(String, Node)],
-        conditions: &'template [(String, Node)],
+        resources: &'template [(String, YamlNode)],
+        conditions: &'template [(String, YamlNode)],
         aws_url: &str,
         gateway_url: &str,
     ) -> Self {
@@ -40,36 +39,36 @@ impl<'template> Scope<'template> {
         }
     }
 
-    /// The node of the resource with this logical id.
-    pub(super) fn resource(&self, id: &str) -> Option<&'template Node> {
+    pub(super) fn resource(&self, id: &str) -> Option<&'template YamlNode> {
         self.resources.iter().find(|(name, _)| name == id).map(|(_, node)| node)
     }
 
-    /// The value of a node; `None` is `AWS::NoValue`.
-    pub fn value(&self, node: &Node) -> Result<Option<Value>> {
+    /// `None` is `AWS::NoValue`.
+    pub fn value(&self, node: &YamlNode) -> Result<Option<Value>> {
         self.depth.set(self.depth.get() + 1);
-        if self.depth.get() > DEEPEST_REFERENCE {
-            bail!("line {}: this refers to itself", node.line);
+        if self.depth.get() > MAX_REFERENCE_DEPTH {
+            bail!("line {}: this reference is circular", node.line);
         }
         let value = self.evaluate(node);
         self.depth.set(self.depth.get() - 1);
         value
     }
 
-    fn evaluate(&self, node: &Node) -> Result<Option<Value>> {
+    fn evaluate(&self, node: &YamlNode) -> Result<Option<Value>> {
         if let Some((name, argument)) = node.intrinsic() {
             return self.call(name, argument);
         }
         Ok(Some(match &node.kind {
-            Kind::Scalar { text, plain } => scalar(text, *plain),
-            Kind::Sequence(items) => {
+            NodeKind::Scalar { text, plain: true } => plain_scalar(text),
+            NodeKind::Scalar { text, plain: false } => Value::String(text.clone()),
+            NodeKind::Sequence(items) => {
                 let mut values = Vec::with_capacity(items.len());
                 for item in items {
                     values.extend(self.value(item)?);
                 }
                 Value::Array(values)
             }
-            Kind::Mapping(entries) => {
+            NodeKind::Mapping(entries) => {
                 let mut values = Map::new();
                 for (key, entry) in entries {
                     if let Some(value) = self.value(entry)? {
@@ -81,33 +80,30 @@ impl<'template> Scope<'template> {
         }))
     }
 
-    /// The value of a node as text.
-    pub fn text(&self, node: &Node) -> Result<String> {
+    /// The value of a node as a string.
+    pub fn text(&self, node: &YamlNode) -> Result<String> {
         match self.value(node)? {
             Some(Value::String(text)) => Ok(text),
             Some(Value::Number(number)) => Ok(number.to_string()),
             Some(Value::Bool(flag)) => Ok(flag.to_string()),
-            _ => bail!("line {}: this must be text", node.line),
+            _ => bail!("line {}: this must be a string", node.line),
         }
     }
 
-    /// Whether the named condition holds.
     pub fn condition(&self, name: &str, line: usize) -> Result<bool> {
-        let node = self
-            .conditions
-            .get(name)
-            .with_context(|| format!("line {line}: there is no condition {name}"))?;
+        let node =
+            self.conditions.get(name).with_context(|| format!("line {line}: unknown condition {name}"))?;
         self.truth(node)
     }
 
-    fn truth(&self, node: &Node) -> Result<bool> {
+    fn truth(&self, node: &YamlNode) -> Result<bool> {
         match self.value(node)? {
             Some(Value::Bool(flag)) => Ok(flag),
             _ => bail!("line {}: this is not a condition", node.line),
         }
     }
 
-    fn call(&self, name: &str, argument: &Node) -> Result<Option<Value>> {
+    fn call(&self, name: &str, argument: &YamlNode) -> Result<Option<Value>> {
         let line = argument.line;
         Ok(Some(match name {
             "Ref" => {
@@ -125,7 +121,7 @@ impl<'template> Scope<'template> {
             "Fn::GetAtt" => match items(argument, 2, "GetAtt")? {
                 [resource, attribute] => {
                     let (resource, attribute) = (self.text(resource)?, self.text(attribute)?);
-                    Value::String(resources::attribute(self, &resource, &attribute, line)?)
+                    Value::String(self.resource_attribute(&resource, &attribute, line)?)
                 }
                 _ => bail!("line {line}: GetAtt takes [Resource, Attribute]"),
             },
@@ -144,7 +140,7 @@ impl<'template> Scope<'template> {
                 [condition, yes, no] => {
                     let name = condition
                         .text()
-                        .with_context(|| format!("line {line}: If begins with a condition"))?;
+                        .with_context(|| format!("line {line}: If takes the name of a condition first"))?;
                     return self.value(if self.condition(name, line)? { yes } else { no });
                 }
                 _ => bail!("line {line}: If takes a condition and two values"),
@@ -160,7 +156,7 @@ impl<'template> Scope<'template> {
                 _ => bail!("line {line}: Not takes one condition"),
             },
             "Fn::And" | "Fn::Or" => {
-                let Kind::Sequence(parts) = &argument.kind else {
+                let NodeKind::Sequence(parts) = &argument.kind else {
                     bail!("line {line}: {name} takes a list of conditions");
                 };
                 let mut truths = Vec::with_capacity(parts.len());
@@ -173,7 +169,7 @@ impl<'template> Scope<'template> {
                     truths.contains(&true)
                 })
             }
-            other => bail!("line {line}: the intrinsic function {other} is not understood here"),
+            other => bail!("line {line}: the intrinsic function {other} is not supported by the local stack"),
         }))
     }
 
@@ -184,20 +180,20 @@ impl<'template> Scope<'template> {
         if let Some(value) = self.parameters.get(target) {
             return Ok(value.clone());
         }
-        Ok(Value::String(resources::reference(self, target, line)?))
+        Ok(Value::String(self.resource_reference(target, line)?))
     }
 
-    /// `Fn::Sub` in both forms: text, or text and a mapping of further names.
-    fn substitute(&self, argument: &Node) -> Result<String> {
+    /// `Fn::Sub` in both forms: a string, or a string and a mapping of variables.
+    fn substitute(&self, argument: &YamlNode) -> Result<String> {
         let (template, names) = match &argument.kind {
-            Kind::Sequence(parts) => match parts.as_slice() {
+            NodeKind::Sequence(parts) => match parts.as_slice() {
                 [template, names] => (template, Some(names)),
-                _ => bail!("line {}: Sub takes text, or text and a mapping", argument.line),
+                _ => bail!("line {}: Sub takes a string, or a string and a mapping", argument.line),
             },
-            Kind::Scalar { .. } | Kind::Mapping(_) => (argument, None),
+            NodeKind::Scalar { .. } | NodeKind::Mapping(_) => (argument, None),
         };
         let line = template.line;
-        let mut rest = template.text().with_context(|| format!("line {line}: Sub takes text"))?;
+        let mut rest = template.text().with_context(|| format!("line {line}: Sub takes a string"))?;
         let mut out = String::new();
         while let Some(start) = rest.find("${") {
             out.push_str(&rest[..start]);
@@ -211,7 +207,7 @@ impl<'template> Scope<'template> {
             } else if let Some((resource, attribute)) =
                 name.split_once('.').filter(|(resource, _)| !resource.contains("::"))
             {
-                out.push_str(&resources::attribute(self, resource, attribute, line)?);
+                out.push_str(&self.resource_attribute(resource, attribute, line)?);
             } else {
                 out.push_str(&plain_text(&self.reference(name, line)?));
             }
@@ -220,16 +216,91 @@ impl<'template> Scope<'template> {
         out.push_str(rest);
         Ok(out)
     }
+
+    /// The physical name of a resource: the value of its name property, or a generated name.
+    pub fn resource_name(&self, id: &str, resource: &YamlNode, property: &str) -> Result<String> {
+        match resource.get("Properties").and_then(|properties| properties.get(property)) {
+            Some(node) => self.text(node),
+            None => Ok(names::generated(id)),
+        }
+    }
+
+    /// The value of `Ref` for a resource.
+    fn resource_reference(&self, id: &str, line: usize) -> Result<String> {
+        let Some(resource) = self.resource(id) else {
+            bail!("line {line}: unknown parameter or resource {id}");
+        };
+        let named = |property| self.resource_name(id, resource, property);
+        Ok(match resource_type::type_of(id, resource)? {
+            ResourceType::HttpApi => "local".to_owned(),
+            ResourceType::Function => named("FunctionName")?,
+            ResourceType::Table => named("TableName")?,
+            ResourceType::Key => names::key_id(id),
+            ResourceType::Alias => named("AliasName")?,
+            ResourceType::ScheduleGroup | ResourceType::Schedule => named("Name")?,
+            ResourceType::Secret => names::secret_arn(&named("Name")?),
+            ResourceType::Queue => self.queue_url(&named("QueueName")?),
+            ResourceType::Role => named("RoleName")?,
+            ResourceType::Ignored => names::generated(id),
+        })
+    }
+
+    /// The value of `GetAtt` for an attribute of a resource.
+    fn resource_attribute(&self, id: &str, attribute: &str, line: usize) -> Result<String> {
+        let Some(resource) = self.resource(id) else {
+            // SAM creates a role for every function without one.
+            if let Some(function) =
+                id.strip_suffix("Role").filter(|function| self.resource(function).is_some())
+            {
+                return match attribute {
+                    "Arn" => Ok(names::role_arn(&names::generated(&format!("{function}Role")))),
+                    _ => bail!("line {line}: {id} has no attribute {attribute}"),
+                };
+            }
+            bail!("line {line}: unknown resource {id}");
+        };
+        let named = |property| self.resource_name(id, resource, property);
+        Ok(match (resource_type::type_of(id, resource)?, attribute) {
+            (ResourceType::HttpApi, "ApiEndpoint") => self.gateway_url.clone(),
+            (ResourceType::Function, "Arn") => names::function_arn(&named("FunctionName")?),
+            (ResourceType::Table, "Arn") => names::table_arn(&named("TableName")?),
+            (ResourceType::Table, "StreamArn") => {
+                let properties = resource.get("Properties");
+                if properties.and_then(|properties| properties.get("StreamSpecification")).is_none() {
+                    bail!("line {line}: {id} has no StreamSpecification");
+                }
+                names::stream_arn(&named("TableName")?)
+            }
+            (ResourceType::Key, "Arn") => names::key_arn(&names::key_id(id)),
+            (ResourceType::Key, "KeyId") => names::key_id(id),
+            (ResourceType::ScheduleGroup, "Arn") => names::schedule_group_arn(&named("Name")?),
+            (ResourceType::Schedule, "Arn") => names::schedule_arn("default", &named("Name")?),
+            (ResourceType::Secret, "Arn" | "Id") => names::secret_arn(&named("Name")?),
+            (ResourceType::Queue, "Arn") => names::arn("sqs", &named("QueueName")?),
+            (ResourceType::Queue, "QueueName") => named("QueueName")?,
+            (ResourceType::Queue, "QueueUrl") => self.queue_url(&named("QueueName")?),
+            (ResourceType::Role, "Arn") => names::role_arn(&named("RoleName")?),
+            (ResourceType::Role, "RoleId") => format!("AROALOCAL{id}"),
+            (ResourceType::Ignored, "Arn") => {
+                names::arn("logs", &format!("log-group:{}", names::generated(id)))
+            }
+            _ => bail!("line {line}: {id} has no attribute {attribute} that the local stack supports"),
+        })
+    }
+
+    fn queue_url(&self, name: &str) -> String {
+        format!("{}/{}/{name}", self.aws_url, names::ACCOUNT)
+    }
 }
 
-fn items<'node>(argument: &'node Node, count: usize, name: &str) -> Result<&'node [Node]> {
+fn items<'node>(argument: &'node YamlNode, count: usize, name: &str) -> Result<&'node [YamlNode]> {
     match &argument.kind {
-        Kind::Sequence(items) if items.len() == count => Ok(items),
+        NodeKind::Sequence(items) if items.len() == count => Ok(items),
         _ => bail!("line {}: {name} takes a list of {count}", argument.line),
     }
 }
 
-/// Text as CloudFormation passes it on: numbers and booleans lose their type.
+/// A value as a string. CloudFormation does not keep the types of numbers and booleans.
 fn plain_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -237,11 +308,8 @@ fn plain_text(value: &Value) -> String {
     }
 }
 
-/// Plain YAML scalars have the types of YAML 1.2's core schema.
-fn scalar(text: &str, plain: bool) -> Value {
-    if !plain {
-        return Value::String(text.to_owned());
-    }
+/// Scalars without quotes have the types of YAML 1.2's core schema.
+fn plain_scalar(text: &str) -> Value {
     match text {
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),

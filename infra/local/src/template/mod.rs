@@ -1,137 +1,112 @@
-//! `template.yaml`, the one source of what runs: functions with their routes, environment, rights and triggers, and the
-//! tables, keys, secrets, queues and schedules that they use.
+//! Reads `template.yaml`, the single source of what runs: functions with their routes, environment, policies and events,
+//! and the tables, keys, secrets, queues and schedules that they use.
 //!
-//! Invariant: what the runner does not understand is an error with its line, never silently left out.
+//! Invariant: anything that the local stack does not support is an error with its line, and never ignored silently.
 
 mod functions;
 mod intrinsics;
-mod known;
-mod resources;
+mod resource_type;
 mod streams;
-pub mod yaml;
+mod supported_keys;
+mod yaml;
 
-pub use functions::{Function, QueueTrigger, Route, ScheduleTrigger};
-pub use streams::StreamTrigger;
+pub use functions::{ApiRoute, FunctionResource, QueueTrigger, ScheduleTrigger};
+pub use streams::{StartingPosition, StreamTrigger};
 
-use crate::aws::iam::Policy;
+use crate::iam_policy::IamPolicy;
 use crate::names;
 use anyhow::{Context, Result, anyhow, bail};
-use intrinsics::Scope;
-use resources::Type;
+use intrinsics::TemplateScope;
+use resource_type::ResourceType;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use yaml::Node;
+use yaml::YamlNode;
 
-/// What the runner needs of the template, with every reference resolved.
+/// The template with all references resolved.
 #[derive(Clone, Debug, Default)]
 pub struct Template {
-    /// The functions, in the order of the file.
-    pub functions: Vec<Function>,
-    /// The tables.
-    pub tables: Vec<Table>,
-    /// The KMS keys.
-    pub keys: Vec<Key>,
-    /// Alias name (with `alias/`) to key id.
+    /// In the order of the file.
+    pub functions: Vec<FunctionResource>,
+    pub tables: Vec<TableResource>,
+    pub keys: Vec<KeyResource>,
+    /// Key ids by alias name, which includes `alias/`.
     pub aliases: BTreeMap<String, String>,
-    /// The secrets.
-    pub secrets: Vec<Secret>,
-    /// The queues.
-    pub queues: Vec<Queue>,
-    /// The schedule groups.
+    pub secrets: Vec<SecretResource>,
+    pub queues: Vec<QueueResource>,
     pub schedule_groups: Vec<String>,
-    /// Schedules that are resources of their own: the body of CreateSchedule, with `Name`.
+    /// Schedules that are resources: the bodies of CreateSchedule, with `Name`.
     pub schedules: Vec<Value>,
 }
 
-/// A DynamoDB table.
 #[derive(Clone, Debug)]
-pub struct Table {
-    /// Its name.
+pub struct TableResource {
     pub name: String,
     /// The body of CreateTable.
     pub create: Value,
-    /// The attribute that TTL looks at.
     pub ttl_attribute: Option<String>,
 }
 
-/// A KMS key.
 #[derive(Clone, Debug)]
-pub struct Key {
-    /// Its id.
+pub struct KeyResource {
     pub id: String,
-    /// Whether it starts enabled.
     pub enabled: bool,
-    /// Its key policy.
+    /// The key policy.
     pub policy: Option<Value>,
 }
 
-/// A secret of Secrets Manager.
 #[derive(Clone, Debug)]
-pub struct Secret {
-    /// Logical id in the template.
+pub struct SecretResource {
     pub logical_id: String,
-    /// Its name.
     pub name: String,
-    /// Where its text comes from.
     pub source: SecretSource,
 }
 
-/// Where the text of a secret comes from.
 #[derive(Clone, Debug)]
 pub enum SecretSource {
-    /// It is in the template.
-    Text(String),
-    /// It is generated once: length, characters left out, and the JSON template with its key, if any.
+    Value(String),
+    /// Generated at the first start.
     Generated {
-        /// Number of characters.
         length: usize,
-        /// No punctuation.
         exclude_punctuation: bool,
-        /// Characters left out.
         exclude_characters: String,
-        /// JSON object to put it into, and the key.
+        /// `SecretStringTemplate` and `GenerateStringKey`.
         wrapped: Option<(String, String)>,
     },
 }
 
-/// An SQS queue.
 #[derive(Clone, Debug)]
-pub struct Queue {
-    /// Its name.
+pub struct QueueResource {
     pub name: String,
-    /// Its attributes, as CreateQueue takes them.
+    /// The attributes of CreateQueue.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// The addresses and parameter values that the runner puts in.
+/// URLs and parameter values that the runner sets.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// Address of the AWS endpoints.
+pub struct TemplateOverrides {
     pub aws_url: String,
-    /// Address of the gateway.
     pub gateway_url: String,
-    /// Parameter values; a name that the template does not have is fine.
+    /// Parameter values. Names that the template does not have are ignored.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Template {
-    /// Reads the file; errors name it and the line.
-    pub fn read(path: &Path, overrides: &Overrides) -> Result<Self> {
+    /// Reads the file. Errors name the file and the line.
+    pub fn read(path: &Path, overrides: &TemplateOverrides) -> Result<Self> {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
         Self::parse(&text, overrides).map_err(|error| anyhow!("{file}: {error:#}"))
     }
 
-    /// Reads the text of a template.
-    pub fn parse(text: &str, overrides: &Overrides) -> Result<Self> {
+    pub fn parse(text: &str, overrides: &TemplateOverrides) -> Result<Self> {
         let root = yaml::parse(text)?;
-        // An unknown type or key is told even where a condition leaves the resource out.
-        known::check(&root)?;
-        let resources = root.get("Resources").context("it has no Resources")?.entries();
-        let conditions = root.get("Conditions").map(Node::entries).unwrap_or_default();
-        let mut scope = Scope::new(resources, conditions, &overrides.aws_url, &overrides.gateway_url);
-        for (name, parameter) in root.get("Parameters").map(Node::entries).unwrap_or_default() {
+        // Unsupported types and keys are errors even if a condition excludes the resource.
+        supported_keys::check(&root)?;
+        let resources = root.get("Resources").context("the template has no Resources")?.entries();
+        let conditions = root.get("Conditions").map(YamlNode::entries).unwrap_or_default();
+        let mut scope = TemplateScope::new(resources, conditions, &overrides.aws_url, &overrides.gateway_url);
+        for (name, parameter) in root.get("Parameters").map(YamlNode::entries).unwrap_or_default() {
             let value = match (overrides.parameters.get(name), parameter.get("Default")) {
                 (Some(value), _) => Value::String(value.clone()),
                 (None, Some(default)) => Value::String(scope.text(default)?),
@@ -144,7 +119,7 @@ impl Template {
         }
         let mut types = Vec::with_capacity(resources.len());
         for (id, resource) in resources {
-            types.push(resources::type_of(id, resource)?);
+            types.push(resource_type::type_of(id, resource)?);
         }
         let globals = root.get("Globals").and_then(|globals| globals.get("Function"));
         let roles = functions::roles(&scope, resources, &types)?;
@@ -158,7 +133,7 @@ impl Template {
             }
             template.add(&scope, id, resource, kind, globals, &roles).map_err(|error| {
                 let text = format!("{error:#}");
-                // Most errors say their line; the resource's own is better than none.
+                // Most errors state their line. The others get the line of the resource.
                 if text.starts_with("line ") {
                     error
                 } else {
@@ -171,11 +146,11 @@ impl Template {
 
     fn add(
         &mut self,
-        scope: &Scope,
+        scope: &TemplateScope,
         id: &str,
-        resource: &Node,
-        kind: Type,
-        globals: Option<&Node>,
+        resource: &YamlNode,
+        kind: ResourceType,
+        globals: Option<&YamlNode>,
         roles: &BTreeMap<String, Vec<Value>>,
     ) -> Result<()> {
         let properties = || -> Result<Value> {
@@ -185,41 +160,45 @@ impl Template {
             })
         };
         match kind {
-            Type::Function => self.functions.push(functions::function(scope, id, resource, globals, roles)?),
-            Type::Table => {
-                self.tables.push(table(&resources::name(scope, id, resource, "TableName")?, &properties()?));
+            ResourceType::Function => {
+                self.functions.push(functions::function(scope, id, resource, globals, roles)?);
             }
-            Type::Key => {
+            ResourceType::Table => {
+                self.tables.push(table(&scope.resource_name(id, resource, "TableName")?, &properties()?));
+            }
+            ResourceType::Key => {
                 let properties = properties()?;
                 let policy = properties.get("KeyPolicy").cloned();
                 if let Some(document) = &policy {
-                    Policy::parse(document)?;
+                    IamPolicy::parse(document)?;
                 }
                 let enabled = properties.get("Enabled").is_none_or(|enabled| enabled != false);
-                self.keys.push(Key { id: names::key_id(id), enabled, policy });
+                self.keys.push(KeyResource { id: names::key_id(id), enabled, policy });
             }
-            Type::Alias => {
+            ResourceType::Alias => {
                 let properties = properties()?;
                 let target = text(&properties, "TargetKeyId")?;
                 let target = target.rsplit('/').next().unwrap_or_default().to_owned();
                 self.aliases.insert(text(&properties, "AliasName")?, target);
             }
-            Type::Secret => self.secrets.push(secret(scope, id, resource, &properties()?)?),
-            Type::Queue => {
-                self.queues.push(queue(&resources::name(scope, id, resource, "QueueName")?, &properties()?));
+            ResourceType::Secret => self.secrets.push(secret(scope, id, resource, &properties()?)?),
+            ResourceType::Queue => {
+                self.queues.push(queue(&scope.resource_name(id, resource, "QueueName")?, &properties()?));
             }
-            Type::ScheduleGroup => self.schedule_groups.push(resources::name(scope, id, resource, "Name")?),
-            Type::Schedule => {
+            ResourceType::ScheduleGroup => {
+                self.schedule_groups.push(scope.resource_name(id, resource, "Name")?);
+            }
+            ResourceType::Schedule => {
                 let mut body = properties()?;
-                body["Name"] = Value::String(resources::name(scope, id, resource, "Name")?);
+                body["Name"] = Value::String(scope.resource_name(id, resource, "Name")?);
                 self.schedules.push(body);
             }
-            Type::HttpApi | Type::Role | Type::Ignored => {}
+            ResourceType::HttpApi | ResourceType::Role | ResourceType::Ignored => {}
         }
         Ok(())
     }
 
-    /// The bodies of CreateSchedule for every schedule: events of functions, and resources of their own.
+    /// The bodies of CreateSchedule for all schedules: events of functions, and resources.
     #[must_use]
     pub fn schedule_inputs(&self) -> Vec<Value> {
         let of_functions = self.functions.iter().flat_map(|function| {
@@ -256,10 +235,10 @@ impl Template {
 }
 
 fn text(properties: &Value, key: &str) -> Result<String> {
-    properties[key].as_str().map(str::to_owned).with_context(|| format!("{key} is missing"))
+    properties[key].as_str().map(str::to_owned).with_context(|| format!("{key} is required"))
 }
 
-fn table(name: &str, properties: &Value) -> Table {
+fn table(name: &str, properties: &Value) -> TableResource {
     let mut create = json!({ "TableName": name, "BillingMode": "PAY_PER_REQUEST" });
     for key in ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"] {
         if let Some(value) = properties.get(key) {
@@ -271,18 +250,23 @@ fn table(name: &str, properties: &Value) -> Table {
     }
     let ttl = &properties["TimeToLiveSpecification"];
     let enabled = ttl["Enabled"] == true || ttl["Enabled"] == "true";
-    Table {
+    TableResource {
         name: name.to_owned(),
         create,
         ttl_attribute: ttl["AttributeName"].as_str().filter(|_| enabled).map(str::to_owned),
     }
 }
 
-fn secret(scope: &Scope, id: &str, resource: &Node, properties: &Value) -> Result<Secret> {
-    let name = resources::name(scope, id, resource, "Name")?;
+fn secret(
+    scope: &TemplateScope,
+    id: &str,
+    resource: &YamlNode,
+    properties: &Value,
+) -> Result<SecretResource> {
+    let name = scope.resource_name(id, resource, "Name")?;
     let source = match (properties.get("SecretString"), properties.get("GenerateSecretString")) {
-        (Some(Value::String(text)), _) => SecretSource::Text(text.clone()),
-        (Some(other), _) => SecretSource::Text(other.to_string()),
+        (Some(Value::String(text)), _) => SecretSource::Value(text.clone()),
+        (Some(other), _) => SecretSource::Value(other.to_string()),
         (None, Some(rules)) => SecretSource::Generated {
             length: rules["PasswordLength"]
                 .as_u64()
@@ -294,12 +278,12 @@ fn secret(scope: &Scope, id: &str, resource: &Node, properties: &Value) -> Resul
                 (rules["SecretStringTemplate"].as_str().unwrap_or("{}").to_owned(), key.to_owned())
             }),
         },
-        (None, None) => SecretSource::Text(String::new()),
+        (None, None) => SecretSource::Value(String::new()),
     };
-    Ok(Secret { logical_id: id.to_owned(), name, source })
+    Ok(SecretResource { logical_id: id.to_owned(), name, source })
 }
 
-fn queue(name: &str, properties: &Value) -> Queue {
+fn queue(name: &str, properties: &Value) -> QueueResource {
     let mut attributes = BTreeMap::new();
     for (key, value) in properties.as_object().into_iter().flatten() {
         if ["QueueName", "Tags"].contains(&key.as_str()) {
@@ -308,5 +292,5 @@ fn queue(name: &str, properties: &Value) -> Queue {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         attributes.insert(key.clone(), value);
     }
-    Queue { name: name.to_owned(), attributes }
+    QueueResource { name: name.to_owned(), attributes }
 }

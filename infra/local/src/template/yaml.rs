@@ -1,11 +1,11 @@
-//! YAML as CloudFormation writes it: a tree whose nodes know their line, with short intrinsics (`!Ref x`) rewritten
-//! to their long form (`Ref: x`).
+//! CloudFormation's YAML as a tree of nodes with line numbers. Short intrinsic functions (`!Ref x`) are rewritten to the
+//! long form (`Ref: x`).
 
 use anyhow::{Result, bail};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use std::borrow::Cow;
 
-/// The intrinsic functions that the runner understands, in their long form.
+/// The supported intrinsic functions in their long form.
 pub const INTRINSICS: [&str; 10] = [
     "Ref",
     "Condition",
@@ -19,59 +19,52 @@ pub const INTRINSICS: [&str; 10] = [
     "Fn::Or",
 ];
 
-/// A value of the template and the line it begins on.
 #[derive(Clone, Debug)]
-pub struct Node {
-    /// Line in the file, counted from 1.
+pub struct YamlNode {
+    /// Counted from 1.
     pub line: usize,
-    /// The value.
-    pub kind: Kind,
+    pub kind: NodeKind,
 }
 
-/// What a [`Node`] holds.
 #[derive(Clone, Debug)]
-pub enum Kind {
-    /// Text; `plain` is false when it was quoted or a block, so that `"5"` stays text.
+pub enum NodeKind {
     Scalar {
-        /// The text.
         text: String,
-        /// Written without quotes.
+        /// Written without quotes and not as a block. `"5"` is a string, `5` is a number.
         plain: bool,
     },
-    /// A list.
-    Sequence(Vec<Node>),
-    /// A mapping, in the order of the file.
-    Mapping(Vec<(String, Node)>),
+    Sequence(Vec<YamlNode>),
+    /// In the order of the file.
+    Mapping(Vec<(String, YamlNode)>),
 }
 
-impl Node {
-    /// The entry of a mapping, if this is one and has it.
+impl YamlNode {
+    /// The value of a key, if this is a mapping that has it.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&YamlNode> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    /// The entries of a mapping; nothing for anything else.
+    /// The entries of a mapping, empty for other nodes.
     #[must_use]
-    pub fn entries(&self) -> &[(String, Node)] {
+    pub fn entries(&self) -> &[(String, YamlNode)] {
         match &self.kind {
-            Kind::Mapping(entries) => entries,
-            Kind::Scalar { .. } | Kind::Sequence(_) => &[],
+            NodeKind::Mapping(entries) => entries,
+            NodeKind::Scalar { .. } | NodeKind::Sequence(_) => &[],
         }
     }
 
-    /// The text of a scalar.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar { text, .. } => Some(text),
-            Kind::Sequence(_) | Kind::Mapping(_) => None,
+            NodeKind::Scalar { text, .. } => Some(text),
+            NodeKind::Sequence(_) | NodeKind::Mapping(_) => None,
         }
     }
 
-    /// The name and argument of an intrinsic function, when this node is a call of one.
+    /// Name and argument, if this node is an intrinsic function.
     #[must_use]
-    pub fn intrinsic(&self) -> Option<(&str, &Node)> {
+    pub fn intrinsic(&self) -> Option<(&str, &YamlNode)> {
         match self.entries() {
             [(name, argument)] if INTRINSICS.contains(&name.as_str()) => Some((name, argument)),
             _ => None,
@@ -79,14 +72,14 @@ impl Node {
     }
 }
 
-/// Reads one YAML document; errors name the line.
-pub fn parse(text: &str) -> Result<Node> {
+/// Parses one YAML document. Errors name the line.
+pub fn parse(text: &str) -> Result<YamlNode> {
     let mut reader = Reader { events: Parser::new_from_str(text), line: 1 };
     loop {
         let (event, _) = reader.next()?;
         match event {
             Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
-            Event::StreamEnd | Event::DocumentEnd => bail!("it is empty"),
+            Event::StreamEnd | Event::DocumentEnd => bail!("the template is empty"),
             first => return reader.node(first),
         }
     }
@@ -105,15 +98,15 @@ impl<'input> Reader<'input> {
                 Ok((event, span))
             }
             Some(Err(error)) => bail!("line {}: {}", error.marker().line(), error.info()),
-            None => bail!("line {}: it ends in the middle of a value", self.line),
+            None => bail!("line {}: the file ends inside a value", self.line),
         }
     }
 
-    fn node(&mut self, first: Event<'input>) -> Result<Node> {
+    fn node(&mut self, first: Event<'input>) -> Result<YamlNode> {
         let line = self.line;
         let (kind, tag) = match first {
             Event::Scalar(text, style, _, tag) => {
-                (Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, tag)
+                (NodeKind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain }, tag)
             }
             Event::SequenceStart(_, tag) => {
                 let mut items = Vec::new();
@@ -123,40 +116,40 @@ impl<'input> Reader<'input> {
                         event => items.push(self.node(event)?),
                     }
                 }
-                (Kind::Sequence(items), tag)
+                (NodeKind::Sequence(items), tag)
             }
-            Event::MappingStart(_, tag) => (Kind::Mapping(self.mapping()?), tag),
-            Event::Alias(_) => bail!("line {line}: anchors and aliases are not understood"),
+            Event::MappingStart(_, tag) => (NodeKind::Mapping(self.mapping()?), tag),
+            Event::Alias(_) => bail!("line {line}: anchors and aliases are not supported by the local stack"),
             other => bail!("line {line}: unexpected {other:?}"),
         };
-        tagged(Node { line, kind }, tag.as_ref())
+        tagged(YamlNode { line, kind }, tag.as_ref())
     }
 
-    fn mapping(&mut self) -> Result<Vec<(String, Node)>> {
-        let mut entries: Vec<(String, Node)> = Vec::new();
+    fn mapping(&mut self) -> Result<Vec<(String, YamlNode)>> {
+        let mut entries: Vec<(String, YamlNode)> = Vec::new();
         loop {
             let key = match self.next()?.0 {
                 Event::MappingEnd => return Ok(entries),
                 Event::Scalar(text, ..) => text.into_owned(),
-                _ => bail!("line {}: a key must be text", self.line),
+                _ => bail!("line {}: a key must be a string", self.line),
             };
             let line = self.line;
             if entries.iter().any(|(name, _)| *name == key) {
-                bail!("line {line}: \"{key}\" is there twice");
+                bail!("line {line}: duplicate key \"{key}\"");
             }
             if key.starts_with("Fn::") && !INTRINSICS.contains(&key.as_str()) {
-                bail!("line {line}: the intrinsic function {key} is not understood here");
+                bail!("line {line}: the intrinsic function {key} is not supported by the local stack");
             }
             let event = self.next()?.0;
             let value = self.node(event)?;
-            // The line of an entry is that of its key: it is what a reader looks for.
-            entries.push((key, Node { line, ..value }));
+            // The line of an entry is the line of its key.
+            entries.push((key, YamlNode { line, ..value }));
         }
     }
 }
 
-/// Rewrites `!Sub x` to `Fn::Sub: x`; `!GetAtt A.B` to `Fn::GetAtt: [A, B]`.
-fn tagged(node: Node, tag: Option<&Cow<'_, Tag>>) -> Result<Node> {
+/// Rewrites `!Sub x` to `Fn::Sub: x`, and `!GetAtt A.B` to `Fn::GetAtt: [A, B]`.
+fn tagged(node: YamlNode, tag: Option<&Cow<'_, Tag>>) -> Result<YamlNode> {
     let Some(tag) = tag.filter(|tag| tag.handle == "!") else { return Ok(node) };
     let line = node.line;
     let name = match tag.suffix.as_str() {
@@ -164,17 +157,20 @@ fn tagged(node: Node, tag: Option<&Cow<'_, Tag>>) -> Result<Node> {
         other => format!("Fn::{other}"),
     };
     if !INTRINSICS.contains(&name.as_str()) {
-        bail!("line {line}: the intrinsic function !{} is not understood here", tag.suffix);
+        bail!("line {line}: the intrinsic function !{} is not supported by the local stack", tag.suffix);
     }
     let argument = match (&node.kind, name.as_str()) {
-        (Kind::Scalar { text, .. }, "Fn::GetAtt") => {
+        (NodeKind::Scalar { text, .. }, "Fn::GetAtt") => {
             let Some((resource, attribute)) = text.split_once('.') else {
                 bail!("line {line}: !GetAtt takes Resource.Attribute, not \"{text}\"");
             };
-            let part = |text: &str| Node { line, kind: Kind::Scalar { text: text.to_owned(), plain: false } };
-            Node { line, kind: Kind::Sequence(vec![part(resource), part(attribute)]) }
+            let part = |text: &str| YamlNode {
+                line,
+                kind: NodeKind::Scalar { text: text.to_owned(), plain: false },
+            };
+            YamlNode { line, kind: NodeKind::Sequence(vec![part(resource), part(attribute)]) }
         }
         _ => node,
     };
-    Ok(Node { line, kind: Kind::Mapping(vec![(name, argument)]) })
+    Ok(YamlNode { line, kind: NodeKind::Mapping(vec![(name, argument)]) })
 }

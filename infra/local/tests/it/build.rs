@@ -1,6 +1,8 @@
-//! Building the functions: one that does not build leaves the others alone.
+//! Building the functions.
 
-use local::build;
+use local::build::{self, BuildProfile};
+use local::progress::ProgressLine;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 fn write(folder: &Path, file: &str, text: &str) {
@@ -10,7 +12,7 @@ fn write(folder: &Path, file: &str, text: &str) {
 }
 
 #[tokio::test]
-async fn a_function_that_does_not_build_leaves_the_others_alone() {
+async fn a_function_that_fails_to_build_does_not_stop_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     write(root, "Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"functions/*\"]\n");
@@ -19,7 +21,9 @@ async fn a_function_that_does_not_build_leaves_the_others_alone() {
         write(root, &format!("functions/{name}/Cargo.toml"), &manifest);
         write(root, &format!("functions/{name}/src/main.rs"), text);
     }
-    let built = build::functions(root, false).await.unwrap();
+    let names = BTreeSet::from(["bad".to_owned(), "good".to_owned()]);
+    let mut progress = ProgressLine::on_stderr();
+    let built = build::functions(root, BuildProfile::Debug, &names, &mut progress).await.unwrap();
     assert!(!built.complete);
     assert_eq!(built.binaries.iter().map(String::as_str).collect::<Vec<_>>(), ["good"]);
     assert!(built.folder.join("good").exists());

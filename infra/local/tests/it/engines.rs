@@ -1,6 +1,6 @@
-//! What the AWS engines do with the stack's own clock and secrets; the rest is in the contract.
+//! TTL and secrets. The other behaviours of the AWS services are in `contract.rs`.
 
-use crate::world::World;
+use crate::test_stack::TestStack;
 use serde_json::{Value, json};
 
 const TABLE: &str = "ringbridge-local-things";
@@ -9,14 +9,14 @@ fn key(item: &str) -> Value {
     json!({ "tenant": { "S": "acme" }, "item": { "S": item } })
 }
 
-fn code(answer: &Value) -> &str {
-    answer["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default()
+fn code(response: &Value) -> &str {
+    response["__type"].as_str().unwrap_or_default().rsplit('#').next().unwrap_or_default()
 }
 
 #[tokio::test]
-async fn ttl_deletes_by_the_clock_of_the_stack() {
-    let world = World::start().await;
-    let now = world.stack.clock().now().as_second();
+async fn items_expire_by_the_clock_of_the_stack() {
+    let test = TestStack::start().await;
+    let now = test.stack.clock().now().as_second();
     for (item, ttl) in [
         ("soon", json!({ "N": (now + 60).to_string() })),
         ("later", json!({ "N": (now + 86_400).to_string() })),
@@ -24,10 +24,10 @@ async fn ttl_deletes_by_the_clock_of_the_stack() {
     ] {
         let mut whole = key(item);
         whole["ttl"] = ttl;
-        world.aws("DynamoDB_20120810.PutItem", &json!({ "TableName": TABLE, "Item": whole })).await;
+        test.aws("DynamoDB_20120810.PutItem", &json!({ "TableName": TABLE, "Item": whole })).await;
     }
-    world.post("/_local/clock", &json!({ "advanceSeconds": 3600 })).await;
-    let left = world.aws("DynamoDB_20120810.Scan", &json!({ "TableName": TABLE })).await.json();
+    test.post("/_local/clock", &json!({ "advanceSeconds": 3600 })).await;
+    let left = test.aws("DynamoDB_20120810.Scan", &json!({ "TableName": TABLE })).await.json();
     let mut left: Vec<&str> =
         left["Items"].as_array().unwrap().iter().map(|i| i["item"]["S"].as_str().unwrap()).collect();
     left.sort_unstable();
@@ -36,15 +36,15 @@ async fn ttl_deletes_by_the_clock_of_the_stack() {
 
 #[tokio::test]
 async fn secrets_are_found_by_name_and_by_arn() {
-    let world = World::start().await;
-    let by_name = world
+    let test = TestStack::start().await;
+    let by_name = test
         .aws("secretsmanager.GetSecretValue", &json!({ "SecretId": "ringbridge-local/operator-key" }))
         .await
         .json();
-    assert_eq!(by_name["SecretString"].as_str(), world.stack.info().operator_key.as_deref());
+    assert_eq!(by_name["SecretString"].as_str(), test.stack.info().operator_key.as_deref());
     let by_arn =
-        world.aws("secretsmanager.GetSecretValue", &json!({ "SecretId": by_name["ARN"] })).await.json();
+        test.aws("secretsmanager.GetSecretValue", &json!({ "SecretId": by_name["ARN"] })).await.json();
     assert_eq!(by_arn["SecretString"], by_name["SecretString"]);
-    let none = world.aws("secretsmanager.GetSecretValue", &json!({ "SecretId": "none" })).await.json();
+    let none = test.aws("secretsmanager.GetSecretValue", &json!({ "SecretId": "none" })).await.json();
     assert_eq!(code(&none), "ResourceNotFoundException");
 }

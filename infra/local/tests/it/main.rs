@@ -1,20 +1,20 @@
-//! How the local stack behaves, seen from outside: over HTTP, with a real function binary.
+//! Tests of the local stack over HTTP, with a real function binary.
 
-#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, reason = "an error fails the test")]
 
 mod build;
-mod command;
+mod cli;
 mod contract;
 mod data;
 mod engines;
 mod faults;
 mod gateway;
+mod permissions;
 mod processes;
 mod queues;
-mod rights;
 mod schedules;
 mod streams;
 mod template;
+mod test_stack;
+mod tools;
 mod watch;
-mod world;

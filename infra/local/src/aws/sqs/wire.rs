@@ -1,6 +1,6 @@
-//! How queues and messages look on the wire, with the digests that SDKs compare.
+//! Queues and messages as the SQS API and Lambda events represent them, with the digests that SDKs verify.
 
-use super::queue::{Message, Queue};
+use super::queue::{MessageCounts, QueuedMessage, StoredQueue};
 use crate::names;
 use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// Attributes of CreateQueue and SetQueueAttributes.
+/// Reads the attributes of CreateQueue and SetQueueAttributes.
 pub fn attributes(value: &Value) -> BTreeMap<String, String> {
     let entries = value.as_object().into_iter().flatten();
     entries
@@ -16,13 +16,13 @@ pub fn attributes(value: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// All attributes of a queue.
-pub fn described(name: &str, queue: &Queue, now: Timestamp) -> Value {
-    let (visible, flying, delayed) = queue.counts(now);
+/// The response of GetQueueAttributes, with defaults.
+pub fn all_attributes(name: &str, queue: &StoredQueue, now: Timestamp) -> Value {
+    let MessageCounts { visible, in_flight, delayed } = queue.counts(now);
     let mut all = json!({
         "QueueArn": names::arn("sqs", name),
         "ApproximateNumberOfMessages": visible.to_string(),
-        "ApproximateNumberOfMessagesNotVisible": flying.to_string(),
+        "ApproximateNumberOfMessagesNotVisible": in_flight.to_string(),
         "ApproximateNumberOfMessagesDelayed": delayed.to_string(),
         "VisibilityTimeout": "30",
         "DelaySeconds": "0",
@@ -36,8 +36,8 @@ pub fn described(name: &str, queue: &Queue, now: Timestamp) -> Value {
     all
 }
 
-/// The attributes that SQS adds to a received message.
-pub fn system_attributes(message: &Message) -> Map<String, Value> {
+/// The attributes that SQS adds to received messages.
+pub fn system_attributes(message: &QueuedMessage) -> Map<String, Value> {
     let mut all = Map::new();
     let mut add = |key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -48,16 +48,13 @@ pub fn system_attributes(message: &Message) -> Map<String, Value> {
     add("SentTimestamp", Some(message.sent.as_millisecond().to_string()));
     add("ApproximateReceiveCount", Some(message.receives.to_string()));
     add("ApproximateFirstReceiveTimestamp", message.first_received.map(|at| at.as_millisecond().to_string()));
-    add("MessageGroupId", message.group.clone());
-    add("MessageDeduplicationId", message.deduplication.clone());
-    add("SequenceNumber", message.group.as_ref().map(|_| format!("{:020}", message.sequence)));
     add("DeadLetterQueueSourceArn", message.moved_from.clone());
     all
 }
 
-/// A message as ReceiveMessage answers it.
-pub fn received(message: &Message) -> Value {
-    let mut answer = json!({
+/// A message in the response of ReceiveMessage.
+pub fn received(message: &QueuedMessage) -> Value {
+    let mut response = json!({
         "MessageId": message.id,
         "ReceiptHandle": message.receipt,
         "Body": message.body,
@@ -65,26 +62,26 @@ pub fn received(message: &Message) -> Value {
         "Attributes": system_attributes(message),
     });
     if let Some(digest) = md5_of_attributes(&message.attributes) {
-        answer["MD5OfMessageAttributes"] = json!(digest);
-        answer["MessageAttributes"] = json!(message.attributes);
+        response["MD5OfMessageAttributes"] = json!(digest);
+        response["MessageAttributes"] = json!(message.attributes);
     }
-    answer
+    response
 }
 
-/// A message as Lambda's event holds it.
-pub fn record(message: &Message, queue_arn: &str) -> Value {
+/// A message in a Lambda event.
+pub fn record(message: &QueuedMessage, queue_arn: &str) -> Value {
     let attributes: BTreeMap<&String, Value> = message
         .attributes
         .iter()
         .map(|(name, value)| {
-            let mut shown =
+            let mut attribute =
                 json!({ "dataType": value["DataType"], "stringListValues": [], "binaryListValues": [] });
             for (from, to) in [("StringValue", "stringValue"), ("BinaryValue", "binaryValue")] {
                 if let Some(text) = value.get(from) {
-                    shown[to] = text.clone();
+                    attribute[to] = text.clone();
                 }
             }
-            (name, shown)
+            (name, attribute)
         })
         .collect();
     json!({
@@ -100,17 +97,12 @@ pub fn record(message: &Message, queue_arn: &str) -> Value {
     })
 }
 
-/// MD5 in hexadecimal: SQS has it as a check against mistakes of transport.
+/// MD5 in hexadecimal, with which SQS detects transmission errors.
 pub fn md5(text: &str) -> String {
     HEXLOWER.encode(&Md5::digest(text.as_bytes()))
 }
 
-/// SHA-256 in hexadecimal, for deduplication by content.
-pub fn sha256(text: &str) -> String {
-    HEXLOWER.encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref())
-}
-
-/// The digest of message attributes, by name, each part with its length in front.
+/// The digest of message attributes, sorted by name, each part prefixed by its length.
 pub fn md5_of_attributes(attributes: &BTreeMap<String, Value>) -> Option<String> {
     if attributes.is_empty() {
         return None;

@@ -1,41 +1,40 @@
-//! How far a function has come in a shard, and the file that remembers it.
+//! How far functions have processed the shards of their streams.
 
 use crate::state_file::StateFile;
+use crate::template::StartingPosition;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A place in a shard.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Position {
-    /// Before its first record.
+pub enum ShardPosition {
+    /// Before the first record.
     Start,
-    /// Behind its last record, whichever that is when it is first read.
+    /// After the last record at the time of the first read.
     End,
-    /// Behind the record with this sequence number.
+    /// After the record with this sequence number.
     After(String),
 }
 
-impl Position {
-    /// Where a function begins. An engine that says where the shard ends now is taken by its word, so that nothing is
-    /// missed that is written before the first read.
+impl ShardPosition {
+    /// Where a function begins. If the engine reports the current end of the shard, `Latest` begins there, so that no
+    /// record is missed that is written before the first read.
     #[must_use]
-    pub fn first(from_start: bool, range: &Value) -> Self {
+    pub fn first(starting_position: StartingPosition, range: &Value) -> Self {
         let number = |key: &str| range[key].as_str().map(str::to_owned);
-        match (number("StartingSequenceNumber"), number("EndingSequenceNumber")) {
-            _ if from_start => Self::Start,
-            (_, Some(end)) => Self::After(end),
-            (None, None) => Self::Start,
-            (Some(_), None) => Self::End,
+        match (starting_position, number("StartingSequenceNumber"), number("EndingSequenceNumber")) {
+            (StartingPosition::TrimHorizon, ..) | (_, None, None) => Self::Start,
+            (StartingPosition::Latest, _, Some(end)) => Self::After(end),
+            (StartingPosition::Latest, Some(_), None) => Self::End,
         }
     }
 
-    /// What GetShardIterator takes for it.
+    /// The parameters of GetShardIterator.
     #[must_use]
-    pub fn request(&self) -> Vec<(&'static str, &str)> {
+    pub fn iterator_parameters(&self) -> Vec<(&'static str, &str)> {
         match self {
             Self::Start => vec![("ShardIteratorType", "TRIM_HORIZON")],
             Self::End => vec![("ShardIteratorType", "LATEST")],
@@ -46,34 +45,34 @@ impl Position {
     }
 }
 
-type State = BTreeMap<String, BTreeMap<String, Position>>;
+/// By mapping and shard id.
+type State = BTreeMap<String, BTreeMap<String, ShardPosition>>;
 
-/// The positions of all functions, by function and shard.
-pub struct Positions {
+/// The positions of all mappings, kept in the data folder.
+pub struct ShardPositions {
     state: Mutex<State>,
     file: StateFile,
 }
 
-impl Positions {
-    /// Loads them.
+impl ShardPositions {
     pub fn open(file: StateFile) -> Result<Self> {
         Ok(Self { state: Mutex::new(file.load()?), file })
     }
 
-    pub(super) fn get(&self, mapping: &str, shard: &str) -> Option<Position> {
+    pub fn get(&self, mapping: &str, shard: &str) -> Option<ShardPosition> {
         self.lock().get(mapping)?.get(shard).cloned()
     }
 
-    /// All of a function, as the control API shows them.
-    pub(super) fn of(&self, mapping: &str) -> BTreeMap<String, Position> {
+    /// The positions of one mapping by shard id.
+    pub fn of_mapping(&self, mapping: &str) -> BTreeMap<String, ShardPosition> {
         self.lock().get(mapping).cloned().unwrap_or_default()
     }
 
-    pub(super) fn set(&self, mapping: &str, shard: &str, position: &Position) {
+    pub fn set(&self, mapping: &str, shard: &str, position: &ShardPosition) {
         let mut state = self.lock();
         state.entry(mapping.to_owned()).or_default().insert(shard.to_owned(), position.clone());
         if let Err(error) = self.file.save(&*state) {
-            tracing::warn!(error = %format!("{error:#}"), "the positions in the streams could not be saved");
+            tracing::warn!(error = %format!("{error:#}"), "stream positions could not be saved");
         }
     }
 

@@ -1,14 +1,14 @@
-//! A stack for one test, and ways to talk to it.
+//! A stack for one test, with helpers for requests.
 
-use local::{Options, Stack};
+use local::{Stack, StackOptions};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-/// Names of the functions of the fixture that have a binary.
+/// Functions of the fixture with a binary.
 const FUNCTIONS: [&str; 8] = ["probe", "quick", "broken", "looping", "few", "worker", "follower", "watcher"];
 
-/// A folder with the probe under each of its names.
+/// A folder with the probe binary under the name of each function.
 static BINARIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let test = std::env::current_exe().unwrap();
     let probe = test.parent().unwrap().parent().unwrap().join("examples/probe");
@@ -19,45 +19,42 @@ static BINARIES: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     folder
 });
 
-/// The fixture template.
 pub fn template() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/template.yaml")
 }
 
-/// Options for a stack of the fixture.
-pub fn options() -> Options {
-    Options {
+/// Options for a stack with the fixture's template.
+pub fn options() -> StackOptions {
+    StackOptions {
         template: template(),
         binaries: BINARIES.path().to_owned(),
-        ..Options::for_tests(Path::new("."))
+        ..StackOptions::for_tests(Path::new("."))
     }
 }
 
-/// A stack and a client for it.
-pub struct World {
+pub struct TestStack {
     pub stack: Stack,
     pub client: reqwest::Client,
 }
 
-/// An answer, read.
-pub struct Seen {
+pub struct StackResponse {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub text: String,
 }
 
-impl Seen {
+impl StackResponse {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 }
 
-impl World {
+impl TestStack {
     pub async fn start() -> Self {
         Self::with(options()).await
     }
 
-    pub async fn with(options: Options) -> Self {
+    pub async fn with(options: StackOptions) -> Self {
         let stack = Stack::start(options).await.unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -67,23 +64,23 @@ impl World {
         Self { stack, client }
     }
 
-    pub async fn get(&self, path: &str) -> Seen {
+    pub async fn get(&self, path: &str) -> StackResponse {
         read(self.client.get(format!("{}{path}", self.stack.info().gateway()))).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Seen {
+    pub async fn post(&self, path: &str, body: &Value) -> StackResponse {
         read(self.client.post(format!("{}{path}", self.stack.info().gateway())).body(body.to_string())).await
     }
 
-    /// A call of the control API of the AWS endpoints.
-    pub async fn aws_control(&self, method: &str, path: &str, body: &Value) -> Seen {
+    /// Calls the control API of the AWS endpoints.
+    pub async fn aws_control(&self, method: &str, path: &str, body: &Value) -> StackResponse {
         let url = format!("{}/_aws/{path}", self.stack.info().aws());
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         read(self.client.request(method, url).body(body.to_string())).await
     }
 
-    /// An AWS call in nobody's name.
-    pub async fn aws(&self, target: &str, input: &Value) -> Seen {
+    /// Calls AWS with credentials that belong to no function.
+    pub async fn aws(&self, target: &str, input: &Value) -> StackResponse {
         let request = self
             .client
             .post(self.stack.info().aws())
@@ -95,7 +92,7 @@ impl World {
         read(request).await
     }
 
-    /// The events that functions printed.
+    /// The events that the probe has printed.
     pub fn events(&self) -> Vec<Value> {
         let logged = self.stack.logs().since(0);
         let lines = logged["lines"].as_array().cloned().unwrap_or_default();
@@ -103,8 +100,8 @@ impl World {
         events.map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
-    /// An AWS call made by a function.
-    pub async fn aws_through(&self, target: &str, input: &Value) -> Seen {
+    /// Calls AWS through the probe, with its credentials.
+    pub async fn aws_through(&self, target: &str, input: &Value) -> StackResponse {
         let mut url = url::Url::parse(&format!("{}/probe", self.stack.info().gateway())).unwrap();
         url.query_pairs_mut()
             .append_pair("do", "aws")
@@ -114,26 +111,26 @@ impl World {
     }
 }
 
-pub async fn read(request: reqwest::RequestBuilder) -> Seen {
+pub async fn read(request: reqwest::RequestBuilder) -> StackResponse {
     let response = request.send().await.unwrap();
-    Seen {
+    StackResponse {
         status: response.status().as_u16(),
         headers: response.headers().clone(),
         text: response.text().await.unwrap(),
     }
 }
 
-/// The state letter of a process (`R` running, `S` sleeping, `T` stopped), or nothing if it is gone.
+/// The state of a process (`R` running, `S` sleeping, `T` stopped), or `None` if it does not exist.
 pub fn state(pid: i64) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.trim().chars().next()
 }
 
-/// Looks again and again until something is so; what takes longer than half a minute never will be.
-pub async fn until(mut is_so: impl FnMut() -> bool) {
+/// Waits until a condition holds, for at most 30 seconds.
+pub async fn until(mut condition: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !is_so() {
-        assert!(std::time::Instant::now() < end, "waited for half a minute");
+    while !condition() {
+        assert!(std::time::Instant::now() < end, "the condition did not hold within 30 seconds");
         tokio::task::yield_now().await;
     }
 }

@@ -1,34 +1,34 @@
-//! Nothing outlives the runner, however it ends: the functions are in the process group of a small guard, which waits
-//! for the end of a pipe that only the runner holds, and then kills its group, itself included.
+//! Ends the function processes when the runner ends, even if it is killed. The functions run in the process group of a
+//! small shell that reads from a pipe held only by the runner. When the pipe closes, the shell kills its whole group.
 
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-/// What the guard does: reading ends when the runner is gone.
+/// `read` returns when the runner has ended.
 const SCRIPT: &str = "read -r _; kill -9 0";
 
-/// The guard of a stack's functions; started with the first of them.
+/// Starts its shell with the first function.
 #[derive(Debug, Default)]
-pub struct Guard {
-    process: Mutex<Option<Child>>,
+pub struct ProcessGuard {
+    shell: Mutex<Option<Child>>,
 }
 
-impl Guard {
+impl ProcessGuard {
     /// The process group for a new function.
     pub fn group(&self) -> io::Result<i32> {
-        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        let alive = match process.as_mut() {
+        let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = match shell.as_mut() {
             Some(child) => child.try_wait()?.is_none(),
             None => false,
         };
         if !alive {
-            *process = None;
+            *shell = None;
         }
-        let child = match process.as_mut() {
+        let child = match shell.as_mut() {
             Some(child) => child,
-            None => process.insert(
+            None => shell.insert(
                 Command::new("/bin/sh")
                     .args(["-c", SCRIPT])
                     .env_clear()
@@ -42,17 +42,17 @@ impl Guard {
         i32::try_from(child.id()).map_err(io::Error::other)
     }
 
-    /// Ends the guard and everything in its group.
-    pub fn end(&self) {
-        if let Some(mut child) = self.process.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    /// Kills every process of the group.
+    pub fn kill_group(&self) {
+        if let Some(mut child) = self.shell.lock().unwrap_or_else(PoisonError::into_inner).take() {
             drop(child.stdin.take());
             let _ = child.wait();
         }
     }
 }
 
-impl Drop for Guard {
+impl Drop for ProcessGuard {
     fn drop(&mut self) {
-        self.end();
+        self.kill_group();
     }
 }

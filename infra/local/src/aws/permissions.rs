@@ -1,35 +1,18 @@
-//! What a request needs to be allowed: actions on resources, and what conditions can look at.
+//! The permissions that a request requires: actions on resources, with the values that conditions compare.
 
-use super::Aws;
-use super::request::{Request, Service};
+use super::request::{AwsCall, AwsService};
+use super::services::AwsServices;
+use crate::iam_policy::RequiredPermission;
 use crate::names;
 use crate::template::Template;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// One right that a request needs.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Need {
-    /// `service:Operation`.
-    pub action: String,
-    /// ARN, or `*` for an operation without a resource.
-    pub resource: String,
-    /// Values by condition key.
-    pub context: BTreeMap<String, Vec<String>>,
-}
-
-impl Need {
-    fn new(action: impl Into<String>, resource: impl Into<String>) -> Self {
-        Self { action: action.into(), resource: resource.into(), context: BTreeMap::new() }
-    }
-}
 
 /// Partition keys of the tables, and of their indexes.
 #[derive(Clone, Debug, Default)]
 pub struct PartitionKeys(BTreeMap<(String, Option<String>), String>);
 
 impl PartitionKeys {
-    /// Reads them from the tables of the template.
     #[must_use]
     pub fn new(template: &Template) -> Self {
         let mut keys = BTreeMap::new();
@@ -57,43 +40,48 @@ impl PartitionKeys {
     }
 }
 
-/// What a request needs; nothing if only the service can tell what is wrong with it.
+/// The permissions that a request requires. The list is empty if the request is invalid in a way that the service
+/// itself reports.
 #[must_use]
-pub fn needs(aws: &Aws, request: &Request) -> Vec<Need> {
+pub fn required(
+    services: &AwsServices,
+    partition_keys: &PartitionKeys,
+    request: &AwsCall,
+) -> Vec<RequiredPermission> {
     let input = &request.input;
     match request.service {
-        Service::DynamoDb => dynamodb(&aws.partition_keys, &request.operation, input),
-        Service::Kms => kms(aws, &request.operation, input),
-        Service::SecretsManager => {
+        AwsService::DynamoDb => dynamodb(partition_keys, &request.operation, input),
+        AwsService::Kms => kms(services, &request.operation, input),
+        AwsService::SecretsManager => {
             let id = input["SecretId"].as_str().unwrap_or_default();
             let resource = if id.starts_with("arn:") { id.to_owned() } else { names::secret_arn(id) };
-            vec![Need::new(format!("secretsmanager:{}", request.operation), resource)]
+            vec![RequiredPermission::new(format!("secretsmanager:{}", request.operation), resource)]
         }
-        Service::Sqs => {
-            // A batch needs the right of its single operation.
+        AwsService::Sqs => {
+            // A batch requires the permission of the single operation.
             let operation = request.operation.strip_suffix("Batch").unwrap_or(&request.operation);
-            vec![Need::new(format!("sqs:{operation}"), aws.sqs.arn_of(input))]
+            vec![RequiredPermission::new(format!("sqs:{operation}"), services.sqs.queue_arn(input))]
         }
-        Service::Scheduler => scheduler(&request.operation, input),
-        Service::Lambda => {
+        AwsService::Scheduler => scheduler(&request.operation, input),
+        AwsService::Lambda => {
             let name = input["FunctionName"].as_str().unwrap_or_default();
-            let known = aws.functions.get().and_then(|functions| functions.find(name));
+            let known = services.functions.get().and_then(|functions| functions.find(name));
             let name = known.map_or(name, |function| function.name.as_str());
             let resource = if name.starts_with("arn:") { name.to_owned() } else { names::function_arn(name) };
-            vec![Need::new("lambda:InvokeFunction", resource)]
+            vec![RequiredPermission::new("lambda:InvokeFunction", resource)]
         }
     }
 }
 
-fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
+fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<RequiredPermission> {
     let table_arn = |table: &str| names::table_arn(table.rsplit('/').next().unwrap_or(table));
-    let need = |action: &str, table: &str, items: &[&Value]| {
-        let mut need = Need::new(format!("dynamodb:{action}"), table_arn(table));
+    let permission = |action: &str, table: &str, items: &[&Value]| {
+        let mut permission = RequiredPermission::new(format!("dynamodb:{action}"), table_arn(table));
         let key = keys.of(table.rsplit('/').next().unwrap_or(table), None);
         let leading: Vec<String> =
             items.iter().filter_map(|item| key.and_then(|key| plain(&item[key]))).collect();
         if !leading.is_empty() {
-            need.context.insert("dynamodb:LeadingKeys".to_owned(), leading);
+            permission.context.insert("dynamodb:LeadingKeys".to_owned(), leading);
         }
         let attributes: Vec<String> = items
             .iter()
@@ -101,13 +89,13 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
             .map(|(name, _)| name.clone())
             .chain(attribute_names(input))
             .collect();
-        need.context.insert("dynamodb:Attributes".to_owned(), attributes);
-        need
+        permission.context.insert("dynamodb:Attributes".to_owned(), attributes);
+        permission
     };
     let table = input["TableName"].as_str().unwrap_or_default();
     match operation {
         "TransactWriteItems" | "TransactGetItems" => {
-            let mut needs = Vec::new();
+            let mut permissions = Vec::new();
             for item in input["TransactItems"].as_array().into_iter().flatten() {
                 for (kind, action) in item.as_object().into_iter().flatten() {
                     let name = if kind == "ConditionCheck" {
@@ -116,17 +104,21 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
                         format!("{kind}Item")
                     };
                     let of = if kind == "Put" { &action["Item"] } else { &action["Key"] };
-                    needs.push(need(&name, action["TableName"].as_str().unwrap_or_default(), &[of]));
+                    permissions.push(permission(
+                        &name,
+                        action["TableName"].as_str().unwrap_or_default(),
+                        &[of],
+                    ));
                 }
             }
-            needs
+            permissions
         }
         "BatchGetItem" => {
             let tables = input["RequestItems"].as_object().into_iter().flatten();
             tables
                 .map(|(table, what)| {
                     let items: Vec<&Value> = what["Keys"].as_array().into_iter().flatten().collect();
-                    need(operation, table, &items)
+                    permission(operation, table, &items)
                 })
                 .collect()
         }
@@ -141,42 +133,42 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Need> {
                         .flat_map(|write| [&write["PutRequest"]["Item"], &write["DeleteRequest"]["Key"]])
                         .filter(|item| !item.is_null())
                         .collect();
-                    need(operation, table, &items)
+                    permission(operation, table, &items)
                 })
                 .collect()
         }
         "Query" | "Scan" => {
             let index = input["IndexName"].as_str();
-            let mut needed = need(operation, table, &[]);
+            let mut permission = permission(operation, table, &[]);
             if let Some(index) = index {
-                needed.resource = format!("{}/index/{index}", needed.resource);
+                permission.resource = format!("{}/index/{index}", permission.resource);
             }
-            if let Some(value) = keys.of(table, index).and_then(|key| queried(input, key)) {
-                needed.context.insert("dynamodb:LeadingKeys".to_owned(), vec![value]);
+            if let Some(value) = keys.of(table, index).and_then(|key| queried_key(input, key)) {
+                permission.context.insert("dynamodb:LeadingKeys".to_owned(), vec![value]);
             }
-            vec![needed]
+            vec![permission]
         }
-        "ListStreams" => vec![Need::new("dynamodb:ListStreams", "*")],
+        "ListStreams" => vec![RequiredPermission::new("dynamodb:ListStreams", "*")],
         "DescribeStream" | "GetShardIterator" => {
             let stream = input["StreamArn"].as_str().unwrap_or_default();
-            vec![Need::new(format!("dynamodb:{operation}"), stream)]
+            vec![RequiredPermission::new(format!("dynamodb:{operation}"), stream)]
         }
-        "ListTables" => vec![Need::new("dynamodb:ListTables", "*")],
+        "ListTables" => vec![RequiredPermission::new("dynamodb:ListTables", "*")],
         _ => {
             let item = if input.get("Item").is_some() { &input["Item"] } else { &input["Key"] };
-            vec![need(operation, table, &[item])]
+            vec![permission(operation, table, &[item])]
         }
     }
 }
 
-/// Attribute names that expressions use.
+/// The attribute names in expressions.
 fn attribute_names(input: &Value) -> Vec<String> {
     let names = input["ExpressionAttributeNames"].as_object().into_iter().flatten();
     names.filter_map(|(_, name)| name.as_str().map(str::to_owned)).collect()
 }
 
-/// The value that a query wants of the partition key: `#key = :value` in its key condition.
-fn queried(input: &Value, key: &str) -> Option<String> {
+/// The partition key value of a query, `#key = :value` in its key condition.
+fn queried_key(input: &Value, key: &str) -> Option<String> {
     let expression = input["KeyConditionExpression"].as_str()?;
     let lower = expression.replace(" AND ", " and ");
     lower.split(" and ").find_map(|part| {
@@ -191,21 +183,21 @@ fn plain(value: &Value) -> Option<String> {
     ["S", "N", "B"].iter().find_map(|kind| value[*kind].as_str().map(str::to_owned))
 }
 
-fn kms(aws: &Aws, operation: &str, input: &Value) -> Vec<Need> {
+fn kms(services: &AwsServices, operation: &str, input: &Value) -> Vec<RequiredPermission> {
     let action = format!("kms:{operation}");
     if ["ListKeys", "GenerateRandom", "CreateKey"].contains(&operation) {
-        return vec![Need::new(action, "*")];
+        return vec![RequiredPermission::new(action, "*")];
     }
-    let Some(key) = aws.kms.arn_of(input) else { return Vec::new() };
-    let mut need = Need::new(action, key);
+    let Some(key) = services.kms.key_arn(input) else { return Vec::new() };
+    let mut permission = RequiredPermission::new(action, key);
     for (name, value) in input["EncryptionContext"].as_object().into_iter().flatten() {
         let values = value.as_str().map(str::to_owned).into_iter().collect();
-        need.context.insert(format!("kms:EncryptionContext:{name}"), values);
+        permission.context.insert(format!("kms:EncryptionContext:{name}"), values);
     }
-    vec![need]
+    vec![permission]
 }
 
-fn scheduler(operation: &str, input: &Value) -> Vec<Need> {
+fn scheduler(operation: &str, input: &Value) -> Vec<RequiredPermission> {
     let name = input["Name"].as_str().unwrap_or_default();
     let group = input["GroupName"].as_str().unwrap_or("default");
     let resource = match operation {
@@ -213,9 +205,9 @@ fn scheduler(operation: &str, input: &Value) -> Vec<Need> {
         group if group.ends_with("ScheduleGroup") => names::schedule_group_arn(name),
         _ => names::schedule_arn(group, name),
     };
-    let mut needs = vec![Need::new(format!("scheduler:{operation}"), resource)];
+    let mut permissions = vec![RequiredPermission::new(format!("scheduler:{operation}"), resource)];
     if let Some(role) = input["Target"]["RoleArn"].as_str() {
-        needs.push(Need::new("iam:PassRole", role));
+        permissions.push(RequiredPermission::new("iam:PassRole", role));
     }
-    needs
+    permissions
 }

@@ -1,61 +1,61 @@
-//! Which keys of the template the runner knows, each of them acted upon or left out on purpose. Any other is an error.
+//! The supported keys of the template. Each is either used or deliberately ignored; any other key is an error.
 
-use super::resources::{self, Type};
-use super::yaml::Node;
+use super::resource_type::{self, ResourceType};
+use super::yaml::YamlNode;
 use anyhow::{Result, bail};
 
-/// The keys of a mapping: those that the runner acts upon, and those that mean nothing on this machine.
+/// The supported keys of a mapping.
 struct Keys {
-    understood: &'static [&'static str],
+    used: &'static [&'static str],
     ignored: &'static [&'static str],
 }
 
 const TEMPLATE: Keys = Keys {
-    understood: &["Parameters", "Conditions", "Globals", "Resources"],
+    used: &["Parameters", "Conditions", "Globals", "Resources"],
     ignored: &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs"],
 };
-const GLOBALS: Keys = Keys { understood: &["Function"], ignored: &[] };
-/// What all functions share. The rest of a function is its own.
-const SHARED: Keys = Keys {
-    understood: &["Timeout", "MemorySize", "Environment", "ReservedConcurrentExecutions", "Role"],
-    ignored: NOT_HERE,
+const GLOBALS: Keys = Keys { used: &["Function"], ignored: &[] };
+/// `Globals.Function`.
+const FUNCTION_GLOBALS: Keys = Keys {
+    used: &["Timeout", "MemorySize", "Environment", "ReservedConcurrentExecutions", "Role"],
+    ignored: FUNCTION_IGNORED,
 };
-/// How a function is packed, and where its log goes.
-const NOT_HERE: &[&str] =
+/// Packaging and logging.
+const FUNCTION_IGNORED: &[&str] =
     &["CodeUri", "Handler", "Runtime", "Architectures", "Description", "LoggingConfig", "Tracing", "Tags"];
 const RESOURCE: Keys = Keys {
-    understood: &["Type", "Properties", "Condition", "Metadata"],
-    // Nothing is made in an order here, and nothing is deleted.
+    used: &["Type", "Properties", "Condition", "Metadata"],
+    // The local stack has no order of creation, and deletes nothing.
     ignored: &["DependsOn", "DeletionPolicy", "UpdateReplacePolicy"],
 };
-const EVENT: Keys = Keys { understood: &["Type", "Properties"], ignored: &[] };
+const EVENT: Keys = Keys { used: &["Type", "Properties"], ignored: &[] };
 
-/// Checks all keys that have a meaning of their own; errors name the line.
-pub fn check(template: &Node) -> Result<()> {
-    TEMPLATE.hold(template)?;
+/// Checks the keys of the template. Errors name the line.
+pub fn check(template: &YamlNode) -> Result<()> {
+    TEMPLATE.check(template)?;
     if let Some(globals) = template.get("Globals") {
-        GLOBALS.hold(globals)?;
-        SHARED.hold_in(globals, "Function")?;
+        GLOBALS.check(globals)?;
+        FUNCTION_GLOBALS.check_value_of(globals, "Function")?;
     }
-    for (id, resource) in template.get("Resources").map(Node::entries).unwrap_or_default() {
-        RESOURCE.hold(resource)?;
-        let Some(known) = properties(resources::type_of(id, resource)?) else { continue };
-        known.hold_in(resource, "Properties")?;
+    for (id, resource) in template.get("Resources").map(YamlNode::entries).unwrap_or_default() {
+        RESOURCE.check(resource)?;
+        let Some(known) = property_keys(resource_type::type_of(id, resource)?) else { continue };
+        known.check_value_of(resource, "Properties")?;
         let events = resource.get("Properties").and_then(|properties| properties.get("Events"));
-        for (_, event) in events.map(Node::entries).unwrap_or_default() {
-            EVENT.hold(event)?;
-            if let Some(known) = event.get("Type").and_then(Node::text).and_then(trigger) {
-                known.hold_in(event, "Properties")?;
+        for (_, event) in events.map(YamlNode::entries).unwrap_or_default() {
+            EVENT.check(event)?;
+            if let Some(known) = event.get("Type").and_then(YamlNode::text).and_then(event_keys) {
+                known.check_value_of(event, "Properties")?;
             }
         }
     }
     Ok(())
 }
 
-/// The properties of a resource, unless the runner has nothing to do with resources of the type at all.
-fn properties(kind: Type) -> Option<Keys> {
-    let (understood, ignored): (&[&str], &[&str]) = match kind {
-        Type::Function => (
+/// The properties of a resource type; `None` for ignored types.
+fn property_keys(kind: ResourceType) -> Option<Keys> {
+    let (used, ignored): (&[&str], &[&str]) = match kind {
+        ResourceType::Function => (
             &[
                 "FunctionName",
                 "Timeout",
@@ -66,9 +66,9 @@ fn properties(kind: Type) -> Option<Keys> {
                 "Policies",
                 "Events",
             ],
-            NOT_HERE,
+            FUNCTION_IGNORED,
         ),
-        Type::Table => (
+        ResourceType::Table => (
             &[
                 "TableName",
                 "AttributeDefinitions",
@@ -86,21 +86,21 @@ fn properties(kind: Type) -> Option<Keys> {
                 "Tags",
             ],
         ),
-        // A key rotates when it is told to.
-        Type::Key => (
+        // The local KMS rotates on demand only.
+        ResourceType::Key => (
             &["KeyPolicy", "Enabled"],
             &["Description", "EnableKeyRotation", "RotationPeriodInDays", "PendingWindowInDays", "Tags"],
         ),
-        Type::Alias => (&["AliasName", "TargetKeyId"], &[]),
-        Type::Secret => {
+        ResourceType::Alias => (&["AliasName", "TargetKeyId"], &[]),
+        ResourceType::Secret => {
             (&["Name", "SecretString", "GenerateSecretString"], &["Description", "KmsKeyId", "Tags"])
         }
-        Type::Queue => (
+        ResourceType::Queue => (
             &["QueueName", "DelaySeconds", "MessageRetentionPeriod", "RedrivePolicy", "VisibilityTimeout"],
             &["SqsManagedSseEnabled", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "Tags"],
         ),
-        Type::ScheduleGroup => (&["Name"], &["Tags"]),
-        Type::Schedule => (
+        ResourceType::ScheduleGroup => (&["Name"], &["Tags"]),
+        ResourceType::Schedule => (
             &[
                 "Name",
                 "GroupName",
@@ -114,11 +114,11 @@ fn properties(kind: Type) -> Option<Keys> {
             ],
             &["Description", "KmsKeyArn"],
         ),
-        Type::Role => (
+        ResourceType::Role => (
             &["RoleName", "Policies"],
             &["AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path", "Tags"],
         ),
-        Type::HttpApi => (
+        ResourceType::HttpApi => (
             &[],
             &[
                 "AccessLogSettings",
@@ -130,15 +130,15 @@ fn properties(kind: Type) -> Option<Keys> {
                 "Tags",
             ],
         ),
-        Type::Ignored => return None,
+        ResourceType::Ignored => return None,
     };
-    Some(Keys { understood, ignored })
+    Some(Keys { used, ignored })
 }
 
-/// The properties of an event that calls a function; nothing for a type that is unknown, which is told elsewhere.
-fn trigger(kind: &str) -> Option<Keys> {
-    let (understood, ignored): (&[&str], &[&str]) = match kind {
-        // There is but one API.
+/// The properties of an event type; `None` for unknown types, which are reported elsewhere.
+fn event_keys(kind: &str) -> Option<Keys> {
+    let (used, ignored): (&[&str], &[&str]) = match kind {
+        // The template has a single API.
         "HttpApi" => (&["Path", "Method"], &["ApiId"]),
         "Schedule" | "ScheduleV2" => (
             &[
@@ -183,25 +183,24 @@ fn trigger(kind: &str) -> Option<Keys> {
                 "DestinationConfig",
                 "FilterCriteria",
             ],
-            // One call at a time keeps every order that several would keep.
+            // A single concurrent batch keeps the order that parallel ones would keep.
             &["ParallelizationFactor"],
         ),
         _ => return None,
     };
-    Some(Keys { understood, ignored })
+    Some(Keys { used, ignored })
 }
 
 impl Keys {
-    /// Holds the entries of a mapping against the keys.
-    fn hold(&self, node: &Node) -> Result<()> {
-        let known = |key: &str| self.understood.contains(&key) || self.ignored.contains(&key);
+    fn check(&self, node: &YamlNode) -> Result<()> {
+        let known = |key: &str| self.used.contains(&key) || self.ignored.contains(&key);
         match node.entries().iter().find(|(key, _)| !known(key)) {
-            Some((key, node)) => bail!("line {}: {key} is not understood by the local stack", node.line),
+            Some((key, node)) => bail!("line {}: {key} is not supported by the local stack", node.line),
             None => Ok(()),
         }
     }
 
-    fn hold_in(&self, node: &Node, key: &str) -> Result<()> {
-        node.get(key).map_or(Ok(()), |node| self.hold(node))
+    fn check_value_of(&self, node: &YamlNode, key: &str) -> Result<()> {
+        node.get(key).map_or(Ok(()), |node| self.check(node))
     }
 }

@@ -1,0 +1,225 @@
+//! All AWS services on one address. Each request is logged, checked against the policies of the calling function, and
+//! subject to faults. Queues, streams and schedules call functions in the background.
+
+use super::calls::CallLog;
+use super::error::{AwsError, amazon_json};
+use super::faults::{AwsFaultAction, AwsFaults};
+use super::iam::FunctionPolicies;
+use super::lambda::{AsyncInvocation, AsyncOutcome};
+use super::permissions::{self, PartitionKeys};
+use super::request::{AwsCall, AwsService};
+use super::scheduler::DueSchedule;
+use super::services::AwsServices;
+use super::sqs::mapping::QueueMapping;
+use super::streams::mapping::StreamMapping;
+use crate::functions::FunctionPools;
+use crate::server::{self, HttpRequest, HttpResponse};
+use anyhow::{Result, anyhow};
+use hyper::StatusCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+/// DynamoDB's limit for request bodies.
+pub const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+pub struct AwsEndpoints {
+    pub services: Arc<AwsServices>,
+    pub calls: CallLog,
+    pub faults: AwsFaults,
+    pub policies: FunctionPolicies,
+    pub partition_keys: PartitionKeys,
+    pub queue_mappings: Vec<Arc<QueueMapping>>,
+    pub stream_mappings: Vec<Arc<StreamMapping>>,
+    /// Held while the clock moves. The task that moves it fires what became due, in order.
+    pub clock_lock: Mutex<()>,
+}
+
+impl AwsEndpoints {
+    pub async fn handle(&self, request: HttpRequest) -> HttpResponse {
+        let request = match AwsCall::read(request) {
+            Ok(request) => request,
+            Err(error) => return error.response(),
+        };
+        let mut entry = self.calls.begin(&request);
+        let response = match self.authorize(&request) {
+            Ok(()) => self.apply_with_faults(&request).await,
+            Err(error) => error.response(),
+        };
+        entry.finish(&response);
+        response
+    }
+
+    /// A function may do what its role allows. Other callers on this machine are administrators.
+    fn authorize(&self, request: &AwsCall) -> Result<(), AwsError> {
+        match &request.function {
+            Some(function) => {
+                let required = permissions::required(&self.services, &self.partition_keys, request);
+                self.policies.check(function, &required)
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn apply_with_faults(&self, request: &AwsCall) -> HttpResponse {
+        match self.faults.next(request) {
+            None => self.apply(request).await,
+            Some(AwsFaultAction::Error { code, status, message }) => {
+                AwsError::with_status(status, &code, message).response()
+            }
+            Some(AwsFaultAction::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                self.apply(request).await
+            }
+            Some(AwsFaultAction::Hang) => std::future::pending().await,
+            Some(AwsFaultAction::ApplyThenDrop) => {
+                self.apply(request).await;
+                server::close_connection()
+            }
+            Some(AwsFaultAction::KillBefore) => {
+                self.kill_caller(request);
+                server::close_connection()
+            }
+            Some(AwsFaultAction::KillAfter) => {
+                self.apply(request).await;
+                self.kill_caller(request);
+                server::close_connection()
+            }
+        }
+    }
+
+    fn kill_caller(&self, request: &AwsCall) {
+        if let (Some(functions), Some(instance)) = (self.services.functions.get(), request.instance) {
+            functions.kill_instance(instance);
+        }
+    }
+
+    async fn apply(&self, request: &AwsCall) -> HttpResponse {
+        let AwsServices { dynamodb, kms, secrets, scheduler, sqs, lambda, clock, functions, .. } =
+            &*self.services;
+        let (operation, input) = (request.operation.as_str(), &request.input);
+        let result = match request.service {
+            AwsService::DynamoDb => {
+                return dynamodb.handle(request).await.unwrap_or_else(|error| error.response());
+            }
+            AwsService::Lambda => {
+                let result = match functions.get() {
+                    Some(functions) => lambda.handle(request, functions, clock.now()).await,
+                    None => Err(AwsError::with_status(
+                        404,
+                        "ResourceNotFoundException",
+                        "this stack runs no functions",
+                    )),
+                };
+                return result.unwrap_or_else(|error| error.response());
+            }
+            AwsService::Kms => kms.handle(operation, input).await,
+            AwsService::SecretsManager => secrets.handle(operation, input, clock.now()),
+            AwsService::Sqs => sqs.handle(operation, input).await,
+            AwsService::Scheduler => scheduler.handle(request, clock.now()),
+        };
+        match result {
+            Ok(value) => amazon_json(StatusCode::OK, &value),
+            Err(error) => error.response(),
+        }
+    }
+
+    /// Fires the schedules that are due by the stack's clock, in time order, and waits for their targets. Returns their
+    /// names.
+    pub async fn fire_due(&self) -> Vec<String> {
+        let services = &self.services;
+        let Some(functions) = services.functions.get() else { return Vec::new() };
+        let mut fired = Vec::new();
+        for due in services.scheduler.take_due(services.clock.now()) {
+            fired.push(due.name.clone());
+            let _ = self.deliver(functions, due.into_invocation()).await;
+        }
+        fired
+    }
+
+    /// Invokes a function asynchronously, or sends to a queue if a schedule targets one.
+    pub async fn deliver(&self, functions: &FunctionPools, invocation: AsyncInvocation) -> Result<()> {
+        let AwsServices { sqs, lambda, clock, .. } = &*self.services;
+        if invocation.function.starts_with("arn:aws:sqs:") {
+            let sent = sqs.send(&invocation.function, &String::from_utf8_lossy(&invocation.payload));
+            return sent.map_err(|error| anyhow!("{}", error.message));
+        }
+        match lambda.run(functions, invocation, clock.now()).await {
+            AsyncOutcome::Succeeded => return Ok(()),
+            AsyncOutcome::RetryScheduled => {}
+            AsyncOutcome::Discarded(invocation) => {
+                if let Some(queue) = &invocation.dead_letter_queue {
+                    let _ = sqs.send(queue, &String::from_utf8_lossy(&invocation.payload));
+                }
+            }
+        }
+        Err(anyhow!("the invocation failed"))
+    }
+
+    /// Waits until no invocation runs, no asynchronous invocation is due, and no queue message or stream record can be
+    /// delivered to a function now.
+    pub async fn wait_until_idle(&self) {
+        let AwsServices { lambda, clock, functions, .. } = &*self.services;
+        let Some(functions) = functions.get() else { return };
+        loop {
+            functions.wait_until_idle().await;
+            let due = lambda.take_due(clock.now());
+            if due.is_empty() && functions.is_idle() && self.mappings_are_idle() {
+                return;
+            }
+            for invocation in due {
+                let _ = self.deliver(functions, invocation).await;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Whether no queue and no stream has something to deliver now.
+    fn mappings_are_idle(&self) -> bool {
+        let AwsServices { dynamodb, sqs, clock, .. } = &*self.services;
+        let (writes, now) = (dynamodb.stream_writes(), clock.now());
+        self.queue_mappings.iter().all(|mapping| mapping.is_idle(sqs))
+            && self.stream_mappings.iter().all(|mapping| mapping.is_idle(writes, now))
+    }
+
+    /// Delivers queue messages and stream records, fires schedules, repeats failed asynchronous invocations, deletes
+    /// expired items and stops idle instances. Runs until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        const PERIOD: Duration = Duration::from_millis(250);
+        const DELETE_EXPIRED_EVERY: u32 = 240;
+        const STOP_IDLE_EVERY: u32 = 40;
+        let AwsServices { dynamodb, scheduler, sqs, lambda, clock, functions, .. } = &*self.services;
+        let mut ticks = 0_u32;
+        let mut mappings = JoinSet::new();
+        if let Some(functions) = functions.get() {
+            for mapping in &self.queue_mappings {
+                mappings.spawn(Arc::clone(mapping).run(Arc::clone(sqs), functions.clone()));
+            }
+            for mapping in &self.stream_mappings {
+                mappings.spawn(Arc::clone(mapping).run(Arc::clone(&self.services)));
+            }
+        }
+        loop {
+            tokio::time::sleep(PERIOD).await;
+            ticks = ticks.wrapping_add(1);
+            if ticks.is_multiple_of(DELETE_EXPIRED_EVERY) {
+                dynamodb.delete_expired(clock.now()).await;
+            }
+            let Some(functions) = functions.get() else { continue };
+            if ticks.is_multiple_of(STOP_IDLE_EVERY) {
+                functions.stop_idle_instances();
+            }
+            let Ok(locked) = self.clock_lock.try_lock() else { continue };
+            let due = scheduler.take_due(clock.now()).into_iter().map(DueSchedule::into_invocation);
+            let due: Vec<AsyncInvocation> = due.chain(lambda.take_due(clock.now())).collect();
+            drop(locked);
+            for invocation in due {
+                let (endpoints, functions) = (Arc::clone(&self), functions.clone());
+                tokio::spawn(async move {
+                    let _ = endpoints.deliver(&functions, invocation).await;
+                });
+            }
+        }
+    }
+}

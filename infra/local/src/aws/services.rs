@@ -1,0 +1,26 @@
+//! The AWS services of the stack, with the clock and the functions that they share.
+
+use super::dynamodb::DynamoDb;
+use super::kms_backend::KmsBackend;
+use super::lambda::Lambda;
+use super::scheduler::Scheduler;
+use super::secrets::SecretsManager;
+use super::sqs::Sqs;
+use super::streams::position::ShardPositions;
+use crate::clock::StackClock;
+use crate::functions::FunctionPools;
+use std::sync::{Arc, OnceLock};
+
+pub struct AwsServices {
+    pub dynamodb: DynamoDb,
+    pub kms: KmsBackend,
+    pub secrets: SecretsManager,
+    pub scheduler: Scheduler,
+    pub sqs: Arc<Sqs>,
+    pub lambda: Lambda,
+    /// How far functions have processed their streams.
+    pub positions: ShardPositions,
+    pub clock: StackClock,
+    /// Set after the start, because the functions need the URL of these services.
+    pub functions: OnceLock<FunctionPools>,
+}

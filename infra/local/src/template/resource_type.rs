@@ -1,0 +1,48 @@
+//! The supported resource types.
+
+use super::yaml::YamlNode;
+use anyhow::{Context, Result, bail};
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ResourceType {
+    HttpApi,
+    Function,
+    Table,
+    Key,
+    Alias,
+    ScheduleGroup,
+    Schedule,
+    Secret,
+    Queue,
+    Role,
+    /// Supported, without a function on this machine.
+    Ignored,
+}
+
+pub fn type_of(id: &str, resource: &YamlNode) -> Result<ResourceType> {
+    let node =
+        resource.get("Type").with_context(|| format!("line {}: resource {id} has no Type", resource.line))?;
+    Ok(match node.text().unwrap_or_default() {
+        "AWS::Serverless::HttpApi" => ResourceType::HttpApi,
+        "AWS::Serverless::Function" => ResourceType::Function,
+        "AWS::DynamoDB::Table" => ResourceType::Table,
+        "AWS::KMS::Key" => ResourceType::Key,
+        "AWS::KMS::Alias" => ResourceType::Alias,
+        "AWS::Scheduler::ScheduleGroup" => ResourceType::ScheduleGroup,
+        "AWS::Scheduler::Schedule" => ResourceType::Schedule,
+        "AWS::SecretsManager::Secret" => ResourceType::Secret,
+        "AWS::SQS::Queue" => ResourceType::Queue,
+        "AWS::IAM::Role" => ResourceType::Role,
+        "AWS::Logs::LogGroup"
+        | "AWS::Logs::MetricFilter"
+        | "AWS::SNS::Topic"
+        | "AWS::CloudWatch::Alarm"
+        | "AWS::CloudFormation::Stack"
+        | "AWS::Lambda::Permission"
+        | "AWS::SQS::QueuePolicy" => ResourceType::Ignored,
+        other => bail!(
+            "line {}: the resource type {other} (of {id}) is not supported by the local stack",
+            node.line
+        ),
+    })
+}
