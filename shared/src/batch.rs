@@ -149,7 +149,7 @@ pub async fn process_stream(
         let handled = async {
             let done = work(item.new_image).await;
             done.inspect_err(|error| {
-                tracing::warn!(error = error.chain(), "stream record failed, the stream retries it")
+                tracing::warn!(error = error.chain(), "stream record failed, the stream retries it");
             })
         };
         if handled.instrument(span).await.is_err() {
