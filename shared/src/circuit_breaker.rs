@@ -28,7 +28,7 @@ pub struct Breaker {
     /// Key of the caller's own penalty. It is stored separately from the connection, which may be deleted.
     own_scope: String,
     /// The tenant's scope, then the app's.
-    scopes: [Scope; 2],
+    scopes: [BreakerScope; 2],
     /// In how many of the scopes a penalty of this caller is recorded.
     recorded_scopes: usize,
     /// Indexes of the scopes whose probe this caller has acquired.
@@ -36,7 +36,7 @@ pub struct Breaker {
 }
 
 #[derive(Debug, Clone)]
-struct Scope {
+struct BreakerScope {
     key: String,
     /// What the scope calls this caller.
     member: String,
@@ -93,8 +93,8 @@ impl Breaker {
             calls_per_minute: None,
             own_scope,
             scopes: [
-                Scope { key: tenant_key, member: member.to_owned() },
-                Scope { key: app_key, member: tenant.to_string() },
+                BreakerScope { key: tenant_key, member: member.to_owned() },
+                BreakerScope { key: app_key, member: tenant.to_string() },
             ],
             recorded_scopes: 1,
             probing: Vec::new(),
@@ -189,7 +189,7 @@ impl Breaker {
     }
 }
 
-async fn record_in_scope(gateway: &Gateway, scope: &Scope, until: Timestamp) -> Result<()> {
+async fn record_in_scope(gateway: &Gateway, scope: &BreakerScope, until: Timestamp) -> Result<()> {
     let record = gateway.store.record_rate_limited(&scope.key, &scope.member).await?;
     if record.trips(&scope.member, gateway.clock.now()) {
         tracing::warn!(until = %until, "circuit breaker of the token endpoint opened: several callers are rate limited");

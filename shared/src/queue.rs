@@ -1,4 +1,4 @@
-//! SQS: work that is handed to another function and repeated until it is done.
+//! SQS: messages to other functions, which are redelivered until they are processed.
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use serde::Serialize;
@@ -6,11 +6,10 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::model::ids::TenantId;
 
-/// Puts work into queues.
 #[derive(Debug, Clone)]
 pub struct Queues(aws_sdk_sqs::Client);
 
-/// Why a queue did not take a piece of work. It may have taken it all the same.
+/// A failed request, with its error code. The message may have been sent.
 #[derive(Debug, thiserror::Error)]
 #[error("SQS: {0}")]
 pub struct QueueError(String);
@@ -21,25 +20,24 @@ impl From<QueueError> for Error {
     }
 }
 
-/// The longest that SQS holds back a piece of work, in seconds.
+/// The longest delay that SQS supports.
 pub const MAX_DELAY_SECONDS: i32 = 900;
 
 impl Queues {
-    /// Queues reached through this client.
     pub fn new(client: aws_sdk_sqs::Client) -> Self {
         Self(client)
     }
 
-    /// Puts a piece of a tenant's work into a queue, held back for some seconds (at most [`MAX_DELAY_SECONDS`]). SQS is
-    /// fair between tenants that share a queue ("fair queues"): one that fills it does not delay the others.
+    /// Sends a message with a delay of at most [`MAX_DELAY_SECONDS`]. The tenant is the message group: SQS is fair between the
+    /// groups of a queue ("fair queues"), so that one tenant's messages do not delay those of others.
     pub async fn put(
         &self,
         queue_url: &str,
         tenant: &TenantId,
-        work: &impl Serialize,
+        message: &impl Serialize,
         delay_seconds: i32,
     ) -> Result<(), QueueError> {
-        let body = serde_json::to_string(work).map_err(|error| QueueError(error.to_string()))?;
+        let body = serde_json::to_string(message).map_err(|error| QueueError(error.to_string()))?;
         let delay = delay_seconds.clamp(0, MAX_DELAY_SECONDS);
         let request = self.0.send_message().queue_url(queue_url).message_body(body);
         let request = request.message_group_id(tenant.as_str());
@@ -51,6 +49,6 @@ impl Queues {
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> QueueError {
     QueueError(
-        error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no answer").to_owned(),
+        error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or("no response").to_owned(),
     )
 }
