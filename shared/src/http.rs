@@ -3,7 +3,7 @@
 //! This module alone chooses statuses and the contract's texts and codes; all of them are in its [`catalogue`].
 
 pub mod catalogue;
-pub mod routes;
+pub mod route;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -42,23 +42,24 @@ pub type HandlerResult = Result<Response<Body>>;
 /// Runs a handler and turns its result into the response: errors become their status and body, and every response gets its
 /// request id and security headers. Logs one line, in the request's span.
 pub async fn respond<F>(
+    route: &'static str,
     request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
 where
     F: Future<Output = HandlerResult>,
 {
-    let (id, span) = (request_id(&request), request_span(&request));
+    let (id, span) = (request_id(&request), request_span(route, &request));
     span::in_request(id, span, respond_in_span(request, handle)).await
 }
 
 /// The span of a request, whose fields every log line of the request carries. `tenant.id` is set after authentication,
 /// `message.id` once a message is accepted. It is an error span because a span above the log level would be lost.
-pub fn request_span(request: &Request) -> Span {
+pub fn request_span(route: &'static str, request: &Request) -> Span {
     tracing::error_span!(
         "request",
         request.id = request_id(request),
-        route = route(request),
+        route,
         tenant.id = Empty,
         message.id = Empty,
     )
@@ -376,14 +377,6 @@ fn request_id(request: &Request) -> String {
         _ => request.lambda_context_ref().map(|context| context.request_id.clone()),
     }
     .unwrap_or_default()
-}
-
-/// The route, never the path: tokens may be in it.
-fn route(request: &Request) -> String {
-    match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone().unwrap_or_default(),
-        _ => String::new(),
-    }
 }
 
 /// One line in the log for a failure that does not become the answer.

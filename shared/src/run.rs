@@ -31,25 +31,31 @@ pub struct Invocation<T> {
     pub deadline_ms: u64,
 }
 
-/// Serves an HTTP route. Errors become responses, and every response gets its request id and security headers.
-pub fn http<F>(handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static) -> ProcessResult
+/// Serves an HTTP route; the log shows its key. Errors become responses, and every response gets its request id and security headers.
+pub fn http<F>(
+    route: &'static str,
+    handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static,
+) -> ProcessResult
 where
     F: Future<Output = HandlerResult> + Send + 'static,
 {
     serve(async |gateway| {
-        let respond = move |request| http::respond(request, move |request| handle(gateway, request));
+        let respond = move |request| http::respond(route, request, move |request| handle(gateway, request));
         lambda_http::run(service_fn(respond)).await
     })
 }
 
 /// Serves an HTTP route whose responses carry no header but those that the handler sets.
-pub fn bare_http<F>(handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static) -> ProcessResult
+pub fn bare_http<F>(
+    route: &'static str,
+    handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static,
+) -> ProcessResult
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     serve(async |gateway| {
         let respond = move |request| {
-            let (id, span) = (http::RequestId::from(&request), http::request_span(&request));
+            let (id, span) = (http::RequestId::from(&request), http::request_span(route, &request));
             let response = handle(gateway, request);
             span::in_request(id.into(), span, async { Ok::<_, Infallible>(response.await) })
         };

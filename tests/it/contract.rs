@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use contract::{Body, Operation};
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use shared::http::{catalogue, routes};
+use shared::http::catalogue;
+use shared::http::route::ResponseBody;
 use shared::model::app::Scope;
 use shared::model::message::{OnAmbiguous, Priority};
 
@@ -28,30 +28,33 @@ fn the_documents_are_what_the_code_says() {
     let document = contract::document();
     written("openapi.json", &format!("{}\n", serde_json::to_string_pretty(&document).unwrap()));
     written("api.html", &contract::page(&document).unwrap());
-    written("errors.md", &catalogue::as_markdown());
+    written("errors.md", &contract::errors());
     written("endpoints.md", &endpoint_tables::as_markdown(&document));
 }
 
-/// Template, functions, catalogue and contract know the same routes, and the same function behind each.
+/// Each function states its route; `template.yaml` is the one other place that names routes and functions.
 #[test]
-fn routes_functions_and_contract_say_the_same() {
-    let described: Vec<Operation> =
-        contract::operations().into_iter().map(|(_, operation)| operation).collect();
-    let catalogued: BTreeSet<_> = routes::all().into_iter().map(|(route, ..)| route).collect();
-    let rows: BTreeSet<_> = described.iter().map(|operation| operation.route).collect();
-    assert_eq!(rows.len(), described.len(), "a route is described twice");
-    assert_eq!(rows, catalogued, "every route of the catalogue has a row in infra/contract/src/operations");
-    let behind: BTreeMap<_, _> = described
+fn the_template_has_the_routes_that_the_functions_state() {
+    let operations = contract::operations();
+    let functions: BTreeMap<_, _> = operations
         .iter()
-        .map(|operation| (operation.route.to_owned(), operation.function.to_owned()))
+        .map(|operation| (operation.route.key.to_owned(), operation.function.clone()))
         .collect();
-    assert_eq!(behind, template::routes_with_functions());
+    assert_eq!(functions.len(), operations.len(), "two functions state the same route");
+    assert_eq!(functions, template::routes_with_functions());
     let ids: BTreeSet<_> = fields(&contract::document()["paths"])
         .flat_map(|(_, methods)| {
             fields(methods).map(|(_, one)| one["operationId"].to_string()).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(ids.len(), described.len(), "every operation has an id of its own");
+    assert_eq!(ids.len(), operations.len(), "every operation has an id of its own");
+}
+
+#[test]
+fn every_code_of_a_route_is_in_the_catalogue_and_every_error_belongs_to_a_route() {
+    let operations = contract::operations();
+    let used: BTreeSet<_> = operations.iter().flat_map(|operation| operation.route.codes()).collect();
+    assert_eq!(catalogue::codes(), used);
 }
 
 /// The description of OpenAPI 3.1 itself is checked in CI with a validator that its authors keep; this is what can be
@@ -78,26 +81,26 @@ fn every_schema_is_one_and_every_reference_leads_somewhere() {
 #[test]
 fn every_example_parses_by_its_type_and_its_schema() {
     let document = contract::document();
-    for (_, operation) in contract::operations() {
-        let described = &document["paths"][operation.path()][operation.method().to_lowercase()];
-        if let Some(request) = &operation.request {
-            (request.parse)(request.example.clone())
-                .unwrap_or_else(|error| panic!("{}: {error}", operation.route));
+    for contract::Operation { route, .. } in contract::operations() {
+        let described = &document["paths"][route.path()][route.method().to_lowercase()];
+        if let Some(request) = &route.request {
+            (request.parse)(request.example()).unwrap_or_else(|error| panic!("{}: {error}", route.key));
             let schema = &described["requestBody"]["content"][request.media]["schema"];
-            hold(&document, schema, &request.example, operation.route);
-            let mut more = request.example.clone();
+            hold(&document, schema, &request.example(), route.key);
+            let mut more = request.example();
             more["somethingElse"] = json!(1);
             let strict = request.media == "application/json";
             assert_eq!(
                 validator(&document, schema).is_valid(&more),
                 !strict,
                 "{}: unknown fields",
-                operation.route
+                route.key
             );
         }
-        for answer in &operation.answers {
-            if let Body::Json { example, .. } = &answer.body {
-                hold(&document, answer_schema(described, answer.status), example, operation.route);
+        for response in route.responses() {
+            if let ResponseBody::Json { example, .. } = response.body {
+                let example = serde_json::from_str(example).unwrap();
+                hold(&document, response_schema(described, response.status), &example, route.key);
             }
         }
     }
@@ -127,7 +130,7 @@ fn words_in_the_contract_are_those_of_the_model() {
     assert_eq!(*pattern, format!("^({})$", scopes.join("|")));
 }
 
-fn answer_schema(described: &Value, status: u16) -> &Value {
+fn response_schema(described: &Value, status: u16) -> &Value {
     &described["responses"][status.to_string()]["content"]["application/json"]["schema"]
 }
 
@@ -174,8 +177,8 @@ async fn the_contract_is_served_as_it_is_written() {
     for never in ["<script", "http://", "https://app.example\"", "src=", "@import"] {
         assert!(!page.text.contains(never), "the page has {never}");
     }
-    for (_, operation) in contract::operations() {
-        assert!(page.text.contains(operation.path()), "{} is not on the page", operation.route);
+    for contract::Operation { route, .. } in contract::operations() {
+        assert!(page.text.contains(route.path()), "{} is not on the page", route.key);
     }
 }
 
@@ -204,10 +207,10 @@ async fn what_the_stack_answers_is_what_the_contract_says() {
         asked.insert((route, status));
     }
     // Every documented success was seen.
-    for (_, operation) in contract::operations() {
-        for answer in &operation.answers {
-            let seen = asked.contains(&(operation.route, answer.status));
-            assert!(seen, "{} {} was not asked for", operation.route, answer.status);
+    for contract::Operation { route, .. } in contract::operations() {
+        for response in route.responses() {
+            let seen = asked.contains(&(route.key, response.status));
+            assert!(seen, "{} {} was not asked for", route.key, response.status);
         }
     }
 }

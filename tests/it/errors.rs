@@ -10,9 +10,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::http::catalogue;
-use shared::http::routes::{self, Access};
+use shared::http::route::Access;
 
 use crate::house::{read, root};
+use crate::routes;
 use crate::tenancy::{app_of, crowd, further_key, send};
 use crate::world::{Reply, Tenant, World};
 
@@ -192,19 +193,17 @@ fn pair(route: &str, code: &str) -> (String, String) {
 /// All that the catalogue allows.
 fn allowed() -> Pairs {
     let routes = routes::all().into_iter();
-    let pairs = routes.flat_map(|(route, access, own)| {
-        let codes: Vec<_> = access.codes().iter().copied().chain(own).collect();
-        codes.into_iter().map(move |code| pair(route, code))
-    });
+    let pairs = routes.flat_map(|route| route.codes().into_iter().map(move |code| pair(route.key, code)));
     pairs.collect()
 }
 
 /// What the rule for all routes asks for: a route with a key, and what follows from its shape.
 fn by_rule() -> Vec<(&'static str, &'static str, Access)> {
     let mut rows = Vec::new();
-    for (route, access, own) in routes::all() {
-        if access == Access::Key || access == Access::Operator {
-            let codes = access.codes().iter().copied().chain(own);
+    for route in routes::all() {
+        if routes::needs_key(&route) {
+            let (access, codes) = (route.access, route.codes().into_iter());
+            let route = route.key;
             let codes = codes.filter(|code| OF_KEYS.contains(code) || OF_ALL.contains(code));
             let by_hand = |code: &str| BY_HAND.iter().any(|row| (row.0, row.1) == (route, code));
             rows.extend(codes.filter(|code| !by_hand(code)).map(|code| (route, code, access)));
@@ -480,7 +479,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
         .into_iter()
         .map(|(route, code, access)| (route, code, access, body_for(route, code)))
         .chain(BY_HAND.iter().map(|(route, code, body)| {
-            let access = routes::all().into_iter().find(|known| known.0 == *route).unwrap().1;
+            let access = routes::all().into_iter().find(|known| known.key == *route).unwrap().access;
             (*route, *code, access, (*body).to_owned())
         }));
     // Some at a time, each of another function: this is about answers, not about load.

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use shared::http::route::Route;
 
 use crate::delivery::until;
-use crate::routes::{self, Route};
+use crate::routes;
 use crate::send::{accept, without_limit};
 use crate::tenancy::{app_of, comparable, send};
 use crate::world::{Tenant, World};
@@ -30,14 +31,14 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
     let before = seen_by(&world, &other).await;
     let mut asked = 0;
     for route in routes::all() {
-        let (operation, name_of_route) = (&route.operation, route.operation.route);
-        let key = if operation.operator { world.operator_key() } else { tenant.key.clone() };
-        for name in operation.ids() {
+        let name_of_route = route.key;
+        let key = if route.operator { world.operator_key() } else { tenant.key.clone() };
+        for name in route.path_parameters() {
             let kind = ids.get(name).unwrap_or_else(|| panic!("{name_of_route} has an id of a new kind"));
             let mut answers = Vec::new();
             let ask = async |id: &str| {
                 let path = path(&route, &ids, name, id);
-                send(&world, operation.method(), &path, &key, route.body()).await
+                send(&world, route.method(), &path, &key, routes::body(&route)).await
             };
             for (what, id) in &kind.absent {
                 let reply = ask(id).await;
@@ -62,7 +63,7 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
 
 /// A path with one id replaced and the caller's own in all other places.
 fn path(route: &Route, ids: &BTreeMap<&str, Ids>, name: &str, id: &str) -> String {
-    let mut path = route.operation.path().replace(&format!("{{{name}}}"), id);
+    let mut path = route.path().replace(&format!("{{{name}}}"), id);
     for (other, kind) in ids {
         path = path.replace(&format!("{{{other}}}"), &kind.own);
     }
@@ -311,14 +312,14 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
     world.advance(20).await;
     let [own, foreign] = &apps;
     let mut cursors = Vec::new();
-    for route in routes::all().into_iter().filter(|route| route.operation.is_list()) {
+    for route in routes::all().into_iter().filter(|route| route.is_list) {
         let before = cursors.len();
         for (reader, key, app) in [
             ("the tenant", &tenant.key, own),
             ("another", &other.key, foreign),
             ("the operator", &operator, own),
         ] {
-            let list = route.operation.path().replace("{appId}", app);
+            let list = route.path().replace("{appId}", app);
             let first = world.get(&format!("{list}?limit=1"), key).await;
             if first.status == 200 {
                 let cursor = first.json()["nextCursor"].as_str().map(str::to_owned);
@@ -326,7 +327,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
                 cursors.push((list, reader, key, cursor));
             }
         }
-        assert!(cursors.len() > before, "{} is read by nobody", route.operation.path());
+        assert!(cursors.len() > before, "{} is read by nobody", route.path());
     }
     for (list, reader, key, cursor) in &cursors {
         world.get(&format!("{list}?cursor={cursor}"), key).await.expect(200);

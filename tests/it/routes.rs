@@ -1,38 +1,20 @@
-//! Every route of the contract with who may call it. The matrices of scopes and of isolation walk over this, so a new
-//! route is in them, or fails them for what it lacks.
+//! The routes of the contract, with who can call them. The tests of scopes and of isolation go through this list, so they
+//! cover a new route or fail for what it lacks.
 
-use contract::Operation;
+pub use contract::Operation;
 use serde_json::Value;
-use shared::http::routes::{self, Access};
+use shared::http::route::{Access, Route};
 
-/// A route with what its callers need.
-#[derive(Debug)]
-pub struct Route {
-    pub access: Access,
-    pub operation: Operation,
-}
-
-impl Route {
-    /// A body that it takes; nothing if it needs none.
-    pub fn body(&self) -> Value {
-        self.operation.example().cloned().unwrap_or_default()
-    }
-
-    /// It asks for a key, whosever.
-    pub fn takes_keys(&self) -> bool {
-        matches!(self.access, Access::Key | Access::Operator)
-    }
-}
-
-/// All of them.
 pub fn all() -> Vec<Route> {
-    let described = contract::operations();
-    let find = |route: &str| described.iter().find(|(_, operation)| operation.route == route);
-    routes::all()
-        .into_iter()
-        .map(|(route, access, _)| {
-            let (_, operation) = find(route).unwrap_or_else(|| panic!("{route} has no row in the contract"));
-            Route { access, operation: operation.clone() }
-        })
-        .collect()
+    contract::operations().into_iter().map(|Operation { route, .. }| route).collect()
+}
+
+/// The example of a body that the route needs, or null.
+pub fn body(route: &Route) -> Value {
+    route.required_example().unwrap_or_default()
+}
+
+/// Whether the route needs a key.
+pub fn needs_key(route: &Route) -> bool {
+    matches!(route.access, Access::Key | Access::Operator)
 }

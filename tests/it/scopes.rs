@@ -1,10 +1,10 @@
 //! Every route with every key: none, one that can't be one, the operator's, and one for each scope alone.
 
 use serde_json::{Value, json};
-use shared::http::routes::Access;
+use shared::http::route::{Access, Route};
 use shared::model::app::Scope;
 
-use crate::routes::{self, Route};
+use crate::routes;
 use crate::send::without_limit;
 use crate::tenancy::{app_of, further_key, send};
 use crate::world::{Reply, World};
@@ -41,9 +41,8 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
     let own = format!("/v1/apps/{}", app_of(&world, &tenant.key).await);
     let operator = world.operator_key();
     for route in routes::all() {
-        let (operation, path) = (&route.operation, filled(&route));
-        let (name, method) = (operation.route, operation.method());
-        if !route.takes_keys() {
+        let (path, name, method) = (filled(&route), route.key, route.method());
+        if !routes::needs_key(&route) {
             for key in ["", "sgw_nonsense", &operator] {
                 let reply = send(&world, method, &path, key, Value::Null).await;
                 assert_eq!(reply.header("www-authenticate"), "", "{name} asks for a key");
@@ -51,18 +50,17 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
             continue;
         }
         for bad in ["", "sgw_nonsense"] {
-            let reply = send(&world, method, &path, bad, route.body()).await;
+            let reply = send(&world, method, &path, bad, routes::body(&route)).await;
             assert_eq!(verdict(&reply), Verdict::Refused(401, "unauthorized"), "{name}: {}", reply.text);
             assert_eq!(reply.json()["error"], "Missing or invalid API key");
             assert_eq!(reply.header("www-authenticate"), "Bearer");
         }
-        let reply = send(&world, method, &path, &operator, route.body()).await;
-        let expected =
-            if operation.operator { Verdict::Opens } else { Verdict::Refused(401, "unauthorized") };
+        let reply = send(&world, method, &path, &operator, routes::body(&route)).await;
+        let expected = if route.operator { Verdict::Opens } else { Verdict::Refused(401, "unauthorized") };
         assert_eq!(verdict(&reply), expected, "{name} with the operator's key: {}", reply.text);
         for (scope, key) in &keys {
-            let reply = send(&world, method, &path, key, route.body()).await;
-            let opens = route.access == Access::Key && operation.scopes.contains(scope);
+            let reply = send(&world, method, &path, key, routes::body(&route)).await;
+            let opens = route.access == Access::Key && route.scopes.contains(scope);
             let expected = if opens { Verdict::Opens } else { Verdict::Refused(403, "insufficient_scope") };
             assert_eq!(verdict(&reply), expected, "{name} with {scope:?}: {}", reply.text);
         }
@@ -74,8 +72,8 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
 }
 
 fn filled(route: &Route) -> String {
-    let mut path = route.operation.path().to_owned();
-    for name in route.operation.ids() {
+    let mut path = route.path().to_owned();
+    for name in route.path_parameters() {
         let id = RANDOM_IDS.iter().find(|(known, _)| *known == name);
         let (_, id) = id.unwrap_or_else(|| panic!("{name} has no random id"));
         path = path.replace(&format!("{{{name}}}"), id);

@@ -1,18 +1,21 @@
 //! `POST /v1/sms/{messageId}/cancel`: cancels a queued or scheduled message.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::messages::MessageView;
 use shared::{auth, run, sending};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the message; 409 in any other status.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
     http::no_fields(&request)?;
     let message = sending::cancel(gateway, caller.tenant_id(), &id).await?;

@@ -1,13 +1,17 @@
 //! `GET /health/ready`: checks every table and the vault's key; 503 if one is unavailable.
 
+mod route;
+
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::run;
 use shared::views::StatusOnly;
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 async fn handle(gateway: &Gateway, _request: Request) -> HandlerResult {

@@ -7,18 +7,17 @@ use shared::{auth, registration, run};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::links::{self, LinkOptions};
-use shared::model::app::Scope;
 use shared::views::NewLink;
 
-use route::CreateInviteTokenRequest;
+use route::{CreateInviteTokenRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the link, relative to the base URL of the API.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let order: CreateInviteTokenRequest = http::optional_json(&request)?;
     let options = LinkOptions {
         lifetime: links::invite_lifetime(order.expires_in)?,

@@ -5,19 +5,18 @@ mod route;
 use shared::apps::{self, KeyOrder};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::tenancy::NewKey;
 use shared::{auth, run};
 
-use route::CreateKeyRequest;
+use route::{CreateKeyRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 201 with the key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let order: CreateKeyRequest = http::json(&request)?;
     let order = KeyOrder {

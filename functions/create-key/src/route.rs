@@ -1,7 +1,29 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::http::route::Route;
+use shared::model::app::Scope;
+use shared::views::tenancy::NewKey;
+
+pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/keys", "Create an API key")
+    .key_with(&[Scope::AppsManage])
+    .request::<CreateKeyRequest>(
+        r#"{
+          "allowedIps": ["192.0.2.0/24"], "expiresAt": "2030-01-01T00:00:00Z", "scopes": ["sms:read"]
+        }"#,
+    )
+    .response::<NewKey<'static>>(
+        201,
+        "The key, which is shown only once.",
+        r#"{
+          "allowedIps": ["192.0.2.0/24"], "apiKey": "sgw_l4gjug7c2ndhmcop…",
+          "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop", "createdAt": "2026-11-21T23:25:21.488Z",
+          "expiresAt": "2030-01-01T00:00:00.000Z", "keyId": "key_91c04be7a3f25d86",
+          "scopes": ["sms:read"]
+        }"#,
+    )
+    .errors(&["missing_field", "invalid_id", "invalid_field", "not_found", "too_many_keys"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

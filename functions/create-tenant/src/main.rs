@@ -7,10 +7,10 @@ use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::views::tenancy::TenantView;
 use shared::{auth, registration, run};
 
-use route::CreateTenantRequest;
+use route::{CreateTenantRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 201 with the tenant. It has no key yet: register an app to get one.

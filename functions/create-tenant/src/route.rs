@@ -1,10 +1,25 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::http;
-use shared::limits;
-use shared::views::tenancy::LimitsOrder;
+use shared::http::route::Route;
+use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::{http, limits};
+
+pub const ROUTE: Route = Route::new("POST /v1/tenants", "Create a tenant")
+    .description("A new tenant has no API key. Register an app to get one.")
+    .operator_only()
+    .request::<CreateTenantRequest>(r#"{ "limits": {"requestsPerMinute": 100}, "name": "Acme" }"#)
+    .response::<TenantView<'static>>(
+        201,
+        "The tenant.",
+        r#"{
+          "createdAt": "2026-11-21T23:25:21.488Z",
+          "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 100 }, "name": "Acme",
+          "status": "active", "tenantId": "tenant_5f0c9a1be2d34476"
+        }"#,
+    )
+    .errors(&["invalid_name", "invalid_field"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -4,20 +4,19 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
-use shared::model::app::Scope;
 use shared::registration::{self, TriggerOrder};
 use shared::views::tenancy::NewTrigger;
 use shared::{auth, run};
 
-use route::CreateTriggerRequest;
+use route::{CreateTriggerRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let order: CreateTriggerRequest = http::json(&request)?;
     let order = TriggerOrder {
         callback_url: registration::callback_url(&gateway.config, order.callback_url)?,

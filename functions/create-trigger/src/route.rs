@@ -1,9 +1,31 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::http::route::Route;
 use shared::limits;
+use shared::model::app::Scope;
 use shared::model::phone::E164;
+use shared::views::tenancy::NewTrigger;
+
+pub const ROUTE: Route =
+    Route::new("POST /v1/triggers/sms-received/subscribe", "Create a Power Automate trigger")
+        .description(
+            "The callback URL receives each inbound message. In the list of apps, the trigger has the \
+         kind `trigger`.",
+        )
+        .key_with(&[Scope::AppsManage])
+        .request::<CreateTriggerRequest>(
+            r#"{
+          "callbackUrl": "https://flows.example.com/run", "phoneNumber": "+14155550100"
+        }"#,
+        )
+        .response::<NewTrigger>(
+            201,
+            "The trigger. Send DELETE to the URL in `Location` to end it.",
+            r#"{ "id": "app_9c1e5d20b7f3a468" }"#,
+        )
+        .errors(&["missing_field", "invalid_field", "too_many_apps"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,13 +1,17 @@
 //! `DELETE /v1/tenants/{tenantId}`: deletes a tenant. Operator only. Stops all its activity and erases its data keys; the rest is
 //! deleted in the background. `GET /v1/tenants/{tenantId}` shows the progress.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::views::StatusOnly;
 use shared::{auth, deletion, registration, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 202 with `{"status":"deleting"}`.

@@ -1,17 +1,20 @@
 //! `POST /v1/rc/disconnect`: disconnects every extension of the tenant.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
-use shared::model::app::Scope;
 use shared::{auth, disconnect, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{"ok":true}`, even if nothing was connected.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     http::no_fields(&request)?;
     disconnect::disconnect_account(gateway, caller.by(), caller.tenant_id()).await?;
     Ok(http::ok())

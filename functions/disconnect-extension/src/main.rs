@@ -1,19 +1,22 @@
 //! `DELETE /v1/rc/extensions/{extensionId}`: disconnects one extension.
 
+mod route;
+
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
-use shared::model::app::Scope;
 use shared::model::ids::ExtensionId;
 use shared::{auth, disconnect, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{"ok":true}`; 404 if the tenant has not connected the extension.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::RcManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     http::no_fields(&request)?;
     let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
     let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;

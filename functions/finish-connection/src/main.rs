@@ -1,6 +1,8 @@
 //! `GET /v1/rc/callback`: RingCentral redirects the browser here. Exchanges the code, stores the tokens, and runs the
 //! set-up as far as time allows.
 
+mod route;
+
 use std::time::Duration;
 
 use shared::connect::{self, Callback, FlowError, StoredConnection};
@@ -10,8 +12,10 @@ use shared::model::audit::Actor;
 use shared::model::connect_token::{BrowserKey, DONE_COOKIE, Flow};
 use shared::{auth, keepalive, limits, pages, revocation, run, setup, tokens};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 303 to the success page, so that code and state leave the address bar; an error page immediately.

@@ -1,5 +1,7 @@
 //! `GET /v1/apps/{appId}`: returns an app. A key without `apps:manage` can get its own app only.
 
+mod route;
+
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
@@ -7,8 +9,10 @@ use shared::model::app::Scope;
 use shared::views::tenancy::AppView;
 use shared::{apps, auth, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the app; 404 if the tenant has no such app.

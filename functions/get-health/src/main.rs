@@ -1,12 +1,16 @@
 //! `GET /health`: shows that the function runs. Reads no table; `check-readiness` does.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::run;
 use shared::views::StatusOnly;
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {

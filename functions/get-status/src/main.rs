@@ -1,18 +1,21 @@
 //! `GET /v1/rc/status`: whether the tenant has a usable RingCentral extension.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::ConnectionSummary;
 use shared::{auth, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{connected:true, expiresAt, rcAccountId}` or `{connected:false}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::RcManage, Scope::SmsRead]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let connections = gateway.store.connections(caller.tenant_id()).await?;
     Ok(http::reply(StatusCode::OK, &ConnectionSummary::of(&connections)))
 }

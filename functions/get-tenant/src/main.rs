@@ -1,13 +1,17 @@
 //! `GET /v1/tenants/{tenantId}`: returns a tenant and the progress of its deletion. Operator only.
 
+mod route;
+
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::views::tenancy::TenantView;
 use shared::{auth, deletion, registration, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the tenant; 404 if it does not exist or is completely deleted.

@@ -1,21 +1,24 @@
 //! `GET /v1/audit`: lists audit log entries. A tenant reads its own; the operator reads those of all tenants, or of `tenantId`.
 
+mod route;
+
 use shared::auth::{self, Operator, Principal};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::model::cursor::Cursors;
 use shared::model::ids::TenantId;
 use shared::views::tenancy::AuditLog;
 use shared::{registration, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{entries, nextCursor}`, newest first.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    match auth::principal(gateway, &request, &[Scope::AppsManage]).await? {
+    match auth::principal(gateway, &request, ROUTE.scopes).await? {
         Principal::Operator(operator) => for_operator(gateway, &request, &operator).await,
         Principal::Caller(caller) => {
             let tenant = caller.tenant_id();

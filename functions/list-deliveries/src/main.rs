@@ -1,20 +1,23 @@
 //! `GET /v1/apps/{appId}/deliveries`: lists the deliveries to an app, newest first, filtered by `status`, `type`, `from` and `to`.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::model::delivery::DeliveryStatus;
 use shared::model::event::EventKind;
 use shared::views::deliveries::Deliveries;
 use shared::{apps, auth, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{deliveries, endpoint, nextCursor}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let cursors = caller.cursors(format!("deliveries of {id}"));
     let page = http::page(&request, &cursors, &["status", "type", "from", "to"])?;

@@ -1,18 +1,21 @@
 //! `GET /v1/apps/{appId}/keys`: lists the keys of an app, without their secrets.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::tenancy::{KeyView, Keys};
 use shared::{apps, auth, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{keys}`, oldest first, without expired keys.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;
     let ids = [&id];

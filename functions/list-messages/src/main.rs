@@ -1,23 +1,26 @@
 //! `GET /v1/sms/messages`: lists a tenant's messages, newest first. `cursor` reaches all of them; `page` is for clients that
 //! use page numbers, with a total.
 
+mod route;
+
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::store::Page;
 use shared::views::messages::MessageList;
 use shared::{auth, limits, run, sending};
 
+use route::ROUTE;
+
 const FILTERS: [&str; 7] = ["direction", "status", "from", "to", "startDate", "endDate", "page"];
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{messages, total, page, limit, nextCursor}`; without `total` and `page` for a cursor.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::SmsRead]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let cursors = caller.cursors("messages");
     let page = http::page(&request, &cursors, &FILTERS)?;
     let filter = sending::filter(|name| http::query_parameter(&request, name))?;

@@ -1,12 +1,16 @@
 //! `GET /v1/tenants`: lists the tenants, newest first. Operator only.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::views::tenancy::Tenants;
 use shared::{auth, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{tenants, nextCursor}`.

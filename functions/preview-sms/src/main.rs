@@ -4,20 +4,19 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::model::text;
 use shared::views::messages::Preview;
 use shared::{auth, run, sending};
 
-use route::PreviewSmsRequest;
+use route::{PreviewSmsRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with `{encoding, segments, parts, ucs2Characters}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    auth::caller(gateway, &request, ROUTE.scopes).await?;
     let request: PreviewSmsRequest = http::json(&request)?;
     let body = sending::validate_body(request.body)?;
     Ok(http::reply(StatusCode::OK, &Preview::of(&body, &text::split(&body))))

@@ -1,6 +1,8 @@
 //! `POST /v1/webhooks/ringcentral`: RingCentral's webhook. Completes the handshake and stores events. An event is stored
 //! before the response; if that fails the response is 503, and message sync finds what the event reported.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, Body, CONTENT_TYPE, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use shared::model::secret::Secret;
@@ -8,8 +10,10 @@ use shared::receiving::{self, ReceiveOutcome};
 use shared::ringcentral::events::{VALIDATION_TOKEN, VERIFICATION_TOKEN};
 use shared::{limits, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::bare_http(handle)
+    run::bare_http(ROUTE.key, handle)
 }
 
 /// 200 with the token for a handshake, 400 for a malformed one; 200 for a stored event, 401 for an unauthenticated one, 413

@@ -6,20 +6,19 @@ use shared::auth::{self, Principal};
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::registration::{self, AppOrder};
 use shared::run;
 use shared::views::tenancy::Registered;
 
-use route::RegisterAppRequest;
+use route::{ROUTE, RegisterAppRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 201 with the app, its key and its webhook secret, which are shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let principal = auth::principal(gateway, &request, &[Scope::AppsManage]).await?;
+    let principal = auth::principal(gateway, &request, ROUTE.scopes).await?;
     let order: RegisterAppRequest = http::json(&request)?;
     let name = registration::name(order.name.as_deref())?;
     let named = order.tenant_id.as_deref().filter(|id| !id.is_empty()).ok_or(Error::MissingField {

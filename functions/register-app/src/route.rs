@@ -1,8 +1,40 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::http::route::Route;
 use shared::limits;
+use shared::model::app::Scope;
+use shared::views::tenancy::Registered;
+
+pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
+    .description("The first key of an app has all scopes.")
+    .key_with(&[Scope::AppsManage])
+    .or_operator()
+    .request::<RegisterAppRequest>(
+        r#"{
+          "name": "Front desk", "tenantId": "tenant_5f0c9a1be2d34476",
+          "webhookUrl": "https://app.example/hooks"
+        }"#,
+    )
+    .response::<Registered<'static>>(
+        201,
+        "The app, with its API key and webhook secret, which are shown only once.",
+        r#"{
+          "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop",
+          "appId": "app_0b9e3c57d1a24f68", "name": "Front desk", "role": null,
+          "tenantId": "tenant_5f0c9a1be2d34476", "webhookSecret": "whsec_…"
+        }"#,
+    )
+    .errors(&[
+        "missing_field",
+        "invalid_name",
+        "invalid_id",
+        "invalid_field",
+        "invalid_webhook_url",
+        "tenant_unavailable",
+        "too_many_apps",
+    ]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

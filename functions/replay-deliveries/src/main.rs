@@ -4,20 +4,19 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::deliveries::Replayed;
 use shared::views::iso;
 use shared::{apps, auth, delivery, run};
 
-use route::ReplayDeliveriesRequest;
+use route::{ROUTE, ReplayDeliveriesRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 202 with their number; `to` is the end of the remaining range if one request could not replay all.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let order: ReplayDeliveriesRequest = http::json(&request)?;
     let status = delivery::replayable(order.status.as_deref())?;

@@ -1,7 +1,25 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::http::route::Route;
+use shared::model::app::Scope;
+use shared::views::deliveries::Replayed;
+
+pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/replay", "Replay deliveries in a time range")
+    .description(
+        "Sends the deliveries again that are `held`, or that have the given `status`, newest \
+         first.",
+    )
+    .key_with(&[Scope::AppsManage])
+    .request::<ReplayDeliveriesRequest>(r#"{ "from": "2026-11-21T00:00:00Z", "status": "failed" }"#)
+    .response::<Replayed>(
+        202,
+        "The number of replayed deliveries. If there are more, `to` is the end of the range that \
+         is left.",
+        r#"{ "replayed": 3 }"#,
+    )
+    .errors(&["missing_field", "invalid_id", "invalid_field", "not_found"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,18 +1,21 @@
 //! `POST /v1/apps/{appId}/deliveries/{deliveryId}/replay`: sends a finished delivery again, with the same event id.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::deliveries::DeliveryView;
 use shared::{apps, auth, delivery, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 202 with the delivery. A pending delivery does not change.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let app = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let id = delivery::delivery_id(&http::path_parameter(&request, "deliveryId"))?;
     http::no_fields(&request)?;

@@ -5,20 +5,19 @@ mod route;
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::model::message::Resolution;
 use shared::views::messages::MessageView;
 use shared::{auth, run, sending};
 
-use route::ResolveMessageRequest;
+use route::{ROUTE, ResolveMessageRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the message; 409 if its outcome is known or still being reconciled.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::SmsSend]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
     let action = http::json::<ResolveMessageRequest>(&request)?.action;
     let action = action.ok_or(Error::MissingField { text: "action is required", field: "action" })?;

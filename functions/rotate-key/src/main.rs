@@ -5,19 +5,18 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::tenancy::RotatedKey;
 use shared::{apps, auth, run};
 
-use route::RotateKeyRequest;
+use route::{ROUTE, RotateKeyRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the new key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let order: RotateKeyRequest = http::optional_json(&request)?;
     let overlap = apps::overlap(order.overlap_seconds)?;

@@ -1,8 +1,21 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use shared::http::route::Route;
 use shared::limits;
+use shared::model::app::Scope;
+use shared::views::tenancy::RotatedKey;
+
+pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/rotate-key", "Rotate an API key")
+    .key_with(&[Scope::AppsManage])
+    .optional_request::<RotateKeyRequest>(r#"{ "overlapSeconds": 600 }"#)
+    .response::<RotatedKey<'static>>(
+        200,
+        "The new key, which is shown only once.",
+        r#"{ "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop" }"#,
+    )
+    .errors(&["invalid_id", "invalid_field", "not_found", "too_many_keys"]);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,11 +1,15 @@
 //! `GET /v1/rc/connect?token=`: the confirmation page. Opening it writes nothing: mail scanners open every link.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, RequestId};
 use shared::{connect, pages, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the page, or an error page that explains why the link can't be used.

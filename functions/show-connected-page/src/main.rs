@@ -1,12 +1,16 @@
 //! `GET /v1/rc/connected`: the success page. Its URL contains nothing. A cookie identifies the flow, which has the tenant's
 //! name and the return URL.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
 use shared::{connect, pages, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the page.

@@ -1,13 +1,17 @@
 //! `GET /docs`: shows the API reference, embedded at build time.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{HandlerResult, Request};
 use shared::{pages, run};
 
+use route::ROUTE;
+
 const PAGE: &str = include_str!("../../../docs/api.html");
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {

@@ -1,13 +1,17 @@
 //! `GET /openapi.json`: returns the OpenAPI document, embedded at build time.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
 use shared::run;
 
+use route::ROUTE;
+
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {

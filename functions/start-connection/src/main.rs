@@ -1,12 +1,16 @@
 //! `POST /v1/rc/connect`: the button was pressed. Binds the link to that browser and redirects it to RingCentral.
 
+mod route;
+
 use shared::connect::{self, AuthorizationRedirect, FlowError, FlowRejection};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, RequestId};
 use shared::{pages, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 303 to RingCentral's authorize page, with the flow's cookie.

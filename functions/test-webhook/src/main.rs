@@ -1,18 +1,21 @@
 //! `POST /v1/apps/{appId}/test-webhook`: sends one signed test event to an app's webhook URL and returns the outcome.
 
+mod route;
+
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::views::deliveries::TestedView;
 use shared::{apps, auth, delivery, run};
 
+use route::ROUTE;
+
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the outcome, successful or not.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     http::no_fields(&request)?;
     let exchange = delivery::test(gateway, caller.tenant_id(), &id).await?;

@@ -5,21 +5,20 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::model::app::Scope;
 use shared::store::AppChange;
 use shared::views::deliveries::ChangedApp;
 use shared::views::tenancy::AppView;
 use shared::{apps, auth, delivery, registration, run};
 
-use route::UpdateAppRequest;
+use route::{ROUTE, UpdateAppRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the updated app.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let caller = auth::caller(gateway, &request, &[Scope::AppsManage]).await?;
+    let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
     let order: UpdateAppRequest = http::json(&request)?;
     let url = |url| registration::webhook_url(&gateway.config, url);

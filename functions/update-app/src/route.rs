@@ -1,9 +1,30 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::http;
-use shared::limits;
+use shared::http::route::Route;
+use shared::model::app::Scope;
+use shared::views::deliveries::ChangedApp;
+use shared::{http, limits};
+
+pub const ROUTE: Route = Route::new("PUT /v1/apps/{appId}", "Update an app")
+    .description(
+        "Absent fields do not change; `null` removes `webhookUrl` or `role`. Setting \
+         `webhookUrl`, even to the same URL, enables it again if it was disabled.",
+    )
+    .key_with(&[Scope::AppsManage])
+    .request::<UpdateAppRequest>(r#"{ "webhookUrl": "https://app.example/hooks" }"#)
+    .response::<ChangedApp<'static>>(
+        200,
+        "The updated app, with `replay` if its webhook URL was disabled before.",
+        r#"{
+          "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop", "appId": "app_0b9e3c57d1a24f68",
+          "createdAt": "2026-11-21T23:25:21.488Z", "eventTypes": [], "kind": "program",
+          "lastUsedAt": null, "name": "Front desk", "numbers": [], "role": null,
+          "tenantId": "tenant_5f0c9a1be2d34476", "webhookUrl": "https://app.example/hooks"
+        }"#,
+    )
+    .errors(&["invalid_id", "invalid_name", "invalid_field", "invalid_webhook_url", "not_found"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

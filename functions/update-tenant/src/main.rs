@@ -8,10 +8,10 @@ use shared::store::TenantChange;
 use shared::views::tenancy::TenantView;
 use shared::{auth, registration, run};
 
-use route::UpdateTenantRequest;
+use route::{ROUTE, UpdateTenantRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(handle)
+    run::http(ROUTE.key, handle)
 }
 
 /// 200 with the updated tenant.

@@ -1,10 +1,28 @@
-//! The request body. `infra/contract` compiles this file too, to describe it.
+//! The facts of this route.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shared::http;
-use shared::limits;
-use shared::views::tenancy::LimitsOrder;
+use shared::http::route::Route;
+use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::{http, limits};
+
+pub const ROUTE: Route = Route::new("PATCH /v1/tenants/{tenantId}", "Update a tenant")
+    .description(
+        "Changes the name, the limits or the status. While a tenant is suspended, its keys are \
+         rejected and its queued messages fail. Resuming the tenant does not restore them.",
+    )
+    .operator_only()
+    .request::<UpdateTenantRequest>(r#"{ "status": "suspended" }"#)
+    .response::<TenantView<'static>>(
+        200,
+        "The updated tenant.",
+        r#"{
+          "createdAt": "2026-11-21T23:25:21.488Z",
+          "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 100 }, "name": "Acme",
+          "status": "suspended", "tenantId": "tenant_5f0c9a1be2d34476"
+        }"#,
+    )
+    .errors(&["invalid_id", "invalid_name", "invalid_field", "not_found", "tenant_deleting"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -2,40 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use schemars::generate::SchemaGenerator;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 use shared::http::ErrorBody;
 use shared::http::catalogue;
-use shared::http::routes::{self, Access};
+use shared::http::route::{Access, Parameter, ResponseBody, Route, RouteResponse};
 
-use crate::operation::{Answer, Body, Operation, Parameter, of_answers, of_requests};
-use crate::operations;
+use crate::{Operation, operations};
 
 /// The whole contract.
 pub fn document() -> Value {
-    let (mut requests, mut answers) = (of_requests(), of_answers());
-    let _ = answers.subschema_for::<ErrorBody<'_>>();
-    let catalogued: BTreeMap<_, _> =
-        routes::all().into_iter().map(|(route, access, codes)| (route, (access, codes))).collect();
-    let (mut paths, mut subjects) = (Map::new(), Vec::new());
-    for (subject, operation) in operations() {
-        let Some((access, codes)) = catalogued.get(operation.route) else { continue };
-        if subjects.last() != Some(&subject) {
-            subjects.push(subject);
+    let mut requests = settings().for_deserialize().into_generator();
+    let mut responses = settings().for_serialize().into_generator();
+    let _ = responses.subschema_for::<ErrorBody<'_>>();
+    let (mut paths, mut tags) = (Map::new(), Vec::new());
+    for operation in operations() {
+        if tags.last() != Some(&operation.tag) {
+            tags.push(operation.tag);
         }
-        let mut described = describe(&operation, *access, &mut requests, &mut answers);
-        described["tags"] = json!([subject]);
-        for (status, response) in errors(*access, codes) {
+        let mut described = describe(&operation, &mut requests, &mut responses);
+        for (status, response) in errors(&operation.route) {
             let known = described["responses"].get(&status).is_some();
             if !known {
                 described["responses"][status] = response;
             }
         }
-        let path = paths.entry(operation.path()).or_insert_with(|| json!({}));
-        path[operation.method().to_lowercase()] = described;
+        let path = paths.entry(operation.route.path()).or_insert_with(|| json!({}));
+        path[operation.route.method().to_lowercase()] = described;
     }
     let mut schemas = requests.take_definitions(false);
-    schemas.extend(answers.take_definitions(false));
+    schemas.extend(responses.take_definitions(false));
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -45,7 +41,7 @@ pub fn document() -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "The origin of this document." }],
-        "tags": subjects.iter().map(|subject| json!({ "name": subject })).collect::<Vec<_>>(),
+        "tags": tags.iter().map(|tag| json!({ "name": tag })).collect::<Vec<_>>(),
         "paths": paths,
         "components": { "schemas": schemas, "headers": headers(), "securitySchemes": schemes() },
     })
@@ -57,37 +53,34 @@ never clamped. Resources of other tenants are reported as not found. Every respo
 RingCentral; every response to a request with a key has the headers of its rate limit. API Gateway itself responds to unknown routes, \
 throttled requests and time-outs, with `{\"message\":\"…\"}`.";
 
-fn describe(
-    operation: &Operation,
-    access: Access,
-    requests: &mut SchemaGenerator,
-    answers: &mut SchemaGenerator,
-) -> Value {
-    let mut parameters: Vec<Value> = operation.ids().map(id_parameter).collect();
-    parameters.extend(operation.query.iter().map(|parameter| described_parameter(parameter, "query")));
-    parameters.extend(operation.headers.iter().map(|parameter| described_parameter(parameter, "header")));
+fn describe(operation: &Operation, requests: &mut SchemaGenerator, responses: &mut SchemaGenerator) -> Value {
+    let route = &operation.route;
+    let mut parameters: Vec<Value> = route.path_parameters().map(id_parameter).collect();
+    parameters.extend(route.query_parameters().map(|parameter| described_parameter(parameter, "query")));
+    parameters.extend(route.headers.iter().map(|parameter| described_parameter(parameter, "header")));
     let mut described = json!({
         "operationId": operation_id(operation),
-        "summary": operation.summary,
-        "security": security(operation, access),
+        "summary": route.title,
+        "tags": [operation.tag],
+        "security": security(route),
         "responses": {},
         "x-function": operation.function,
     });
-    if !operation.description.is_empty() {
-        described["description"] = json!(operation.description);
+    if !route.description.is_empty() {
+        described["description"] = json!(route.description);
     }
     if !parameters.is_empty() {
         described["parameters"] = json!(parameters);
     }
-    if let Some(request) = &operation.request {
+    if let Some(request) = &route.request {
         let schema = (request.schema)(requests);
         described["requestBody"] = json!({
             "required": request.required,
-            "content": { request.media: { "schema": schema, "example": request.example } },
+            "content": { request.media: { "schema": schema, "example": request.example() } },
         });
     }
-    for answer in &operation.answers {
-        described["responses"][answer.status.to_string()] = success(answer, access, answers);
+    for response in route.responses() {
+        described["responses"][response.status.to_string()] = success(response, route.access, responses);
     }
     described
 }
@@ -104,7 +97,7 @@ fn operation_id(operation: &Operation) -> String {
         }
         id.push_str(letters.as_str());
     }
-    if operation.method() == "HEAD" { format!("{id}Head") } else { id }
+    if operation.route.method() == "HEAD" { format!("{id}Head") } else { id }
 }
 
 fn id_parameter(name: &str) -> Value {
@@ -122,31 +115,31 @@ fn id_parameter(name: &str) -> Value {
     json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
 }
 
-fn described_parameter(parameter: &Parameter, place: &str) -> Value {
+fn described_parameter(parameter: &Parameter, location: &str) -> Value {
     json!({
-        "name": parameter.name, "in": place, "required": parameter.required, "description": parameter.description,
-        "schema": parameter.schema,
+        "name": parameter.name, "in": location, "required": false, "description": parameter.description,
+        "schema": (parameter.schema)(),
     })
 }
 
 /// Each entry is one alternative; a key needs one of the route's scopes.
-fn security(operation: &Operation, access: Access) -> Value {
+fn security(route: &Route) -> Value {
     let mut ways = Vec::new();
-    if access == Access::Key {
+    if route.access == Access::Key {
         for scheme in ["key", "keyInHeader"] {
-            if operation.scopes.is_empty() {
+            if route.scopes.is_empty() {
                 ways.push(json!({ scheme: [] }));
             }
-            ways.extend(operation.scopes.iter().map(|scope| json!({ scheme: [scope.as_str()] })));
+            ways.extend(route.scopes.iter().map(|scope| json!({ scheme: [scope.as_str()] })));
         }
     }
-    if operation.operator {
+    if route.operator {
         ways.push(json!({ "operator": [] }));
     }
     json!(ways)
 }
 
-fn success(answer: &Answer, access: Access, answers: &mut SchemaGenerator) -> Value {
+fn success(response: &RouteResponse, access: Access, schemas: &mut SchemaGenerator) -> Value {
     let mut headers = json!({});
     if access != Access::RingCentral {
         headers["X-Request-Id"] = header("RequestId");
@@ -154,17 +147,20 @@ fn success(answer: &Answer, access: Access, answers: &mut SchemaGenerator) -> Va
     if matches!(access, Access::Key | Access::Operator) {
         limits(&mut headers);
     }
-    let mut described = json!({ "description": answer.description, "headers": headers });
-    match &answer.body {
-        Body::Json { schema, example } => {
+    let mut described = json!({ "description": response.description, "headers": headers });
+    match &response.body {
+        ResponseBody::Json { schema, example } => {
+            let example: Value = serde_json::from_str(example).expect("an example is JSON");
             described["content"] =
-                json!({ "application/json": { "schema": schema(answers), "example": example } });
+                json!({ "application/json": { "schema": schema(schemas), "example": example } });
         }
-        Body::Page => described["content"] = json!({ "text/html": { "schema": { "type": "string" } } }),
-        Body::Elsewhere => {
+        ResponseBody::HtmlPage => {
+            described["content"] = json!({ "text/html": { "schema": { "type": "string" } } })
+        }
+        ResponseBody::Redirect => {
             described["headers"]["Location"] = json!({ "description": "The URL that the browser is redirected to.", "schema": { "type": "string" } });
         }
-        Body::Empty => {}
+        ResponseBody::Empty => {}
     }
     described
 }
@@ -184,9 +180,9 @@ fn limits(headers: &mut Value) {
 }
 
 /// The error responses of a route, by status.
-fn errors(access: Access, own: &[&'static str]) -> BTreeMap<String, Value> {
+fn errors(route: &Route) -> BTreeMap<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
-    for ((status, code), advice) in catalogue::told_by(access, own) {
+    for ((status, code), advice) in catalogue::told_by(route.access, &route.codes()) {
         by_status.entry(status).or_default().push((code, advice));
     }
     let described = |(status, codes): (u16, Vec<(&str, &str)>)| {
@@ -202,7 +198,7 @@ fn errors(access: Access, own: &[&'static str]) -> BTreeMap<String, Value> {
             limits(&mut headers);
         }
         let mut content = json!({ "application/json": { "schema": schema } });
-        if access == Access::Browser {
+        if route.access == Access::Browser {
             content["text/html"] = json!({ "schema": { "type": "string" } });
         }
         (
@@ -229,5 +225,12 @@ fn schemes() -> Value {
         "key": { "type": "http", "scheme": "bearer", "description": "The API key of an app: `Authorization: Bearer KEY`." },
         "keyInHeader": { "type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The API key in a header of its own." },
         "operator": { "type": "http", "scheme": "bearer", "description": "The operator key." },
+    })
+}
+
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
     })
 }

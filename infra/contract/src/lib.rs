@@ -1,17 +1,26 @@
-//! The contract: what a program may ask of the API and what it is answered, as OpenAPI 3.1 and as a page for people.
+//! The API's contract: an OpenAPI 3.1 document, the API reference, and the tables of errors.
 //!
-//! Everything comes from where it is true: routes, statuses and codes from `shared::http::catalogue`, schemas of requests
-//! and answers from the very types that the functions read and write. What only a person can say (who may call, in one
-//! sentence what for, an example) is in [`operations`], one row for each route. `docs/openapi.json` and `docs/api.html`
-//! are written from here, a test compares them, and two functions serve them as they are.
+//! Everything comes from the code that it describes: routes from [`routes`], errors from `shared::http::catalogue`, schemas from
+//! the types that the functions parse and serialize. `docs/openapi.json`, `docs/api.html` and `docs/errors.md` are generated from
+//! here, a test compares them, and two functions serve the first two.
+//!
+//! Why not utoipa: its schemas come from a derive macro of its own, which each request and response type would need beside
+//! serde's and schemars'; it describes one schema per type, where a serializer and a parser differ (`null` is written, but need
+//! not be sent); it knows no errors that follow from who can call a route; and it leaves the document's examples unchecked,
+//! where a test here parses each one as the function does. Its macros would also be part of every function's binary.
 
 mod document;
-mod operation;
-mod operations;
 mod page;
 pub mod routes;
 
 pub use document::document;
-pub use operation::{Answer, Body, Operation, Request};
-pub use operations::all as operations;
 pub use page::page;
+pub use routes::{Operation, operations};
+use shared::http::catalogue;
+
+/// `docs/errors.md`.
+pub fn errors() -> String {
+    let operations = operations();
+    let routes = operations.iter().map(|operation| (operation.route.key, operation.route.codes()));
+    catalogue::as_markdown(routes)
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use serde_json::Value;
 
-use crate::operations;
+use crate::{Operation, operations};
 
 /// What people call the ways in.
 const WAYS: [(&str, &str); 2] = [("key", "key"), ("operator", "operator's key")];
@@ -29,10 +29,10 @@ enum Piece<'a> {
 struct Subject<'a> {
     name: &'a str,
     id: String,
-    operations: Vec<Operation<'a>>,
+    operations: Vec<DescribedOperation<'a>>,
 }
 
-struct Operation<'a> {
+struct DescribedOperation<'a> {
     id: &'a str,
     method: &'static str,
     path: &'static str,
@@ -78,10 +78,10 @@ pub fn page(document: &Value) -> Result<String, askama::Error> {
         .map(|name| Subject { name, id: anchor(name), operations: Vec::new() })
         .collect();
     // In the order of the rows: the document has its paths in that of the alphabet.
-    for (name, row) in operations() {
-        let described = &document["paths"][row.path()][row.method().to_lowercase()];
-        if let Some(subject) = subjects.iter_mut().find(|subject| subject.name == name) {
-            subject.operations.push(operation(document, row.path(), row.method(), described));
+    for Operation { tag, route, .. } in operations() {
+        let described = &document["paths"][route.path()][route.method().to_lowercase()];
+        if let Some(subject) = subjects.iter_mut().find(|subject| subject.name == tag) {
+            subject.operations.push(operation(document, route.path(), route.method(), described));
         }
     }
     Page {
@@ -102,7 +102,7 @@ fn operation<'a>(
     path: &'static str,
     method: &'static str,
     described: &'a Value,
-) -> Operation<'a> {
+) -> DescribedOperation<'a> {
     let text = |value: &str| described[value].as_str().unwrap_or_default();
     let (mut successes, mut errors) = (Vec::new(), Vec::new());
     for (status, response) in fields(&described["responses"]) {
@@ -115,7 +115,7 @@ fn operation<'a>(
         }
     }
     let content = fields(&described["requestBody"]["content"]).next();
-    Operation {
+    DescribedOperation {
         id: text("operationId"),
         method,
         path,

@@ -1,0 +1,12 @@
+//! The facts of this route.
+
+use shared::http::route::Route;
+use shared::model::app::Scope;
+
+pub const ROUTE: Route = Route::new("DELETE /v1/apps/{appId}", "Delete an app")
+    .key_with(&[Scope::AppsManage])
+    .ok_response(
+        "The app is deleted. Its keys are rejected immediately; `POST /v1/sms/send` can accept \
+         them for ten more seconds.",
+    )
+    .errors(&["invalid_id", "not_found"]);

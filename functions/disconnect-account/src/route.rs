@@ -1,0 +1,8 @@
+//! The facts of this route.
+
+use shared::http::route::Route;
+use shared::model::app::Scope;
+
+pub const ROUTE: Route = Route::new("POST /v1/rc/disconnect", "Disconnect all extensions")
+    .key_with(&[Scope::RcManage])
+    .ok_response("All extensions are disconnected. Succeeds as well if none was connected.");

@@ -1,0 +1,9 @@
+//! The facts of this route.
+
+use shared::http::route::Route;
+use shared::model::app::Scope;
+
+pub const ROUTE: Route = Route::new("DELETE /v1/rc/extensions/{extensionId}", "Disconnect an extension")
+    .key_with(&[Scope::RcManage])
+    .ok_response("The extension is disconnected.")
+    .errors(&["invalid_id", "not_found"]);

@@ -1,0 +1,7 @@
+//! The facts of this route.
+
+use shared::http::route::{ResponseBody, Route};
+
+pub const ROUTE: Route = Route::new("GET /v1/rc/connected", "Show the success page")
+    .for_browsers()
+    .other_response(200, "An HTML page.", ResponseBody::HtmlPage);

@@ -1,0 +1,17 @@
+//! The facts of this route.
+
+use shared::http::route::Route;
+use shared::model::app::Scope;
+use shared::views::deliveries::TestedView;
+
+pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/test-webhook", "Send a test event")
+    .key_with(&[Scope::AppsManage])
+    .no_fields()
+    .response::<TestedView>(
+        200,
+        "The response of the webhook URL, successful or not.",
+        r#"{
+          "body": "ok", "delivered": true, "durationMs": 48, "error": null, "statusCode": 200
+        }"#,
+    )
+    .errors(&["invalid_id", "not_found", "no_webhook_url"]);
