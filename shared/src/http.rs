@@ -1,6 +1,6 @@
-//! HTTP: reading requests, and turning results into answers.
+//! HTTP: parsing requests, and turning results into responses.
 //!
-//! This module alone chooses statuses and the contract's texts and codes; all of them are in its [`catalogue`].
+//! This module alone chooses statuses and the texts and codes of errors; all of them are in its [`catalogue`].
 
 pub mod catalogue;
 pub mod route;
@@ -36,7 +36,6 @@ use crate::span;
 use crate::store::Page;
 use crate::views::OkResponse;
 
-/// What every handler of a route returns.
 pub type HandlerResult = Result<Response<Body>>;
 
 /// Runs a handler and turns its result into the response: errors become their status and body, and every response gets its
@@ -74,7 +73,7 @@ where
 {
     let started = Instant::now();
     let request_id = request_id(&request);
-    let limit = ToldLimit::default();
+    let limit = ResponseRateLimit::default();
     request.extensions_mut().insert(limit.clone());
     let outcome = if request.body().as_ref().len() > limits::BODY_BYTES {
         Err(Error::BodyTooLarge)
@@ -106,18 +105,18 @@ where
     Ok(response)
 }
 
-/// Where the check of a key leaves what the answer is to tell of the rate limit.
+/// The rate limit of the request's key, set during authentication and sent with the response.
 #[derive(Debug, Clone, Default)]
-struct ToldLimit(Arc<OnceLock<RateLimitCount>>);
+struct ResponseRateLimit(Arc<OnceLock<RateLimitCount>>);
 
-/// Has the answer to a request tell how far its key is from its limit.
+/// Sends the rate limit of a request's key with the response.
 pub fn tell_limit(request: &Request, count: RateLimitCount) {
-    if let Some(told) = request.extensions().get::<ToldLimit>() {
-        let _ = told.0.set(count);
+    if let Some(limit) = request.extensions().get::<ResponseRateLimit>() {
+        let _ = limit.0.set(count);
     }
 }
 
-/// An answer that tells of a limit of its own keeps that.
+/// A response that already has rate limit headers keeps them.
 fn write_limit(headers: &mut HeaderMap, count: &RateLimitCount) {
     if headers.contains_key(RATE_LIMIT) {
         return;
@@ -131,8 +130,8 @@ const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
-/// Headers that every answer has unless its handler set another value. A page's own policy is stricter about what it
-/// needs and looser about nothing.
+/// Headers of every response, unless its handler sets another value. Pages set a content security policy that allows what they
+/// need and nothing else.
 const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -142,27 +141,25 @@ const SECURITY_HEADERS: [(HeaderName, &str); 6] = [
     (STRICT_TRANSPORT_SECURITY, "max-age=63072000; includeSubDomains"),
 ];
 
-/// Milliseconds since a moment, for the log.
 pub fn milliseconds(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// An answer with a JSON body.
 pub fn reply(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    let text = serde_json::to_string(body).expect("answers are plain data");
+    let text = serde_json::to_string(body).expect("responses are plain data");
     let mut response = reply_written(text);
     *response.status_mut() = status;
     response
 }
 
-/// 200 with JSON that is written already.
+/// 200 with JSON that is already serialized.
 pub fn reply_written(text: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::Text(text.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// 201, with the address of what was made.
+/// 201 with `Location`.
 pub fn created(location: &str, body: &impl Serialize) -> HandlerResult {
     let mut response = reply(StatusCode::CREATED, body);
     let value = HeaderValue::from_str(location).map_err(|error| Error::internal("an address", error))?;
@@ -175,7 +172,7 @@ pub fn ok() -> Response<Body> {
     reply(StatusCode::OK, &OkResponse { ok: true })
 }
 
-/// An answer that sends the browser elsewhere with GET.
+/// Redirects the browser with GET.
 pub fn see_other(location: &str) -> HandlerResult {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::SEE_OTHER;
@@ -184,8 +181,8 @@ pub fn see_other(location: &str) -> HandlerResult {
     Ok(response)
 }
 
-/// Adds a `Set-Cookie` of this host's own: secure, unreadable for scripts, sent along when a browser comes back from
-/// RingCentral. An age of 0 takes the cookie away.
+/// Adds a secure cookie that scripts cannot read and that the browser sends when RingCentral redirects it back. An age of 0
+/// deletes the cookie.
 pub fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, age_seconds: i64) {
     let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age_seconds}");
     if let Ok(value) = HeaderValue::from_str(&cookie) {
@@ -193,27 +190,26 @@ pub fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, age_se
     }
 }
 
-/// The value of a cookie.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let lines = headers.get_all("cookie").iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(found, _)| *found == name).map(|(_, value)| value)
 }
 
-/// Finds the value of any of a request's cookies by its name.
+/// Returns the value of a request's cookie by name.
 pub fn cookies(request: &Request) -> impl Fn(&str) -> Option<String> {
     let headers = request.headers().clone();
     move |name| cookie(&headers, name).map(str::to_owned)
 }
 
-/// A field of a form; an empty one counts as absent.
+/// A form field; an empty one counts as absent.
 pub fn form_field(request: &Request, name: &str) -> Option<String> {
     let mut fields = url::form_urlencoded::parse(request.body().as_ref());
     let value = fields.find(|(found, _)| found == name).map(|(_, value)| value.into_owned());
     value.filter(|value| !value.is_empty())
 }
 
-/// The request's JSON body. Unknown fields and wrong types are refused with their path.
+/// The request's JSON body. Unknown fields and wrong types are rejected with their JSON path.
 pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T> {
     parse(request.body().as_ref())
 }
@@ -224,7 +220,7 @@ pub fn optional_json<T: DeserializeOwned + Default>(request: &Request) -> Result
     if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { parse(body) }
 }
 
-/// For a call that takes no fields: no body, or an empty object.
+/// For a request without fields: checks that the body is absent or an empty object.
 pub fn no_fields(request: &Request) -> Result<()> {
     #[derive(Default, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -242,7 +238,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-// By itself, serde would take a list of the fields' values in their order, too. The doc comment is in the contract.
+// Serde also accepts a list of the fields' values in order; this accepts objects only. The doc comment is in the contract.
 /// A JSON object.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(inline)]
@@ -268,7 +264,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For a field where `null` takes a value away: tells it from an absent field.
+/// For a field where `null` removes a value: distinguishes `null` from an absent field.
 pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
@@ -287,8 +283,7 @@ fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     if let Some(field) = quoted("duplicate field `") {
         return Error::InvalidBody { text: format!("{field} is given twice"), field: Some(field) };
     }
-    // What serde says of a type may repeat the value, and does so before the last "expected"; only what was expected is
-    // passed on.
+    // Serde's message may contain the value, but only before the last "expected"; only the rest is returned.
     let expected = message.rsplit_once(", expected ").and_then(|(_, rest)| rest.split(" at line").next());
     let expected = expected.map(|expected| match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
@@ -303,29 +298,28 @@ fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     Error::InvalidBody { text, field: path }
 }
 
-/// A parameter of the path, as the route names it.
 pub fn path_parameter(request: &Request, name: &str) -> String {
     request.path_parameters().first(name).unwrap_or_default().to_owned()
 }
 
-/// A parameter of the query; an empty one counts as absent.
+/// A query parameter; an empty one counts as absent.
 pub fn query_parameter(request: &Request, name: &str) -> Option<String> {
     request.query_string_parameters().first(name).filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// A parameter of the query that is one of a few words.
+/// A query parameter with a fixed set of values.
 pub fn query_word<T>(request: &Request, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
     let wrong = || Error::InvalidQuery { field: name.to_owned() };
     query_parameter(request, name).map(|word| parse(&word).ok_or_else(wrong)).transpose()
 }
 
-/// The time between `from` and `to` in the query, ISO 8601; all of it where nothing is said.
+/// The time range of `from` and `to` in the query, ISO 8601; unbounded where one is absent.
 pub fn query_times(request: &Request) -> Result<(Timestamp, Timestamp)> {
     let time = |name| query_word(request, name, |text| text.parse::<Timestamp>().ok());
     Ok((time("from")?.unwrap_or(Timestamp::UNIX_EPOCH), time("to")?.unwrap_or(Timestamp::MAX)))
 }
 
-/// The caller's `Idempotency-Key`, if there is one. One that is no text is as wrong as one that is too long.
+/// The `Idempotency-Key` header. A value that is not ASCII is rejected.
 pub fn idempotency_key(request: &Request) -> Result<Option<String>> {
     let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().map_err(|_| Error::InvalidField {
@@ -335,8 +329,8 @@ pub fn idempotency_key(request: &Request) -> Result<Option<String>> {
     Ok(Some(text.to_owned()))
 }
 
-/// The part of a list that a request asks for, with `limit` and `cursor`. Any other parameter but those in `also` is
-/// refused, and nothing is clamped.
+/// The page of a list that a request asks for with `limit` and `cursor`. Parameters other than these and `also` are rejected;
+/// nothing is clamped.
 pub fn page(request: &Request, cursors: &Cursors, also: &[&str]) -> Result<Page> {
     let query = request.query_string_parameters();
     let known = |name: &str| ["limit", "cursor"].contains(&name) || also.contains(&name);
@@ -358,7 +352,7 @@ pub fn page(request: &Request, cursors: &Cursors, also: &[&str]) -> Result<Page>
     Ok(Page { limit, after })
 }
 
-/// The address that a request came from, as API Gateway has seen it; never a header that anybody can write.
+/// The source IP address that API Gateway saw; never one from a header, which the client controls.
 pub fn source(request: &Request) -> Option<IpAddr> {
     match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
@@ -379,7 +373,7 @@ fn request_id(request: &Request) -> String {
     .unwrap_or_default()
 }
 
-/// One line in the log for a failure that does not become the answer.
+/// Logs a failure that does not change the response.
 pub fn note(error: &Error, what: &'static str) {
     tracing::warn!(error = error.chain(), what);
 }
@@ -402,19 +396,18 @@ pub fn set_error_code(response: &mut Response<Body>, code: &'static str) {
     response.extensions_mut().insert(ErrorCode(code));
 }
 
-/// An error as programs read it.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Error")]
 pub struct ErrorBody<'a> {
-    /// For people.
+    /// The text of the error.
     error: &'a str,
-    /// For programs; stable.
+    /// The stable code of the error.
     code: &'a str,
-    /// JSON path, or name of the parameter, that is to blame.
+    /// The JSON path of the field, or the name of the parameter, that caused the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
-    /// What the operator finds in the log.
+    /// The id of the request, by which the operator finds it in the log.
     request_id: &'a str,
 }
 
@@ -449,12 +442,12 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
     response
 }
 
-/// A wait in whole seconds, rounded up, at least one.
+/// Whole seconds, rounded up, at least one.
 pub fn whole_seconds(wait: Duration) -> u64 {
     (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
-/// How a refusal on the way of a browser is told to a program (`format=json`).
+/// The error response of a browser flow with `format=json`.
 pub fn refusal(refusal: &FlowRejection, request: &RequestId) -> Response<Body> {
     let described = catalogue::describe_refusal(refusal);
     let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
@@ -466,12 +459,11 @@ pub fn refusal(refusal: &FlowRejection, request: &RequestId) -> Response<Body> {
     response
 }
 
-/// A request's id, kept for an answer that is made after the request is gone.
+/// A request's id, for a response that is created after the request is consumed.
 #[derive(Debug, Clone)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The id as it is shown.
     pub fn as_str(&self) -> &str {
         &self.0
     }

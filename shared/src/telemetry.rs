@@ -1,8 +1,7 @@
-//! Logs and metrics: JSON lines on standard output, with fields. A line reads alone. Tokens, codes, numbers, texts and
-//! bodies are never in one: what is logged is named field by field, nothing is dumped.
+//! Logs and metrics, as JSON lines on standard output. Each line can be read on its own. Lines contain named fields only, and
+//! never tokens, codes, phone numbers, message texts or bodies.
 //!
-//! A metric is a line too, in CloudWatch's embedded metric format: it costs no call, and CloudWatch reads it out of the
-//! log.
+//! Metrics are log lines in CloudWatch's embedded metric format, which cost no AWS call.
 
 use std::fmt;
 use std::io::Write;
@@ -97,29 +96,26 @@ impl Visit for EventFields<'_> {
     }
 }
 
-/// What a metric counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
     Count,
-    /// Time.
     Seconds,
 }
 
-/// A metric: its name in CloudWatch, what it counts, and how much.
+/// A metric: its name in CloudWatch, its unit and its value.
 pub type Metric = (&'static str, Unit, f64);
 
-/// Writes metrics down. Of none, nothing is written.
+/// Writes metrics to the log, in one line.
 pub fn metrics(gateway: &Gateway, metrics: &[Metric]) {
     if metrics.is_empty() {
         return;
     }
     let line = line(&gateway.config.metrics_namespace, gateway.clock.now(), metrics);
-    // A log that can't be written to is no reason to stop.
+    // A failure to write a metric must not fail the function.
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// A line of the embedded metric format: what the metrics are under `_aws`, their values beside it.
+/// A line of the embedded metric format: the metrics' definitions under `_aws`, their values beside it.
 fn line(namespace: &str, now: Timestamp, metrics: &[Metric]) -> Value {
     let of = |(name, unit, _): &Metric| {
         let unit = match unit {

@@ -1,6 +1,4 @@
-//! The catalogue of errors: every one with its status, code, text, field, and what to do about it.
-//!
-//! `docs/errors.md` is written from here, and a test compares the two.
+//! The catalogue of errors: status, code, text, field, and what the client should do. `docs/errors.md` is generated from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -427,38 +425,35 @@ pub fn as_markdown(routes: impl Iterator<Item = (&'static str, Vec<&'static str>
 
 const MESSAGES: &str = "## In a message
 
-A text that RingCentral has taken may still fail. `errorCode` in its status, and in the event that tells of it, is then
-RingCentral's `deliveryErrorCode`, and `error` says in a sentence what it means.
+A message that RingCentral accepted can still fail. Its `errorCode`, in its status and in the `sms_status` event, is then
+RingCentral's `deliveryErrorCode`, and `error` explains it.
 ";
 
-const NOT_TAKEN: &str = "One that RingCentral did not take has RingCentral's code for the refusal:
+const NOT_TAKEN: &str = "A message that RingCentral rejected has the code of the rejection:
 ";
 
 const INTRODUCTION: &str = "# Errors
 
-Written from `shared/src/http/catalogue.rs`; a test compares the two
-(`UPDATE_DOCS=1 cargo test --package tests --test it contract::` writes this page again).
+<!-- Generated from shared/src/http/catalogue.rs. To update: UPDATE_DOCS=1 cargo test --package tests --test it contract:: -->
 
 An error is JSON: `{\"error\":\"<text>\",\"code\":\"<code>\",\"field\":\"<JSON path>\",\"requestId\":\"…\"}`, without `field`
-when none is to blame. Programs act on status and `code`; the text is for people, and may name the value's bounds but
-never the value. 429, 503 and the 409 `idempotency_in_progress` carry `Retry-After` in seconds. Every answer to a key
-carries `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest request that counts
-leaves the window).
+if no single field caused it. Programs use the status and `code`. The text is for people; it can name the limits of a value, but
+never the value. 429, 503 and the 409 `idempotency_in_progress` have `Retry-After` in seconds. Every response to a request with a
+key has `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest counted request leaves the window).
 
-Two kinds of answers look otherwise. What no function answers, API Gateway does, with `{\"message\":\"…\"}`: unknown routes
-(404), more requests than the stack takes (429), functions that fail or take too long (500, 503). And RingCentral's own
-route is answered with a status and no body.
+Two kinds of errors look different. API Gateway itself responds with `{\"message\":\"…\"}` to unknown routes (404), throttled requests
+(429), and functions that fail or time out (500, 503). The route for RingCentral's events responds with a status and no body.
 
-An id of the wrong form is 400 `invalid_id`. One of the right form that belongs to somebody else, was deleted, or never
-was, gets the same 404, byte for byte but for the request id.
+A malformed id is 400 `invalid_id`. A well-formed id of another tenant, of a deleted resource, or of one that never existed gets the
+same 404, identical except for the request id.
 
-## To programs
+## API responses
 ";
-const BROWSERS: &str = "## To a browser on its way to RingCentral
+const BROWSERS: &str = "## In the browser
 
-On a page of its own, or as JSON with `format=json`.
+Shown on an error page, or returned as JSON with `format=json`.
 ";
 const ROUTES: &str = "## By route
 
-A route that takes the operator's key answers a tenant's key with 403 `insufficient_scope`.
+A route for the operator key responds to a tenant's key with 403 `insufficient_scope`.
 ";
