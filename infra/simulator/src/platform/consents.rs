@@ -21,6 +21,16 @@ pub enum ConsentSource {
     Api,
 }
 
+/// The numbers of the account that a decision covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ConsentCoverage {
+    PhoneNumber,
+    /// All numbers of the account; `from` is the number that received the keyword.
+    Account,
+    /// Searches can ask for it; the simulator has no such records.
+    CampaignType,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ConsentRecord {
     pub account_id: i64,
@@ -30,20 +40,52 @@ pub struct ConsentRecord {
     pub to: String,
     pub opt_status: OptStatus,
     pub source: ConsentSource,
+    pub coverage: ConsentCoverage,
     pub at: Millis,
 }
 
 impl ConsentRecord {
+    /// Whether it is a decision about one number only.
+    fn is_specific(&self) -> bool {
+        self.coverage == ConsentCoverage::PhoneNumber && self.from != ALL_NUMBERS
+    }
+
+    /// Whether it replaces an earlier decision.
+    fn replaces(&self, earlier: &Self) -> bool {
+        self.account_id == earlier.account_id
+            && self.to == earlier.to
+            && self.is_specific() == earlier.is_specific()
+            && (self.from == earlier.from || !self.is_specific())
+    }
+
+    fn fields(&self) -> Value {
+        json!({"from": self.from, "to": self.to, "optStatus": self.opt_status, "source": self.source})
+    }
+
+    /// The record of a list or search.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({
-            "from": self.from,
-            "to": self.to,
-            "optStatus": self.opt_status,
-            "source": self.source,
-            "coverage": "PhoneNumber",
-            "lastModifiedTime": format_time(self.at),
-        })
+        let mut record = self.fields();
+        record["coverage"] = json!(self.coverage);
+        record["lastModifiedTime"] = format_time(self.at).into();
+        record
+    }
+
+    /// The record of the history.
+    #[must_use]
+    pub fn history_json(&self) -> Value {
+        let mut record = self.fields();
+        record["coverage"] = json!(self.coverage);
+        record["createdAt"] = format_time(self.at).into();
+        record
+    }
+
+    /// The record of an event.
+    #[must_use]
+    pub fn event_json(&self) -> Value {
+        let mut record = self.fields();
+        record["lastModifiedTime"] = format_time(self.at).into();
+        record
     }
 }
 
@@ -56,23 +98,22 @@ pub struct ConsentLog {
 }
 
 impl ConsentLog {
-    /// A decision about one number overrides a decision about all numbers.
+    /// The decision that applies to a pair: one about the number overrides one about all numbers.
     #[must_use]
-    pub fn is_opted_out(&self, from: &str, to: &str) -> bool {
-        let applies = |c: &&ConsentRecord| c.to == to && (c.from == from || c.from == ALL_NUMBERS);
-        let decisive = self.latest.iter().filter(applies).max_by_key(|c| c.from != ALL_NUMBERS);
-        decisive.is_some_and(|c| c.opt_status == OptStatus::OptOut)
+    pub fn decision(&self, account_id: i64, from: &str, to: &str) -> Option<&ConsentRecord> {
+        let applies = |c: &&ConsentRecord| {
+            c.account_id == account_id && c.to == to && (!c.is_specific() || c.from == from)
+        };
+        self.latest.iter().filter(applies).max_by_key(|c| c.is_specific())
     }
 
     #[must_use]
-    pub fn find(&self, account_id: i64, from: &str, to: &str) -> Option<&ConsentRecord> {
-        self.latest.iter().find(|c| c.account_id == account_id && c.from == from && c.to == to)
+    pub fn is_opted_out(&self, account_id: i64, from: &str, to: &str) -> bool {
+        self.decision(account_id, from, to).is_some_and(|c| c.opt_status == OptStatus::OptOut)
     }
 
     pub fn save(&mut self, consent: ConsentRecord) {
-        self.latest.retain(|c| {
-            !(c.account_id == consent.account_id && c.from == consent.from && c.to == consent.to)
-        });
+        self.latest.retain(|earlier| !consent.replaces(earlier));
         self.latest.push(consent.clone());
         self.history.push(consent);
     }

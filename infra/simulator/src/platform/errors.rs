@@ -68,6 +68,12 @@ impl RestError {
         Self { challenge: true, ..error }
     }
 
+    /// 413: the body exceeds the limit of the endpoint.
+    #[must_use]
+    pub fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "CMN-104", "The request is too large")
+    }
+
     /// 429 CMN-301: the caller exceeded a rate limit.
     #[must_use]
     pub fn rate_exceeded() -> Self {

@@ -1,11 +1,12 @@
 //! Messages and the store that holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
 use crate::platform::accounts::ExtensionRecord;
 use crate::platform::clock::Millis;
+use crate::platform::images::image_dimensions;
 
 /// Above 2^53: a client that reads conversation ids as floating point numbers loses the last digits.
 const FIRST_CONVERSATION: i64 = 1_600_000_000_000_000_017;
@@ -50,6 +51,8 @@ pub struct StoredAttachment {
     pub file_name: Option<String>,
     /// In bytes.
     pub size: usize,
+    /// Width and height of an image.
+    pub dimensions: Option<(u32, u32)>,
     /// In base64.
     content: String,
 }
@@ -133,6 +136,15 @@ pub enum ScheduledStep {
     AdvanceStatus(i64),
 }
 
+/// A temporary link to the content of an attachment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MediaLink {
+    pub message_id: i64,
+    /// As in the path of the content.
+    pub attachment_id: String,
+    pub expires_at: Millis,
+}
+
 /// All mailboxes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MessageStore {
@@ -140,6 +152,8 @@ pub struct MessageStore {
     /// By due time, then by the order in which they were scheduled.
     #[serde(with = "scheduled_pairs")]
     pub scheduled: BTreeMap<(Millis, u64), ScheduledStep>,
+    /// By key.
+    pub media_links: HashMap<String, MediaLink>,
     conversations: BTreeMap<String, i64>,
     next_message: i64,
     next_attachment: i64,
@@ -152,6 +166,7 @@ impl Default for MessageStore {
         Self {
             messages: BTreeMap::new(),
             scheduled: BTreeMap::new(),
+            media_links: HashMap::new(),
             conversations: BTreeMap::new(),
             next_message: FIRST_MESSAGE,
             next_attachment: FIRST_ATTACHMENT,
@@ -212,6 +227,7 @@ impl MessageStore {
                     content_type: file.content_type,
                     file_name: file.name,
                     size: file.bytes.len(),
+                    dimensions: image_dimensions(&file.bytes),
                     content: data_encoding::BASE64.encode(&file.bytes),
                 }
             })

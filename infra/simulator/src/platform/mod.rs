@@ -8,6 +8,7 @@ pub mod errors;
 pub mod events;
 pub mod faults;
 pub mod filters;
+pub mod images;
 pub mod ledger;
 pub mod messages;
 pub mod rate_limits;

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::platform::consents::ConsentCoverage;
+
 /// What happens to a refresh token that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +78,16 @@ impl Default for WebhookFaults {
     }
 }
 
+/// How the content of attachments is served.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct MediaSettings {
+    /// A request without `Range` gets 206 with the first half of the content.
+    pub partial: bool,
+    /// The content is behind a redirect to another host name, which needs no access token.
+    pub redirect: bool,
+}
+
 /// Requests per window, by group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -139,6 +151,7 @@ pub struct PlatformSettings {
     /// Every message appears in the message store this long after it was created.
     pub store_lag_seconds: i64,
     pub hooks: WebhookFaults,
+    pub media: MediaSettings,
     pub final_status: FinalStatus,
     /// The delivery error code of failed messages; null: `SMS-CAR-431`.
     pub delivery_error_code: Option<String>,
@@ -166,6 +179,14 @@ pub struct PlatformSettings {
     pub reactivate_after_seconds: Option<i64>,
     /// A send to a recipient who opted out is refused, instead of failing later.
     pub refuse_opted_out: bool,
+    /// An API call can opt in a recipient who opted out by a keyword.
+    pub api_lifts_keyword_opt_out: bool,
+    /// RingCentral confirms keywords to the recipient. The confirmations are in the message store.
+    pub keyword_replies: bool,
+    /// What a keyword covers: the number that received it (`PhoneNumber`), or all numbers (`Account`).
+    pub consent_coverage: ConsentCoverage,
+    /// Subscriptions to consent events are accepted; otherwise they are refused with SUB-508.
+    pub consent_events: bool,
     /// The account-wide number list has `features`.
     pub account_number_features: bool,
     /// Default range of a full sync, in hours: 24 (specification) or 168 (guide).
@@ -176,7 +197,7 @@ pub struct PlatformSettings {
     pub number_type: VoiceFaxName,
     /// `ownerId` of events is inside the body instead of on the envelope.
     pub owner_id_in_body: bool,
-    /// Attachments are served on the second host name.
+    /// Attachments are served on another host name than the API, as by media.ringcentral.com.
     pub media_on_second_host: bool,
     /// The login page is on the second host name for every brand, not only for brands with a separate environment.
     pub login_on_second_host: bool,
@@ -200,6 +221,7 @@ impl Default for PlatformSettings {
             sms_late_accept_seconds: 0,
             store_lag_seconds: 0,
             hooks: WebhookFaults::default(),
+            media: MediaSettings::default(),
             final_status: FinalStatus::Delivered,
             delivery_error_code: None,
             rate_limits: RateLimitSettings::default(),
@@ -215,6 +237,10 @@ impl Default for PlatformSettings {
             event_token_header: EventTokenHeader::VerificationToken,
             reactivate_after_seconds: None,
             refuse_opted_out: false,
+            api_lifts_keyword_opt_out: false,
+            keyword_replies: false,
+            consent_coverage: ConsentCoverage::PhoneNumber,
+            consent_events: true,
             account_number_features: false,
             full_sync_hours: 24,
             session_id: true,
@@ -275,6 +301,9 @@ impl PlatformSettings {
             if value < 0 {
                 return invalid(field, "must not be negative");
             }
+        }
+        if self.consent_coverage == ConsentCoverage::CampaignType {
+            return invalid("consentCoverage", "must be PhoneNumber or Account");
         }
         if self.session_limit == 0 {
             return invalid("sessionLimit", "must be at least 1");

@@ -1,24 +1,30 @@
-//! Consent: keywords of inbound messages, changes by API, searches.
+//! Consent: keywords of inbound messages, changes by API, searches, history, export.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::platform::clock::Millis;
-use crate::platform::consents::{ALL_NUMBERS, ConsentRecord, ConsentSource, OptStatus};
+use crate::platform::clock::{Millis, format_time};
+use crate::platform::consents::{ALL_NUMBERS, ConsentCoverage, ConsentRecord, ConsentSource, OptStatus};
 use crate::platform::errors::RestError;
 use crate::platform::ledger::LedgerKind;
+use crate::platform::messages::{MessageDirection, MessageDraft, MessageRecord, MessageRecordStatus};
 use crate::platform::state::PlatformState;
-use crate::platform::variants::parse_variant;
+use crate::platform::variants::{parse_variant, variant_name};
 use crate::rules::query::QueryString;
 
 const OPT_OUT_KEYWORDS: [&str; 5] = ["STOP", "UNSUBSCRIBE", "QUIT", "CANCEL", "END"];
 const OPT_IN_KEYWORDS: [&str; 5] = ["START", "SUBSCRIBE", "RESUME", "CONTINUE", "UNSTOP"];
+pub const OPT_OUT_REPLY: &str =
+    "You have opted out and will receive no more messages from this number. Reply START to opt in.";
+const OPT_IN_REPLY: &str = "You have opted in to messages from this number. Reply STOP to opt out.";
 /// Numbers in one list of a search.
 const MAX_NUMBERS: usize = 20;
 /// Records of one change.
 const MAX_RECORDS: usize = 1000;
 const DEFAULT_PER_PAGE: usize = 100;
 const MAX_PER_PAGE: usize = 1000;
+const CAMPAIGN_TYPES: [&str; 3] = ["Conversational", "Informational", "Promotional"];
 
 /// The decision that an inbound text expresses, if it is a keyword.
 fn keyword_status(text: &str) -> Option<OptStatus> {
@@ -33,90 +39,196 @@ fn keyword_status(text: &str) -> Option<OptStatus> {
 }
 
 impl PlatformState {
-    /// Applies the keyword of an inbound text, if it is one. `own` is the number of the account.
-    pub fn apply_keyword(&mut self, at: Millis, account_id: i64, own: &str, sender: &str, text: &str) {
-        if let Some(opt_status) = keyword_status(text) {
-            self.save_consent(ConsentRecord {
-                account_id,
-                from: own.to_owned(),
-                to: sender.to_owned(),
-                opt_status,
-                source: ConsentSource::Recipient,
-                at,
-            });
+    /// Applies the keyword of an inbound message, if its text is one.
+    pub fn apply_keyword(&mut self, at: Millis, message: &MessageRecord) {
+        let Some(opt_status) = keyword_status(&message.text) else { return };
+        let own = self.own_number(message).to_owned();
+        self.save_consent(ConsentRecord {
+            account_id: message.account_id,
+            from: own.clone(),
+            to: message.from.clone(),
+            opt_status,
+            source: ConsentSource::Recipient,
+            coverage: self.settings.consent_coverage,
+            at,
+        });
+        if self.settings.keyword_replies {
+            self.send_keyword_reply(at, message, &own, opt_status);
         }
     }
 
+    /// Sends the platform's confirmation of a keyword. An opt-out does not block it.
+    fn send_keyword_reply(&mut self, at: Millis, message: &MessageRecord, own: &str, opt_status: OptStatus) {
+        let Some(owner) = self.extensions.get(&message.extension_id) else { return };
+        let text = match opt_status {
+            OptStatus::OptOut => OPT_OUT_REPLY,
+            OptStatus::OptIn => OPT_IN_REPLY,
+        };
+        let mut reply = self.mail.create(MessageDraft {
+            owner,
+            direction: MessageDirection::Outbound,
+            from: own,
+            to: std::slice::from_ref(&message.from),
+            text,
+            files: Vec::new(),
+        });
+        reply.status = MessageRecordStatus::Sent;
+        self.store_message(at, reply);
+    }
+
     fn save_consent(&mut self, consent: ConsentRecord) {
-        let (at, account_id, record) = (consent.at, consent.account_id, consent.to_json());
+        self.ledger.add(consent.at, LedgerKind::ConsentChanged, consent.to_json());
+        self.publish_consents(consent.at, consent.account_id, &[consent.event_json()]);
         self.consents.save(consent);
-        self.ledger.add(at, LedgerKind::ConsentChanged, record.clone());
-        self.publish_consents(at, account_id, &[record]);
     }
 }
 
+/// A token of a page: the index of its first record.
+fn parse_page_token(token: Option<&str>) -> Result<usize, RestError> {
+    let parse = |token: &str| token.parse().map_err(|_| RestError::parameter("pageToken", token));
+    token.map_or(Ok(0), parse)
+}
+
+/// The reply with the requested page of `records`.
+fn token_page(records: &[Value], token: Option<&str>, per_page: Option<usize>) -> Result<Value, RestError> {
+    let per_page = per_page.unwrap_or(DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE);
+    let start = parse_page_token(token)?;
+    let page: Vec<&Value> = records.iter().skip(start).take(per_page).collect();
+    let mut paging = json!({"perPage": per_page, "firstPageToken": "0"});
+    if let Some(token) = token {
+        paging["pageToken"] = token.into();
+    }
+    if start.saturating_add(per_page) < records.len() {
+        paging["nextPageToken"] = (start + per_page).to_string().into();
+    }
+    if start > 0 {
+        paging["previousPageToken"] = start.saturating_sub(per_page).to_string().into();
+    }
+    Ok(json!({"records": page, "paging": paging}))
+}
+
+fn check_numbers(name: &str, list: &[String]) -> Result<(), RestError> {
+    if list.len() > MAX_NUMBERS { Err(RestError::parameter(name, list.len())) } else { Ok(()) }
+}
+
+fn parse_list<T: DeserializeOwned>(name: &str, texts: &[String]) -> Result<Vec<T>, RestError> {
+    let parse = |text: &String| parse_variant(text).ok_or_else(|| RestError::parameter(name, text.as_str()));
+    texts.iter().map(parse).collect()
+}
+
+/// The body of a search.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+pub struct ConsentSearchBody {
+    from: Vec<String>,
+    to: Vec<String>,
+    /// One status; a GET call can have several.
+    opt_status: Option<String>,
+    coverage: Vec<String>,
+    campaign_type: Vec<String>,
+    page_token: Option<String>,
+    per_page: Option<usize>,
+}
+
+/// A checked search. An empty list selects every record.
+#[derive(Debug)]
 pub struct ConsentSearch {
     from: Vec<String>,
     to: Vec<String>,
-    opt_status: Option<String>,
+    statuses: Vec<OptStatus>,
+    coverage: Vec<ConsentCoverage>,
+    campaign_types: Vec<String>,
     page_token: Option<String>,
     per_page: Option<usize>,
 }
 
 impl ConsentSearch {
-    /// The search of a GET call. `default_status` applies if the query has no `optStatus`.
-    pub fn from_query(query: &QueryString, default_status: Option<&str>) -> Result<Self, RestError> {
-        let list = |name| query.all(name).into_iter().map(str::to_owned).collect();
-        Ok(Self {
-            from: list("from"),
-            to: list("to"),
-            opt_status: query.get("optStatus").or(default_status).map(str::to_owned),
-            page_token: query.get("pageToken").map(str::to_owned),
-            per_page: query.number("perPage", 1)?,
-        })
+    pub fn from_body(body: ConsentSearchBody) -> Result<Self, RestError> {
+        let ConsentSearchBody { from, to, opt_status, coverage, campaign_type, page_token, per_page } = body;
+        let statuses = parse_list("optStatus", &opt_status.into_iter().collect::<Vec<_>>())?;
+        let coverage = parse_list("coverage", &coverage)?;
+        let search =
+            Self { from, to, statuses, coverage, campaign_types: campaign_type, page_token, per_page };
+        search.checked()
     }
 
-    /// The reply with one page of the matching records of an account.
-    pub fn run(&self, all: &[ConsentRecord], account_id: i64) -> Result<Value, RestError> {
-        for (name, list) in [("from", &self.from), ("to", &self.to)] {
-            if list.len() > MAX_NUMBERS {
-                return Err(RestError::parameter(name, list.len()));
-            }
+    /// The search of a GET call. Without `optStatus`, it selects opt-outs.
+    pub fn from_query(query: &QueryString) -> Result<Self, RestError> {
+        let list = |name| query.all(name).into_iter().map(str::to_owned).collect();
+        let mut statuses = query.variants("optStatus")?;
+        if statuses.is_empty() {
+            statuses.push(OptStatus::OptOut);
         }
-        let status = match self.opt_status.as_deref() {
-            None => None,
-            Some(text) => {
-                let parsed: Option<OptStatus> = parse_variant(text);
-                Some(parsed.ok_or_else(|| RestError::parameter("optStatus", text))?)
-            }
+        let search = Self {
+            from: list("from"),
+            to: list("to"),
+            statuses,
+            coverage: query.variants("coverage")?,
+            campaign_types: list("campaignType"),
+            page_token: query.get("pageToken").map(str::to_owned),
+            per_page: query.number("perPage", 1)?,
         };
-        let per_page = self.per_page.unwrap_or(DEFAULT_PER_PAGE).clamp(1, MAX_PER_PAGE);
-        let start: usize = match &self.page_token {
-            None => 0,
-            Some(token) => token.parse().map_err(|_| RestError::parameter("pageToken", token.as_str()))?,
-        };
-        let found: Vec<&ConsentRecord> = all
-            .iter()
-            .filter(|c| c.account_id == account_id)
-            .filter(|c| self.from.is_empty() || self.from.contains(&c.from))
-            .filter(|c| self.to.is_empty() || self.to.contains(&c.to))
-            .filter(|c| status.is_none_or(|status| status == c.opt_status))
-            .collect();
-        let records: Vec<Value> = found.iter().skip(start).take(per_page).map(|c| c.to_json()).collect();
-        let mut paging = json!({"perPage": per_page, "firstPageToken": "0"});
-        if let Some(token) = &self.page_token {
-            paging["pageToken"] = token.clone().into();
-        }
-        if start + per_page < found.len() {
-            paging["nextPageToken"] = (start + per_page).to_string().into();
-        }
-        if start > 0 {
-            paging["previousPageToken"] = start.saturating_sub(per_page).to_string().into();
-        }
-        Ok(json!({"records": records, "paging": paging}))
+        search.checked()
     }
+
+    fn checked(self) -> Result<Self, RestError> {
+        check_numbers("from", &self.from)?;
+        check_numbers("to", &self.to)?;
+        if let Some(unknown) = self.campaign_types.iter().find(|t| !CAMPAIGN_TYPES.contains(&t.as_str())) {
+            return Err(RestError::parameter("campaignType", unknown.as_str()));
+        }
+        Ok(self)
+    }
+
+    fn selects(&self, record: &ConsentRecord) -> bool {
+        (self.from.is_empty() || self.from.contains(&record.from))
+            && (self.to.is_empty() || self.to.contains(&record.to))
+            && (self.statuses.is_empty() || self.statuses.contains(&record.opt_status))
+            && (self.coverage.is_empty() || self.coverage.contains(&record.coverage))
+            // No record belongs to a campaign.
+            && self.campaign_types.is_empty()
+    }
+
+    /// The reply with one page of the selected records of an account.
+    pub fn run(&self, state: &PlatformState, account_id: i64) -> Result<Value, RestError> {
+        let records = state.consents.latest.iter();
+        let selected = records.filter(|c| c.account_id == account_id && self.selects(c));
+        let records: Vec<Value> = selected.map(ConsentRecord::to_json).collect();
+        token_page(&records, self.page_token.as_deref(), self.per_page)
+    }
+}
+
+/// The reply with one page of an account's history, which the query can limit to some customers.
+pub fn consent_history(
+    state: &PlatformState,
+    account_id: i64,
+    query: &QueryString,
+) -> Result<Value, RestError> {
+    let to: Vec<String> = query.all("to").into_iter().map(str::to_owned).collect();
+    check_numbers("to", &to)?;
+    let records = state.consents.history.iter();
+    let selected = records.filter(|c| c.account_id == account_id && (to.is_empty() || to.contains(&c.to)));
+    let records: Vec<Value> = selected.map(ConsentRecord::history_json).collect();
+    token_page(&records, query.get("pageToken"), query.number("perPage", 1)?)
+}
+
+/// All records of an account as CSV.
+#[must_use]
+pub fn export_consents(state: &PlatformState, account_id: i64) -> String {
+    let mut csv =
+        "External Party Number,Internal Party Number,Consent Status,Source,Coverage,Campaign Type,Notes,\
+                   Last Modified Time\r\n"
+            .to_owned();
+    for record in state.consents.latest.iter().filter(|c| c.account_id == account_id) {
+        let coverage = match record.coverage {
+            ConsentCoverage::Account => "Company".to_owned(),
+            other => variant_name(&other),
+        };
+        let (status, source) = (variant_name(&record.opt_status), variant_name(&record.source));
+        let (from, to, at) = (&record.from, &record.to, format_time(record.at));
+        csv.push_str(&format!("{to},{from},{status},{source},{coverage},,,{at}\r\n"));
+    }
+    csv
 }
 
 #[derive(Debug, Deserialize)]
@@ -130,6 +242,7 @@ struct ConsentUpdateRecord {
     from: String,
     to: String,
     opt_status: String,
+    coverage: Option<String>,
 }
 
 /// Applies the records one by one. The reply lists those that were refused in `failedRecords`.
@@ -145,17 +258,18 @@ pub fn update_consents(
     let mut failed = Vec::new();
     for record in update.records {
         match checked_update(state, account_id, &record) {
-            Ok(opt_status) => state.save_consent(ConsentRecord {
+            Ok((opt_status, coverage)) => state.save_consent(ConsentRecord {
                 account_id,
                 from: record.from,
                 to: record.to,
                 opt_status,
                 source: ConsentSource::Api,
+                coverage,
                 at: now,
             }),
             Err((code, message)) => failed.push(json!({
                 "from": record.from, "to": record.to, "optStatus": record.opt_status,
-                "source": ConsentSource::Api, "coverage": "PhoneNumber",
+                "source": ConsentSource::Api, "coverage": ConsentCoverage::PhoneNumber,
                 "error": {"errorCode": code, "message": message},
             })),
         }
@@ -163,24 +277,30 @@ pub fn update_consents(
     Ok(if failed.is_empty() { json!({}) } else { json!({"failedRecords": failed}) })
 }
 
-/// The new status, or the code and text of the refusal.
+/// The new status and its coverage, or the code and text of the refusal.
 fn checked_update(
     state: &PlatformState,
     account_id: i64,
     record: &ConsentUpdateRecord,
-) -> Result<OptStatus, (&'static str, &'static str)> {
+) -> Result<(OptStatus, ConsentCoverage), (&'static str, &'static str)> {
     let status: Option<OptStatus> = parse_variant(&record.opt_status);
     let status = status.ok_or(("CMN-101", "Parameter [optStatus] value is invalid"))?;
+    let coverage = match record.coverage.as_deref() {
+        // The guide and the specification spell it differently.
+        None | Some("PhoneNumber" | "phoneNumber") => ConsentCoverage::PhoneNumber,
+        Some("Account" | "account") => ConsentCoverage::Account,
+        Some(_) => return Err(("CMN-101", "Parameter [coverage] value is invalid")),
+    };
     let is_own =
         record.from == ALL_NUMBERS || state.number(&record.from).is_some_and(|n| n.account_id == account_id);
     if !is_own {
         return Err(("CMN-102", "Resource for parameter [from] is not found"));
     }
-    let latest = state.consents.find(account_id, &record.from, &record.to);
+    let decision = state.consents.decision(account_id, &record.from, &record.to);
     let stopped_by_keyword =
-        latest.is_some_and(|c| c.opt_status == OptStatus::OptOut && c.source == ConsentSource::Recipient);
-    if status == OptStatus::OptIn && stopped_by_keyword {
+        decision.is_some_and(|c| c.opt_status == OptStatus::OptOut && c.source == ConsentSource::Recipient);
+    if status == OptStatus::OptIn && stopped_by_keyword && !state.settings.api_lifts_keyword_opt_out {
         return Err(("MSG-243", "Only the recipient can opt in again"));
     }
-    Ok(status)
+    Ok((status, coverage))
 }

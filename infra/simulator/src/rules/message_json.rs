@@ -77,6 +77,12 @@ fn attachments_json(message: &MessageRecord, media: &str, ids: IdFormat) -> Valu
         if let Some(name) = &file.file_name {
             item["fileName"] = name.clone().into();
         }
+        if ids == IdFormat::Number
+            && let Some((width, height)) = file.dimensions
+        {
+            item["width"] = width.into();
+            item["height"] = height.into();
+        }
         all.push(item);
     }
     Value::Array(all)

@@ -96,7 +96,8 @@ impl PlatformState {
 
     /// The delivery error code of a message that RingCentral accepts but does not send.
     fn sending_error(&self, message: &MessageRecord) -> Option<&'static str> {
-        if message.to.iter().any(|to| self.consents.is_opted_out(&message.from, to)) {
+        let account = message.account_id;
+        if message.to.iter().any(|to| self.consents.is_opted_out(account, &message.from, to)) {
             return Some("SMS-RC-413");
         }
         let number = self.number(&message.from)?;

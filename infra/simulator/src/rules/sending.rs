@@ -19,9 +19,9 @@ const MAX_FILE_BYTES: usize = 1_500_000;
 /// Recipients of one group message.
 const MAX_RECIPIENTS: usize = 10;
 
-const ACCEPTED_TYPES: [&str; 38] = [
+/// The media types of RingCentral's guide, with both spellings of AVI that it has had.
+const ACCEPTED_TYPES: [&str; 32] = [
     "image/jpeg",
-    "image/jpg",
     "image/png",
     "image/bmp",
     "image/gif",
@@ -31,7 +31,7 @@ const ACCEPTED_TYPES: [&str; 38] = [
     "video/3gpp",
     "video/mp4",
     "video/mpeg",
-    "video/x-msvideo",
+    "video/avi",
     "video/x-flv",
     "video/x-ms-wmv",
     "video/quicktime",
@@ -42,17 +42,12 @@ const ACCEPTED_TYPES: [&str; 38] = [
     "audio/mp4",
     "audio/ogg",
     "audio/wav",
-    "audio/x-wav",
     "audio/amr",
     "audio/3gpp",
-    "audio/mp3",
     "text/vcard",
-    "text/x-vcard",
     "application/zip",
     "application/gzip",
-    "application/x-gzip",
     "application/rtf",
-    "text/rtf",
     "application/pdf",
     "text/html",
     "text/plain",
@@ -63,8 +58,23 @@ const ACCEPTED_TYPES: [&str; 38] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendEndpoint {
     Sms,
-    /// Needs at least one file.
+    /// Needs at least one file; the text is optional.
     Mms,
+}
+
+/// A file of a send request.
+#[derive(Debug)]
+pub struct SentFile {
+    /// `None` if its part has no `Content-Disposition`.
+    pub disposition: Option<FileDisposition>,
+    /// MIME type.
+    pub content_type: String,
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct FileDisposition {
+    pub file_name: Option<String>,
 }
 
 /// A send request, parsed but not checked.
@@ -73,7 +83,7 @@ pub struct MessageToSend {
     pub from: String,
     pub to: Vec<String>,
     pub text: String,
-    pub files: Vec<UploadedFile>,
+    pub files: Vec<SentFile>,
 }
 
 /// The account and extension in the path of a send, as written.
@@ -110,7 +120,7 @@ pub fn send_message(
         from: &request.from,
         to: &request.to,
         text: &request.text,
-        files: request.files,
+        files: request.files.into_iter().map(uploaded).collect(),
     });
     let accepted_at = now + state.settings.sms_late_accept_seconds * SECOND;
     message.created_at = accepted_at;
@@ -121,6 +131,11 @@ pub fn send_message(
         state.accept_send(now, message.clone());
     }
     Ok(message)
+}
+
+fn uploaded(file: SentFile) -> UploadedFile {
+    let name = file.disposition.and_then(|d| d.file_name);
+    UploadedFile { content_type: file.content_type, name, bytes: file.bytes }
 }
 
 fn is_e164(number: &str) -> bool {
@@ -161,7 +176,7 @@ fn check<'s>(
     if request.files.is_empty() && endpoint == SendEndpoint::Mms {
         return Err(RestError::parameter("attachments", Value::Null));
     }
-    if request.files.is_empty() && request.text.is_empty() {
+    if request.text.is_empty() && endpoint == SendEndpoint::Sms {
         return Err(RestError::parameter("text", Value::Null));
     }
     let number = sender_number(state, own, &request.from)?;
@@ -187,9 +202,20 @@ fn check_recipients(to: &[String]) -> Result<(), RestError> {
     Ok(())
 }
 
-fn check_files(files: &[UploadedFile]) -> Result<(), RestError> {
+fn check_files(files: &[SentFile]) -> Result<(), RestError> {
+    for file in files {
+        let Some(disposition) = &file.disposition else {
+            return Err(parameter_error("MSG-350", "No content disposition"));
+        };
+        if disposition.file_name.as_deref().is_none_or(str::is_empty) {
+            return Err(parameter_error("MSG-351", "No file name in content disposition"));
+        }
+    }
     if files.len() > MAX_FILES {
         return Err(parameter_error("MSG-379", "Too many attachments"));
+    }
+    if files.iter().any(|f| f.bytes.is_empty()) {
+        return Err(parameter_error("MSG-347", "Attachment body is empty"));
     }
     if files.iter().any(|f| f.bytes.len() > MAX_FILE_BYTES) {
         return Err(parameter_error("MSG-337", "Attachment is too large"));
@@ -240,7 +266,8 @@ fn check_number(
     if is_international && !number.has_feature("InternationalSmsSender") {
         return Err(feature_error("MSG-240", "International SMS is not available for the number"));
     }
-    let opted_out = request.to.iter().find(|to| state.consents.is_opted_out(&request.from, to));
+    let opted_out =
+        request.to.iter().find(|to| state.consents.is_opted_out(number.account_id, &request.from, to));
     if let Some(to) = opted_out.filter(|_| state.settings.refuse_opted_out) {
         return Err(parameter_error("MSG-243", "The recipient has opted out")
             .attribute("parameterName", "to")

@@ -52,7 +52,8 @@ pub fn resolve_filters(
     let mut resolved = Vec::new();
     let mut only_reminders = true;
     for text in requested {
-        let filter = EventFilter::parse(text).ok_or_else(|| {
+        let supported = |f: &EventFilter| f.topic != EventTopic::Consents || state.settings.consent_events;
+        let filter = EventFilter::parse(text).filter(supported).ok_or_else(|| {
             bad_request("SUB-508", "Event filter is not recognized").attribute("filter", text.as_str())
         })?;
         only_reminders &= filter.topic == EventTopic::Reminder;

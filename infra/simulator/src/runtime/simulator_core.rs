@@ -172,10 +172,16 @@ impl SimulatorCore {
             .unwrap_or_else(|_| format!("{}{path}", self.public_url))
     }
 
+    /// The base URL of the same server under another host name than that of the current request.
+    pub fn other_url(&self) -> &str {
+        if self.url("") == self.second_url { &self.public_url } else { &self.second_url }
+    }
+
     /// The base URLs for the reply to the current request.
     pub fn urls(&self, state: &PlatformState) -> BaseUrls {
         let api = self.url("");
-        let media = if state.settings.media_on_second_host { self.second_url.clone() } else { api.clone() };
+        let media =
+            if state.settings.media_on_second_host { self.other_url().to_owned() } else { api.clone() };
         BaseUrls { api, media }
     }
 

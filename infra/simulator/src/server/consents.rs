@@ -1,29 +1,42 @@
-//! `/restapi/v2/accounts/{accountId}/sms/consents`.
+//! `/restapi/v2/accounts/{accountId}/sms/consents`. Every successful reply has an `ETag`.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde_json::Value;
 
 use crate::platform::errors::RestError;
+use crate::platform::ledger::fingerprint;
 use crate::rules::caller::ApiCaller;
-use crate::rules::consents::{ConsentSearch, ConsentUpdate, update_consents};
+use crate::rules::consents::{
+    ConsentSearch, ConsentSearchBody, ConsentUpdate, consent_history, export_consents, update_consents,
+};
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
 
-/// `GET …/sms/consents`: by default only opt-outs.
+fn with_etag(body: &str, response: impl IntoResponse) -> Response {
+    ([(header::ETAG, format!("\"{}\"", fingerprint(body)))], response).into_response()
+}
+
+fn json_reply(body: Value) -> Response {
+    with_etag(&body.to_string(), Json(body))
+}
+
+/// `GET …/sms/consents`.
 pub async fn list_consents(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, RestError> {
-    let search = ConsentSearch::from_query(&QueryString::parse(query.as_deref()), Some("OptOut"))?;
+) -> Result<Response, RestError> {
+    let search = ConsentSearch::from_query(&QueryString::parse(query.as_deref()))?;
     core.update(|state, _| {
         let account = caller.account(state, &account)?.id;
-        search.run(&state.consents.latest, account).map(Json)
+        search.run(state, account).map(json_reply)
     })
 }
 
@@ -33,11 +46,23 @@ pub async fn list_consent_history(
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, RestError> {
-    let search = ConsentSearch::from_query(&QueryString::parse(query.as_deref()), None)?;
+) -> Result<Response, RestError> {
+    let query = QueryString::parse(query.as_deref());
     core.update(|state, _| {
         let account = caller.account(state, &account)?.id;
-        search.run(&state.consents.history, account).map(Json)
+        consent_history(state, account, &query).map(json_reply)
+    })
+}
+
+/// `GET …/sms/consents/export`.
+pub async fn get_consent_export(
+    State(core): State<Arc<SimulatorCore>>,
+    Extension(caller): Extension<ApiCaller>,
+    Path(account): Path<String>,
+) -> Result<Response, RestError> {
+    core.update(|state, _| {
+        let csv = export_consents(state, caller.account(state, &account)?.id);
+        Ok(with_etag(&csv, ([(header::CONTENT_TYPE, "text/csv")], csv.clone())))
     })
 }
 
@@ -47,11 +72,12 @@ pub async fn search_consents(
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
     body: Bytes,
-) -> Result<Json<Value>, RestError> {
-    let search: ConsentSearch = serde_json::from_slice(&body).map_err(|_| RestError::invalid_json())?;
+) -> Result<Response, RestError> {
+    let body: ConsentSearchBody = serde_json::from_slice(&body).map_err(|_| RestError::invalid_json())?;
+    let search = ConsentSearch::from_body(body)?;
     core.update(|state, _| {
         let account = caller.account(state, &account)?.id;
-        search.run(&state.consents.latest, account).map(Json)
+        search.run(state, account).map(json_reply)
     })
 }
 
@@ -61,10 +87,10 @@ pub async fn patch_consents(
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
     body: Bytes,
-) -> Result<Json<Value>, RestError> {
+) -> Result<Response, RestError> {
     let update: ConsentUpdate = serde_json::from_slice(&body).map_err(|_| RestError::invalid_json())?;
     core.update(|state, now| {
         let account = caller.account(state, &account)?.id;
-        update_consents(state, now, account, update).map(Json)
+        update_consents(state, now, account, update).map(json_reply)
     })
 }

@@ -1,10 +1,10 @@
-//! The message store: list, read, mark, delete, restore, and the content of attachments.
+//! The message store: list, read, mark, delete, restore.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
@@ -228,40 +228,5 @@ pub async fn delete_conversations(
             state.delete_message(extension, now, &id, mode)?;
         }
         Ok(StatusCode::NO_CONTENT)
-    })
-}
-
-/// `GET …/message-store/{messageId}/content/{attachmentId}`.
-pub async fn get_content(
-    State(core): State<Arc<SimulatorCore>>,
-    Extension(caller): Extension<ApiCaller>,
-    Path((account, extension, message, attachment)): Path<(String, String, String, String)>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, RestError> {
-    let query = QueryString::parse(query.as_deref());
-    core.update(|state, now| {
-        let extension = caller.extension(state, &account, &extension)?.id;
-        let message = state.find_message(extension, now, &message)?;
-        let (content_type, name, bytes) = if attachment == message.id.to_string() {
-            ("text/plain", None, message.text.clone().into_bytes())
-        } else {
-            let file = message.attachments.iter().find(|f| f.id.to_string() == attachment);
-            let file = file.ok_or_else(|| RestError::not_found("attachmentId", attachment.as_str()))?;
-            (file.content_type.as_str(), file.file_name.as_deref(), file.bytes())
-        };
-        let mut response = bytes.into_response();
-        let mut put = |name, value: &str| {
-            if let Ok(value) = HeaderValue::from_str(value) {
-                response.headers_mut().insert(name, value);
-            }
-        };
-        put(header::CONTENT_TYPE, content_type);
-        let disposition = query.get("contentDisposition").unwrap_or("Inline").to_ascii_lowercase();
-        let disposition = match name.map(|n| n.replace(['"', '\r', '\n'], "_")) {
-            Some(name) => format!("{disposition}; filename=\"{name}\""),
-            None => disposition,
-        };
-        put(header::CONTENT_DISPOSITION, &disposition);
-        Ok(response)
     })
 }

@@ -1,8 +1,10 @@
 //! HTTP: the listener, the way of a request, the endpoints, the pages and the control API.
 
 mod accounts;
+mod byte_range;
 mod connection;
 mod consents;
+mod content;
 mod control;
 mod guard;
 mod injected_limit;

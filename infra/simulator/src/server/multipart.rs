@@ -2,11 +2,14 @@
 
 use data_encoding::BASE64;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::rules::sending::FileDisposition;
+
+#[derive(Debug)]
 pub struct MultipartPart {
     /// MIME type in lower case, without parameters.
     pub content_type: Option<String>,
-    pub file_name: Option<String>,
+    /// `None` without `Content-Disposition`.
+    pub disposition: Option<FileDisposition>,
     /// After decoding the transfer encoding.
     pub bytes: Vec<u8>,
 }
@@ -84,7 +87,8 @@ fn part(text: &[u8]) -> Option<MultipartPart> {
     Some(MultipartPart {
         content_type: header("content-type")
             .map(|t| t.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()),
-        file_name: header("content-disposition").and_then(|d| parameter(&d, "filename")),
+        disposition: header("content-disposition")
+            .map(|d| FileDisposition { file_name: parameter(&d, "filename") }),
         bytes,
     })
 }
@@ -118,7 +122,7 @@ mod tests {
             (Some("application/json"), &b"{\"a\":1}"[..])
         );
         assert_eq!(
-            (parts[1].file_name.as_deref(), parts[1].bytes.as_slice()),
+            (parts[1].disposition.as_ref().unwrap().file_name.as_deref(), parts[1].bytes.as_slice()),
             (Some("a.png"), &b"hello"[..])
         );
     }
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn malformed_bodies_are_rejected() {
         for body in [&b""[..], b"--x", b"--x\r\n", b"--x\r\nno end", b"nothing"] {
-            assert_eq!(parts(body, "x"), None);
+            assert!(parts(body, "x").is_none());
         }
     }
 }

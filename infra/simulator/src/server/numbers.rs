@@ -12,6 +12,7 @@ use crate::platform::state::PlatformState;
 use crate::platform::urls::BaseUrls;
 use crate::platform::variants::variant_name;
 use crate::rules::caller::ApiCaller;
+use crate::rules::consents::OPT_OUT_REPLY;
 use crate::rules::paging::page_of;
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
@@ -128,6 +129,12 @@ pub async fn get_sms_configuration(
             .ok_or_else(|| RestError::not_found("phoneNumberId", number.as_str()))?;
         let mut reply = json!({"phoneNumberId": number.id.to_string(), "phoneNumber": number.phone_number});
         if let Some(status) = &number.campaign {
+            let coverage = state.settings.consent_coverage;
+            let keyword_replies = if state.settings.keyword_replies {
+                json!({"enabled": true, "replyMessageBody": OPT_OUT_REPLY})
+            } else {
+                json!({"enabled": false})
+            };
             reply["smsCampaignInfo"] = json!({
                 "id": format!("C{:06X}", number.account_id),
                 "status": status,
@@ -136,8 +143,8 @@ pub async fn get_sms_configuration(
                 "errors": [],
                 "consentSettings": {
                     "optInRequired": false,
-                    "coverage": {"optIn": "PhoneNumber", "optOut": "PhoneNumber"},
-                    "automaticConsentCollecting": {"enabled": false},
+                    "coverage": {"optIn": coverage, "optOut": coverage},
+                    "automaticConsentCollecting": keyword_replies,
                 },
             });
             reply["smsBrandInfo"] =

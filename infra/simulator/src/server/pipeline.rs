@@ -82,8 +82,7 @@ async fn handle_platform_request(
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
         Err(e) if e.is::<http_body_util::LengthLimitError>() => {
-            return RestError::new(StatusCode::PAYLOAD_TOO_LARGE, "CMN-104", "The request is too large")
-                .into_response();
+            return RestError::too_large().into_response();
         }
         // The client disconnected; nobody receives this reply.
         Err(_) => return StatusCode::BAD_REQUEST.into_response(),

@@ -16,7 +16,7 @@ use crate::server::guard::{AccessRule, guard};
 use crate::server::injected_limit::{InjectedLimit, reply_to_injected_limit};
 use crate::server::oauth::{authorize, discovery, revoke, token};
 use crate::server::{
-    accounts, consents, control, message_store, message_sync, numbers, page, sms, subscriptions,
+    accounts, consents, content, control, message_store, message_sync, numbers, page, sms, subscriptions,
 };
 
 const ACCOUNT: &str = "/restapi/v1.0/account/{account}";
@@ -99,6 +99,7 @@ fn oauth_routes(routes: RouteBuilder) -> RouteBuilder {
     let configuration = || get(discovery::get_openid_configuration);
     routes
         .open("/restapi/oauth/authorize", auth, get(authorize::start_login).post(authorize::start_login))
+        .open("/media-links/{key}", None, get(content::get_linked_content))
         .open("/login/{ticket}", None, get(authorize::show_page).post(authorize::submit_page))
         .open("/restapi/oauth/token", auth, post(token::post_token))
         .open("/restapi/oauth/revoke", auth, post(revoke::post_revoke))
@@ -153,6 +154,7 @@ fn message_routes(routes: RouteBuilder) -> RouteBuilder {
         .delete(message_store::delete_messages);
     let consents = "/restapi/v2/accounts/{account}/sms/consents";
     let (search, history) = (format!("{consents}/search"), format!("{consents}/history"));
+    let export = format!("{consents}/export");
     routes
         .guarded(&sms, Medium, sms_scope, outbound, post(sms::post_sms))
         .guarded(&mms, Medium, sms_scope, outbound, post(sms::post_mms))
@@ -160,10 +162,11 @@ fn message_routes(routes: RouteBuilder) -> RouteBuilder {
         .guarded(all, Medium, edit, edit, delete(message_store::delete_conversations))
         .guarded(one, Light, read, read, get(message_store::get_messages))
         .guarded(one, Medium, edit, edit, change)
-        .guarded(&content, Medium, read, None, get(message_store::get_content))
+        .guarded(&content, Medium, read, None, get(content::get_content))
         .guarded(&sync, Light, read, read, get(message_sync::get_message_sync))
         .guarded(consents, Light, sms_scope, None, get(consents::list_consents))
         .guarded(consents, Light, sms_scope, None, patch(consents::patch_consents))
         .guarded(&search, Light, sms_scope, None, post(consents::search_consents))
+        .guarded(&export, Light, sms_scope, None, get(consents::get_consent_export))
         .guarded(&history, Light, sms_scope, None, get(consents::list_consent_history))
 }

@@ -11,11 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::platform::errors::RestError;
-use crate::platform::messages::UploadedFile;
 use crate::rules::caller::ApiCaller;
-use crate::rules::sending::{MessageToSend, SendEndpoint, SenderPath, send_message};
+use crate::rules::sending::{MessageToSend, SendEndpoint, SenderPath, SentFile, send_message};
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::multipart;
+
+/// The size limit of both endpoints. Attachments have a smaller one, with its own errors.
+const MAX_BODY: usize = 10 * 1024 * 1024;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -59,6 +61,9 @@ async fn send(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Json<Value>, RestError> {
+    if body.len() > MAX_BODY {
+        return Err(RestError::too_large());
+    }
     let latency = core.read(|state| state.settings.sms_latency_ms);
     if latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;
@@ -76,9 +81,9 @@ fn parse_request(headers: &HeaderMap, body: &[u8]) -> Result<MessageToSend, Rest
     let (json, files) = if let Some(boundary) = multipart::boundary(content_type) {
         let mut parts = multipart::parts(body, &boundary).ok_or_else(invalid_multipart)?.into_iter();
         let first = parts.next().ok_or_else(invalid_multipart)?;
-        let files = parts.map(|part| UploadedFile {
+        let files = parts.map(|part| SentFile {
+            disposition: part.disposition,
             content_type: part.content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
-            name: part.file_name,
             bytes: part.bytes,
         });
         (first.bytes, files.collect())

@@ -7,6 +7,7 @@
 mod authorize;
 mod clients;
 mod consents;
+mod content;
 mod control;
 mod faults;
 mod packages;

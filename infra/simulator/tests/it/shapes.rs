@@ -134,6 +134,7 @@ async fn message_subscription_and_event_shapes_match_the_specification() {
         ("SubscriptionListResource", PATH.to_owned()),
         ("SubscriptionInfo", format!("{PATH}/{id}")),
         ("OptRecordList", consents.to_owned()),
+        ("ConsentHistoryRecordList", format!("{consents}/history")),
         ("ApiErrorResponseModel", format!("{store}/1")),
     ] {
         shapes.check(shape, &sim.get(access, &path).await.1);

@@ -151,43 +151,88 @@ async fn files_are_accepted_in_every_multipart_variant() {
     assert_eq!(status, 400);
 }
 
+/// A multipart body with the given header lines and bytes of each file.
+fn multipart(from: &str, text: &str, files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let json = sms_body(from, &[TO], text);
+    let mut body = format!("--b\r\nContent-Type: application/json\r\n\r\n{json}\r\n").into_bytes();
+    for (headers, bytes) in files {
+        body.extend(format!("--b\r\n{headers}\r\n").bytes());
+        body.extend(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--b--\r\n");
+    body
+}
+
+async fn post_multipart(
+    sim: &TestSimulator,
+    access: &str,
+    endpoint: &str,
+    body: Vec<u8>,
+) -> (reqwest::StatusCode, Value) {
+    let request = sim.request(Method::POST, &format!("{EXTENSION}/{endpoint}")).bearer_auth(access);
+    let request = request.header("content-type", "multipart/form-data; boundary=b").body(body);
+    json_of(request.send().await.unwrap()).await
+}
+
+fn file(content_type: &str, size: usize) -> (String, Vec<u8>) {
+    let headers = format!(
+        "Content-Disposition: form-data; name=\"attachment\"; filename=\"a.bin\"\r\nContent-Type: {content_type}\r\n"
+    );
+    (headers, vec![b'x'; size])
+}
+
 #[tokio::test]
 async fn files_are_limited_in_number_size_and_type() {
     let sim = test_simulator::start().await;
     let (dana, alex) = (sim.log_in_as(0).await, sim.log_in_as(3).await);
-    let post = async |access: &str, from: &str, files: &[(&str, usize)]| {
-        let mut body =
-            format!("--b\r\nContent-Type: application/json\r\n\r\n{}\r\n", sms_body(from, &[TO], ""));
-        for (kind, size) in files {
-            body.push_str(&format!("--b\r\nContent-Type: {kind}\r\n\r\n{}\r\n", "x".repeat(*size)));
-        }
-        body.push_str("--b--\r\n");
-        let request = sim.request(Method::POST, &format!("{EXTENSION}/sms")).bearer_auth(access);
-        json_of(
-            request
-                .header("content-type", "multipart/form-data; boundary=b")
-                .body(body)
-                .send()
-                .await
-                .unwrap(),
-        )
-        .await
-    };
-    for (files, expected) in [
-        (vec![("image/png", 1_500_000)], ""),
-        (vec![("image/png", 1_500_001)], "MSG-337"),
-        (vec![("image/png", 800_000), ("image/png", 800_000)], "MSG-376"),
-        (vec![("image/png", 1); 11], "MSG-379"),
-        (vec![("application/x-msdownload", 1)], "MSG-348"),
+    for (files, status, expected) in [
+        (vec![file("image/png", 1_500_000)], 200, ""),
+        (vec![file("image/png", 1_500_001)], 400, "MSG-337"),
+        (vec![file("image/png", 800_000), file("image/png", 800_000)], 400, "MSG-376"),
+        (vec![file("image/png", 1); 11], 400, "MSG-379"),
+        (vec![file("image/png", 0)], 400, "MSG-347"),
+        (vec![file("application/x-msdownload", 1)], 415, "MSG-348"),
+        (vec![file("image/heic", 1)], 415, "MSG-348"),
+        (vec![file("image/jpg", 1)], 415, "MSG-348"),
+        (vec![file("audio/x-wav", 1)], 415, "MSG-348"),
+        (vec![file("video/avi", 1), file("video/msvideo", 1), file("text/vcard", 1)], 200, ""),
+        (vec![("Content-Type: image/png\r\n".to_owned(), vec![1])], 400, "MSG-350"),
+        (
+            vec![("Content-Disposition: attachment\r\nContent-Type: image/png\r\n".to_owned(), vec![1])],
+            400,
+            "MSG-351",
+        ),
     ] {
-        let (_, reply) = post(&dana.access, FROM, &files).await;
-        assert_eq!(code(&reply), expected, "{files:?}");
+        let body = multipart(FROM, "", &files);
+        let (got, reply) = post_multipart(&sim, &dana.access, "mms", body).await;
+        assert_eq!((got.as_u16(), code(&reply)), (status, expected), "{:?}", files[0].0);
     }
+    let body = multipart("+18005550122", "", &[file("image/png", 1)]);
     assert_eq!(
-        code(&post(&alex.access, "+18005550122", &[("image/png", 1)]).await.1),
+        code(&post_multipart(&sim, &alex.access, "mms", body).await.1),
         "BIL-103",
         "no MMS from toll-free"
     );
+    let too_large = multipart(FROM, "", &[file("image/png", 10 * 1024 * 1024)]);
+    assert_eq!(
+        post_multipart(&sim, &dana.access, "mms", too_large).await.0,
+        413,
+        "the endpoint takes 10 MiB"
+    );
+}
+
+#[tokio::test]
+async fn the_text_is_required_at_sms_and_optional_at_mms() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    for (endpoint, text, expected) in
+        [("sms", "look", ""), ("sms", "", "CMN-101"), ("mms", "look", ""), ("mms", "", "")]
+    {
+        let body = multipart(FROM, text, &[file("image/png", 3)]);
+        let (_, reply) = post_multipart(&sim, &login.access, endpoint, body).await;
+        assert_eq!(code(&reply), expected, "{endpoint} {text:?}");
+    }
 }
 
 #[tokio::test]

@@ -42,8 +42,9 @@ enum InboundRecipients {
 struct InboundMedia {
     content_type: String,
     file_name: Option<String>,
-    /// In base64. Default: a small image.
-    content: Option<String>,
+    /// The bytes in base64, also accepted as `content`. Default: a small image.
+    #[serde(alias = "content")]
+    base64: Option<String>,
 }
 
 /// A GIF image of one pixel.
@@ -51,11 +52,11 @@ const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xf
 
 fn parse_media(media: Vec<InboundMedia>) -> Result<Vec<UploadedFile>, ControlError> {
     let parse = |(index, item): (usize, InboundMedia)| {
-        let bytes = match item.content {
+        let bytes = match item.base64 {
             None => PIXEL.to_vec(),
             Some(text) => data_encoding::BASE64
                 .decode(text.as_bytes())
-                .map_err(|_| ControlError::bad_request(format!("media[{index}].content: must be base64")))?,
+                .map_err(|_| ControlError::bad_request(format!("media[{index}].base64: must be base64")))?,
         };
         Ok(UploadedFile { content_type: item.content_type, name: item.file_name, bytes })
     };
@@ -79,7 +80,6 @@ pub async fn receive_message(State(core): State<Arc<SimulatorCore>>, bytes: Byte
     core.update(|state, now| {
         let number = state.numbers.values().find(|n| to.contains(&n.phone_number));
         let number = number.ok_or_else(|| ControlError::not_found("to: no such number"))?;
-        let (account, own) = (number.account_id, number.phone_number.clone());
         let owner = number.sms_extension_id.and_then(|id| state.extensions.get(&id)).cloned();
         let owner = owner.ok_or_else(|| ControlError::bad_request("to: this number can't receive SMS"))?;
         let message = state.mail.create(MessageDraft {
@@ -93,14 +93,16 @@ pub async fn receive_message(State(core): State<Arc<SimulatorCore>>, bytes: Byte
         let (id, conversation) = (message.id, message.conversation_id);
         if deliver {
             state.store_message(now, message);
-            if let Some(message) = state.mail.messages.get(&id).cloned() {
-                let urls = core.urls(state);
-                state.publish_inbound_message(now, &message, &urls);
-            }
         } else {
             state.store_message_silently(now, message);
         }
-        state.apply_keyword(now, account, &own, &from, &text);
+        if let Some(message) = state.mail.messages.get(&id).cloned() {
+            if deliver {
+                let urls = core.urls(state);
+                state.publish_inbound_message(now, &message, &urls);
+            }
+            state.apply_keyword(now, &message);
+        }
         Ok(Json(json!({
             "messageId": id.to_string(), "conversationId": conversation.to_string(),
             "extensionId": owner.id.to_string(),
