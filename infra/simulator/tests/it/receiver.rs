@@ -24,12 +24,12 @@ pub enum HandshakeReply {
 }
 
 #[derive(Clone, Debug)]
-pub struct ReceivedRequest {
+pub struct RecordedRequest {
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl ReceivedRequest {
+impl RecordedRequest {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -37,17 +37,17 @@ impl ReceivedRequest {
 
 pub struct WebhookReceiver {
     pub url: String,
-    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     status: Arc<Mutex<StatusCode>>,
 }
 
 impl WebhookReceiver {
-    pub fn requests(&self) -> Vec<ReceivedRequest> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.lock().unwrap().clone()
     }
 
     /// The requests after the handshake.
-    pub fn events(&self) -> Vec<ReceivedRequest> {
+    pub fn events(&self) -> Vec<RecordedRequest> {
         self.requests().into_iter().filter(|p| !p.body.is_empty()).collect()
     }
 
@@ -58,14 +58,14 @@ impl WebhookReceiver {
 }
 
 pub async fn start_receiver(handshake: HandshakeReply) -> WebhookReceiver {
-    let requests: Arc<Mutex<Vec<ReceivedRequest>>> = Arc::default();
+    let requests: Arc<Mutex<Vec<RecordedRequest>>> = Arc::default();
     let status = Arc::new(Mutex::new(StatusCode::OK));
     let (seen, current) = (Arc::clone(&requests), Arc::clone(&status));
     let app = axum::Router::new().fallback(move |headers: HeaderMap, body: String| {
         let (seen, current) = (Arc::clone(&seen), Arc::clone(&current));
         async move {
             let is_event = !body.is_empty();
-            seen.lock().unwrap().push(ReceivedRequest { headers: headers.clone(), body });
+            seen.lock().unwrap().push(RecordedRequest { headers: headers.clone(), body });
             let status = *current.lock().unwrap();
             if is_event { status.into_response() } else { reply_to_handshake(handshake, &headers).await }
         }
