@@ -1,22 +1,22 @@
-//! A month of hundreds of connections, used at random, with faults:
+//! Simulates a month of hundreds of connections, used at random, with failures:
 //!
 //! ```sh
 //! cargo run --package tests --example month             # 200 connections
 //! cargo run --package tests --example month 50 7        # 50, with another seed
 //! ```
 //!
-//! The same as the test of that name, with more of them. It takes minutes: all of it goes through the real binaries.
+//! The test of the same name with more connections. It takes minutes: it runs the real binaries.
 
-#![expect(clippy::unwrap_used, reason = "a simulation that meets the unexpected ends")]
-#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::unwrap_used, reason = "a simulation may panic on a failure")]
+#![expect(clippy::print_stdout, reason = "it prints its result")]
 
 #[path = "../it/month.rs"]
 mod month;
 #[path = "../it/random.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod random;
 #[path = "../it/world.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod world;
 
 #[tokio::main]
@@ -25,6 +25,6 @@ async fn main() {
     let (connections, seed) = (arguments.next().unwrap_or(200), arguments.next().unwrap_or(1));
     let report = month::month(usize::try_from(connections).unwrap(), seed).await;
     println!("seed {seed}: {report:#?}");
-    let whole = report.lost.is_empty() && report.refused == 0 && report.lapsed == 0;
-    assert!(whole && report.most_in_a_minute <= 5, "a connection or a subscription was lost");
+    let is_complete = report.lost.is_empty() && report.rejected == 0 && report.expired == 0;
+    assert!(is_complete && report.most_in_a_minute <= 5, "a connection or a subscription was lost");
 }

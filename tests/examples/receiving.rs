@@ -1,21 +1,21 @@
-//! What a text that comes in costs, how long it takes to the tenant's program, and what an address that hangs does to the
-//! others:
+//! Measures what an inbound message costs, how long it takes to reach the tenant's app, and how a webhook endpoint that
+//! hangs affects the others:
 //!
 //! ```sh
 //! cargo run --package tests --example receiving
 //! ```
 //!
-//! All of it goes through the local stack: the simulator posts, the real binaries answer, a program on loopback receives.
-//! Debug builds on the machine at hand: compare figures of one run with each other, and nothing else.
+//! Runs on the local stack: the simulator sends events to the real binaries, and an endpoint on the loopback interface
+//! receives the webhooks. These are debug builds: compare only figures of one run.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic on a failure")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+#![expect(clippy::print_stdout, reason = "it prints its result")]
 
 use std::time::{Duration, Instant};
 
 use measure::{ms, percentile};
-use receiver::{Manner, Receiver};
+use receiver::{Behaviour, Receiver};
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::World;
@@ -24,15 +24,15 @@ mod measure;
 #[path = "../it/prices.rs"]
 mod prices;
 #[path = "../it/receiver.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod receiver;
 #[path = "../it/world.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod world;
 
-/// Texts of the first table.
-const TEXTS: usize = 60;
-/// Apps of the second table, and texts that go to all of them.
+/// Messages of the first table.
+const MESSAGES: usize = 60;
+/// Apps of the second table, and messages that are delivered to all of them.
 const APPS: usize = 100;
 const ROUNDS: usize = 3;
 /// A million requests through an HTTP API: us-east-1, 2026.
@@ -41,10 +41,10 @@ const GATEWAY_REQUEST: f64 = 1.00;
 #[tokio::main]
 async fn main() {
     one_app().await;
-    with_an_address_that_hangs().await;
+    with_an_endpoint_that_hangs().await;
 }
 
-/// One text after another to one app.
+/// Sequential messages to one app.
 async fn one_app() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     register(&world, &receiver, "/hook").await;
@@ -55,13 +55,13 @@ async fn one_app() {
     let since = world.calls_so_far().await;
     let sent = world.count("webhook_sent").await;
     let mut took = Vec::new();
-    for at in 0..TEXTS {
+    for at in 0..MESSAGES {
         let began = Instant::now();
         text(&world, "hello").await;
         took.push(arrivals(&receiver, "/hook", at + 2).await - began);
     }
     world.idle().await;
-    let answers: Vec<Duration> = world.ledger("webhook_sent").await[sent..]
+    let responses: Vec<Duration> = world.ledger("webhook_sent").await[sent..]
         .iter()
         .filter(|sent| sent["event"].as_str().unwrap().contains("instant"))
         .map(|sent| Duration::from_millis(sent["ms"].as_u64().unwrap()))
@@ -72,27 +72,27 @@ async fn one_app() {
         .filter(|call| call["function"] == "receive-event" && call["operation"] == "TransactWriteItems")
         .map(|call| Duration::from_secs_f64(call["ms"].as_f64().unwrap() / 1e3))
         .collect();
-    println!("\n| {TEXTS} texts, one after another | p50 ms | p99 ms |\n| --- | --- | --- |");
+    println!("\n| {MESSAGES} sequential messages | p50 ms | p99 ms |\n| --- | --- | --- |");
     println!(
-        "| the write of a text | {:.0} | {:.0} |",
+        "| storing a message | {:.0} | {:.0} |",
         ms(percentile(&storing, 50)),
         ms(percentile(&storing, 99))
     );
     println!(
         "| receive-event, as RingCentral sees it | {:.0} | {:.0} |",
-        ms(percentile(&answers, 50)),
-        ms(percentile(&answers, 99))
+        ms(percentile(&responses, 50)),
+        ms(percentile(&responses, 99))
     );
     println!(
-        "| from RingCentral's text to the tenant's program | {:.0} | {:.0} |",
+        "| from the inbound message to the tenant's app | {:.0} | {:.0} |",
         ms(percentile(&took, 50)),
         ms(percentile(&took, 99))
     );
-    // Moving the clock ends all processes.
+    // Moving the clock stops all processes.
     world.advance(1).await;
     let sent = world.ledger("webhook_sent").await.len();
     text(&world, "cold").await;
-    arrivals(&receiver, "/hook", TEXTS + 2).await;
+    arrivals(&receiver, "/hook", MESSAGES + 2).await;
     world.idle().await;
     let cold = world.ledger("webhook_sent").await[sent..]
         .iter()
@@ -100,26 +100,26 @@ async fn one_app() {
         .map(|sent| sent["ms"].as_u64().unwrap());
     println!("| receive-event, cold, once | {} | |", cold.unwrap());
     println!(
-        "\none instance of receive-event takes {:.0} events a second",
-        1_000.0 / ms(percentile(&answers, 50)).max(1.0)
+        "\nOne instance of receive-event handles {:.0} events per second",
+        1_000.0 / ms(percentile(&responses, 50)).max(1.0)
     );
     println!(
-        "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
+        "\n| function | AWS calls for {MESSAGES} messages | dollars per million messages |\n| --- | --- | --- |"
     );
     let mut sum = GATEWAY_REQUEST;
     println!("| API Gateway | – | {sum:.2} |");
     for (function, used) in prices::used(&log) {
         if ["receive-event", "fan-out-events", "deliver-webhook"].contains(&function.as_str()) {
-            let price = used.price() / TEXTS as f64;
+            let price = used.price() / MESSAGES as f64;
             sum += price;
             println!("| {function} | {} | {price:.2} |", used.named());
         }
     }
-    println!("| together | | {sum:.2} |");
+    println!("| total | | {sum:.2} |");
 }
 
-/// The same event to a hundred apps, without and with one that hangs.
-async fn with_an_address_that_hangs() {
+/// The same event to a hundred apps, without and with one endpoint that hangs.
+async fn with_an_endpoint_that_hangs() {
     let mut rows = Vec::new();
     for hangs in [false, true] {
         let (world, receiver) = (World::start().await, Receiver::start().await);
@@ -132,7 +132,7 @@ async fn with_an_address_that_hangs() {
             arrivals(&receiver, &format!("/{at}"), 1).await;
         }
         if hangs {
-            receiver.behave("/0", Manner::Hang);
+            receiver.behave("/0", Behaviour::Hang);
         }
         let mut took = Vec::new();
         for round in 0..ROUNDS {
@@ -147,7 +147,7 @@ async fn with_an_address_that_hangs() {
     }
     println!("\n| the first attempts at {} apps | p50 ms | p99 ms |\n| --- | --- | --- |", APPS - 1);
     for (hangs, p50, p99) in &rows {
-        let what = if *hangs { "the hundredth hangs" } else { "all answer" };
+        let what = if *hangs { "one endpoint hangs" } else { "all endpoints respond" };
         println!("| {what} | {p50:.0} | {p99:.0} |");
     }
     println!("\nratio of p99: {:.2}", rows[1].2 / rows[0].2);
@@ -166,7 +166,7 @@ async fn text(world: &World, text: &str) {
     world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
 }
 
-/// Waits for so many arrivals at a path: when the last of them came, to a millisecond.
+/// Waits for this many arrivals at a path. Returns the time of the last one, to a millisecond.
 async fn arrivals(receiver: &Receiver, path: &str, count: usize) -> Instant {
     for _ in 0..60_000 {
         if receiver.arrivals(path).len() >= count {

@@ -1,17 +1,16 @@
-//! What accepting and sending a text costs, and how fast it is:
+//! Measures what accepting and sending a message costs, and how long it takes:
 //!
 //! ```sh
 //! cargo run --package tests --example sending
-//! cargo run --package tests --example sending 60    # minutes as long as RingCentral's
+//! cargo run --package tests --example sending 60    # with RingCentral's window of 60 seconds
 //! ```
 //!
-//! All of it goes through the local stack: HTTP to the real binaries, the paced simulator. A bare GetItem is measured in the
-//! same run, one after each request. Debug builds on the machine at hand: compare figures of one run with each other, and
-//! nothing else.
+//! Runs on the local stack: HTTP requests to the real binaries, and the simulator with its rate limits. A bare GetItem is
+//! measured in the same run, after each request. These are debug builds: compare only figures of one run.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that meets the unexpected ends")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic on a failure")]
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
-#![expect(clippy::print_stdout, reason = "the tables are what it is for")]
+#![expect(clippy::print_stdout, reason = "it prints its result")]
 
 use std::time::{Duration, Instant};
 
@@ -24,16 +23,16 @@ mod measure;
 #[path = "../it/prices.rs"]
 mod prices;
 #[path = "../it/world.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, reason = "only the tests use the rest of it")]
 mod world;
 
-/// Texts that a sender may send at once; the next ones follow as they leave RingCentral's window.
+/// Messages that a sender may send at once; the next ones follow as these leave RingCentral's window.
 const BURST: usize = 39;
-/// Windows in which it is counted how much of what RingCentral allows is used.
+/// Windows in which the use of the rate limit is measured.
 const WINDOWS: i64 = 6;
-/// Texts of the run, all from one sender: more than go out in these windows.
-const TEXTS: usize = 8 * BURST;
-/// Seconds of RingCentral's window, while it is measured how much of it is used, unless another number is named.
+/// Messages of the run, all from one sender: more than can be sent in these windows.
+const MESSAGES: usize = 8 * BURST;
+/// The simulator's window in seconds, unless an argument sets another one.
 const WINDOW: u32 = 6;
 const GOAL: f64 = 10.0;
 /// A million requests through an HTTP API: us-east-1, 2026.
@@ -48,7 +47,7 @@ async fn main() {
     let path = format!("/v1/tenants/{}", tenant.id);
     world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    // Nothing is sent before all is accepted, so that no worker takes the processor away.
+    // No message is sent before all are accepted, so that no worker competes for the CPU.
     world.sim_fault("/sms", Some(1), json!({ "rateLimit": { "retryAfter": 60 } })).await;
     send(&world, "The first").await;
     world.stack.wait_until_idle().await;
@@ -58,7 +57,7 @@ async fn main() {
     let row = json!({ "TableName": world.table("TenantsTable").await, "ConsistentRead": true,
         "Key": { "tenant": { "S": tenant.id }, "item": { "S": "tenant" } } });
     let (mut accepting, mut reading) = (Vec::new(), Vec::new());
-    for at in 0..TEXTS {
+    for at in 0..MESSAGES {
         let began = Instant::now();
         send(&world, &format!("Text {at}")).await;
         accepting.push(began.elapsed());
@@ -68,7 +67,7 @@ async fn main() {
     }
     let total: Duration = accepting.iter().sum();
     println!(
-        "| {TEXTS} times, one after another | p50 ms | p99 ms | times GetItem |\n| --- | --- | --- | --- |"
+        "| {MESSAGES} sequential requests | p50 ms | p99 ms | times GetItem |\n| --- | --- | --- | --- |"
     );
     let bare = percentile(&reading, 50);
     println!("| a bare GetItem | {:.1} | {:.1} | 1 |", ms(bare), ms(percentile(&reading, 99)));
@@ -79,24 +78,24 @@ async fn main() {
         ms(percentile(&accepting, 99)),
         p50.as_secs_f64() / bare.as_secs_f64()
     );
-    println!("\nOne instance accepts {:.0} texts a second.", TEXTS as f64 / total.as_secs_f64());
+    println!("\nOne instance accepts {:.0} messages per second.", MESSAGES as f64 / total.as_secs_f64());
 
-    // RingCentral's window shrinks, so that they pass while one looks on.
+    // A shorter window shortens the measurement.
     let window = json!({ "rateLimits": { "windowSeconds": window_seconds } });
     world.sim(Method::PUT, "/_sim/settings", Some(window)).await;
     let refused = world.count("rate_limited").await;
     let already = world.count("sms_accepted").await;
     world.advance(61).await;
-    while world.count("sms_accepted").await - already < TEXTS {
+    while world.count("sms_accepted").await - already < MESSAGES {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // By RingCentral's clock, from the first text on; there was work all the time.
+    // By RingCentral's clock, from the first message on; the outbox was never empty.
     let accepted = world.ledger("sms_accepted").await;
     let times = accepted[already..].iter().map(|entry| entry["at"].as_str().unwrap().parse().unwrap());
     let times: Vec<jiff::Timestamp> = times.collect();
     let measured = jiff::SignedDuration::from_secs(i64::from(window_seconds) * WINDOWS);
     let used = times.iter().filter(|at| at.duration_since(times[0]) < measured).count();
-    println!("\n| one sender, paced | texts | of what RingCentral allows | refused by RingCentral |");
+    println!("\n| one sender | messages | share of the rate limit | rate-limited by RingCentral |");
     println!("| --- | --- | --- | --- |");
     println!(
         "| {WINDOWS} windows of {window_seconds} s | {used} | {:.0} % | {} |",
@@ -104,30 +103,30 @@ async fn main() {
         world.count("rate_limited").await - refused
     );
 
-    // To the end: until it is known what became of each.
-    while delivered(&world).await < TEXTS {
+    // Until every message is delivered.
+    while delivered(&world).await < MESSAGES {
         world.advance(61).await;
     }
     let log = world.calls_since(since).await;
     println!(
-        "\n| function | AWS calls for {TEXTS} texts | dollars for a million texts |\n| --- | --- | --- |"
+        "\n| function | AWS calls for {MESSAGES} messages | dollars per million messages |\n| --- | --- | --- |"
     );
-    // RingCentral's events about what was sent come in through the gateway, too.
+    // RingCentral's events about sent messages pass through API Gateway, too.
     let events = world.count("webhook_sent").await - events_before;
-    let mut sum = GATEWAY_REQUEST * (1.0 + events as f64 / TEXTS as f64);
-    println!("| API Gateway | {TEXTS} requests, {events} events of RingCentral | {sum:.2} |");
+    let mut sum = GATEWAY_REQUEST * (1.0 + events as f64 / MESSAGES as f64);
+    println!("| API Gateway | {MESSAGES} requests, {events} events of RingCentral | {sum:.2} |");
     let used = prices::used(&log);
     for (function, used) in &used {
-        let price = used.price() / TEXTS as f64;
+        let price = used.price() / MESSAGES as f64;
         sum += price;
         println!("| {function} | {} | {price:.2} |", used.named());
     }
-    // What it has noted for a moment to come, a process notes once: the log of calls does not show these invocations.
-    let noting = used.get("receive-event").map_or(0, |used| used.invocations);
-    let price = prices::LAMBDA_REQUEST * events.saturating_sub(noting) as f64 / TEXTS as f64;
+    // A process skips sync requests while one is due: such invocations make no AWS call and are not in the log.
+    let requesting = used.get("receive-event").map_or(0, |used| used.invocations);
+    let price = prices::LAMBDA_REQUEST * events.saturating_sub(requesting) as f64 / MESSAGES as f64;
     sum += price;
-    println!("| receive-event, with nothing to note | | {price:.2} |");
-    println!("| together (goal: {GOAL}) | | {sum:.2} |");
+    println!("| receive-event, without a request | | {price:.2} |");
+    println!("| total (goal: {GOAL}) | | {sum:.2} |");
 }
 
 async fn delivered(world: &World) -> usize {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::receiver::{Manner, Receiver};
+use crate::receiver::{Behaviour, Receiver};
 use crate::send::without_limit;
 use crate::world::{Tenant, World};
 
@@ -110,7 +110,7 @@ async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
 async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    receiver.behave("/hook", Manner::Later(503, 60));
+    receiver.behave("/hook", Behaviour::Later(503, 60));
     let one = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook") })).await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
     arrived(&receiver, "/hook", 1).await;
@@ -118,10 +118,10 @@ async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
     // What the address asks for is more than what was planned, and it is heeded.
     world.advance(30).await;
     assert_eq!(receiver.arrivals("/hook").len(), 1, "Retry-After is heeded");
-    receiver.behave("/hook", Manner::Status(302));
+    receiver.behave("/hook", Behaviour::Status(302));
     world.advance(40).await;
     arrived(&receiver, "/hook", 2).await;
-    receiver.behave("/hook", Manner::Status(200));
+    receiver.behave("/hook", Behaviour::Status(200));
     world.advance(60).await;
     arrived(&receiver, "/hook", 3).await;
     all_are(&world, &tenant, &one, 1, "delivered").await;
@@ -139,7 +139,7 @@ async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
 async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replayed() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    receiver.behave("/gone", Manner::Status(410));
+    receiver.behave("/gone", Behaviour::Status(410));
     let gone = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/gone") })).await;
     let watcher = json!({ "webhookUrl": receiver.at("/watcher"), "eventTypes": ["webhook_disabled"] });
     let watcher = app(&world, &tenant, watcher).await;
@@ -155,7 +155,7 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
     // Three now: the connection, the notice about itself, the disconnection.
     all_are(&world, &tenant, &gone, 3, "held").await;
     assert_eq!(receiver.arrivals("/gone").len(), 1, "nothing is sent to an address that is switched off");
-    receiver.behave("/gone", Manner::Status(200));
+    receiver.behave("/gone", Behaviour::Status(200));
     let address = json!({ "webhookUrl": receiver.at("/gone") });
     let path = format!("/v1/apps/{}", gone.id);
     let changed = world.call(Method::PUT, &path, &tenant.key, Some(address)).await.expect(200).json();
@@ -192,7 +192,7 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
 async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_switched_off() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    receiver.behave("/dead", Manner::Status(500));
+    receiver.behave("/dead", Behaviour::Status(500));
     let dead = app(
         &world,
         &tenant,
@@ -232,7 +232,7 @@ async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_swit
 async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_place() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    receiver.behave("/old", Manner::Hang);
+    receiver.behave("/old", Behaviour::Hang);
     let moving = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/old") })).await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
     arrived(&receiver, "/old", 1).await;
@@ -256,7 +256,7 @@ async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_pla
 async fn nobody_waits_for_an_address_that_hangs() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    receiver.behave("/hang", Manner::Hang);
+    receiver.behave("/hang", Behaviour::Hang);
     let hanging = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hang") })).await;
     let mut others = Vec::new();
     for at in 0..10 {
@@ -280,7 +280,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
     without_limit(&world, &tenant).await;
-    receiver.behave("/flooded", Manner::Hang);
+    receiver.behave("/flooded", Behaviour::Hang);
     let wanted = |path: &str, number: &str| json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"], "numbers": [number] });
     let flooded = app(&world, &tenant, wanted("/flooded", "+14155550100")).await;
     let mut others = Vec::new();
@@ -311,7 +311,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
     assert_eq!(answered("delivered").await, 0, "the others did not wait for the flood's end");
     until("the flood has arrived", async || answered("pending").await == FLOOD).await;
 
-    receiver.behave("/flooded", Manner::Status(200));
+    receiver.behave("/flooded", Behaviour::Status(200));
     // Each step is longer than what an address is left alone for, and than the pauses between the first tries.
     for _ in 0..20 {
         if answered("delivered").await == FLOOD {

@@ -1,6 +1,6 @@
-//! A month of many connections, used at random, while RingCentral, the AWS services and the processes fail now and then.
-//! RingCentral's ledger is the judge: no connection may be lost, no subscription may lapse, no user may see more than five
-//! token calls a minute.
+//! A simulated month of many connections, used at random, with occasional failures of RingCentral, AWS services and
+//! processes. The simulator's ledger shows that no connection is lost, no subscription expires, and no user has more than
+//! five token calls a minute.
 
 use std::collections::BTreeMap;
 
@@ -12,33 +12,35 @@ use serde_json::{Value, json};
 use crate::random::Random;
 use crate::world::{Tenant, World};
 
-/// Half a day in each step.
+/// Half a day, in seconds.
 const STEP: i64 = 12 * 3_600;
 const STEPS: usize = 60;
 
-/// What came of a month.
+/// The result of a month.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Steps with a fault that has fired.
+    /// Steps in which a fault fired.
     pub faults: usize,
-    /// On-demand uses, and those of them that had to be told to come later.
+    /// Requests that need an access token.
     pub uses: usize,
-    pub put_off: usize,
+    /// Those of them that failed and may be repeated later.
+    pub unavailable: usize,
     pub refreshes: usize,
     pub renewals: usize,
-    /// Connections that are not usable at the end, with what is shown of them.
+    /// Connections that are not usable at the end, as the API returns them.
     pub lost: Vec<Value>,
-    /// Refresh tokens that RingCentral did not take.
-    pub refused: usize,
-    pub lapsed: usize,
-    /// The most token calls of one user in a minute.
+    /// Refresh tokens that RingCentral rejected.
+    pub rejected: usize,
+    /// Subscriptions that expired.
+    pub expired: usize,
+    /// The largest number of token calls of one user within a minute.
     pub most_in_a_minute: usize,
 }
 
-/// Lets a month pass for so many connections, each of a tenant of its own.
+/// Simulates a month of this many connections, each of its own tenant.
 pub async fn month(connections: usize, seed: u64) -> Report {
     let world = World::start().await;
-    // They compare messages every ten minutes, which is another story.
+    // Message sync, every ten minutes, is not part of this test.
     world.without_schedules_of(&["sync-messages"]).await;
     let tenants = connected(&world, connections).await;
     let mut random = Random(seed | 1);
@@ -49,30 +51,30 @@ pub async fn month(connections: usize, seed: u64) -> Report {
             let tenant = &tenants[random.below(connections)];
             report.uses += 1;
             let used = world.post("/v1/rc/numbers/refresh", &tenant.key).await;
-            report.put_off += usize::from(!used.status.is_success());
+            report.unavailable += usize::from(!used.status.is_success());
         }
         for seconds in [1, STEP] {
             world.advance(seconds).await;
             if set && fired(&world).await {
                 report.faults += 1;
                 world.no_faults().await;
-                heal(&world).await;
+                recover(&world).await;
             }
         }
         world.no_faults().await;
     }
-    // What failed last is made up for.
+    // The last failures are recovered.
     for _ in 0..3 {
         world.advance(3_700).await;
     }
-    judge(&world, &tenants, &mut report).await;
+    evaluate(&world, &tenants, &mut report).await;
     world.stack.stop().await.unwrap();
     report
 }
 
-/// The sweep, which runs every minute, runs once for each step of the clock. It has to come within the hour for which
-/// RingCentral gives a pair again whose answer was lost.
-async fn heal(world: &World) {
+/// Runs the sweep, which fires once per step of the clock, within the hour in which RingCentral repeats a token pair whose
+/// response was lost.
+async fn recover(world: &World) {
     for seconds in [61, 300, 600] {
         world.advance(seconds).await;
     }
@@ -98,7 +100,7 @@ async fn connected(world: &World, connections: usize) -> Vec<Tenant> {
     tenants.into_iter().map(|(_, tenant)| tenant).collect()
 }
 
-/// Sets something that goes wrong in two of three steps.
+/// Sets a fault in two of three steps. False if it set none.
 async fn fault(world: &World, random: &mut Random) -> bool {
     let (times, skip) =
         (1 + u32::try_from(random.below(5)).unwrap(), u32::try_from(random.below(12)).unwrap());
@@ -133,7 +135,7 @@ async fn fired(world: &World) -> bool {
         || of(world.aws(Method::GET, "/_aws/faults", None).await).await
 }
 
-async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
+async fn evaluate(world: &World, tenants: &[Tenant], report: &mut Report) {
     for tenant in tenants {
         let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
         let extension = &shown["extensions"][0];
@@ -147,9 +149,9 @@ async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
         let kind = entry["kind"].as_str().unwrap();
         match kind {
             "token_refreshed" => report.refreshes += 1,
-            "token_refused" => report.refused += 1,
+            "token_refused" => report.rejected += 1,
             "subscription_renewed" => report.renewals += 1,
-            "subscription_expired" => report.lapsed += 1,
+            "subscription_expired" => report.expired += 1,
             _ => {}
         }
         let limited = kind == "rate_limited" && entry["path"] == "/restapi/oauth/token";
@@ -167,12 +169,12 @@ async fn judge(world: &World, tenants: &[Tenant], report: &mut Report) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_month_with_faults_loses_no_connection_and_no_subscription() {
+async fn a_month_with_failures_loses_no_connection_and_no_subscription() {
     const SEED: u64 = 20_260_101;
     let report = month(12, SEED).await;
     println!("seed {SEED}: {report:?}");
     assert!(report.lost.is_empty(), "seed {SEED}: {report:?}");
-    assert_eq!((report.refused, report.lapsed), (0, 0), "seed {SEED}: {report:?}");
+    assert_eq!((report.rejected, report.expired), (0, 0), "seed {SEED}: {report:?}");
     assert!(report.most_in_a_minute <= 5, "seed {SEED}: {report:?}");
     assert!(report.faults > 10 && report.uses > 10, "seed {SEED}: {report:?}");
     assert!(report.refreshes >= 12 * 7 && report.renewals >= 12 * 20, "seed {SEED}: {report:?}");

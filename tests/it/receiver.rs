@@ -1,4 +1,4 @@
-//! A tenant's program that receives events, on loopback, with the manners that a test gives it.
+//! A webhook endpoint on the loopback interface, whose behaviour a test chooses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response, Uri};
 use futures_util::StreamExt;
 use serde_json::Value;
 
-/// What arrived.
+/// A request that arrived.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     pub path: String,
@@ -27,8 +27,8 @@ impl Arrival {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// What an independent Standard Webhooks library says of it. Whether the time is near is another question: the
-    /// tests move it.
+    /// True if an independent Standard Webhooks library computes the same signature. Ignores the age of the timestamp: the
+    /// tests move the clock.
     pub fn verifies(&self, secret: &str) -> bool {
         let webhook = standardwebhooks::Webhook::new(secret).unwrap();
         let at = self.header("webhook-timestamp").parse().unwrap();
@@ -37,18 +37,17 @@ impl Arrival {
     }
 }
 
-/// How a path answers.
+/// How a path responds.
 #[derive(Debug, Clone, Copy)]
-pub enum Manner {
-    /// With a status.
+pub enum Behaviour {
     Status(u16),
-    /// With a status and `Retry-After`.
+    /// With a status and `Retry-After` in seconds.
     Later(u16, u64),
     /// Never.
     Hang,
-    /// Byte by byte, one in a second.
+    /// With a body of one byte per second.
     Drip,
-    /// With a redirect to this machine's inside.
+    /// With a redirect to an internal path.
     Redirect,
     /// With a body that does not end.
     Endless,
@@ -59,42 +58,42 @@ pub enum Manner {
 #[derive(Default)]
 struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
-    manners: Mutex<BTreeMap<String, Manner>>,
-    crowds: Mutex<BTreeMap<String, Crowd>>,
+    behaviours: Mutex<BTreeMap<String, Behaviour>>,
+    concurrency: Mutex<BTreeMap<String, Concurrency>>,
 }
 
-/// How many requests a path has at once, and has had.
+/// The concurrent requests of a path.
 #[derive(Default, Clone, Copy)]
-struct Crowd {
+struct Concurrency {
     now: usize,
     most: usize,
 }
 
-/// A request that is being answered; it ends with its answer, or with whoever asked.
-struct Guest {
+/// A request in progress. It ends with the response, or when the client disconnects.
+struct InProgress {
     shared: Arc<Shared>,
     path: String,
 }
 
-impl Guest {
+impl InProgress {
     fn enter(shared: &Arc<Shared>, path: &str) -> Self {
-        let mut crowds = shared.crowds.lock().unwrap();
-        let crowd = crowds.entry(path.to_owned()).or_default();
-        crowd.now += 1;
-        crowd.most = crowd.most.max(crowd.now);
+        let mut concurrency = shared.concurrency.lock().unwrap();
+        let of_path = concurrency.entry(path.to_owned()).or_default();
+        of_path.now += 1;
+        of_path.most = of_path.most.max(of_path.now);
         Self { shared: Arc::clone(shared), path: path.to_owned() }
     }
 }
 
-impl Drop for Guest {
+impl Drop for InProgress {
     fn drop(&mut self) {
-        if let Some(crowd) = self.shared.crowds.lock().unwrap().get_mut(&self.path) {
-            crowd.now -= 1;
+        if let Some(of_path) = self.shared.concurrency.lock().unwrap().get_mut(&self.path) {
+            of_path.now -= 1;
         }
     }
 }
 
-/// The program. It stops when it is dropped.
+/// The endpoint. It stops when it is dropped.
 pub struct Receiver {
     base: String,
     shared: Arc<Shared>,
@@ -102,36 +101,36 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Listens, and answers 200 to everything.
-    #[expect(clippy::disallowed_methods, reason = "the receiver is a server beside the test, not a function")]
+    /// Starts the endpoint. It responds to every request with 200.
+    #[expect(clippy::disallowed_methods, reason = "the server runs beside the test; it is not a function")]
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let shared = Arc::new(Shared::default());
-        let app = axum::Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let app = axum::Router::new().fallback(respond).with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { base, shared, server }
     }
 
-    /// An address of it.
+    /// The URL of a path.
     pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// From now on a path answers so.
-    pub fn behave(&self, path: &str, manner: Manner) {
-        self.shared.manners.lock().unwrap().insert(path.to_owned(), manner);
+    /// Sets the behaviour of a path.
+    pub fn behave(&self, path: &str, behaviour: Behaviour) {
+        self.shared.behaviours.lock().unwrap().insert(path.to_owned(), behaviour);
     }
 
-    /// What has arrived at a path, in order.
+    /// The requests that have arrived at a path, in order.
     pub fn arrivals(&self, path: &str) -> Vec<Arrival> {
         let all = self.shared.arrivals.lock().unwrap();
         all.iter().filter(|arrival| arrival.path == path).cloned().collect()
     }
 
-    /// How many requests a path has had at once at most.
+    /// The largest number of concurrent requests of a path.
     pub fn most_at_once(&self, path: &str) -> usize {
-        self.shared.crowds.lock().unwrap().get(path).map_or(0, |crowd| crowd.most)
+        self.shared.concurrency.lock().unwrap().get(path).map_or(0, |of_path| of_path.most)
     }
 }
 
@@ -141,40 +140,40 @@ impl Drop for Receiver {
     }
 }
 
-async fn answer(
+async fn respond(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path().to_owned();
-    let _guest = Guest::enter(&shared, &path);
-    let manner = shared.manners.lock().unwrap().get(&path).copied().unwrap_or(Manner::Status(200));
+    let _in_progress = InProgress::enter(&shared, &path);
+    let behaviour = shared.behaviours.lock().unwrap().get(&path).copied().unwrap_or(Behaviour::Status(200));
     let body = String::from_utf8(body.to_vec()).unwrap();
     shared.arrivals.lock().unwrap().push(Arrival { path, headers, body });
     let plain = Response::builder();
-    match manner {
-        Manner::Status(status) => plain.status(status).body(Body::from("noted")),
-        Manner::Later(status, seconds) => {
+    match behaviour {
+        Behaviour::Status(status) => plain.status(status).body(Body::from("noted")),
+        Behaviour::Later(status, seconds) => {
             plain.status(status).header("retry-after", seconds).body(Body::empty())
         }
-        Manner::Hang => {
+        Behaviour::Hang => {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
             plain.body(Body::empty())
         }
-        Manner::Drip => {
+        Behaviour::Drip => {
             let bytes = futures_util::stream::unfold((), async |()| {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Some((Ok::<_, std::io::Error>(Bytes::from_static(b"a")), ()))
             });
             plain.body(Body::from_stream(bytes))
         }
-        Manner::Redirect => plain.status(307).header("location", "/inside").body(Body::empty()),
-        Manner::Endless => {
+        Behaviour::Redirect => plain.status(307).header("location", "/inside").body(Body::empty()),
+        Behaviour::Endless => {
             let chunks = futures_util::stream::repeat(Bytes::from(vec![b'a'; 1_024]));
             plain.body(Body::from_stream(chunks.map(Ok::<_, std::io::Error>)))
         }
-        Manner::HugeHeaders => {
+        Behaviour::HugeHeaders => {
             let many = (0..100).fold(plain, |plain, at| plain.header(format!("x-{at}"), "a".repeat(1_024)));
             many.body(Body::empty())
         }

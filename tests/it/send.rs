@@ -1,4 +1,4 @@
-//! Sending: accepted once, delivered once, in order; and everything that a caller can get wrong.
+//! Sending: each message is accepted once and sent once, in order; invalid requests are rejected.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use serde_json::{Value, json};
 use crate::world::{Reply, Tenant, World};
 
 pub const TO: &str = "+16505550111";
-/// It has gone out. What became of it at the recipient's may be told by now, too.
+/// Statuses of a message that was sent. The delivery report may have been applied already.
 pub const SENT: [&str; 2] = ["sent", "delivered"];
-const SETTLED: [&str; 6] = ["sent", "delivered", "failed", "unknown", "expired", "canceled"];
+const FINAL: [&str; 6] = ["sent", "delivered", "failed", "unknown", "expired", "canceled"];
 
-/// A tenant that can send, and the number that it sends from.
+/// A tenant with a connected extension, and the number that it sends from.
 pub async fn connected() -> (World, Tenant, String) {
     let world = World::start().await;
     let tenant = world.tenant();
     let from = connect(&world, &tenant, 0).await;
-    // Looking often is not what these tests are about.
+    // The tests poll often.
     without_limit(&world, &tenant).await;
     (world, tenant, from)
 }
 
-/// Connects a user of the simulator: the first of its numbers.
+/// Connects a user of the simulator. Returns the first of its numbers.
 pub async fn connect(world: &World, tenant: &Tenant, user: usize) -> String {
     let user = world.user(user);
     world.connect(tenant, &user).await.expect(303);
     user["numbers"][0].as_str().unwrap().to_owned()
 }
 
-/// Allows a tenant as many requests as there are.
+/// Lifts a tenant's request limit.
 pub async fn without_limit(world: &World, tenant: &Tenant) {
     let order = json!({ "limits": { "requestsPerMinute": 1_000_000 } });
     let path = format!("/v1/tenants/{}", tenant.id);
@@ -42,7 +42,7 @@ pub async fn send(world: &World, tenant: &Tenant, fields: Value) -> Reply {
     world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(fields)).await
 }
 
-/// Sends with an idempotency key.
+/// Sends a message with an idempotency key.
 pub async fn send_once(world: &World, tenant: &Tenant, key: &str, fields: &Value) -> Reply {
     let request = world
         .http
@@ -66,7 +66,7 @@ pub async fn message(world: &World, tenant: &Tenant, id: &str) -> Value {
     world.get(&format!("/v1/sms/status/{id}"), &tenant.key).await.expect(200).json()
 }
 
-/// The message when it has come to one of these statuses; looks for half a minute.
+/// Waits until a message has one of these statuses, for at most half a minute.
 pub async fn until(world: &World, tenant: &Tenant, id: &str, statuses: &[&str]) -> Value {
     let mut last = Value::Null;
     for _ in 0..600 {
@@ -80,17 +80,17 @@ pub async fn until(world: &World, tenant: &Tenant, id: &str, statuses: &[&str]) 
 }
 
 pub async fn until_settled(world: &World, tenant: &Tenant, id: &str) -> Value {
-    until(world, tenant, id, &SETTLED).await
+    until(world, tenant, id, &FINAL).await
 }
 
-/// The texts that RingCentral has accepted, in order.
-pub async fn texts(world: &World) -> Vec<String> {
+/// The texts of the messages that RingCentral has accepted, in order.
+pub async fn accepted_texts(world: &World) -> Vec<String> {
     let accepted = world.ledger("sms_accepted").await;
     accepted.iter().map(|entry| entry["text"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The statuses that the tenant's programs are told of a message, in order.
-pub async fn told(world: &World, id: &str) -> Vec<String> {
+/// The statuses in a message's `sms_status` events, in order.
+pub async fn status_events(world: &World, id: &str) -> Vec<String> {
     let events = world.items("EventsTable").await;
     let mut events: Vec<_> = events
         .iter()
@@ -105,16 +105,16 @@ pub async fn told(world: &World, id: &str) -> Vec<String> {
     events.into_iter().map(|(_, data)| data["status"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Rows that wait for something.
-pub async fn waiting(world: &World) -> usize {
+/// Outbox, schedule and reconciliation entries in the table.
+pub async fn pending_entries(world: &World) -> usize {
     let rows = world.items("MessagesTable").await;
-    let places = ["outbox#", "scheduled#", "reconciling#"];
+    let prefixes = ["outbox#", "scheduled#", "reconciling#"];
     let name = |row: &Value| row["item"]["S"].as_str().unwrap().to_owned();
-    rows.iter().filter(|row| places.iter().any(|place| name(row).starts_with(place))).count()
+    rows.iter().filter(|row| prefixes.iter().any(|prefix| name(row).starts_with(prefix))).count()
 }
 
 #[tokio::test]
-async fn a_text_is_accepted_sent_and_told() {
+async fn a_message_is_accepted_and_sent_with_its_event() {
     let (world, tenant, from) = connected().await;
     let fields = json!({ "to": TO, "from": from, "body": "Hello 😀", "userId": "u-1" });
     let reply = send(&world, &tenant, fields).await.expect(202);
@@ -130,9 +130,9 @@ async fn a_text_is_accepted_sent_and_told() {
     assert_eq!(accepted.len(), 1);
     assert_eq!(accepted[0]["messageId"], sent["rcMessageId"]);
     assert_eq!((accepted[0]["text"].as_str(), accepted[0]["to"].as_str()), (Some("Hello 😀"), Some(TO)));
-    assert_eq!(told(&world, &id).await[0], "sent");
-    assert_eq!(waiting(&world).await, 0);
-    // Another tenant sees nothing of it.
+    assert_eq!(status_events(&world, &id).await[0], "sent");
+    assert_eq!(pending_entries(&world).await, 0);
+    // Another tenant cannot access it.
     let other = world.new_tenant("Other").await;
     world.get(&format!("/v1/sms/status/{id}"), &other.key).await.expect(404);
     let path = format!("/v1/sms/{id}/cancel");
@@ -141,7 +141,7 @@ async fn a_text_is_accepted_sent_and_told() {
 }
 
 #[tokio::test]
-async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone() {
+async fn fifty_requests_with_one_idempotency_key_send_one_message() {
     let (world, tenant, from) = connected().await;
     let fields = json!({ "to": TO, "from": from, "body": "Once" });
     let replies = join_all((0..50).map(|_| send_once(&world, &tenant, "k", &fields))).await;
@@ -159,26 +159,26 @@ async fn a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone(
     assert_eq!(id(&send_once(&world, &tenant, "k", &fields).await.expect(202)), first);
     let other = json!({ "to": TO, "from": from, "body": "Twice" });
     assert_eq!(send_once(&world, &tenant, "k", &other).await.error(), (422, "idempotency_key_reused".into()));
-    // It belongs to the tenant, not to the API key.
+    // Idempotency keys belong to the tenant, not to the API key.
     let apps = world.get("/v1/apps", &tenant.key).await.expect(200).json();
     let path = format!("/v1/apps/{}/rotate-key", apps["apps"][0]["appId"].as_str().unwrap());
     let key = world.post(&path, &tenant.key).await.expect(200).json()["apiKey"].as_str().unwrap().to_owned();
     let rotated = Tenant { id: tenant.id.clone(), key };
     assert_eq!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
-    assert_eq!(texts(&world).await, ["Once"]);
+    assert_eq!(accepted_texts(&world).await, ["Once"]);
     let stranger = world.new_tenant("Other").await;
     assert_eq!(
         send_once(&world, &stranger, "k", &fields).await.error(),
         (409, "sender_not_connected".into())
     );
-    // It is kept for two days.
+    // The response is stored for two days.
     world.advance(49 * 3_600).await;
     assert_ne!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
 }
 
-/// What has changed since then does not change the answer: the caller may only not have heard of it.
+/// The replay returns the stored response even if the request would be rejected now.
 #[tokio::test]
-async fn a_repeated_request_is_answered_as_the_first_one_was() {
+async fn a_replayed_request_gets_the_stored_response() {
     let (world, tenant, from) = connected().await;
     let clock = world.sim(Method::GET, "/_sim/clock", None).await;
     let now: jiff::Timestamp = clock["now"].as_str().unwrap().parse().unwrap();
@@ -193,11 +193,11 @@ async fn a_repeated_request_is_answered_as_the_first_one_was() {
     world.advance(11).await;
     assert_eq!(id(&send_once(&world, &tenant, "k", &fields).await.expect(202)), first);
     assert_eq!(send_once(&world, &tenant, "other", &fields).await.status.as_u16() / 100, 4);
-    assert_eq!(texts(&world).await, ["Once"]);
+    assert_eq!(accepted_texts(&world).await, ["Once"]);
 }
 
 #[tokio::test]
-async fn every_wrong_request_is_told_what_is_wrong() {
+async fn every_invalid_request_gets_its_error() {
     let (world, tenant, from) = connected().await;
     let good = || json!({ "to": TO, "from": from, "body": "x" });
     let with = |name: &str, value: Value| {
@@ -260,7 +260,7 @@ async fn every_wrong_request_is_told_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_sender_that_is_not_connected_is_refused_at_once() {
+async fn a_request_for_a_sender_that_is_not_connected_is_rejected() {
     let world = World::start().await;
     let tenant = world.tenant();
     let from = world.user(0)["numbers"][0].as_str().unwrap().to_owned();
@@ -273,14 +273,14 @@ async fn a_sender_that_is_not_connected_is_refused_at_once() {
     let unknown = send(&world, &tenant, json!({ "to": TO, "from": "+14155550199", "body": "x" })).await;
     let text = "Phone number +14155550199 is not registered in this RingCentral account";
     assert_eq!(unknown.json()["error"], text);
-    // What was looked up is remembered for ten seconds, and not longer.
+    // The lookup is cached for ten seconds.
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
     world.advance(11).await;
     assert_eq!(send(&world, &tenant, fields).await.error(), (409, "sender_not_connected".into()));
 }
 
 #[tokio::test]
-async fn a_long_text_goes_out_in_ordered_parts_under_one_id() {
+async fn a_long_message_is_sent_in_ordered_parts_under_one_id() {
     let (world, tenant, from) = connected().await;
     let family = "👨‍👩‍👧‍👦";
     let body = format!("{}{family}{}", "a".repeat(995), "b".repeat(500));
@@ -293,14 +293,13 @@ async fn a_long_text_goes_out_in_ordered_parts_under_one_id() {
     let reply = send(&world, &tenant, json!({ "to": TO, "from": from, "body": body })).await.expect(202);
     assert_eq!(reply.json()["segments"], shown["segments"]);
     let sent = until(&world, &tenant, &id(&reply), &SENT).await;
-    let texts = texts(&world).await;
-    assert_eq!(texts, ["a".repeat(995), format!("{family}{}", "b".repeat(500))]);
+    assert_eq!(accepted_texts(&world).await, ["a".repeat(995), format!("{family}{}", "b".repeat(500))]);
     assert_eq!(sent["attempts"], 2);
-    assert_eq!(told(&world, &id(&reply)).await[..2], ["sending", "sent"]);
+    assert_eq!(status_events(&world, &id(&reply)).await[..2], ["sending", "sent"]);
 }
 
 #[tokio::test]
-async fn a_scheduled_text_waits_and_can_be_taken_back() {
+async fn a_scheduled_message_waits_and_can_be_canceled() {
     let (world, tenant, from) = connected().await;
     let at = |seconds: i64| {
         let now: jiff::Timestamp = world.stack.clock().now();
@@ -317,9 +316,9 @@ async fn a_scheduled_text_waits_and_can_be_taken_back() {
     assert_eq!(message(&world, &tenant, &id(&later)).await["status"], "scheduled");
     world.advance(1_860).await;
     until(&world, &tenant, &id(&later), &SENT).await;
-    assert_eq!(texts(&world).await, ["Later"]);
-    assert_eq!(told(&world, &id(&never)).await, ["canceled"]);
-    assert_eq!(waiting(&world).await, 0);
+    assert_eq!(accepted_texts(&world).await, ["Later"]);
+    assert_eq!(status_events(&world, &id(&never)).await, ["canceled"]);
+    assert_eq!(pending_entries(&world).await, 0);
 }
 
 #[tokio::test]
@@ -344,7 +343,7 @@ async fn messages_are_listed_filtered_and_paged() {
     assert_eq!((all["page"].as_u64(), all["limit"].as_u64()), (Some(1), Some(20)));
     let second = list("?limit=2&page=2").await;
     assert_eq!(names(&second), ids[2..4]);
-    // A cursor goes on where the page before it ended, whatever comes meanwhile.
+    // A cursor continues after the previous page, even if messages are added meanwhile.
     let first = list("?limit=2").await;
     let far = world.stack.clock().now().saturating_add(jiff::SignedDuration::from_hours(240)).unwrap();
     let six = json!({ "to": TO, "from": from, "body": "six", "sendAt": far.to_string() });
@@ -370,8 +369,8 @@ async fn messages_are_listed_filtered_and_paged() {
     let other = world.new_tenant("Other").await;
     let path = format!("/v1/sms/messages?cursor={stolen}");
     assert_eq!(world.get(&path, &other.key).await.error(), (400, "invalid_query".into()));
-    for wrong in ["limit=0", "limit=101", "status=lost", "direction=up", "page=0", "from=me", "sort=up"] {
-        let reply = world.get(&format!("/v1/sms/messages?{wrong}"), &tenant.key).await;
-        assert_eq!(reply.error(), (400, "invalid_query".into()), "{wrong}");
+    for invalid in ["limit=0", "limit=101", "status=lost", "direction=up", "page=0", "from=me", "sort=up"] {
+        let reply = world.get(&format!("/v1/sms/messages?{invalid}"), &tenant.key).await;
+        assert_eq!(reply.error(), (400, "invalid_query".into()), "{invalid}");
     }
 }

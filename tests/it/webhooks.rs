@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::receiver::{Manner, Receiver};
+use crate::receiver::{Behaviour, Receiver};
 use crate::world::{Tenant, World};
 
 /// An app with this address: its id and its webhook secret.
@@ -45,11 +45,11 @@ async fn a_test_event_arrives_signed_and_its_answer_is_reported() {
     late.insert("webhook-timestamp", "1600000000".parse().unwrap());
     assert!(strict.verify(arrival.body.as_bytes(), &late).is_err(), "a late one does not");
     for status in [204, 299] {
-        receiver.behave("/hook", Manner::Status(status));
+        receiver.behave("/hook", Behaviour::Status(status));
         assert_eq!(test_event(&world, &tenant, &id).await["delivered"], json!(true), "{status}");
     }
     for status in [304, 400, 410, 500] {
-        receiver.behave("/hook", Manner::Status(status));
+        receiver.behave("/hook", Behaviour::Status(status));
         let told = test_event(&world, &tenant, &id).await;
         assert_eq!((&told["delivered"], &told["statusCode"]), (&json!(false), &json!(status)));
     }
@@ -139,14 +139,14 @@ async fn a_secret_that_was_replaced_when_one_was_kept_signs_on() {
 async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed() {
     let (world, receiver) = (World::start().await, Receiver::start().await);
     let tenant = world.tenant();
-    for (path, manner, expected) in [
-        ("/hang", Manner::Hang, json!("timeout")),
-        ("/drip", Manner::Drip, json!("timeout")),
-        ("/redirect", Manner::Redirect, Value::Null),
-        ("/endless", Manner::Endless, Value::Null),
-        ("/headers", Manner::HugeHeaders, json!("invalid_answer")),
+    for (path, behaviour, expected) in [
+        ("/hang", Behaviour::Hang, json!("timeout")),
+        ("/drip", Behaviour::Drip, json!("timeout")),
+        ("/redirect", Behaviour::Redirect, Value::Null),
+        ("/endless", Behaviour::Endless, Value::Null),
+        ("/headers", Behaviour::HugeHeaders, json!("invalid_answer")),
     ] {
-        receiver.behave(path, manner);
+        receiver.behave(path, behaviour);
         let (id, _) = app(&world, &tenant, &receiver.at(path)).await;
         let told = test_event(&world, &tenant, &id).await;
         assert_eq!(told["error"], expected, "{path}: {told}");
