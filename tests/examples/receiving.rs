@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use measure::{ms, percentile};
-use receiver::{Behaviour, Receiver};
+use receiver::{Behaviour, WebhookEndpoint};
 use reqwest::Method;
 use serde_json::{Value, json};
 use world::World;
@@ -46,7 +46,7 @@ async fn main() {
 
 /// Sequential messages to one app.
 async fn one_app() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     register(&world, &receiver, "/hook").await;
     world.connect(&world.tenant(), &world.user(0)).await.expect(303);
     text(&world, "warm").await;
@@ -122,7 +122,7 @@ async fn one_app() {
 async fn with_an_endpoint_that_hangs() {
     let mut rows = Vec::new();
     for hangs in [false, true] {
-        let (world, receiver) = (World::start().await, Receiver::start().await);
+        let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
         for at in 0..APPS {
             register(&world, &receiver, &format!("/{at}")).await;
         }
@@ -153,7 +153,7 @@ async fn with_an_endpoint_that_hangs() {
     println!("\nratio of p99: {:.2}", rows[1].2 / rows[0].2);
 }
 
-async fn register(world: &World, receiver: &Receiver, path: &str) {
+async fn register(world: &World, receiver: &WebhookEndpoint, path: &str) {
     let order = json!({
         "name": "Receiver", "tenantId": world.tenant().id, "webhookUrl": receiver.at(path),
         "eventTypes": ["sms_inbound"],
@@ -167,7 +167,7 @@ async fn text(world: &World, text: &str) {
 }
 
 /// Waits for this many arrivals at a path. Returns the time of the last one, to a millisecond.
-async fn arrivals(receiver: &Receiver, path: &str, count: usize) -> Instant {
+async fn arrivals(receiver: &WebhookEndpoint, path: &str, count: usize) -> Instant {
     for _ in 0..60_000 {
         if receiver.arrivals(path).len() >= count {
             return Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{Behaviour, WebhookEndpoint};
 use crate::send::without_limit;
 use crate::world::{Tenant, World};
 
@@ -52,13 +52,13 @@ async fn all_are(world: &World, tenant: &Tenant, app: &App, count: usize, status
 }
 
 /// Waits until a path has had so many arrivals.
-async fn arrived(receiver: &Receiver, path: &str, count: usize) {
+async fn arrived(receiver: &WebhookEndpoint, path: &str, count: usize) {
     until(&format!("{count} arrivals at {path}"), async || receiver.arrivals(path).len() >= count).await;
 }
 
 #[tokio::test]
 async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     let all = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/all") })).await;
     let some = json!({ "webhookUrl": receiver.at("/some"), "eventTypes": ["rc_disconnected"] });
@@ -108,7 +108,7 @@ async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
 
 #[tokio::test]
 async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/hook", Behaviour::Later(503, 60));
     let one = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook") })).await;
@@ -137,7 +137,7 @@ async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
 
 #[tokio::test]
 async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replayed() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/gone", Behaviour::Status(410));
     let gone = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/gone") })).await;
@@ -190,7 +190,7 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
 
 #[tokio::test]
 async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_switched_off() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/dead", Behaviour::Status(500));
     let dead = app(
@@ -230,7 +230,7 @@ async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_swit
 
 #[tokio::test]
 async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_place() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/old", Behaviour::Hang);
     let moving = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/old") })).await;
@@ -254,7 +254,7 @@ async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_pla
 
 #[tokio::test]
 async fn nobody_waits_for_an_address_that_hangs() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/hang", Behaviour::Hang);
     let hanging = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hang") })).await;
@@ -277,7 +277,7 @@ async fn nobody_waits_for_an_address_that_hangs() {
 #[tokio::test]
 async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost() {
     const FLOOD: usize = 60;
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     without_limit(&world, &tenant).await;
     receiver.behave("/flooded", Behaviour::Hang);
@@ -356,7 +356,7 @@ async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
 
 #[tokio::test]
 async fn a_flow_is_told_of_texts_that_come_in_until_it_is_switched_off() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let path = "/v1/triggers/sms-received/subscribe";

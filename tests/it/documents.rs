@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::packages::{feed, has, npm, pip, skipped};
-use crate::receiver::Receiver;
+use crate::receiver::WebhookEndpoint;
 use crate::world::{World, binaries, root};
 
 fn document(name: &str) -> String {
@@ -279,7 +279,7 @@ fn is_genuine(secret: &str, headers: &http::HeaderMap, body: &[u8]) -> bool {
 
 #[tokio::test]
 async fn the_example_of_every_language_verifies_an_event_and_rejects_an_altered_one() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     let order = json!({ "name": "Receiver", "tenantId": tenant.id, "webhookUrl": receiver.at("/hook") });
     let app =

@@ -18,7 +18,7 @@ const STEPS: usize = 60;
 
 /// The result of a month.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct MonthReport {
     /// Steps in which a fault fired.
     pub faults: usize,
     /// Requests that need an access token.
@@ -38,13 +38,13 @@ pub struct Report {
 }
 
 /// Simulates a month of this many connections, each of its own tenant.
-pub async fn month(connections: usize, seed: u64) -> Report {
+pub async fn month(connections: usize, seed: u64) -> MonthReport {
     let world = World::start().await;
     // Message sync, every ten minutes, is not part of this test.
     world.without_schedules_of(&["sync-messages"]).await;
     let tenants = connected(&world, connections).await;
     let mut random = Random(seed | 1);
-    let mut report = Report::default();
+    let mut report = MonthReport::default();
     for _ in 0..STEPS {
         let set = fault(&world, &mut random).await;
         for _ in 0..random.below(1 + connections / 8) {
@@ -135,7 +135,7 @@ async fn fired(world: &World) -> bool {
         || of(world.aws(Method::GET, "/_aws/faults", None).await).await
 }
 
-async fn evaluate(world: &World, tenants: &[Tenant], report: &mut Report) {
+async fn evaluate(world: &World, tenants: &[Tenant], report: &mut MonthReport) {
     for tenant in tenants {
         let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
         let extension = &shown["extensions"][0];

@@ -7,7 +7,7 @@ use shared::model::secret::Secret;
 
 use crate::delivery::{App, app, log, until};
 use crate::random::Random;
-use crate::receiver::{Arrival, Receiver};
+use crate::receiver::{ReceivedRequest, WebhookEndpoint};
 use crate::world::{Tenant, World};
 
 const US: &str = "+14155550100";
@@ -16,14 +16,14 @@ const THEM: &str = "+16505550199";
 /// A stack with one connected extension and an app that receives `sms_inbound` events.
 struct Fixture {
     world: World,
-    receiver: Receiver,
+    receiver: WebhookEndpoint,
     tenant: Tenant,
     app: App,
 }
 
 impl Fixture {
     async fn start() -> Self {
-        let (world, receiver) = (World::start().await, Receiver::start().await);
+        let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
         let tenant = world.tenant();
         let fields =
             json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_inbound"], "numbers": [US] });
@@ -43,7 +43,7 @@ impl Fixture {
     }
 
     /// Waits until this many events have arrived at the app. Returns all that have arrived by then.
-    async fn arrived(&self, count: usize) -> Vec<Arrival> {
+    async fn arrived(&self, count: usize) -> Vec<ReceivedRequest> {
         until(&format!("{count} events"), async || self.receiver.arrivals("/hook").len() >= count).await;
         self.world.idle().await;
         self.receiver.arrivals("/hook")
@@ -81,7 +81,7 @@ impl Fixture {
     }
 }
 
-fn texts(arrivals: &[Arrival]) -> Vec<String> {
+fn texts(arrivals: &[ReceivedRequest]) -> Vec<String> {
     let mut texts: Vec<_> =
         arrivals.iter().map(|arrival| arrival.json()["body"].as_str().unwrap().to_owned()).collect();
     texts.sort();

@@ -12,13 +12,13 @@ use serde_json::Value;
 
 /// A request that arrived.
 #[derive(Debug, Clone)]
-pub struct Arrival {
+pub struct ReceivedRequest {
     pub path: String,
     pub headers: HeaderMap,
     pub body: String,
 }
 
-impl Arrival {
+impl ReceivedRequest {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
@@ -57,7 +57,7 @@ pub enum Behaviour {
 
 #[derive(Default)]
 struct Shared {
-    arrivals: Mutex<Vec<Arrival>>,
+    arrivals: Mutex<Vec<ReceivedRequest>>,
     behaviours: Mutex<BTreeMap<String, Behaviour>>,
     concurrency: Mutex<BTreeMap<String, Concurrency>>,
 }
@@ -94,13 +94,13 @@ impl Drop for InProgress {
 }
 
 /// The endpoint. It stops when it is dropped.
-pub struct Receiver {
+pub struct WebhookEndpoint {
     base: String,
     shared: Arc<Shared>,
     server: tokio::task::JoinHandle<()>,
 }
 
-impl Receiver {
+impl WebhookEndpoint {
     /// Starts the endpoint. It responds to every request with 200.
     #[expect(clippy::disallowed_methods, reason = "the server runs beside the test; it is not a function")]
     pub async fn start() -> Self {
@@ -123,7 +123,7 @@ impl Receiver {
     }
 
     /// The requests that have arrived at a path, in order.
-    pub fn arrivals(&self, path: &str) -> Vec<Arrival> {
+    pub fn arrivals(&self, path: &str) -> Vec<ReceivedRequest> {
         let all = self.shared.arrivals.lock().unwrap();
         all.iter().filter(|arrival| arrival.path == path).cloned().collect()
     }
@@ -134,7 +134,7 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for WebhookEndpoint {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -150,7 +150,7 @@ async fn respond(
     let _in_progress = InProgress::enter(&shared, &path);
     let behaviour = shared.behaviours.lock().unwrap().get(&path).copied().unwrap_or(Behaviour::Status(200));
     let body = String::from_utf8(body.to_vec()).unwrap();
-    shared.arrivals.lock().unwrap().push(Arrival { path, headers, body });
+    shared.arrivals.lock().unwrap().push(ReceivedRequest { path, headers, body });
     let plain = Response::builder();
     match behaviour {
         Behaviour::Status(status) => plain.status(status).body(Body::from("noted")),

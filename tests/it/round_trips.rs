@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::house;
-use crate::receiver::Receiver;
+use crate::receiver::WebhookEndpoint;
 use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
@@ -208,8 +208,8 @@ async fn measure(world: &World, function: &str) -> RoundTrips {
 }
 
 /// Delivers an event to the tenant's app; returns the app's path and the receiver.
-async fn deliver_an_event(world: &World) -> (String, Receiver) {
-    let (tenant, receiver) = (world.tenant(), Receiver::start().await);
+async fn deliver_an_event(world: &World) -> (String, WebhookEndpoint) {
+    let (tenant, receiver) = (world.tenant(), WebhookEndpoint::start().await);
     world.sim(Method::POST, "/_sim/clock", Some(json!({ "advanceSeconds": 61 }))).await;
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
     world.idle().await;
@@ -430,7 +430,7 @@ async fn run_on_an_app(world: &World, function: &str) -> Duration {
         "rotate-key" => (Method::POST, format!("{app}/rotate-key"), None),
         "rotate-webhook-secret" => (Method::POST, format!("{app}/rotate-webhook-secret"), None),
         "test-webhook" => {
-            let receiver = Receiver::start().await;
+            let receiver = WebhookEndpoint::start().await;
             let address = json!({ "webhookUrl": receiver.at("/hook") });
             world.call(Method::PUT, &app, key, Some(address)).await.expect(200);
             return timed(world.post(&format!("{app}/test-webhook"), key)).await;

@@ -35,7 +35,7 @@ pub struct FailureRates {
 
 /// The result of a simulation.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct SimulationReport {
     pub by_status: BTreeMap<&'static str, usize>,
     /// Messages that RingCentral has sent.
     pub records: usize,
@@ -114,11 +114,11 @@ struct Run {
     outbox: VecDeque<Message>,
     reconciling: Vec<(Timestamp, Message)>,
     done: Vec<Message>,
-    report: Report,
+    report: SimulationReport,
 }
 
 /// Sends this many messages. A tenth of them have the same text as others.
-pub fn simulate(sends: usize, rates: FailureRates, seed: u64) -> Report {
+pub fn simulate(sends: usize, rates: FailureRates, seed: u64) -> SimulationReport {
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let tenant = TenantId::generate();
     let extension = ExtensionId::parse("101").unwrap();
@@ -135,7 +135,7 @@ pub fn simulate(sends: usize, rates: FailureRates, seed: u64) -> Report {
         outbox: VecDeque::new(),
         reconciling: Vec::new(),
         done: Vec::new(),
-        report: Report::default(),
+        report: SimulationReport::default(),
     };
     let mut accepted = 0;
     while accepted < sends || !run.outbox.is_empty() || !run.reconciling.is_empty() {
@@ -289,7 +289,7 @@ impl Run {
         }
     }
 
-    fn evaluate(mut self, began: Timestamp, sends: usize) -> Report {
+    fn evaluate(mut self, began: Timestamp, sends: usize) -> SimulationReport {
         let mut texts: BTreeMap<&str, i64> = BTreeMap::new();
         for record in &self.platform.records {
             *texts.entry(&record.text).or_default() += 1;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::receiver::{Behaviour, Receiver};
+use crate::receiver::{Behaviour, WebhookEndpoint};
 use crate::world::{Tenant, World};
 
 /// An app with this address: its id and its webhook secret.
@@ -20,7 +20,7 @@ async fn test_event(world: &World, tenant: &Tenant, app: &str) -> Value {
 
 #[tokio::test]
 async fn a_test_event_arrives_signed_and_its_answer_is_reported() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     let (id, secret) = app(&world, &tenant, &receiver.at("/hook")).await;
     let told = test_event(&world, &tenant, &id).await;
@@ -57,7 +57,7 @@ async fn a_test_event_arrives_signed_and_its_answer_is_reported() {
 
 #[tokio::test]
 async fn both_secrets_sign_for_a_day_and_then_the_new_one_alone() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     let (id, old) = app(&world, &tenant, &receiver.at("/hook")).await;
     let path = format!("/v1/apps/{id}/rotate-webhook-secret");
@@ -78,7 +78,7 @@ async fn both_secrets_sign_for_a_day_and_then_the_new_one_alone() {
 
 #[tokio::test]
 async fn every_replaced_secret_signs_for_its_day_however_often_it_is_replaced() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     let (id, first) = app(&world, &tenant, &receiver.at("/hook")).await;
     let path = format!("/v1/apps/{id}/rotate-webhook-secret");
@@ -107,7 +107,7 @@ async fn every_replaced_secret_signs_for_its_day_however_often_it_is_replaced() 
 
 #[tokio::test]
 async fn a_secret_that_was_replaced_when_one_was_kept_signs_on() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     let (id, first) = app(&world, &tenant, &receiver.at("/hook")).await;
     let path = format!("/v1/apps/{id}/rotate-webhook-secret");
@@ -137,7 +137,7 @@ async fn a_secret_that_was_replaced_when_one_was_kept_signs_on() {
 
 #[tokio::test]
 async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     for (path, behaviour, expected) in [
         ("/hang", Behaviour::Hang, json!("timeout")),
@@ -159,7 +159,7 @@ async fn an_endpoint_that_misbehaves_costs_five_seconds_and_nothing_is_followed(
 
 #[tokio::test]
 async fn an_address_that_leads_inside_is_refused_and_not_described() {
-    let (world, receiver) = (World::start().await, Receiver::start().await);
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     // A name that resolves to this machine: what it leads to is judged when it is used, not when it is written down.
     let inside = receiver.at("/hook").replace("http://127.0.0.1", "https://localhost");

@@ -94,7 +94,7 @@ string_enum! {
 
 /// A part of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct MessagePart {
     /// Where the part ends in the body, in bytes. It begins where the previous part ends.
     pub end: usize,
     pub stage: PartStage,
@@ -140,7 +140,7 @@ pub struct Message {
     /// How often a part was submitted to RingCentral.
     pub attempts: u32,
     /// In order. An inbound message has one.
-    pub parts: Vec<Part>,
+    pub parts: Vec<MessagePart>,
     pub attachments: Vec<Attachment>,
     /// The reason of a failure, as a sentence.
     pub error: Option<String>,
@@ -182,7 +182,7 @@ impl Message {
         send_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
-        let part = |end| Part { end, stage: PartStage::Waiting, rc_id: None, submitted_at: None };
+        let part = |end| MessagePart { end, stage: PartStage::Waiting, rc_id: None, submitted_at: None };
         let ends = text::split(&body);
         let segments = text::segments_of_parts(&body, &ends);
         let is_scheduled = send_at.is_some_and(|at| at > now);
@@ -225,7 +225,7 @@ impl Message {
         let mut message = Self::outbound(tenant, extension, from, to, body, None, now);
         message.direction = Direction::Inbound;
         message.status = MessageStatus::Received;
-        message.parts = vec![Part {
+        message.parts = vec![MessagePart {
             end: message.body.len(),
             stage: PartStage::Delivered,
             rc_id: Some(rc_id),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::ids::MessageId;
-use super::message::{Message, MessageStatus, OnAmbiguous, Part, PartStage, Resolution};
+use super::message::{Message, MessagePart, MessageStatus, OnAmbiguous, PartStage, Resolution};
 use crate::clock::saturating_add;
 use crate::limits;
 
@@ -22,7 +22,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// True if this send's outcome is recorded in `part`.
-    pub fn is_recorded_in_part(&self, part: &Part) -> bool {
+    pub fn is_recorded_in_part(&self, part: &MessagePart) -> bool {
         part.submitted_at.is_some_and(|at| at.as_millisecond() == self.at.as_millisecond())
     }
 

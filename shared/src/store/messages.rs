@@ -11,7 +11,8 @@ use crate::limits;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{
-    Attachment, DeliveryReport, Direction, Message, MessageStatus, OnAmbiguous, Part, PartStage, Priority,
+    Attachment, DeliveryReport, Direction, Message, MessagePart, MessageStatus, OnAmbiguous, PartStage,
+    Priority,
 };
 
 /// What is stored about a record of RingCentral's message store.
@@ -321,7 +322,7 @@ pub(super) fn kept(message: &Message) -> Timestamp {
     saturating_add(begin, SignedDuration::from_secs(limits::MESSAGE_KEPT_SECONDS))
 }
 
-fn part_value(part: &Part) -> AttributeValue {
+fn part_value(part: &MessagePart) -> AttributeValue {
     let writer = Writer::default()
         .set("end", item::number(part.end))
         .set("stage", item::text(part.stage.as_str()))
@@ -371,7 +372,7 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
 fn read_message(row: &Row) -> Result<Message, StoreError> {
     let id = row.text("item")?.strip_prefix(MESSAGE).and_then(MessageId::parse);
     let part = |row: &Row| {
-        Ok(Part {
+        Ok(MessagePart {
             end: row.number("end")?,
             stage: PartStage::parse(row.text("stage")?).ok_or(StoreError::Damaged("stage"))?,
             rc_id: row.maybe_text("rc_id"),
