@@ -274,7 +274,7 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
 }
 
 /// Gives a tenant's connection a verification token that the test knows; only digests of tokens are stored. Returns the row.
-async fn with_known_token(fixture: &Line, tenant: &Tenant, token: &str) -> Value {
+async fn with_known_token(fixture: &Fixture, tenant: &Tenant, token: &str) -> Value {
     let mut rows = fixture.world.items("ConnectionsTable").await;
     rows.retain(|row| row["tenant"]["S"] == tenant.id.as_str() && row["subscription"]["S"].is_string());
     let mut row = rows.remove(0);
