@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{ATTEMPTS, Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
@@ -265,7 +266,11 @@ impl Worker<'_> {
                 return Ok(NextRun::WhenWoken);
             }
             match claimed.message {
-                Some(message) => self.process_head(sender, message, &in_flight).await?,
+                Some(message) => {
+                    let span = tracing::error_span!("message", extension.id = %message.extension,
+                        message.id = %message.id);
+                    self.process_head(sender, message, &in_flight).instrument(span).await?;
+                }
                 None => {
                     sender.discard_head();
                     let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);

@@ -23,6 +23,7 @@ use crate::model::number::Features;
 use crate::model::phone::E164;
 use crate::model::sender;
 use crate::retry::{Attempt, retry_on_conflict};
+use crate::span;
 use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoredResponse, WriteOutcome};
 
 pub use filter::filter;
@@ -70,6 +71,7 @@ async fn accept_new(
     send.validate_times(gateway.clock.now())?;
     let extension = sending_extension(gateway, tenant, &send.from).await?;
     let message = send.into_message(tenant.clone(), extension, gateway.clock.now());
+    span::set_message(&message.id);
     let pending_in = pending_in(&message);
     let receipt = match (gateway.store.accept_message(&message, pending_in, key).await?, key) {
         (AcceptOutcome::Accepted, _) => {
@@ -89,6 +91,7 @@ async fn accept_new(
 
 /// The stored response, provided that the request is the same.
 fn replay(response: StoredResponse, key: &Idempotency) -> Result<Receipt> {
+    span::set_message(&response.message);
     if response.fingerprint != key.fingerprint {
         return Err(Error::IdempotencyReused);
     }
@@ -143,6 +146,7 @@ pub fn message_id(text: &str) -> Result<MessageId> {
 
 /// Reads one message.
 pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Message> {
+    span::set_message(id);
     gateway.store.message(tenant, id).await?.ok_or(Error::NotFound)
 }
 
