@@ -1,13 +1,12 @@
-//! Who is calling, and whether they call too often.
+//! Authentication and rate limiting of requests.
 //!
-//! A [`Caller`] or an [`Operator`] can only be made here, so holding one proves that a key was checked and the request
-//! was counted. In this order: form and checksum of the key, which cost nothing; what this process remembers of keys
-//! that nobody has; one read of key and tenant; the key's secret, expiry and address, the tenant's status; the rate
-//! limit; the scope.
+//! Only this module creates a [`Caller`] or an [`Operator`], so a value of these types proves that the key was authenticated and
+//! the request counted. The checks in their order: form and checksum of the key, which cost nothing; the cache of unknown keys;
+//! one read of key and tenant; the key's secret, expiry and address ranges, and the tenant's status; the rate limit; the scope.
 //!
-//! Every request reads its key, so a revoked key is dead at once; only whoever sends messages may pass for ten seconds on
-//! what was read before ([`recent_caller`]).
-//! A key that was proven a short while ago is counted while it is read, so that both take the time of one.
+//! Every request reads its key, so a revocation takes effect at once. The exception are send requests, which may use a key that
+//! was read in the last ten seconds ([`recent_caller`]). If the key was authenticated recently, the request is counted
+//! concurrently with the read.
 
 use std::sync::Arc;
 
@@ -29,103 +28,90 @@ use crate::model::tenant::{Tenant, TenantStatus};
 use crate::rate_limits;
 use crate::span;
 
-/// A tenant's program, with a key that was checked.
+/// An app with an authenticated API key.
 #[derive(Debug)]
 pub struct Caller {
     tenant: Tenant,
     key: KeyRecord,
-    by: AuditContext,
+    audit: AuditContext,
 }
 
 impl Caller {
-    /// The tenant that the key opens.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    /// Its id.
     pub fn tenant_id(&self) -> &TenantId {
         &self.tenant.id
     }
 
-    /// The key.
     pub fn key(&self) -> &KeyRecord {
         &self.key
     }
 
-    /// Who this is, for the audit log.
-    pub fn by(&self) -> &AuditContext {
-        &self.by
+    pub fn audit(&self) -> &AuditContext {
+        &self.audit
     }
 
-    /// True if the key has a scope.
-    pub fn may(&self, scope: Scope) -> bool {
+    pub fn has_scope(&self, scope: Scope) -> bool {
         self.key.scopes.contains(&scope)
     }
 
-    /// The cursors of one of this tenant's lists.
     pub fn cursors(&self, list: impl Into<String>) -> Cursors {
         CursorKey::new(self.tenant.id.as_str(), self.tenant.cursor_key.clone()).of(list)
     }
 }
 
-/// The operator, with a key that was checked.
+/// The operator, with an authenticated key.
 #[derive(Debug)]
 pub struct Operator {
-    by: AuditContext,
+    audit: AuditContext,
     cursors: CursorKey,
 }
 
 impl Operator {
-    /// Who this is, for the audit log.
-    pub fn by(&self) -> &AuditContext {
-        &self.by
+    pub fn audit(&self) -> &AuditContext {
+        &self.audit
     }
 
-    /// The cursors of one of the operator's lists.
     pub fn cursors(&self, list: impl Into<String>) -> Cursors {
         self.cursors.of(list)
     }
 }
 
-/// Either of them.
 #[derive(Debug)]
 pub enum Principal {
-    /// The operator.
     Operator(Operator),
-    /// A tenant's program.
     Caller(Box<Caller>),
 }
 
 impl Principal {
-    /// Who this is, for the audit log.
-    pub fn by(&self) -> &AuditContext {
+    pub fn audit(&self) -> &AuditContext {
         match self {
-            Self::Operator(operator) => operator.by(),
-            Self::Caller(caller) => caller.by(),
+            Self::Operator(operator) => operator.audit(),
+            Self::Caller(caller) => caller.audit(),
         }
     }
 }
 
-/// The program that calls, if its key has one of these scopes (any key, if none is named). One read and one write of
-/// DynamoDB, at the same time on a warm function.
+/// Authenticates an app whose key must have one of these scopes; any key if there are none. One read and one write of DynamoDB, which
+/// are concurrent in a warm function.
 pub async fn caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
     let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
-    with_key(gateway, request, &key, one_of).await
+    authenticate(gateway, request, &key, one_of).await
 }
 
-/// The program that calls, as [`caller`] finds it; but a key that was looked up a moment ago
-/// ([`limits::SEND_CACHE_SECONDS`]) is not read again. It is for the one route where a round trip counts; a revoked key is
-/// dead when that time is over.
+/// Like [`caller`], but a key that was read recently ([`limits::SEND_CACHE_SECONDS`]) is not read again. For the route whose latency
+/// matters most. A revocation takes effect after that time.
 pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
     let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
-    let found = gateway.cache.checked_keys.get(&key.prefix(), gateway.clock.now());
+    let found = gateway.cache.authenticated_keys.get(&key.prefix(), gateway.clock.now());
     let Some(found) = found.filter(|found| key.matches(&found.1.digest)) else {
-        let caller = with_key(gateway, request, &key, one_of).await?;
+        let caller = authenticate(gateway, request, &key, one_of).await?;
         let until =
             saturating_add(gateway.clock.now(), jiff::SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
         let found = Arc::new((caller.tenant.clone(), caller.key.clone()));
-        gateway.cache.checked_keys.insert(&key.prefix(), found, until);
+        gateway.cache.authenticated_keys.insert(&key.prefix(), found, until);
         return Ok(caller);
     };
     let (tenant, record) = (found.0.clone(), found.1.clone());
@@ -133,13 +119,13 @@ pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope
     if let Some(count) = rate_limits::cached_rejection(gateway, key.id().as_str(), limit) {
         within_limit(request, count)?;
     }
-    let caller = passed(gateway, request, tenant, record)?;
+    let caller = validated(gateway, request, tenant, record)?;
     within_limit(request, rate_limits::count_request(gateway, key.id().as_str(), limit).await)?;
-    note_use(gateway, &caller.key).await;
-    with_scope(caller, one_of)
+    record_use(gateway, &caller.key).await;
+    require_scope(caller, one_of)
 }
 
-/// The operator. A tenant's key, even a good one, is not enough.
+/// Authenticates the operator. The key of a tenant is rejected.
 pub async fn operator(gateway: &Gateway, request: &Request) -> Result<Operator> {
     match principal(gateway, request, &[]).await? {
         Principal::Operator(operator) => Ok(operator),
@@ -147,11 +133,11 @@ pub async fn operator(gateway: &Gateway, request: &Request) -> Result<Operator> 
     }
 }
 
-/// The operator, or a program whose key has one of these scopes (any key, if none is named).
+/// Authenticates the operator, or an app whose key has one of these scopes; any key if there are none.
 pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Principal> {
     let presented = presented(request)?;
     if let Some(key) = ApiKey::parse(presented.expose()) {
-        return Ok(Principal::Caller(Box::new(with_key(gateway, request, &key, one_of).await?)));
+        return Ok(Principal::Caller(Box::new(authenticate(gateway, request, &key, one_of).await?)));
     }
     let operator_key = gateway.operator_key().await?;
     if *operator_key != presented {
@@ -160,14 +146,19 @@ pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -
     let count = rate_limits::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
     within_limit(request, count)?;
     let cursors = CursorKey::new("operator", Secret::new(operator_key.digest()));
-    Ok(Principal::Operator(Operator { by: by(request, Actor::Operator), cursors }))
+    Ok(Principal::Operator(Operator { audit: audit_context(request, Actor::Operator), cursors }))
 }
 
-async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[Scope]) -> Result<Caller> {
-    let proven = proven(gateway, key)?;
-    refuse_unread(gateway, request, key, proven.as_ref())?;
-    let (checked, counted) = match proven.map(|known| known.requests_per_minute) {
-        // Counting can't hit somebody else's counter: the whole key was proven before.
+async fn authenticate(
+    gateway: &Gateway,
+    request: &Request,
+    key: &ApiKey,
+    one_of: &[Scope],
+) -> Result<Caller> {
+    let known = known_key(gateway, key)?;
+    reject_without_read(gateway, request, key, known.as_ref())?;
+    let (checked, counted) = match known.map(|known| known.requests_per_minute) {
+        // Only requests with the complete key reach its counter: the key was authenticated before.
         Some(limit) => {
             let (checked, counted) = tokio::join!(
                 check(gateway, request, key),
@@ -185,55 +176,60 @@ async fn with_key(gateway: &Gateway, request: &Request, key: &ApiKey, one_of: &[
         }
     };
     within_limit(request, count)?;
-    note_use(gateway, &checked.key).await;
-    with_scope(checked, one_of)
+    record_use(gateway, &checked.key).await;
+    require_scope(checked, one_of)
 }
 
-fn with_scope(caller: Caller, one_of: &[Scope]) -> Result<Caller> {
-    if !one_of.is_empty() && !one_of.iter().any(|scope| caller.may(*scope)) {
+fn require_scope(caller: Caller, one_of: &[Scope]) -> Result<Caller> {
+    if !one_of.is_empty() && !one_of.iter().any(|scope| caller.has_scope(*scope)) {
         return Err(Error::InsufficientScope);
     }
     Ok(caller)
 }
 
-/// Refuses a request over the limit without asking anybody, if its key was read a moment ago: a flood costs its sender
-/// the answers, and nobody a read. Nothing passes here.
-fn refuse_unread(gateway: &Gateway, request: &Request, key: &ApiKey, known: Option<&KnownKey>) -> Result<()> {
-    let fresh = jiff::SignedDuration::from_millis(limits::REFUSE_UNREAD_MS);
+/// Rejects a request over the rate limit without a read if its key was read recently, so that a flood of requests causes no
+/// reads. It never accepts a request.
+fn reject_without_read(
+    gateway: &Gateway,
+    request: &Request,
+    key: &ApiKey,
+    known: Option<&KnownKey>,
+) -> Result<()> {
+    let fresh = jiff::SignedDuration::from_millis(limits::KEY_REREAD_MS);
     let known = known.filter(|known| gateway.clock.now().duration_since(known.read_at) < fresh);
-    let refused = known.and_then(|known| {
+    let rejection = known.and_then(|known| {
         rate_limits::cached_rejection(gateway, key.id().as_str(), known.requests_per_minute)
     });
-    refused.map_or(Ok(()), |count| within_limit(request, count))
+    rejection.map_or(Ok(()), |count| within_limit(request, count))
 }
 
-/// What this process remembers of a presented key, if the whole of it was proven. Refuses one that nobody has.
-fn proven(gateway: &Gateway, key: &ApiKey) -> Result<Option<KnownKey>> {
+/// The cached record of a key if its secret matches. Rejects a key that is known not to exist.
+fn known_key(gateway: &Gateway, key: &ApiKey) -> Result<Option<KnownKey>> {
     let now = gateway.clock.now();
     if gateway.cache.unknown_keys.get(&key.prefix(), now).is_some() {
         return Err(Error::UnknownKey);
     }
     match gateway.cache.known_keys.get(&key.prefix(), now) {
         Some(known) if key.matches(&known.digest) => Ok(Some(known)),
-        // The digest of a key never changes: another secret is wrong without a look.
+        // The digest of a key never changes, so another secret is wrong without a read.
         Some(_) => Err(Error::UnknownKey),
         None => Ok(None),
     }
 }
 
-/// Reads key and tenant, and checks all that they say. If they can't be read, nobody passes.
+/// Reads key and tenant and validates them. If they can't be read, the request fails.
 async fn check(gateway: &Gateway, request: &Request, key: &ApiKey) -> Result<Caller> {
     let found = gateway.store.key(key).await?;
-    remember(gateway, key, found.as_ref());
-    // An unknown id costs the same work as a known one.
+    cache_key(gateway, key, found.as_ref());
+    // The same work for an unknown id as for a known one, against timing attacks.
     let digest = found.as_ref().map_or("", |(_, record)| record.digest.as_str());
     let matches = key.matches(digest);
     let (tenant, record) = found.filter(|_| matches).ok_or(Error::UnknownKey)?;
-    passed(gateway, request, tenant, record)
+    validated(gateway, request, tenant, record)
 }
 
-/// Checks all that the records of a key and its tenant say.
-fn passed(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecord) -> Result<Caller> {
+/// Validates the records of a key and its tenant.
+fn validated(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecord) -> Result<Caller> {
     span::set_tenant(&tenant.id);
     if record.is_expired(gateway.clock.now()) || tenant.status == TenantStatus::Deleting {
         return Err(Error::UnknownKey);
@@ -244,11 +240,11 @@ fn passed(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecor
     if !record.may_be_used_from(http::source(request)) {
         return Err(Error::AddressNotAllowed);
     }
-    let by = by(request, Actor::Key(record.id.clone()));
-    Ok(Caller { tenant, key: record, by })
+    let audit = audit_context(request, Actor::Key(record.id.clone()));
+    Ok(Caller { tenant, key: record, audit })
 }
 
-fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>) {
+fn cache_key(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>) {
     let until = |seconds| saturating_add(gateway.clock.now(), jiff::SignedDuration::from_secs(seconds));
     match found {
         None => gateway.cache.unknown_keys.insert(&key.prefix(), (), until(limits::UNKNOWN_KEY_SECONDS)),
@@ -263,7 +259,7 @@ fn remember(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)>
     }
 }
 
-/// Every answer tells the limit; a refusal tells when to come again.
+/// Sets the rate limit headers of the response, and rejects the request if it is over the limit.
 fn within_limit(request: &Request, count: RateLimitCount) -> Result<()> {
     http::tell_limit(request, count);
     if count.allowed {
@@ -272,24 +268,23 @@ fn within_limit(request: &Request, count: RateLimitCount) -> Result<()> {
     Err(Error::RateLimited { limit: count.limit, retry_after: count.reset })
 }
 
-/// Writes down that a key was used, at most once a minute. That it can't be written down stops nobody.
-async fn note_use(gateway: &Gateway, key: &KeyRecord) {
+/// Records the use of a key, at most once a minute. A failure does not affect the request.
+async fn record_use(gateway: &Gateway, key: &KeyRecord) {
     let now = gateway.clock.now();
-    if gateway.cache.noted_uses.get(key.id.as_str(), now).is_some() {
+    if gateway.cache.recorded_key_uses.get(key.id.as_str(), now).is_some() {
         return;
     }
     let until = saturating_add(now, jiff::SignedDuration::from_secs(limits::LAST_USED_SECONDS));
-    gateway.cache.noted_uses.insert(key.id.as_str(), (), until);
-    let patience = std::time::Duration::from_millis(limits::COUNTING_MS);
-    match tokio::time::timeout(patience, gateway.store.record_key_use(&key.app, &key.id)).await {
+    gateway.cache.recorded_key_uses.insert(key.id.as_str(), (), until);
+    let timeout = std::time::Duration::from_millis(limits::COUNTING_MS);
+    match tokio::time::timeout(timeout, gateway.store.record_key_use(&key.app, &key.id)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => http::note(&error.into(), "the use of a key was not written down"),
-        Err(_) => tracing::warn!("the use of a key was not written down in time"),
+        Ok(Err(error)) => http::note(&error.into(), "last use of key not recorded"),
+        Err(_) => tracing::warn!(key.id = %key.id, "last use of key not recorded: timeout"),
     }
 }
 
-/// Who calls, from where, in which request.
-pub fn by(request: &Request, actor: Actor) -> AuditContext {
+pub fn audit_context(request: &Request, actor: Actor) -> AuditContext {
     AuditContext {
         actor,
         source: http::source(request),

@@ -76,8 +76,8 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
     response
 }
 
-/// Does the work of one kind that is due, so many pieces side by side, until there is none or the time is over. One that fails
-/// is logged and does not stop the others. Gives how many were done.
+/// Processes due work of one kind, up to `at_once` items concurrently, until there is none or the time is over. `work` returns
+/// whether it processed the item. A failing one is logged and does not stop the others. Returns how many were processed.
 ///
 /// # Errors
 /// If the index can't be read.
@@ -92,11 +92,11 @@ pub async fn drain_due(
     let mut done = 0;
     while gateway.clock.now() < until {
         let overdue = gateway.store.overdue_of_all_tenants(kind).await?;
-        // What there is no time for is not even taken, so that the next run finds it at once.
+        // Items that there is no time for are not leased, so that the next run finds them at once.
         let in_time = stream::iter(&overdue).take_while(|_| ready(gateway.clock.now() < until));
-        let pieces = in_time.map(|due| {
+        let results = in_time.map(|due| {
             let span = tracing::error_span!("due", tenant.id = %due.tenant, message.id = Empty);
-            let piece = async {
+            let result = async {
                 work(due).await.unwrap_or_else(|error| {
                     tracing::warn!(
                         kind = kind.as_str(),
@@ -106,10 +106,10 @@ pub async fn drain_due(
                     false
                 })
             };
-            piece.instrument(span)
+            result.instrument(span)
         });
-        let pieces: Vec<bool> = pieces.buffer_unordered(at_once).collect().await;
-        let some = pieces.into_iter().filter(|done| *done).count();
+        let results: Vec<bool> = results.buffer_unordered(at_once).collect().await;
+        let some = results.into_iter().filter(|done| *done).count();
         done += some;
         if some == 0 {
             break;

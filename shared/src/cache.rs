@@ -1,9 +1,7 @@
-//! What a warm function remembers for a short time: bounded in number and in age, lost when the process ends.
+//! Caches of a warm function, limited in size and age.
 //!
-//! What is remembered saves the work of refusing again, or of asking twice. It lets a request pass in one place alone: a
-//! message is accepted by a key and a sender that were looked up at most ten seconds ago.
-//! Access tokens are remembered for a minute, so that a busy connection costs no read; wake-ups and sync
-//! requests that an earlier one covers are skipped.
+//! They save repeated rejections and reads, and wake-ups and writes that would repeat a recent one. A cached API key authenticates
+//! only send requests, for ten seconds. Access tokens are cached for a minute.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,33 +16,32 @@ use crate::model::rate_limit::Slots;
 use crate::model::secret::Secret;
 use crate::model::tenant::Tenant;
 
-/// What a process remembers.
 #[derive(Debug)]
 pub struct Cache {
-    /// Public parts of keys that nobody has.
+    /// API keys that do not exist, by prefix.
     pub unknown_keys: TtlCache<()>,
-    /// Keys that exist, by their public part.
+    /// API keys that exist, by prefix.
     pub known_keys: TtlCache<KnownKey>,
-    /// Keys that were looked up a moment ago, by their public part.
-    pub checked_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
+    /// API keys that were authenticated recently, by prefix.
+    pub authenticated_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
     /// Extensions by the numbers that they send from.
     pub senders: TtlCache<ExtensionId>,
-    /// Wake-ups that were sent to senders within the debounce time.
+    /// Wake-ups sent to senders within the debounce period.
     pub recent_wakeups: TtlCache<RecentWakeup>,
-    /// Events that report a change, by their authentication, while the sync that they request is due.
+    /// Change notifications, by their proof of origin, whose message sync is already scheduled.
     pub requested_syncs: TtlCache<()>,
-    /// Keys whose use is written down for the present.
-    pub noted_uses: TtlCache<()>,
-    /// Counters that were full, with their limit then and when they are not any more.
-    pub full_counters: TtlCache<(u32, Timestamp)>,
-    /// What this process counts alone while the counters fail.
-    pub counted_alone: TtlCache<Slots>,
-    /// While this is remembered, the counters are not asked.
-    pub failing_counters: TtlCache<()>,
-    /// Access tokens that were read a short time ago, by their connection.
+    /// API keys whose use was recorded recently.
+    pub recorded_key_uses: TtlCache<()>,
+    /// Counters that reached their limit: the limit, and when requests are allowed again.
+    pub exhausted_counters: TtlCache<(u32, Timestamp)>,
+    /// Local counts, while the counters in the table are unavailable.
+    pub local_counts: TtlCache<Slots>,
+    /// Has an entry while the counters in the table are not used because they are unavailable.
+    pub counter_outages: TtlCache<()>,
+    /// Access tokens, by connection.
     pub tokens: TtlCache<KnownToken>,
-    /// Whose turn it is to read or refresh a connection.
-    pub turns: KeyedMutex,
+    /// Serialises reading and refreshing a connection within this process.
+    pub connection_locks: KeyedMutex,
 }
 
 /// The wake-ups that this process has sent to a sender within the debounce time.
@@ -59,114 +56,108 @@ pub enum RecentWakeup {
 /// An access token, and the connection as it was read with it.
 #[derive(Debug, Clone)]
 pub struct KnownToken {
-    /// The connection.
     pub connection: Connection,
-    /// Its access token; wiped when it is dropped.
+    /// Zeroized on drop.
     pub access: Secret,
 }
 
-/// One turn for each name: whoever has it goes on, the others of this process wait.
+/// One mutex per key.
 #[derive(Debug, Default)]
 pub struct KeyedMutex(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl KeyedMutex {
-    /// The turn of a name. Those that nobody waits for are forgotten.
-    pub fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(name.to_owned()).or_default())
+    /// The mutex of a key. Unused mutexes are dropped.
+    pub fn of(&self, key: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut mutexes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        mutexes.retain(|_, mutex| Arc::strong_count(mutex) > 1);
+        Arc::clone(mutexes.entry(key.to_owned()).or_default())
     }
 }
 
-/// A key that exists.
+/// An API key that exists.
 #[derive(Debug, Clone)]
 pub struct KnownKey {
-    /// The digest of the whole key; it never changes.
+    /// The digest of the whole key, which never changes.
     pub digest: String,
-    /// Requests in a minute, when the key was last looked up.
+    /// The rate limit when the key was last read.
     pub requests_per_minute: u32,
-    /// When that was.
     pub read_at: Timestamp,
 }
 
 impl Default for Cache {
     fn default() -> Self {
         Self {
-            unknown_keys: TtlCache::at_most(limits::REMEMBERED),
-            known_keys: TtlCache::at_most(limits::REMEMBERED),
-            checked_keys: TtlCache::at_most(limits::REMEMBERED),
-            senders: TtlCache::at_most(limits::REMEMBERED),
-            recent_wakeups: TtlCache::at_most(limits::REMEMBERED),
-            requested_syncs: TtlCache::at_most(limits::REMEMBERED),
-            noted_uses: TtlCache::at_most(limits::REMEMBERED),
-            full_counters: TtlCache::at_most(limits::REMEMBERED),
-            counted_alone: TtlCache::at_most(limits::REMEMBERED),
-            failing_counters: TtlCache::at_most(1),
-            tokens: TtlCache::at_most(limits::DATA_KEY_CACHE_ENTRIES),
-            turns: KeyedMutex::default(),
+            unknown_keys: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            known_keys: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            authenticated_keys: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            senders: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            recent_wakeups: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            requested_syncs: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            recorded_key_uses: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            exhausted_counters: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            local_counts: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            counter_outages: TtlCache::with_capacity(1),
+            tokens: TtlCache::with_capacity(limits::DATA_KEY_CACHE_ENTRIES),
+            connection_locks: KeyedMutex::default(),
         }
     }
 }
 
-/// Values by name, each until a moment, at most so many.
+/// A cache of limited capacity whose entries expire. When it is full, the oldest entry is evicted.
 #[derive(Debug)]
 pub struct TtlCache<V> {
-    most: usize,
+    capacity: usize,
     inner: Mutex<Inner<V>>,
 }
 
 #[derive(Debug)]
 struct Inner<V> {
     values: HashMap<String, (V, Timestamp)>,
-    /// Names in the order in which they came; the oldest goes first when there is no room.
+    /// Keys in the order of insertion.
     order: VecDeque<String>,
 }
 
 impl<V: Clone> TtlCache<V> {
-    /// Remembers at most so many values.
-    pub fn at_most(most: usize) -> Self {
-        Self { most, inner: Mutex::new(Inner { values: HashMap::new(), order: VecDeque::new() }) }
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { capacity, inner: Mutex::new(Inner { values: HashMap::new(), order: VecDeque::new() }) }
     }
 
-    /// The value of a name, unless it is forgotten.
-    pub fn get(&self, name: &str, now: Timestamp) -> Option<V> {
+    pub fn get(&self, key: &str, now: Timestamp) -> Option<V> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.values.get(name).filter(|(_, until)| *until > now).map(|(value, _)| value.clone())
+        inner.values.get(key).filter(|(_, until)| *until > now).map(|(value, _)| value.clone())
     }
 
-    /// Remembers a value until a moment.
-    pub fn insert(&self, name: &str, value: V, until: Timestamp) {
+    pub fn insert(&self, key: &str, value: V, until: Timestamp) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.values.insert(name.to_owned(), (value, until)).is_some() {
+        if inner.values.insert(key.to_owned(), (value, until)).is_some() {
             return;
         }
-        inner.order.push_back(name.to_owned());
-        while inner.order.len() > self.most {
+        inner.order.push_back(key.to_owned());
+        while inner.order.len() > self.capacity {
             let Some(oldest) = inner.order.pop_front() else { break };
             inner.values.remove(&oldest);
         }
     }
 
-    /// Forgets the value of a name.
-    pub fn remove(&self, name: &str) {
+    pub fn remove(&self, key: &str) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.values.remove(name).is_some() {
-            inner.order.retain(|known| known != name);
+        if inner.values.remove(key).is_some() {
+            inner.order.retain(|known| known != key);
         }
     }
 
-    /// Changes the value of a name in place, or what `new` makes if it is forgotten.
-    pub fn change<T>(
+    /// Updates a value, or a new one if there is none.
+    pub fn update<T>(
         &self,
-        name: &str,
+        key: &str,
         now: Timestamp,
         until: Timestamp,
         new: impl FnOnce() -> V,
         change: impl FnOnce(&mut V) -> T,
     ) -> T {
-        let mut value = self.get(name, now).unwrap_or_else(new);
+        let mut value = self.get(key, now).unwrap_or_else(new);
         let outcome = change(&mut value);
-        self.insert(name, value, until);
+        self.insert(key, value, until);
         outcome
     }
 }
@@ -180,16 +171,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_forgotten_at_its_end() {
-        let cache = TtlCache::at_most(2);
+    fn an_entry_expires() {
+        let cache = TtlCache::with_capacity(2);
         cache.insert("a", 1, at(60));
         assert_eq!(cache.get("a", at(59)), Some(1));
         assert_eq!(cache.get("a", at(60)), None);
     }
 
     #[test]
-    fn the_oldest_goes_when_there_is_no_room() {
-        let cache = TtlCache::at_most(2);
+    fn the_oldest_entry_is_evicted_from_a_full_cache() {
+        let cache = TtlCache::with_capacity(2);
         for name in ["a", "b", "a", "c"] {
             cache.insert(name, name.to_owned(), at(60));
         }

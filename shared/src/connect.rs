@@ -270,7 +270,7 @@ pub struct StoredConnection {
 /// Before that, the same callback may come again.
 pub async fn complete_flow(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     callback: Callback,
     flow: &Flow,
     key: &BrowserKey,
@@ -303,7 +303,7 @@ pub async fn complete_flow(
     }
     let keys = Keys { access: access_key, refresh: refresh_key };
     let stored = match exchange_code(gateway, &client, &breaker, callback, flow, key).await {
-        Ok(tokens) => store_tokens(gateway, by, flow, &tokens, &keys).await,
+        Ok(tokens) => store_tokens(gateway, audit, flow, &tokens, &keys).await,
         Err(error) => Err(StoreTokensError::NotStored(error)),
     };
     match stored {
@@ -352,7 +352,7 @@ async fn exchange_code(
         _ => FlowRejection::ExchangeFailed,
     };
     if rejection == FlowRejection::Misconfigured {
-        gateway.app_is_refused().await;
+        gateway.app_rejected().await;
     }
     tracing::warn!(tenant.id = %flow.tenant, error = %error, "code exchange failed");
     Err(rejection.into())
@@ -370,7 +370,7 @@ struct Keys {
 
 /// A token pair that only this process has, with everything that a connection needs.
 struct ReceivedTokens<'a> {
-    by: &'a AuditContext,
+    audit: &'a AuditContext,
     flow: &'a Flow,
     keys: &'a Keys,
     tokens: &'a TokenSet,
@@ -394,7 +394,7 @@ impl<E: Into<FlowError>> From<E> for StoreTokensError {
 /// Stores the tokens as a connection, or ends their session at RingCentral.
 async fn store_tokens(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     flow: &Flow,
     tokens: &TokenSet,
     keys: &Keys,
@@ -414,7 +414,7 @@ async fn store_tokens(
         }
         return Err(FlowRejection::Misconfigured.into());
     };
-    let received = ReceivedTokens { by, flow, keys, tokens, refresh, extension };
+    let received = ReceivedTokens { audit, flow, keys, tokens, refresh, extension };
     let error = if tokens.scope.iter().any(|scope| scope == "SMS") {
         match received.store(gateway).await {
             Ok(stored) => return Ok(stored),
@@ -461,7 +461,7 @@ impl ReceivedTokens<'_> {
             owner: owner.as_ref(),
             replaces: old.as_ref(),
             audit_entry: AuditEntry {
-                by: self.by,
+                context: self.audit,
                 action: Action::ExtensionConnected,
                 tenant: &flow.tenant,
                 subject: self.extension.as_str(),

@@ -1,22 +1,21 @@
-//! Deleting a tenant.
+//! Deletion of a tenant.
 //!
-//! Everything stops with the first write: from then on its keys are refused, its links start nothing, and no connection
-//! is stored for it. Within the same request, in this order and each within a bound:
+//! The first write stops all use: from then on the tenant's keys are rejected, its links start no flow, and no connection is
+//! stored for it. The same request then does, in this order and each with a deadline:
 //!
-//! 1. every connection is given up, so that nobody can use its tokens;
-//! 2. the sessions at RingCentral are ended, all of them tried once: for that their refresh tokens must be opened, which
-//!    is why it comes before the third step;
-//! 3. everything that was sealed for the tenant is erased together with the data keys that could open it: tokens that
-//!    are left, webhook secrets, and the API keys' digests.
+//! 1. Every connection is removed, so that its tokens can't be used.
+//! 2. The sessions at RingCentral are ended, each in one attempt. This needs the refresh tokens, so it precedes step 3.
+//! 3. Everything sealed for the tenant is erased together with the data keys that could open it: remaining tokens, webhook
+//!    secrets, and the digests of API keys.
 //!
-//! "Erases the data keys at once" means step 3: when the request is answered, what is in the tables can't be opened any
-//! more, by nobody. If a store fails on the way, the sweep goes on with step 1. A session that RingCentral did not end in
-//! time is left to expire (a week at most), and the log says so: erasing does not wait for RingCentral. Plaintext data
-//! keys in warm functions have nothing left to open. Backups of the tables (point-in-time recovery, 35 days) still hold
-//! the wrapped keys; only disabling the KMS key would close those, for all tenants.
+//! "Erases the data keys at once" means step 3: when the request has been answered, nothing can decrypt what is left in the
+//! tables. If a step fails, the sweep repeats it. A session that RingCentral did not end in time expires within a week, and
+//! the log says so: erasure does not wait for RingCentral. Plaintext data keys in warm functions have nothing left to
+//! decrypt. Backups of the tables (point-in-time recovery, 35 days) still hold the wrapped keys; only disabling the KMS key
+//! would make those unusable, for all tenants.
 //!
-//! What holds no secret (numbers, the claim on extensions, the records themselves) goes in the background. Links lapse by
-//! themselves; the audit log stays.
+//! Data without secrets (numbers, ownership of extensions, the records themselves) is erased in the background. Links
+//! expire. The audit log is kept.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,112 +30,121 @@ use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::ids::TenantId;
 use crate::revocation;
-use crate::store::{Changed, Holding};
+use crate::store::{ChangeOutcome, TenantTable, WriteOutcome};
 
-/// Orders the deletion of a tenant, and does at once what can't wait. Ordering it again does no harm.
-pub async fn order(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
-    let deed = deed(by, Action::TenantDeleted, tenant);
-    match gateway.store.order_deletion(tenant, &deed).await? {
-        Changed::Absent => return Err(Error::NotFound),
-        Changed::Moved => return Ok(()),
-        Changed::Yes => tracing::info!(tenant.id = %tenant, "a tenant is being deleted"),
+/// Requests the deletion of a tenant and does the urgent part of it. Idempotent.
+pub async fn request(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
+    let entry = audit_entry(audit, Action::TenantDeleted, tenant);
+    match gateway.store.request_deletion(tenant, &entry).await? {
+        ChangeOutcome::NotFound => return Err(Error::NotFound),
+        ChangeOutcome::Conflict => return Ok(()),
+        ChangeOutcome::Applied => tracing::info!(tenant.id = %tenant, "tenant deletion requested"),
     }
-    // It is ordered: whatever fails from here on, the sweep does.
-    if let Err(error) = stop_and_erase(gateway, by, tenant).await {
-        tracing::error!(tenant.id = %tenant, error = error.chain(), "a deletion is left for the sweep");
+    // The request is stored: the sweep does whatever fails from here on.
+    if let Err(error) = disconnect_and_erase(gateway, audit, tenant).await {
+        tracing::error!(tenant.id = %tenant, error = error.chain(), "tenant deletion left to the sweep");
     }
     Ok(())
 }
 
 /// Steps 1 to 3.
-async fn stop_and_erase(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
-    let erasing = Duration::from_millis(limits::DELETION_ERASE_MS);
-    let late = |_| Error::Unavailable { what: "a deletion", retry_after: erasing, source: None };
-    tokio::time::timeout(erasing, give_up_connections(gateway, by, tenant)).await.map_err(late)??;
+async fn disconnect_and_erase(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
+    let deadline = Duration::from_millis(limits::DELETION_ERASE_MS);
+    let late = |_| Error::Unavailable { what: "tenant deletion", retry_after: deadline, source: None };
+    tokio::time::timeout(deadline, remove_connections(gateway, audit, tenant)).await.map_err(late)??;
     end_sessions(gateway, tenant).await?;
-    tokio::time::timeout(erasing, erase_keys(gateway, tenant)).await.map_err(late)?
+    tokio::time::timeout(deadline, erase_keys(gateway, tenant)).await.map_err(late)?
 }
 
-async fn give_up_connections(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
-    // One that changes meanwhile is met again; a tenant that is being deleted gets no new ones.
+async fn remove_connections(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
+    // A connection that changes concurrently is read again. A tenant that is being deleted gets no new ones.
     loop {
         let connections = gateway.store.connections(tenant).await?;
         if connections.is_empty() {
             return Ok(());
         }
-        let given_up = futures_util::stream::iter(connections)
-            .map(async |connection| disconnect::delete_connection(gateway, by, &connection).await)
+        let removals = futures_util::stream::iter(connections)
+            .map(async |connection| disconnect::delete_connection(gateway, audit, &connection).await)
             .buffer_unordered(limits::DELETION_AT_ONCE);
-        given_up.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<_>>>()?;
+        removals.collect::<Vec<_>>().await.into_iter().collect::<Result<Vec<_>>>()?;
     }
 }
 
-/// Tries to end each session once, within the bound.
+/// Makes one attempt to end each session, up to the deadline.
 async fn end_sessions(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
     let sessions = gateway.store.revocations(tenant).await?;
-    let tries = futures_util::stream::iter(sessions)
+    let attempts = futures_util::stream::iter(sessions)
         .map(async |connection| revocation::request(gateway, tenant, &connection).await)
         .buffer_unordered(limits::DELETION_AT_ONCE)
         .collect::<Vec<()>>();
-    let patience = Duration::from_millis(limits::DELETION_SESSIONS_MS);
-    let _ = tokio::time::timeout(patience, tries).await;
-    let left = gateway.store.revocations(tenant).await?.len();
-    if left > 0 {
-        tracing::error!(tenant.id = %tenant, sessions = left, "sessions of a deleted tenant are left to expire");
+    let deadline = Duration::from_millis(limits::DELETION_SESSIONS_MS);
+    let _ = tokio::time::timeout(deadline, attempts).await;
+    let remaining = gateway.store.revocations(tenant).await?.len();
+    if remaining > 0 {
+        tracing::error!(
+            tenant.id = %tenant,
+            sessions = remaining,
+            "sessions of deleted tenant not revoked, left to expire"
+        );
     }
     Ok(())
 }
 
 /// Erases everything that was sealed for the tenant, with its data keys.
 async fn erase_keys(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
-    gateway.store.erase(Holding::Connections, tenant, "revocation#").await?;
-    gateway.store.erase(Holding::Tenants, tenant, "app#").await?;
-    gateway.store.erase(Holding::Tenants, tenant, "key#").await?;
-    Ok(gateway.store.note_keys_erased(tenant).await?)
+    gateway.store.erase(TenantTable::Connections, tenant, "revocation#").await?;
+    gateway.store.erase(TenantTable::Tenants, tenant, "app#").await?;
+    gateway.store.erase(TenantTable::Tenants, tenant, "key#").await?;
+    Ok(gateway.store.record_keys_erased(tenant).await?)
 }
 
-/// Goes on with the deletions of all tenants; one that fails does not stop the others. Gives how many came to an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Complete,
+    Incomplete,
+}
+
+/// Continues the deletions of all tenants and returns how many were completed. A failing one does not stop the others.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let mut finished = 0;
+    let mut completed = 0;
     for work in gateway.store.overdue_deletions_of_all_tenants().await? {
         let outcome = async {
-            if !gateway.store.take_deletion(&work).await? {
-                return Ok(false);
+            match gateway.store.lease_deletion(&work).await? {
+                WriteOutcome::Applied => resume(gateway, &work.tenant).await,
+                WriteOutcome::Conflict => Ok(Progress::Incomplete),
             }
-            finish(gateway, &work.tenant).await
         };
         match outcome.await {
-            Ok(true) => finished += 1,
-            Ok(false) => {}
+            Ok(Progress::Complete) => completed += 1,
+            Ok(Progress::Incomplete) => {}
             Err(error) => {
-                tracing::warn!(tenant.id = %work.tenant, error = error.chain(), "a deletion was not finished");
+                tracing::warn!(tenant.id = %work.tenant, error = error.chain(), "tenant deletion failed");
             }
         }
     }
-    Ok(finished)
+    Ok(completed)
 }
 
-/// Does what is left; true when nothing is.
-async fn finish(gateway: &Gateway, tenant: &TenantId) -> Result<bool> {
-    let by = AuditContext::background();
-    stop_and_erase(gateway, &by, tenant).await?;
-    for holding in Holding::ALL {
-        gateway.store.erase(holding, tenant, "").await?;
+async fn resume(gateway: &Gateway, tenant: &TenantId) -> Result<Progress> {
+    let audit = AuditContext::background();
+    disconnect_and_erase(gateway, &audit, tenant).await?;
+    for table in TenantTable::ALL {
+        gateway.store.erase(table, tenant, "").await?;
     }
-    if !left(gateway, tenant).await?.is_empty() {
-        return Ok(false);
+    if !remaining(gateway, tenant).await?.is_empty() {
+        return Ok(Progress::Incomplete);
     }
-    gateway.store.finish_deletion(tenant, &deed(&by, Action::TenantErased, tenant)).await?;
-    tracing::info!(tenant.id = %tenant, "a tenant was erased");
-    Ok(true)
+    gateway.store.complete_deletion(tenant, &audit_entry(&audit, Action::TenantErased, tenant)).await?;
+    tracing::info!(tenant.id = %tenant, "tenant erased");
+    Ok(Progress::Complete)
 }
 
-/// How many records of each kind are left of a tenant.
-pub async fn left(gateway: &Gateway, tenant: &TenantId) -> Result<BTreeMap<String, usize>> {
-    let counts = Holding::ALL.map(|holding| gateway.store.left(holding, tenant));
+/// Counts the remaining items of a tenant by kind.
+pub async fn remaining(gateway: &Gateway, tenant: &TenantId) -> Result<BTreeMap<String, usize>> {
+    let counts = TenantTable::ALL.map(|table| gateway.store.remaining(table, tenant));
     Ok(try_join_all(counts).await?.into_iter().flatten().collect())
 }
 
-fn deed<'a>(by: &'a AuditContext, action: Action, tenant: &'a TenantId) -> AuditEntry<'a> {
-    AuditEntry { by, action, tenant, subject: tenant.as_str(), fields: &[] }
+fn audit_entry<'a>(audit: &'a AuditContext, action: Action, tenant: &'a TenantId) -> AuditEntry<'a> {
+    AuditEntry { context: audit, action, tenant, subject: tenant.as_str(), fields: &[] }
 }

@@ -1,9 +1,9 @@
-//! Events on their way to tenants' programs.
+//! Delivery of events to apps.
 //!
-//! The stream of the events' table starts [`fan_out`], which writes one delivery for each event and app. A delivery is
-//! tried by [`attempt`], for the first time from a queue of its own, later from another, so that addresses that fail do
-//! not hold up the others. When it is tried next stands in its row; queues only say that it may be time, and the sweep
-//! finds what they have lost.
+//! The stream of the events table starts [`fan_out`], which creates one delivery per event and app. [`attempt`] posts a
+//! delivery to the app's endpoint: first attempts come from one queue, retries from another, so that failing endpoints do
+//! not delay the others. The table holds when a delivery is due; a queue message only wakes a worker, and [`sweep`] recovers
+//! lost ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,34 +18,38 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::App;
-use crate::model::delivery::{self, Admission, Delivery, DeliveryStatus, Ended, Health, Notice};
+use crate::model::delivery::{
+    self, Admission, AttemptOutcome, Delivery, DeliveryStatus, EndpointHealth, EndpointNotice,
+};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
 use crate::model::random;
 use crate::model::signature;
-use crate::outbound::{Exchange, NoAnswer};
+use crate::outbound::{Exchange, OutboundError};
 use crate::registration;
 use crate::span;
-use crate::store::{DueDelivery, Entered, Outcome, Page, SigningSecrets, moment_of};
+use crate::store::{
+    AttemptRecord, DueDelivery, Page, SigningSecrets, SlotOutcome, WriteOutcome, time_of_position,
+};
 
-/// A delivery that may be due, as its queues carry it.
+/// The queue message of a due delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Work {
+pub struct DeliveryTask {
     tenant_id: String,
     app_id: String,
     delivery_id: String,
-    /// When, in milliseconds since 1970; a delivery that was moved on since is not this work any more.
+    /// Milliseconds since 1970. If the delivery has another due time by now, the task is outdated.
     due: i64,
 }
 
-impl Work {
+impl DeliveryTask {
     fn of(delivery: &Delivery, due: Timestamp) -> Self {
         let Delivery { tenant, app, id, .. } = delivery.clone();
         Self::from(&DueDelivery { tenant, app, id, at: due })
     }
 
-    fn due(&self) -> Option<DueDelivery> {
+    fn due_delivery(&self) -> Option<DueDelivery> {
         Some(DueDelivery {
             tenant: TenantId::from_record(&self.tenant_id)?,
             app: AppId::parse(&self.app_id)?,
@@ -55,7 +59,7 @@ impl Work {
     }
 }
 
-impl From<&DueDelivery> for Work {
+impl From<&DueDelivery> for DeliveryTask {
     fn from(due: &DueDelivery) -> Self {
         Self {
             tenant_id: due.tenant.to_string(),
@@ -66,28 +70,28 @@ impl From<&DueDelivery> for Work {
     }
 }
 
-/// Writes a delivery of an event for each app that is to be told, and has them tried. What was written before is only
-/// handed on again.
+/// Creates and enqueues a delivery of the event for every app that wants it. May be repeated for the same event: existing
+/// deliveries are kept and enqueued again.
 pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
     span::set_tenant(&event.tenant);
-    if let Some(message) = event.data.get("messageId").and_then(Value::as_str) {
-        span::set_message(message);
+    if let Some(message) = event.message() {
+        span::set_message(&message);
     }
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
     loop {
         let (apps, next) = gateway.store.apps(&event.tenant, &page).await?;
-        let told = apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event));
-        stream::iter(told.map(Ok))
-            .try_for_each_concurrent(limits::TOLD_AT_ONCE, |app| tell(gateway, event, app))
+        let recipients = apps.iter().filter(|app| app.webhook_url.is_some() && app.wants(event));
+        stream::iter(recipients.map(Ok))
+            .try_for_each_concurrent(limits::FAN_OUT_CONCURRENCY, |app| create(gateway, event, app))
             .await?;
         let Some(after) = next else { return Ok(()) };
         page.after = Some(after);
     }
 }
 
-async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
+async fn create(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
     let id = DeliveryId::of(&event.id, app.id.as_str());
-    // Not the present moment: whoever hands the same event on again means the same work.
+    // Derived from the event's time, so that a repeated fan-out enqueues the same task.
     let due = saturating_add(event.at, SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
     let delivery = Delivery {
         tenant: event.tenant.clone(),
@@ -95,162 +99,215 @@ async fn tell(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
         id,
         event: event.id.clone(),
         kind: event.kind,
+        message: event.message(),
         body: app.body_of(event),
         status: DeliveryStatus::Pending,
         attempts: 0,
-        crowded: 0,
+        busy_count: 0,
         last_status: None,
         last_error: None,
         last_ms: None,
         next_attempt: Some(due),
     };
-    gateway.store.add_delivery(&delivery).await?;
-    gateway
-        .queues()
-        .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(&delivery, due), 0)
-        .await?;
-    Ok(())
+    gateway.store.create_delivery(&delivery).await?;
+    tracing::debug!(
+        tenant.id = %delivery.tenant,
+        app.id = %delivery.app,
+        delivery.id = %delivery.id,
+        event.id = %delivery.event,
+        message.id = delivery.message.as_ref().map(tracing::field::display),
+        "delivery created"
+    );
+    enqueue_first(gateway, &delivery, due).await
 }
 
-/// Tries a delivery, if it is still due and its address may be tried now.
-pub async fn attempt(gateway: &Gateway, work: &Work) -> Result<()> {
-    let due = work.due().ok_or(Error::Internal { what: "a delivery of an unknown form", source: None })?;
+async fn enqueue_first(gateway: &Gateway, delivery: &Delivery, due: Timestamp) -> Result<()> {
+    let task = DeliveryTask::of(delivery, due);
+    let queue = &gateway.config.deliveries_queue;
+    Ok(gateway.queues().put(queue, &delivery.tenant, &task, 0).await?)
+}
+
+/// Attempts a delivery if it is still due and its endpoint admits an attempt.
+pub async fn attempt(gateway: &Gateway, task: &DeliveryTask) -> Result<()> {
+    let due =
+        task.due_delivery().ok_or(Error::Internal { what: "a malformed delivery task", source: None })?;
     let now = gateway.clock.now();
-    let until = saturating_add(now, SignedDuration::from_secs(limits::DELIVERY_TAKEN_SECONDS));
-    let Some(mut delivery) = gateway.store.take_delivery(&due, until).await? else { return Ok(()) };
+    let until = saturating_add(now, SignedDuration::from_secs(limits::DELIVERY_LEASE_SECONDS));
+    let Some(delivery) = gateway.store.lease_delivery(&due, until).await? else { return Ok(()) };
     span::set_tenant(&delivery.tenant);
-    if let Some(message) = delivery.message_id() {
+    if let Some(message) = &delivery.message {
         span::set_message(message);
     }
-    match enter(gateway, &delivery, until).await? {
-        (Admission::Go(place) | Admission::Probe(place), seen) => {
-            let ended = send(gateway, &mut delivery).await?;
-            conclude(gateway, delivery, ended, &seen, place, until).await
+    let ids = delivery.clone();
+    attempt_leased(gateway, delivery, until).await.inspect_err(|error| {
+        tracing::warn!(
+            tenant.id = %ids.tenant,
+            app.id = %ids.app,
+            delivery.id = %ids.id,
+            event.id = %ids.event,
+            message.id = ids.message.as_ref().map(tracing::field::display),
+            error = error.chain(),
+            "delivery attempt interrupted"
+        );
+    })
+}
+
+async fn attempt_leased(gateway: &Gateway, mut delivery: Delivery, until: Timestamp) -> Result<()> {
+    let now = gateway.clock.now();
+    match acquire_slot(gateway, &delivery, until).await? {
+        (Admission::Attempt(slot) | Admission::Probe(slot), before) => {
+            let outcome = post_delivery(gateway, &mut delivery).await?;
+            record(gateway, delivery, outcome, &before, slot, until).await
         }
-        (Admission::NotBefore(at), _) => {
+        (Admission::PausedUntil(at), _) => {
             let wait = u64::try_from(at.duration_since(now).as_millis()).unwrap_or_default();
             let most = limits::DELIVERY_SPREAD_MS + wait / limits::DELIVERY_SPREAD_PART;
             let spread = SignedDuration::from_millis(random::below(most).cast_signed());
             delivery.next_attempt = Some(saturating_add(at, spread));
-            gateway.store.write_delivery(&delivery, until).await?;
-            again(gateway, &delivery).await
+            gateway.store.save_delivery(&delivery, until).await?;
+            enqueue_retry(gateway, &delivery).await
         }
-        (Admission::Crowded, _) => {
-            delivery.next_attempt = Some(delivery::after_crowd(delivery.crowded, now, jitter()));
-            delivery.crowded = delivery.crowded.saturating_add(1);
-            gateway.store.write_delivery(&delivery, until).await?;
-            again(gateway, &delivery).await
+        (Admission::Busy, _) => {
+            delivery.next_attempt = Some(delivery::retry_when_busy(delivery.busy_count, now, jitter()));
+            delivery.busy_count = delivery.busy_count.saturating_add(1);
+            gateway.store.save_delivery(&delivery, until).await?;
+            enqueue_retry(gateway, &delivery).await
         }
-        (Admission::Held, _) => {
+        (Admission::Disabled, _) => {
             delivery.status = DeliveryStatus::Held;
             delivery.next_attempt = None;
-            Ok(gateway.store.write_delivery(&delivery, until).await?)
+            Ok(gateway.store.save_delivery(&delivery, until).await?)
         }
     }
 }
 
-/// Takes a place among the attempts at the address; others that do the same at this moment are made way for.
-async fn enter(gateway: &Gateway, delivery: &Delivery, until: Timestamp) -> Result<(Admission, Health)> {
+/// Acquires a slot of the endpoint. Concurrent workers may acquire the one that was read as free, so every slot is tried.
+async fn acquire_slot(
+    gateway: &Gateway,
+    delivery: &Delivery,
+    until: Timestamp,
+) -> Result<(Admission, EndpointHealth)> {
     let (tenant, app) = (&delivery.tenant, &delivery.app);
-    let start = usize::try_from(random::below(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
-    // What is known of the address is told by the first try, which nearly always is the last.
-    let mut admission = Admission::Go(start);
-    let mut seen = Health::default();
+    let first_slot = usize::try_from(random::below(limits::DELIVERIES_AT_ONCE as u64)).unwrap_or_default();
+    // The first write assumes a healthy endpoint, which saves a read in nearly all cases. It returns the health.
+    let mut admission = Admission::Attempt(first_slot);
+    let mut health = EndpointHealth::default();
     for _ in 0..=limits::DELIVERIES_AT_ONCE {
-        let (place, probe_of) = match admission {
-            Admission::Go(place) => (place, None),
-            Admission::Probe(place) => (place, Some(&seen)),
-            Admission::NotBefore(_) | Admission::Crowded | Admission::Held => return Ok((admission, seen)),
+        let (slot, probe_of) = match admission {
+            Admission::Attempt(slot) => (slot, None),
+            Admission::Probe(slot) => (slot, Some(&health)),
+            Admission::PausedUntil(_) | Admission::Busy | Admission::Disabled => {
+                return Ok((admission, health));
+            }
         };
-        match gateway.store.enter_endpoint(tenant, app, place, probe_of, until).await? {
-            Entered::Yes(health) => return Ok((admission, health)),
-            Entered::No(health) => {
-                admission = health.admit(gateway.clock.now(), start);
-                seen = health;
+        match gateway.store.acquire_slot(tenant, app, slot, probe_of, until).await? {
+            SlotOutcome::Acquired(health) => return Ok((admission, health)),
+            SlotOutcome::Rejected(current) => {
+                admission = current.admit(gateway.clock.now(), first_slot);
+                health = current;
             }
         }
     }
-    Ok((Admission::Crowded, seen))
+    Ok((Admission::Busy, health))
 }
 
-/// Sends a delivery, and notes what came back.
-async fn send(gateway: &Gateway, delivery: &mut Delivery) -> Result<Ended> {
+async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<AttemptOutcome> {
     let app = gateway.store.signing_app(&delivery.tenant, &delivery.app).await?;
     let Some((app, sealed)) = app.filter(|(app, _)| app.webhook_url.is_some()) else {
         delivery.last_error = Some("no_webhook_url".to_owned());
-        return Ok(Ended::Gone);
+        return Ok(AttemptOutcome::Gone);
     };
     let now = gateway.clock.now();
     let exchange = post(gateway, &app, &sealed, &delivery.event, now, delivery.body.clone()).await?;
     delivery.attempts = delivery.attempts.saturating_add(1);
-    delivery.crowded = 0;
-    delivery.last_status = exchange.outcome.as_ref().ok().map(|answer| answer.status);
-    delivery.last_error = exchange.outcome.as_ref().err().map(NoAnswer::to_string);
+    delivery.busy_count = 0;
+    delivery.last_status = exchange.outcome.as_ref().ok().map(|response| response.status);
+    delivery.last_error = exchange.outcome.as_ref().err().map(OutboundError::to_string);
     delivery.last_ms = u64::try_from(exchange.took.as_millis()).ok();
     tracing::info!(
         tenant.id = %delivery.tenant,
+        app.id = %delivery.app,
         delivery.id = %delivery.id,
+        event.id = %delivery.event,
+        message.id = delivery.message.as_ref().map(tracing::field::display),
         attempt = delivery.attempts,
         status = delivery.last_status,
         error = delivery.last_error,
         duration_ms = delivery.last_ms,
-        "a delivery was tried"
+        "{}",
+        if exchange.is_accepted() { "event delivered" } else { "delivery attempt failed" }
     );
     Ok(match &exchange.outcome {
-        _ if exchange.is_received() => Ended::Received,
-        Ok(answer) if answer.status == 410 => Ended::Gone,
-        Ok(answer) => Ended::Refused(answer.retry_after_seconds.map(Duration::from_secs)),
-        Err(_) => Ended::Refused(None),
+        _ if exchange.is_accepted() => AttemptOutcome::Accepted,
+        Ok(response) if response.status == 410 => AttemptOutcome::Gone,
+        Ok(response) => AttemptOutcome::Failed(response.retry_after_seconds.map(Duration::from_secs)),
+        Err(_) => AttemptOutcome::Failed(None),
     })
 }
 
-/// Writes down what an attempt has brought, and has the delivery tried again if it must be.
-async fn conclude(
+/// Records a completed attempt and enqueues the next one, if there is one.
+async fn record(
     gateway: &Gateway,
     mut delivery: Delivery,
-    ended: Ended,
-    seen: &Health,
-    place: usize,
-    taken: Timestamp,
+    outcome: AttemptOutcome,
+    before: &EndpointHealth,
+    slot: usize,
+    leased_until: Timestamp,
 ) -> Result<()> {
     let now = gateway.clock.now();
-    let mut verdict = delivery::judge(ended, delivery.attempts, seen, now, jitter());
-    let had_no_address = delivery.attempts == 0;
-    if had_no_address {
-        // The app is gone or has no address any more: that says nothing of an address.
-        verdict.health = seen.clone();
-        verdict.notice = None;
-        verdict.status = DeliveryStatus::Failed;
+    let mut effect = delivery::effect_of(outcome, delivery.attempts, before, now, jitter());
+    let was_not_sent = delivery.attempts == 0;
+    if was_not_sent {
+        // The app or its webhook URL was deleted. That says nothing about an endpoint.
+        effect.health = before.clone();
+        effect.notice = None;
+        effect.status = DeliveryStatus::Failed;
     }
-    delivery.status = verdict.status;
-    delivery.next_attempt = verdict.next_attempt;
-    let event = verdict.notice.map(|notice| told(&delivery, &verdict.health, notice, now));
-    let outcome =
-        Outcome { delivery: &delivery, seen, health: &verdict.health, place, taken, event: event.as_ref() };
-    let mut is_recorded = gateway.store.record_attempt(&outcome).await?;
-    if !is_recorded && event.is_some() {
-        // Somebody else has given the same notice at the same moment; what this attempt has brought is written without.
-        is_recorded = gateway.store.record_attempt(&Outcome { event: None, ..outcome }).await?;
+    delivery.status = effect.status;
+    delivery.next_attempt = effect.next_attempt;
+    let event = effect.notice.map(|notice| notice_event(&delivery, &effect.health, notice, now));
+    let attempt = AttemptRecord {
+        delivery: &delivery,
+        before,
+        health: &effect.health,
+        slot,
+        leased_until,
+        event: event.as_ref(),
+    };
+    let mut recorded = gateway.store.record_attempt(&attempt).await?;
+    if recorded == WriteOutcome::Conflict && event.is_some() {
+        // A concurrent attempt may have sent the same notice.
+        recorded = gateway.store.record_attempt(&AttemptRecord { event: None, ..attempt }).await?;
     }
-    if !is_recorded && !had_no_address {
-        // The app has another address since. What the one before has said says nothing of it, and ends nothing.
-        let ended = if ended == Ended::Gone { Ended::Refused(None) } else { ended };
-        let verdict = delivery::judge(ended, delivery.attempts, &Health::default(), now, jitter());
-        delivery.status = verdict.status;
-        delivery.next_attempt = verdict.next_attempt;
+    if recorded == WriteOutcome::Conflict {
+        if !was_not_sent {
+            // The app's webhook URL has changed. The response of the old endpoint does not count for the new one and
+            // does not end the delivery.
+            let outcome = match outcome {
+                AttemptOutcome::Gone => AttemptOutcome::Failed(None),
+                other => other,
+            };
+            let unknown = EndpointHealth::default();
+            let effect = delivery::effect_of(outcome, delivery.attempts, &unknown, now, jitter());
+            delivery.status = effect.status;
+            delivery.next_attempt = effect.next_attempt;
+        }
+        gateway.store.save_delivery(&delivery, leased_until).await?;
     }
-    if !is_recorded {
-        gateway.store.write_delivery(&delivery, taken).await?;
-    }
-    again(gateway, &delivery).await
+    enqueue_retry(gateway, &delivery).await
 }
 
-/// The event that tells of a failing address.
-fn told(delivery: &Delivery, health: &Health, notice: Notice, now: Timestamp) -> Event {
+/// The `webhook_disabled` event.
+fn notice_event(
+    delivery: &Delivery,
+    health: &EndpointHealth,
+    notice: EndpointNotice,
+    now: Timestamp,
+) -> Event {
     let (stage, disables_at) = match notice {
-        Notice::Warning(at) => ("warning", Some(format!("{at:.3}"))),
-        Notice::Disabled => ("disabled", None),
-        Notice::Gone => ("gone", None),
+        EndpointNotice::Warning(at) => ("warning", Some(format!("{at:.3}"))),
+        EndpointNotice::Disabled => ("disabled", None),
+        EndpointNotice::Gone => ("gone", None),
     };
     let since = health.failing_since.map(|since| format!("{since:.3}"));
     let data = json!({
@@ -260,8 +317,8 @@ fn told(delivery: &Delivery, health: &Health, notice: Notice, now: Timestamp) ->
     Event::new(&delivery.tenant, EventKind::WebhookDisabled, now, data)
 }
 
-/// Puts a delivery that is due soon into the queue of retries; later ones are found by the sweep.
-async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
+/// Enqueues the next attempt if the queue can delay a message for that long. Otherwise the sweep enqueues it when it is due.
+async fn enqueue_retry(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
     let Some(at) = delivery.next_attempt else { return Ok(()) };
     let wait = at.duration_since(gateway.clock.now());
     let seconds = wait.as_secs().saturating_add(i64::from(wait.subsec_nanos() > 0)).max(0);
@@ -269,32 +326,31 @@ async fn again(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
     else {
         return Ok(());
     };
-    Ok(gateway
-        .queues()
-        .put(&gateway.config.retries_queue, &delivery.tenant, &Work::of(delivery, at), delay)
-        .await?)
+    let task = DeliveryTask::of(delivery, at);
+    Ok(gateway.queues().put(&gateway.config.retries_queue, &delivery.tenant, &task, delay).await?)
 }
 
-/// Has deliveries that are overdue tried: those that come later than a queue can wait, and those that one has lost.
+/// Enqueues overdue deliveries: those with delays longer than a queue supports, and those whose queue message was lost.
+/// Returns how many.
 ///
-/// Those that are more than a run takes of one app are read over: they keep nobody else from being tried, and are found
-/// again by the next run.
+/// Of one app, a run enqueues at most [`limits::DELIVERY_SWEEP_PER_APP`] and skips the others, so that they do not delay
+/// other apps. The next run finds them again.
 pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     let end = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS));
-    let (mut of_apps, mut swept, mut from) = (HashMap::new(), 0, None);
+    let (mut per_app, mut enqueued, mut from) = (HashMap::new(), 0, None);
     for _ in 0..limits::DUE_PAGES {
         let (mut overdue, next) = gateway.store.overdue_deliveries_of_all_tenants(from).await?;
         overdue.retain(|due| {
-            let count = of_apps.entry((due.tenant.clone(), due.app.clone())).or_insert(0);
+            let count = per_app.entry((due.tenant.clone(), due.app.clone())).or_insert(0);
             *count += 1;
             *count <= limits::DELIVERY_SWEEP_PER_APP
         });
-        swept += overdue.len();
+        enqueued += overdue.len();
         stream::iter(overdue.into_iter().map(Ok))
             .try_for_each_concurrent(limits::DELIVERY_SWEEP_AT_ONCE, |due: DueDelivery| async move {
-                let work = Work::from(&due);
+                let task = DeliveryTask::from(&due);
                 let queue = &gateway.config.retries_queue;
-                gateway.queues().put(queue, &due.tenant, &work, 0).await.map_err(Error::from)
+                gateway.queues().put(queue, &due.tenant, &task, 0).await.map_err(Error::from)
             })
             .await?;
         from = next;
@@ -302,34 +358,29 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             break;
         }
     }
-    Ok(swept)
+    Ok(enqueued)
 }
 
-/// Lets an app's address be tried again as if it had never failed. Gives what was known of it.
-pub async fn forgive(gateway: &Gateway, app: &App) -> Result<Health> {
-    Ok(gateway.store.forget_endpoint(&app.tenant, &app.id).await?)
+/// Resets the health of an app's endpoint, which enables a disabled one, and returns what it was.
+pub async fn reset_endpoint(gateway: &Gateway, app: &App) -> Result<EndpointHealth> {
+    Ok(gateway.store.reset_endpoint(&app.tenant, &app.id).await?)
 }
 
-/// A delivery's id as a program writes it.
-pub fn delivery_id(text: &str) -> Result<DeliveryId> {
-    DeliveryId::parse(text).ok_or(Error::InvalidId { kind: "deliveryId" })
-}
-
-/// A status whose deliveries can be replayed, as a program writes it; held ones if it says nothing.
-pub fn replayable(word: Option<&str>) -> Result<DeliveryStatus> {
-    let Some(word) = word else { return Ok(DeliveryStatus::Held) };
-    let status = DeliveryStatus::parse(word).filter(|status| *status != DeliveryStatus::Pending);
+/// The `status` parameter of a replay: any status but `pending`. Default: `held`.
+pub fn replayable(status: Option<&str>) -> Result<DeliveryStatus> {
+    let Some(text) = status else { return Ok(DeliveryStatus::Held) };
+    let status = DeliveryStatus::parse(text).filter(|status| *status != DeliveryStatus::Pending);
     status.ok_or_else(|| Error::InvalidField {
         text: "status must be delivered, failed or held".to_owned(),
         field: "status",
     })
 }
 
-/// A time as a program writes it: from a moment that must be given, to another one or now.
-pub fn between(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
+/// The time range of a replay. `from` is required; `to` defaults to now.
+pub fn time_range(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
     let time = |text: &str, field| {
-        let wrong = |_| Error::InvalidField { text: format!("{field} must be an ISO 8601 time"), field };
-        text.parse::<Timestamp>().map_err(wrong)
+        let invalid = |_| Error::InvalidField { text: format!("{field} must be an ISO 8601 time"), field };
+        text.parse::<Timestamp>().map_err(invalid)
     };
     let from = from.ok_or(Error::MissingField { text: "from is required", field: "from" })?;
     let (from, to) = (time(from, "from")?, to.map(|text| time(text, "to")).transpose()?.unwrap_or(now));
@@ -339,56 +390,63 @@ pub fn between(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(
     Ok((from, to))
 }
 
-/// Has a delivery that is done tried again. One that is pending is left as it is.
+/// Replays a delivery and returns its new state. A pending one is left unchanged.
 pub async fn replay(gateway: &Gateway, tenant: &TenantId, app: &AppId, id: &DeliveryId) -> Result<Delivery> {
     let delivery = gateway.store.delivery(tenant, app, id).await?.ok_or(Error::NotFound)?;
-    renew(gateway, &delivery).await?;
+    // The outcome does not matter: either way the caller gets the current state.
+    let _ = replay_one(gateway, &delivery).await?;
     gateway.store.delivery(tenant, app, id).await?.ok_or(Error::NotFound)
 }
 
-/// Has deliveries between two moments that have a status tried again, the newest first. Gives how many, and up to which
-/// moment there may be more.
-pub async fn replay_between(
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// How many deliveries were replayed.
+    pub replayed: usize,
+    /// If there may be more: the end of the time range that was not read yet.
+    pub continue_to: Option<Timestamp>,
+}
+
+/// Replays the deliveries of a time range that have this status, newest first, up to the limits of one call.
+pub async fn replay_range(
     gateway: &Gateway,
     tenant: &TenantId,
     app: &AppId,
-    between: (Timestamp, Timestamp),
+    range: (Timestamp, Timestamp),
     status: DeliveryStatus,
-) -> Result<(usize, Option<Timestamp>)> {
+) -> Result<ReplayProgress> {
     let mut page = Page { limit: limits::PAGE_MAX, after: None };
-    let mut renewed = 0;
-    for at in 1.. {
+    let mut replayed = 0;
+    for pages in 1.. {
         let filter = (Some(status), None);
-        let (found, next) = gateway.store.deliveries(tenant, app, between, filter, &page).await?;
+        let (found, next) = gateway.store.deliveries(tenant, app, range, filter, &page).await?;
         for delivery in &found {
-            renewed += usize::from(renew(gateway, delivery).await?);
+            if replay_one(gateway, delivery).await? == WriteOutcome::Applied {
+                replayed += 1;
+            }
         }
         let Some(after) = next else { break };
-        if renewed >= limits::REPLAYED_AT_ONCE || at == limits::REPLAY_PAGES {
-            return Ok((renewed, moment_of(&after)));
+        if replayed >= limits::REPLAYED_AT_ONCE || pages == limits::REPLAY_PAGES {
+            return Ok(ReplayProgress { replayed, continue_to: time_of_position(&after) });
         }
         page.after = Some(after);
     }
-    Ok((renewed, None))
+    Ok(ReplayProgress { replayed, continue_to: None })
 }
 
-/// Makes a delivery due again and puts it into the queue of first tries, where somebody waits for it.
-async fn renew(gateway: &Gateway, delivery: &Delivery) -> Result<bool> {
+/// Makes a delivery pending again and puts it into the queue of first attempts, because a caller waits for it.
+async fn replay_one(gateway: &Gateway, delivery: &Delivery) -> Result<WriteOutcome> {
     if delivery.status == DeliveryStatus::Pending {
-        return Ok(false);
+        return Ok(WriteOutcome::Conflict);
     }
     let due = saturating_add(gateway.clock.now(), SignedDuration::from_secs(limits::DELIVERY_GRACE_SECONDS));
-    let renewed = gateway.store.renew_delivery(delivery, due).await?;
-    if renewed {
-        gateway
-            .queues()
-            .put(&gateway.config.deliveries_queue, &delivery.tenant, &Work::of(delivery, due), 0)
-            .await?;
+    let written = gateway.store.replay_delivery(delivery, due).await?;
+    if written == WriteOutcome::Applied {
+        enqueue_first(gateway, delivery, due).await?;
     }
-    Ok(renewed)
+    Ok(written)
 }
 
-/// Sends a test event to an app's address, once. It is in no log and counts for nothing.
+/// Posts a test event to an app's endpoint, once. It is not stored and does not affect the endpoint's health.
 pub async fn test(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Exchange> {
     let (app, sealed) = gateway.store.signing_app(tenant, id).await?.ok_or(Error::NotFound)?;
     let now = gateway.clock.now();
@@ -400,7 +458,7 @@ pub async fn test(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Ex
     post(gateway, &app, &sealed, &event, now, body.to_string()).await
 }
 
-/// Posts a signed event to an app's address.
+/// Posts a signed event to an app's endpoint.
 async fn post(
     gateway: &Gateway,
     app: &App,
@@ -412,7 +470,7 @@ async fn post(
     let url = app.webhook_url.as_deref().ok_or(Error::NoWebhookUrl)?;
     let secrets = registration::open_webhook_secrets(gateway, app, sealed).await?;
     let signature = signature::sign(&secrets, event.as_str(), now, &body)
-        .ok_or(Error::Internal { what: "a webhook secret is none", source: None })?;
+        .ok_or(Error::Internal { what: "a malformed webhook secret", source: None })?;
     let headers = [
         ("webhook-id", event.to_string()),
         ("webhook-timestamp", now.as_second().to_string()),
@@ -421,7 +479,7 @@ async fn post(
     Ok(gateway.outbound().post(url, &headers, body).await)
 }
 
-/// A random number from 0 to 1.
+/// Uniformly distributed between 0 and 1.
 fn jitter() -> f64 {
     f64::from(u16::try_from(random::below(1 << 16)).unwrap_or_default()) / 65_536.0
 }

@@ -27,7 +27,7 @@ const ATTEMPTS: u32 = 4;
 /// [`Error::NotFound`] if the tenant has not connected the extension.
 pub async fn disconnect_extension(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     tenant: &TenantId,
     extension: &ExtensionId,
 ) -> Result<()> {
@@ -39,7 +39,7 @@ pub async fn disconnect_extension(
             // The connection was replaced or disconnected since its owner was read.
             return Ok(Attempt::Conflict);
         };
-        Ok(match delete_connection(gateway, by, &connection).await? {
+        Ok(match delete_connection(gateway, audit, &connection).await? {
             WriteOutcome::Applied => Attempt::Done(connection),
             WriteOutcome::Conflict => Attempt::Conflict,
         })
@@ -52,7 +52,7 @@ pub async fn disconnect_extension(
 ///
 /// # Errors
 /// If the store fails, or connections keep changing.
-pub async fn disconnect_account(gateway: &Gateway, by: &AuditContext, tenant: &TenantId) -> Result<()> {
+pub async fn disconnect_account(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
     let mut deleted = Vec::new();
     for _ in 0..ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
@@ -61,7 +61,7 @@ pub async fn disconnect_account(gateway: &Gateway, by: &AuditContext, tenant: &T
         }
         // A connection that has changed since it was read is found again in the next round.
         for connection in connections {
-            if delete_connection(gateway, by, &connection).await?.is_applied() {
+            if delete_connection(gateway, audit, &connection).await?.is_applied() {
                 deleted.push(connection);
             }
         }
@@ -76,11 +76,11 @@ fn keeps_changing() -> Error {
 /// Deletes a connection and stores its revocation. The condition fails if it has changed since it was read.
 pub async fn delete_connection(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     connection: &Connection,
 ) -> Result<WriteOutcome> {
     let audit_entry = AuditEntry {
-        by,
+        context: audit,
         action: Action::ExtensionDisconnected,
         tenant: &connection.tenant,
         subject: connection.extension.as_str(),

@@ -1,23 +1,21 @@
-//! What can go wrong, named by what the caller should do about it.
+//! The error type of the services, with one variant for each way a caller can react.
 //!
-//! `http.rs` alone turns these into statuses, codes and texts; nothing here knows HTTP. Adapter errors (store, vault,
-//! RingCentral) become one of these where they leave their module, by name and never by a blanket conversion.
+//! Only `http/catalogue.rs` maps variants to statuses, codes and texts. The errors of adapters (store, vault, RingCentral)
+//! are converted variant by variant where they leave their module.
 
 use std::time::Duration;
 
-/// The cause behind an error, for the log.
+/// The underlying error, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Shorthand.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A required field is absent or empty. `text` names what is required.
+    /// A required field is absent or empty.
     #[error("a required field is missing")]
     MissingField {
-        /// The compatible sentence of the contract.
+        /// The compatible text of the API.
         text: &'static str,
         /// JSON path of the first missing field.
         field: &'static str,
@@ -25,162 +23,140 @@ pub enum Error {
     /// The body is not JSON, or not of the documented shape.
     #[error("the body does not have the documented shape: {text}")]
     InvalidBody {
-        /// What is wrong, in a sentence that may be shown.
+        /// The text of the response.
         text: String,
-        /// JSON path, if one is to blame.
+        /// JSON path of the invalid value, if any.
         field: Option<String>,
     },
-    /// The body has a field that does not exist.
     #[error("unknown field")]
     UnknownField {
-        /// Its JSON path.
+        /// JSON path.
         field: String,
     },
-    /// A field has a value out of its bounds.
     #[error("invalid value: {text}")]
     InvalidField {
-        /// What is wrong, in a sentence that may be shown.
+        /// The text of the response.
         text: String,
         /// JSON path of the field.
         field: &'static str,
     },
-    /// An element of a list has a value out of its bounds.
+    /// An element of a list is invalid.
     #[error("invalid value: {text}")]
     InvalidItem {
-        /// What is wrong, in a sentence that may be shown.
+        /// The text of the response.
         text: String,
         /// JSON path of the element.
         field: String,
     },
-    /// A query parameter is unknown or out of its bounds.
+    /// A query parameter is unknown or invalid.
     #[error("invalid query parameter")]
     InvalidQuery {
         /// Name of the parameter.
         field: String,
     },
-    /// A name is empty or longer than 100 characters.
     #[error("invalid name")]
     InvalidName,
-    /// An id in the path is not of its documented form.
+    /// An id is malformed.
     #[error("invalid {kind}")]
     InvalidId {
         /// `appId`, `tenantId`, `extensionId`, `messageId`.
         kind: &'static str,
     },
-    /// A webhook address that may not be used.
-    #[error("invalid webhook address")]
+    #[error("invalid webhook URL")]
     InvalidWebhookUrl,
-    /// The app has no address for its events.
-    #[error("no webhook address")]
+    #[error("no webhook URL")]
     NoWebhookUrl,
-    /// An app cannot be registered for a tenant that is absent or not active.
+    /// An app can't be registered for this tenant.
     #[error("tenant not found or not active")]
     TenantUnavailable,
-    /// The body is too large.
     #[error("request body too large")]
     BodyTooLarge,
-    /// No API key, or one that can't be one: wrong form or wrong checksum.
+    /// No API key, or one of a wrong form or with a wrong checksum.
     #[error("missing or malformed API key")]
     MissingKey,
-    /// A well-formed key that nobody has, or that was revoked or has expired.
+    /// A well-formed key that does not exist, was revoked or has expired.
     #[error("unknown API key")]
     UnknownKey,
-    /// The key's tenant may not use the product at present.
     #[error("tenant suspended or inactive")]
     TenantSuspended,
-    /// The key is good, but may not do this.
+    /// The key is valid but lacks the scope.
     #[error("insufficient permissions")]
     InsufficientScope,
-    /// The key is good, but not from this address.
+    /// The key is valid but not allowed from this source address.
     #[error("address not allowed")]
     AddressNotAllowed,
-    /// The tenant is being deleted and can't be changed any more.
     #[error("the tenant is being deleted")]
     TenantDeleting,
-    /// The tenant has as many apps as one may have.
     #[error("too many apps")]
     TooManyApps,
-    /// The app has as many keys as one may have.
     #[error("too many keys")]
     TooManyKeys,
-    /// Absent, or another tenant's: the same answer.
+    /// The object does not exist or belongs to another tenant; callers can't distinguish the two.
     #[error("not found")]
     NotFound,
-    /// Nothing is connected that could be used for this.
+    /// The tenant has no connection.
     #[error("RingCentral is not connected")]
     NotConnected,
-    /// A number that is not in E.164 form.
     #[error("invalid phone number")]
     InvalidPhoneNumber {
         /// JSON path of the field.
         field: &'static str,
     },
-    /// The sender's number is none of the tenant's RingCentral accounts.
+    /// The number belongs to none of the tenant's RingCentral accounts.
     #[error("unknown sender")]
     SenderUnknown {
-        /// The number, in E.164 form.
+        /// In E.164 form.
         number: String,
     },
-    /// The extension of the sender's number is not connected.
     #[error("the sender is not connected")]
     SenderNotConnected,
-    /// A request with this idempotency key is being carried out.
     #[error("a request with this key is in progress")]
     IdempotencyInProgress,
-    /// The idempotency key was used with another request.
     #[error("the key was used with another request")]
     IdempotencyReused,
-    /// The message has come too far, or not far enough, for this.
+    /// The status of the message does not allow the operation.
     #[error("the message is {status}")]
-    MessageState {
-        /// How far it has come.
-        status: &'static str,
-    },
-    /// Too many requests of this kind.
+    MessageState { status: &'static str },
     #[error("too many requests")]
     RateLimited {
-        /// How many are allowed in the window.
+        /// Requests allowed in the window.
         limit: u32,
-        /// When the next one is allowed.
+        /// Until the next request is allowed.
         retry_after: Duration,
     },
-    /// Something that we need does not answer at present; nothing was changed, or what was begun will be finished.
+    /// A dependency is unavailable. Nothing was changed, or the started work will be completed.
     #[error("temporarily unavailable: {what}")]
     Unavailable {
-        /// Which part, for the log.
+        /// The dependency, for the log.
         what: &'static str,
-        /// When it makes sense to try again.
         retry_after: Duration,
-        /// The cause.
         source: Option<Source>,
     },
-    /// A mistake of ours or in our data. The answer has a fixed text; the log has the chain.
+    /// A bug, or damaged data. Only the log shows the details.
     #[error("internal error: {what}")]
     Internal {
-        /// Where, for the log.
+        /// What failed, for the log.
         what: &'static str,
-        /// The cause.
         source: Option<Source>,
     },
 }
 
 impl Error {
-    /// A part that does not answer at present; worth another try after a few seconds.
+    /// To be retried after a few seconds.
     pub fn unavailable(what: &'static str, source: impl Into<Source>) -> Self {
         Self::Unavailable { what, retry_after: Duration::from_secs(5), source: Some(source.into()) }
     }
 
-    /// A mistake of ours or in our data.
     pub fn internal(what: &'static str, source: impl Into<Source>) -> Self {
         Self::Internal { what, source: Some(source.into()) }
     }
 
-    /// True for a refusal of a send that could have been accepted at another time.
-    pub fn is_of_the_moment(&self) -> bool {
+    /// True for a rejected send request that may be accepted later.
+    pub fn may_succeed_later(&self) -> bool {
         matches!(self, Self::InvalidField { .. } | Self::SenderUnknown { .. } | Self::SenderNotConnected)
     }
 
-    /// The whole chain of causes in one line, for the log. Never contains secrets: no adapter puts one in an error.
+    /// The error and its sources in one line, for the log. It contains no secrets, because no adapter puts one in an error.
     pub fn chain(&self) -> String {
         let mut line = self.to_string();
         let mut cause = std::error::Error::source(self);

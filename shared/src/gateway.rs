@@ -1,5 +1,5 @@
-//! What a function works with: configuration, clock, store, and clients that are built when they are first used, so
-//! that a cold start pays only for what the function needs.
+//! The context of a function: configuration, clock, store and clients. Clients are built on first use, so that a cold start pays only
+//! for what the function needs.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,16 +24,11 @@ use crate::schedule::ScheduleGroup;
 use crate::store::Store;
 use crate::vault::Vault;
 
-/// What a function works with.
 #[derive(Debug)]
 pub struct Gateway {
-    /// What the environment says.
     pub config: Config,
-    /// The one clock.
     pub clock: Arc<dyn Clock>,
-    /// What is kept.
     pub store: Store,
-    /// What this process remembers for a short time.
     pub cache: Cache,
     sdk: SdkConfig,
     aws: OnceLock<AwsClient>,
@@ -47,22 +42,21 @@ pub struct Gateway {
     operator_key: OnceCell<Secret>,
 }
 
-/// RingCentral with the app's secret, as long as nobody says that it is wrong.
+/// The client with the app's secret, until RingCentral rejects the secret.
 #[derive(Debug, Default)]
 struct AppClient {
     client: Option<Client>,
-    forgotten_at: Option<Timestamp>,
+    discarded_at: Option<Timestamp>,
 }
 
 impl Gateway {
-    /// Reads the environment and gets ready. No call is made.
+    /// Reads the environment. Makes no calls.
     pub fn from_env() -> std::result::Result<Self, ConfigError> {
         let config = Config::from_env()?;
         let clock = Arc::new(SystemClock { offset_seconds: config.clock_offset_seconds });
         Ok(Self::new(config, clock))
     }
 
-    /// A gateway with a given configuration and clock.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
         let sdk = config.aws.sdk_config();
         let store =
@@ -85,7 +79,6 @@ impl Gateway {
         }
     }
 
-    /// The vault.
     pub fn vault(&self) -> &Vault {
         self.vault.get_or_init(|| {
             let kms = aws_sdk_kms::Client::new(&self.sdk);
@@ -93,7 +86,6 @@ impl Gateway {
         })
     }
 
-    /// The other functions of the stack.
     pub fn functions(&self) -> &Functions {
         self.functions.get_or_init(|| Functions::new(self.aws().clone()))
     }
@@ -102,17 +94,15 @@ impl Gateway {
         self.aws.get_or_init(|| AwsClient::new(self.config.aws.clone()))
     }
 
-    /// The queues.
     pub fn queues(&self) -> &Queues {
         self.queues.get_or_init(|| Queues::new(aws_sdk_sqs::Client::new(&self.sdk)))
     }
 
-    /// The way out to addresses that tenants choose.
+    /// For URLs that tenants choose.
     pub fn outbound(&self) -> &Outbound {
-        self.outbound.get_or_init(|| Outbound::new(self.config.reach()))
+        self.outbound.get_or_init(|| Outbound::new(self.config.outbound_destinations()))
     }
 
-    /// The schedules of connections.
     pub fn schedules(&self) -> &ScheduleGroup {
         self.schedules.get_or_init(|| {
             let config = &self.config.schedules;
@@ -121,7 +111,7 @@ impl Gateway {
         })
     }
 
-    /// RingCentral without the app's secret: for the authorize page, and for calls with an access token.
+    /// A client without the app's secret: for the authorization URL, and for calls with an access token.
     pub fn ringcentral(&self) -> Result<&Client> {
         if let Some(client) = self.browser_client.get() {
             return Ok(client);
@@ -130,8 +120,8 @@ impl Gateway {
         Ok(self.browser_client.get_or_init(|| client))
     }
 
-    /// RingCentral with the app's secret: for the token endpoint. The secret is fetched once, and again after
-    /// [`Self::app_is_refused`].
+    /// A client with the app's secret, for the token endpoint. The secret is read once, and again after
+    /// [`Self::app_rejected`].
     pub async fn ringcentral_app(&self) -> Result<Client> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -144,7 +134,7 @@ impl Gateway {
         }
         let text = self.secret(&self.config.ringcentral_secret).await?;
         let secret: AppSecret = serde_json::from_str(text.expose()).map_err(|_| Error::Internal {
-            what: "the RingCentral app's secret is not {\"clientSecret\":\"…\"}",
+            what: "the secret of the RingCentral app is not {\"clientSecret\":\"…\"}",
             source: None,
         })?;
         let client = self.client(AppCredentials::confidential(
@@ -155,22 +145,22 @@ impl Gateway {
         Ok(client)
     }
 
-    /// RingCentral refuses the app's id or secret. Wakes the operator (template.yaml has an alarm on lines with this
-    /// field), and has the secret read again before the next call: it may be right by now.
-    pub async fn app_is_refused(&self) {
+    /// To be called when RingCentral rejects the app's client id or secret. Logs the field that triggers an alarm (template.yaml), and
+    /// makes the next call read the secret again, because it may have been corrected.
+    pub async fn app_rejected(&self) {
         tracing::error!(
             alarm = "ringcentral_app",
-            problem = "RingCentral refuses this app's client id or secret",
-            "the RingCentral app needs the operator"
+            problem = "RingCentral rejected the app's client id or secret",
+            "RingCentral app credentials rejected"
         );
         let (now, mut app) = (self.clock.now(), self.app_client.lock().await);
         let pause = SignedDuration::from_secs(limits::APP_SECRET_REREAD_SECONDS);
-        if app.forgotten_at.is_none_or(|at| now.duration_since(at) >= pause) {
-            *app = AppClient { client: None, forgotten_at: Some(now) };
+        if app.discarded_at.is_none_or(|at| now.duration_since(at) >= pause) {
+            *app = AppClient { client: None, discarded_at: Some(now) };
         }
     }
 
-    /// The operator's key. It is fetched once.
+    /// Read once.
     pub async fn operator_key(&self) -> Result<&Secret> {
         self.operator_key.get_or_try_init(|| self.secret(&self.config.operator_secret)).await
     }
@@ -206,8 +196,9 @@ impl Gateway {
             };
             match self.aws().send(request).await {
                 Ok(response) if response.status == 200 => {
-                    let value: SecretValue = serde_json::from_slice(&response.body)
-                        .map_err(|_| Error::Internal { what: "a secret has no text", source: None })?;
+                    let value: SecretValue = serde_json::from_slice(&response.body).map_err(|_| {
+                        Error::Internal { what: "a secret without a string value", source: None }
+                    })?;
                     return Ok(value.secret_string);
                 }
                 Ok(response) if response.status < 500 && response.status != 429 => {

@@ -264,11 +264,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For a field where `null` removes a value: distinguishes `null` from an absent field.
-pub fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
-}
-
 fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let path = Some(error.path().to_string()).filter(|path| path != ".");
     let cause = error.inner();
@@ -300,6 +295,11 @@ fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
 
 pub fn path_parameter(request: &Request, name: &str) -> String {
     request.path_parameters().first(name).unwrap_or_default().to_owned()
+}
+
+/// The id in a path parameter, in the form that `parse` accepts.
+pub fn path_id<T>(request: &Request, name: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
+    parse(&path_parameter(request, name)).ok_or(Error::InvalidId { kind: name })
 }
 
 /// A query parameter; an empty one counts as absent.
@@ -339,7 +339,7 @@ pub fn page(request: &Request, cursors: &Cursors, also: &[&str]) -> Result<Page>
     }
     let wrong = |field: &str| Error::InvalidQuery { field: field.to_owned() };
     let limit = match query.first("limit") {
-        None => limits::PAGE,
+        None => limits::PAGE_DEFAULT,
         Some(text) => {
             let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_MAX).contains(limit));
             limit.ok_or_else(|| wrong("limit"))?
@@ -412,7 +412,7 @@ pub struct ErrorBody<'a> {
 }
 
 fn error_response(error: &Error, request_id: &str) -> Response<Body> {
-    let described = catalogue::describe(error);
+    let described = catalogue::entry(error);
     let body = ErrorBody {
         error: &described.text,
         code: described.code,
@@ -449,7 +449,7 @@ pub fn whole_seconds(wait: Duration) -> u64 {
 
 /// The error response of a browser flow with `format=json`.
 pub fn refusal(refusal: &FlowRejection, request: &RequestId) -> Response<Body> {
-    let described = catalogue::describe_refusal(refusal);
+    let described = catalogue::refusal_entry(refusal);
     let body = ErrorBody { error: described.text, code: described.code, field: None, request_id: &request.0 };
     let mut response = reply(described.status, &body);
     set_error_code(&mut response, described.code);
@@ -506,7 +506,7 @@ mod tests {
     fn told(body: &str) -> (String, Option<String>) {
         let request = Request::new(Body::from(body));
         let error = json::<Outer>(&request).unwrap_err();
-        let told = catalogue::describe(&error);
+        let told = catalogue::entry(&error);
         (format!("{}: {}", told.code, told.text), told.field)
     }
 

@@ -1,15 +1,14 @@
-//! Every bound of the product, with its unit in the name.
+//! Every limit, timeout, interval and retention period, with its unit in the name.
 //!
-//! Bounds that depend on each other are related by the assertions among them, so that a change which breaks the
-//! relation does not compile.
+//! Assertions between them hold those that depend on each other: a change that breaks such a relation does not compile.
 
-/// Largest request body, in bytes (contract: "over 100 KB get 413").
+/// Largest request body.
 pub const BODY_BYTES: usize = 100 * 1024;
-/// Longest name of a tenant or an app, in characters.
+/// Longest name of a tenant or an app.
 pub const NAME_CHARS: usize = 100;
-/// Longest webhook or return address, in characters.
+/// Longest webhook or return URL.
 pub const URL_CHARS: usize = 2_000;
-/// Longest label of an invite, in characters.
+/// Longest label of an invite.
 pub const LABEL_CHARS: usize = 100;
 
 /// Lifetime of a connect token.
@@ -20,16 +19,15 @@ pub const INVITE_TOKEN_SECONDS: i64 = 30 * 60;
 pub const INVITE_TOKEN_MIN_SECONDS: i64 = 60;
 /// Longest lifetime of an invite token.
 pub const INVITE_TOKEN_MAX_SECONDS: i64 = 7 * 24 * 3_600;
-/// Connect and invite tokens together, for one tenant in a rolling hour, unless the operator set another number.
+/// Default limit of connect and invite tokens together, per tenant and rolling hour.
 pub const CONNECT_TOKENS_PER_HOUR: u32 = 100;
-/// The most that the operator may set: the log of an hour is one DynamoDB item.
+/// Largest limit that the operator may set: the log of an hour is one DynamoDB item.
 pub const CONNECT_TOKENS_PER_HOUR_MAX: u32 = 10_000;
-/// Requests of one app key in a minute, unless the operator set another number for the tenant.
+/// Default limit of requests per API key and rolling minute.
 pub const REQUESTS_PER_MINUTE: u32 = 100;
-/// The most that the operator may set.
+/// Largest limit that the operator may set.
 pub const REQUESTS_PER_MINUTE_MAX: u32 = 1_000_000;
 
-/// Requests of the operator in a minute.
 pub const OPERATOR_REQUESTS_PER_MINUTE: u32 = 500;
 /// Up to this limit a counter is a log of timestamps, exact to the millisecond; above, it has slots of a sixtieth of the
 /// window.
@@ -37,47 +35,50 @@ pub const COUNTER_LOG_ENTRIES: u32 = 500;
 /// Largest limit of one counter; a larger limit is sharded. DynamoDB writes one item up to 1,000 times a second; this is
 /// half of it for a minute.
 pub const COUNTER_SHARE: u32 = 30_000;
+/// Attempts of an operation that reads and then writes on condition that nothing changed in between. The last conflict is an
+/// error.
+pub const CONFLICT_ATTEMPTS: u32 = 5;
 /// How often a write to a counter is tried while other processes change it.
 pub const COUNTER_ATTEMPTS: u32 = 32;
 /// Time limit for counting a request, one hanging attempt included. After that the process counts locally for a while.
 pub const COUNTING_MS: u64 = 3_000;
 /// How long a process counts locally after the counters failed.
-pub const COUNTING_ALONE_SECONDS: i64 = 5;
+pub const LOCAL_COUNTING_SECONDS: i64 = 5;
 /// The last use of an API key is stored at most once in this time.
 pub const LAST_USED_SECONDS: i64 = 60;
-/// When an app was last used is kept for so long.
-pub const LAST_USED_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
-/// How long a process remembers that nobody has a key.
+/// Retention of the last use of a key.
+pub const LAST_USED_RETENTION_SECONDS: i64 = 400 * 24 * 3_600;
+/// How long a process caches that a key does not exist.
 pub const UNKNOWN_KEY_SECONDS: i64 = 60;
-/// How long a process remembers the digest of a key, to refuse wrong secrets and to count while it reads.
+/// How long a process caches the digest of a key, to reject wrong secrets and to count requests while it reads the key.
 pub const KNOWN_KEY_SECONDS: i64 = 60;
-/// For so long after a process has read a key, it refuses a request over the limit without reading it again.
-pub const REFUSE_UNREAD_MS: i64 = 1_000;
-/// How many of each a process remembers.
-pub const REMEMBERED: usize = 10_000;
-/// Apps of one tenant, flows included: an event is written once for each that wants it, and the stream waits for that.
+/// For this long after reading a key, a process rejects requests over the rate limit without reading the key again.
+pub const KEY_REREAD_MS: i64 = 1_000;
+/// Capacity of each cache of a process.
+pub const CACHE_ENTRIES: usize = 10_000;
+/// Apps of one tenant, Power Automate flows included. An event fans out to each of them, and the stream waits for that.
 pub const APPS_PER_TENANT: usize = 200;
-/// Keys of one app, the first one and those in their overlap included.
+/// Keys of one app, including its main key and rotated keys that are still valid.
 pub const KEYS_PER_APP: usize = 25;
 /// Address ranges of one key.
 pub const ALLOWED_IPS: usize = 50;
-/// The longest that a rotated key may stay alive.
+/// Longest time that a rotated key may stay valid.
 pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
-/// How long a replaced webhook secret signs along.
+/// How long events are also signed with a replaced webhook secret.
 pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
-/// Replaced webhook secrets of an app that sign along: as many can be replaced in that time.
+/// Replaced webhook secrets of an app that still sign. It limits how many can be replaced in that time.
 pub const WEBHOOK_SECRETS_REPLACED: u32 = 3;
-/// Entries of a page of a list, where the caller says nothing.
-pub const PAGE: u32 = 20;
-/// The most that a caller may ask for.
+/// Default page size of a list.
+pub const PAGE_DEFAULT: u32 = 20;
+/// Largest page size of a list.
 pub const PAGE_MAX: u32 = 100;
-/// When a tenant is deleted, ending its sessions at RingCentral gets so long; then what could open them is erased.
+/// Deadline for ending a tenant's RingCentral sessions during its deletion. After it their tokens are erased.
 pub const DELETION_SESSIONS_MS: u64 = 12_000;
-/// How many of them at a time.
+/// Sessions that are ended concurrently.
 pub const DELETION_AT_ONCE: usize = 8;
-/// Giving up connections and erasing data keys, within the request that deletes a tenant.
+/// Deadline for removing connections and erasing data keys within the request that deletes a tenant.
 pub const DELETION_ERASE_MS: u64 = 8_000;
-/// The sweep leaves a deletion alone for so long: the request may still be at it.
+/// How long the sweep leaves a deletion to the request that started it.
 pub const DELETION_GRACE_SECONDS: i64 = 30;
 
 /// Lifetime of a flow. It is longer than that of a connect token.
@@ -85,39 +86,39 @@ pub const FLOW_SECONDS: i64 = 10 * 60;
 /// How long the success page can be shown again.
 pub const DONE_PAGE_SECONDS: i64 = 10 * 60;
 
-/// Connecting to RingCentral.
+/// Timeout of connecting to RingCentral.
 pub const UPSTREAM_CONNECT_MS: u64 = 2_000;
-/// One call of the token endpoint, connecting included.
+/// Timeout of a call of the token endpoint, connecting included.
 pub const TOKEN_CALL_MS: u64 = 8_000;
-/// One API call during the set-up of a connection. Creating a subscription waits for our own handshake.
+/// Timeout of an API call during the set-up of a connection. Creating a subscription waits for our own handshake.
 pub const API_CALL_MS: u64 = 6_000;
 /// Time limit for the set-up in a callback. The sweep completes the rest.
 pub const SETUP_IN_CALLBACK_MS: u64 = 12_000;
-/// One attempt of one AWS call.
+/// Timeout of one attempt of an AWS call.
 pub const AWS_ATTEMPT_MS: u64 = 2_000;
-/// One AWS call with its retries.
+/// Timeout of an AWS call with its retries.
 pub const AWS_CALL_MS: u64 = 5_000;
-/// How often an AWS call is made before it counts as failed.
+/// Attempts of an AWS call.
 pub const AWS_ATTEMPTS: u32 = 4;
-/// The longest pause before the second attempt; it doubles, with full jitter. The SDK's own second is longer than some
-/// callers have.
+/// Longest delay before the second attempt; it doubles, with full jitter. The SDK's default of one second exceeds the deadlines of
+/// some callers.
 pub const AWS_BACKOFF_MS: u64 = 100;
-/// Timeout of the functions that talk to RingCentral while a browser waits (template.yaml).
+/// Timeout of the functions that call RingCentral while a browser waits (template.yaml).
 pub const CALLBACK_FUNCTION_MS: u64 = 29_000;
 
 /// The sweep does not touch a new set-up for this long: the callback may still be running it.
 pub const SETUP_GRACE_SECONDS: i64 = 60;
 /// First pause between the sweep's attempts to complete a set-up. It doubles …
 pub const SETUP_RETRY_SECONDS: i64 = 60;
-/// … up to here.
+/// Longest delay between these attempts.
 pub const SETUP_RETRY_MAX_SECONDS: i64 = 6 * 3_600;
 /// For how many numbers of an extension the 10DLC readiness is read (RingCentral allows 50 light calls a minute).
 pub const READINESS_LOOKUPS: usize = 20;
 /// How many numbers of an extension or an account are stored.
 pub const NUMBERS: usize = 2_000;
 
-/// Events are kept for so long.
-pub const EVENT_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
+/// Retention of events and deliveries.
+pub const EVENT_RETENTION_SECONDS: i64 = 30 * 24 * 3_600;
 
 /// Lifetime of a refresh token, if RingCentral's response does not contain it.
 pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
@@ -132,16 +133,16 @@ pub const REVOCATION_OBSTACLE_SECONDS: i64 = 10 * 60;
 /// The sealed tokens of a pending revocation are erased after this at the latest.
 pub const REVOCATION_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
 
-/// How long a plaintext data key may stay in memory.
+/// How long a plaintext data key is cached.
 pub const DATA_KEY_CACHE_SECONDS: i64 = 5 * 60;
-/// How many plaintext data keys may stay in memory.
+/// Plaintext data keys that are cached.
 pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 
-/// How many pieces of work of a lane the sweep does side by side.
+/// Work items of one kind that the sweep processes concurrently.
 pub const SWEEP_AT_ONCE: usize = 8;
-/// What one run of the sweep takes from each lane at once.
+/// Work items of one kind that the sweep reads at once.
 pub const SWEEP_BATCH: i32 = 50;
-/// For so long it takes up further work of a lane (template.yaml: 120 s).
+/// How long one run of the sweep starts further work of one kind (template.yaml: 120 s).
 pub const SWEEP_MS: i64 = 60_000;
 
 const _: () = assert!(DELETION_SESSIONS_MS + 2 * DELETION_ERASE_MS < CALLBACK_FUNCTION_MS);
@@ -159,7 +160,7 @@ const _: () =
 
 /// How long a disconnect waits for revocations. The sweep retries the others.
 pub const REVOCATIONS_AT_ONCE_MS: u64 = 18_000;
-/// One call to another of our functions, which may call RingCentral itself.
+/// Timeout of invoking another function, which may call RingCentral.
 pub const INVOKE_MS: u64 = 15_000;
 const _: () = assert!(TOKEN_CALL_MS + API_CALL_MS < INVOKE_MS && INVOKE_MS < CALLBACK_FUNCTION_MS);
 const _: () = assert!(
@@ -200,7 +201,7 @@ pub const TOKEN_RAMP_SHARES: [u32; 2] = [10, 3];
 pub const TOKEN_RAMP_RETRY_SECONDS: u64 = 20;
 /// Retry interval after AWS prevented a refresh.
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
-/// Calls of the token endpoint for one user in a rolling minute (Developer Guide, "Rate limits": group Auth).
+/// Calls of the token endpoint per user and rolling minute (Developer Guide, "Rate limits": group Auth).
 pub const TOKEN_CALLS_PER_USER: u32 = 5;
 /// The sign-ins of one tenant may use the app's token calls divided by this.
 pub const SIGN_INS_SHARE: u32 = 4;
@@ -221,65 +222,64 @@ const _: () = assert!(EXCHANGE_NEEDS_MS + 2 * AWS_CALL_MS < CALLBACK_FUNCTION_MS
 const _: () = assert!(TOKEN_CALL_MS.cast_signed() < TOKEN_PROBE_SECONDS * 1_000);
 const _: () = assert!(INVOKE_MS < REFRESH_FUNCTION_MS);
 const _: () = assert!(ACCESS_LAST_USE_SECONDS < ACCESS_MARGIN_SECONDS);
-// Events to tenants' programs.
+// Delivery of events to apps.
 
-/// One exchange with an address that a tenant chose: name, connection, TLS, headers and body together.
+/// Deadline of a request to a webhook URL: name resolution, connection, TLS, headers and body together.
 pub const OUTBOUND_MS: u64 = 5_000;
-/// What is read of such an address's answer, at most.
-pub const OUTBOUND_ANSWER_BYTES: usize = 16 * 1024;
-/// What is shown of it, at most, in characters.
+/// How much of the response is read.
+pub const OUTBOUND_RESPONSE_BYTES: usize = 16 * 1024;
+/// How much of the response is shown.
 pub const OUTBOUND_SHOWN_CHARS: usize = 500;
 const _: () = assert!(OUTBOUND_MS + AWS_CALL_MS < CALLBACK_FUNCTION_MS);
 
-/// After its first attempt, and after each further one that failed, a delivery waits so long. Then it is given up.
+/// Delays after each failed attempt of a delivery. After the last one it has failed.
 pub const DELIVERY_RETRY_SECONDS: [u64; 11] =
     [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
-/// At most so much of a wait is added to it, at random.
+/// Jitter, as a fraction of the delay that is added to it.
 pub const DELIVERY_JITTER: f64 = 0.2;
-/// The longest that an address may ask to be left alone.
+/// Longest `Retry-After` of an endpoint that is respected.
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
-/// Of so many apps at a time an event's deliveries are written.
-pub const TOLD_AT_ONCE: usize = 16;
-/// So many attempts at a time go to one address.
+/// Deliveries of one event that are created concurrently.
+pub const FAN_OUT_CONCURRENCY: usize = 16;
+/// Concurrent attempts to one endpoint.
 pub const DELIVERIES_AT_ONCE: usize = 4;
-/// When all of these are under way, a delivery is put off for so long; it doubles each time that it is put off …
-pub const DELIVERY_CROWDED_SECONDS: i64 = 5;
-/// … up to here. As much again is added at random.
-pub const DELIVERY_CROWDED_MAX_SECONDS: i64 = 240;
-/// What waits for an address that is left alone is spread over so many milliseconds …
+/// First delay of a delivery that finds every slot of its endpoint busy; it doubles.
+pub const DELIVERY_BUSY_SECONDS: i64 = 5;
+/// Longest such delay. Jitter of up to the same length is added.
+pub const DELIVERY_BUSY_MAX_SECONDS: i64 = 240;
+/// Deliveries that wait for a paused endpoint are spread over this time after the pause …
 pub const DELIVERY_SPREAD_MS: u64 = 5_000;
-/// … and over this part of the wait.
+/// … plus 1/n of the wait.
 pub const DELIVERY_SPREAD_PART: u64 = 5;
-/// A delivery that is being tried is nobody else's for so long.
-pub const DELIVERY_TAKEN_SECONDS: i64 = 40;
-/// A delivery that its queue has lost is found so long after its event.
+/// Lease of a delivery during an attempt.
+pub const DELIVERY_LEASE_SECONDS: i64 = 40;
+/// How long after the event the sweep recovers a delivery whose first queue message was lost.
 pub const DELIVERY_GRACE_SECONDS: i64 = 120;
-/// After so many failures in a row an address is left alone.
+/// Consecutive failures after which an endpoint is paused.
 pub const BREAKER_FAILURES: u32 = 5;
-/// For so long at first; it doubles with each further failure …
+/// First pause; it doubles with each further failure.
 pub const BREAKER_SECONDS: i64 = 30;
-/// … up to here.
+/// Longest pause.
 pub const BREAKER_MAX_SECONDS: i64 = 1_800;
-/// Notices of a failing address, before it is switched off.
-pub const NOTICE_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
-/// An address that has failed for so long is switched off.
+/// A failing endpoint causes a warning after each of these times.
+pub const WARNING_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
+/// A failing endpoint is disabled after this time.
 pub const DISABLED_AFTER_SECONDS: i64 = 5 * 24 * 3_600;
-/// What one run of the sweep hands to the queue of retries for one app: many that wait for one address leave the run to
-/// others.
+/// Deliveries of one app that one run of the sweep enqueues, so that they do not delay other apps.
 pub const DELIVERY_SWEEP_PER_APP: usize = 500;
-/// One run reads on for so long, as far as [`DUE_PAGES`].
+/// How long one run reads further pages, up to [`DUE_PAGES`].
 pub const DELIVERY_SWEEP_MS: i64 = 50_000;
-/// So many deliveries are handed on side by side.
+/// Deliveries that are enqueued concurrently.
 pub const DELIVERY_SWEEP_AT_ONCE: usize = 16;
-/// One call replays about so many deliveries …
+/// Deliveries that one call replays, approximately.
 pub const REPLAYED_AT_ONCE: usize = 500;
-/// … and looks at so many pages of [`PAGE_MAX`] of them.
+/// Pages of [`PAGE_MAX`] deliveries that one call reads.
 pub const REPLAY_PAGES: usize = 100;
-/// An event is shown to whoever asks for events so long after it was made: none is written later than that.
-pub const EVENT_SETTLED_SECONDS: i64 = 15;
-/// Numbers that an app may name.
+/// Polling clients see an event this long after it occurred. No event is written later than that.
+pub const EVENT_VISIBILITY_SECONDS: i64 = 15;
+/// Numbers that an app may filter by.
 pub const APP_NUMBERS: usize = 100;
-/// Timeout of the function that tries deliveries (template.yaml).
+/// Timeout of the function that delivers events (template.yaml).
 pub const WEBHOOK_FUNCTION_MS: u64 = 30_000;
 
 const _: () = {
@@ -291,9 +291,9 @@ const _: () = {
     assert!(DELIVERY_RETRY_SECONDS.len() + 1 >= 10 && sum >= 72 * 3_600);
 };
 const _: () = assert!(OUTBOUND_MS + 4 * AWS_CALL_MS < WEBHOOK_FUNCTION_MS);
-const _: () = assert!(DELIVERY_TAKEN_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_signed());
-const _: () = assert!(EVENT_SETTLED_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
-const _: () = assert!(NOTICE_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
+const _: () = assert!(DELIVERY_LEASE_SECONDS * 1_000 > WEBHOOK_FUNCTION_MS.cast_signed());
+const _: () = assert!(EVENT_VISIBILITY_SECONDS * 1_000 >= 2 * AWS_CALL_MS.cast_signed());
+const _: () = assert!(WARNING_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
 
 /// A message is kept for this long after it was accepted, or after `sendAt`.
 pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
@@ -374,7 +374,7 @@ pub const PENALTY_SECONDS: u64 = 60;
 pub const PENALTY_JITTER_MS: u64 = 3_000;
 /// Pause of a sender after a send that failed without reaching RingCentral; doubles …
 pub const SEND_RETRY_SECONDS: u64 = 5;
-/// … up to here.
+/// Longest such delay.
 pub const SEND_RETRY_MAX_SECONDS: u64 = 300;
 /// A message that could not be sent for this long fails.
 pub const SEND_GIVE_UP_SECONDS: i64 = 3 * 24 * 3_600;
@@ -424,7 +424,7 @@ pub const SWEEP_FAILED_ROUNDS: u32 = 3;
 pub const CHECK_SECONDS: i64 = 24 * 3_600;
 /// First pause after a failed check of a subscription. It doubles …
 pub const CHECK_RETRY_SECONDS: i64 = 60;
-/// … up to here.
+/// Longest such delay.
 pub const CHECK_RETRY_MAX_SECONDS: i64 = 3_600;
 /// Number of concurrent checks of connections.
 pub const CHECKS_AT_ONCE: usize = 16;

@@ -56,7 +56,7 @@ pub fn invite_label(label: Option<String>) -> Result<Option<String>> {
 /// [`Error::RateLimited`] if the tenant's limit for an hour is reached.
 pub async fn create_link(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     tenant: &Tenant,
     options: LinkOptions,
 ) -> Result<ConnectToken> {
@@ -74,7 +74,7 @@ pub async fn create_link(
     };
     let digest = token.digest();
     let audit_entry = AuditEntry {
-        by,
+        context: audit,
         action: Action::LinkCreated,
         tenant: &tenant.id,
         // Long enough to identify the link, too short to find its token.

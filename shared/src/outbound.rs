@@ -1,11 +1,11 @@
-//! The guarded way out: requests to addresses that tenants choose.
+//! HTTP requests to URLs that tenants choose, protected against server-side request forgery.
 //!
-//! What such a request may reach is decided by the socket address that it is connected to, every time: the name is
-//! resolved here, every address that it has is checked, the connection is made to a checked one, and its other end is
-//! looked at again. Redirects are not followed, no proxy is asked, nothing is decompressed, no connection is kept. One
-//! deadline covers the name, the connection, TLS, headers and body, and of the answer only a little is read.
+//! Each request resolves the host name itself, checks every address that it resolves to, connects to a checked address, and
+//! checks the peer address of the connection again. Redirects are not followed, proxies are not used, bodies are not
+//! decompressed, connections are not reused. One deadline covers name resolution, connection, TLS, headers and body, and
+//! only the beginning of the response is read.
 //!
-//! Nothing else in the product sends anything to an address that did not come from its own configuration.
+//! No other module sends requests to URLs that are not part of the deployment's own configuration.
 
 mod addresses;
 
@@ -30,85 +30,77 @@ pub use addresses::is_public;
 
 use crate::limits;
 
-/// Which addresses may be reached beside the public internet.
+/// Which destinations are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// None: https to the public internet alone.
-    Internet,
-    /// Also http to this machine, for development.
-    InternetAndThisMachine,
+pub enum Destinations {
+    /// https to public addresses.
+    Public,
+    /// Also http to the loopback address, for development.
+    PublicAndLoopback,
 }
 
-/// An answer, as far as it is read.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// Its status.
+pub struct OutboundResponse {
     pub status: u16,
-    /// For how many seconds it asks to be left alone; only where it said so in seconds.
+    /// From `Retry-After`, if it is a number of seconds.
     pub retry_after_seconds: Option<u64>,
-    /// The beginning of its body, at most [`limits::OUTBOUND_ANSWER_BYTES`].
+    /// The beginning of the body, at most [`limits::OUTBOUND_RESPONSE_BYTES`].
     pub body: Bytes,
 }
 
-/// Why there is no answer. Nothing here tells what was found behind a name.
+/// Why there is no response. The texts are part of the API (`lastError`). They reveal nothing about the network behind a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// The address may not be used: no https, a user, an IP literal, or a name that leads to a special range.
+pub enum OutboundError {
+    /// Not https, with credentials, an IP literal, or a name that resolves to a special-purpose address.
     #[error("address_not_allowed")]
     NotAllowed,
-    /// The name has no address.
+    /// The name does not resolve.
     #[error("name_not_found")]
     NameNotFound,
-    /// Nobody listens.
     #[error("connection_failed")]
     ConnectionFailed,
-    /// The certificate is not good, or no TLS is spoken.
+    /// The certificate is not valid, or the server does not speak TLS.
     #[error("tls_failed")]
     TlsFailed,
-    /// The deadline came first.
     #[error("timeout")]
     Timeout,
-    /// What came back is no HTTP answer, or the connection broke off.
+    /// The response is not valid HTTP, or the connection was closed early.
     #[error("invalid_answer")]
-    InvalidAnswer,
+    InvalidResponse,
 }
 
-/// A request's outcome, and how long it took.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// The answer, or why there is none.
-    pub outcome: Result<Answer, NoAnswer>,
-    /// From the name to the end of what was read.
+    pub outcome: Result<OutboundResponse, OutboundError>,
+    /// From name resolution to the last byte read.
     pub took: Duration,
 }
 
 impl Exchange {
-    /// True if what was sent counts as received: the address answered 2xx in time.
-    pub fn is_received(&self) -> bool {
-        self.outcome.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status))
+    /// True if the endpoint answered with a 2xx status in time.
+    pub fn is_accepted(&self) -> bool {
+        self.outcome.as_ref().is_ok_and(|response| (200..300).contains(&response.status))
     }
 }
 
-/// Sends requests to addresses that tenants choose.
 #[derive(Debug)]
 pub struct Outbound {
-    reach: Reach,
+    destinations: Destinations,
     tls: OnceLock<Arc<ClientConfig>>,
 }
 
 impl Outbound {
-    /// A way out with this reach.
-    pub fn new(reach: Reach) -> Self {
-        Self { reach, tls: OnceLock::new() }
+    pub fn new(destinations: Destinations) -> Self {
+        Self { destinations, tls: OnceLock::new() }
     }
 
-    /// Posts a JSON text with further headers.
+    /// Posts a JSON body with additional headers.
     pub async fn post(&self, url: &str, headers: &[(&'static str, String)], json: String) -> Exchange {
         let began = Instant::now();
         let deadline = Duration::from_millis(limits::OUTBOUND_MS);
         let outcome = match tokio::time::timeout(deadline, self.exchange(url, headers, json)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(NoAnswer::Timeout),
+            Err(_) => Err(OutboundError::Timeout),
         };
         Exchange { outcome, took: began.elapsed() }
     }
@@ -118,17 +110,17 @@ impl Outbound {
         url: &str,
         headers: &[(&'static str, String)],
         json: String,
-    ) -> Result<Answer, NoAnswer> {
-        let target = Target::parse(url, self.reach)?;
+    ) -> Result<OutboundResponse, OutboundError> {
+        let target = Target::parse(url, self.destinations)?;
         let request = target.request(headers, json)?;
         let addresses = target.resolve().await?;
         let stream = target.connect(&addresses).await?;
         if target.is_tls {
-            let name = ServerName::try_from(target.host.clone()).map_err(|_| NoAnswer::NotAllowed)?;
+            let name = ServerName::try_from(target.host.clone()).map_err(|_| OutboundError::NotAllowed)?;
             let tls = TlsConnector::from(Arc::clone(self.tls())).connect(name, stream).await;
-            converse(TokioIo::new(tls.map_err(|_| NoAnswer::TlsFailed)?), request).await
+            send(TokioIo::new(tls.map_err(|_| OutboundError::TlsFailed)?), request).await
         } else {
-            converse(TokioIo::new(stream), request).await
+            send(TokioIo::new(stream), request).await
         }
     }
 
@@ -147,12 +139,12 @@ impl Outbound {
     }
 }
 
-/// True if a request may be tried to an address as it is written; what its name leads to is found out when it is sent.
-pub fn may_be_tried(url: &str, reach: Reach) -> bool {
-    Target::parse(url, reach).is_ok()
+/// Checks a URL as far as its text allows. The addresses behind its host name are checked with every request.
+pub fn is_allowed_url(url: &str, destinations: Destinations) -> bool {
+    Target::parse(url, destinations).is_ok()
 }
 
-/// Where a request goes.
+/// A parsed and allowed URL.
 #[derive(Debug)]
 struct Target {
     host: String,
@@ -163,16 +155,20 @@ struct Target {
 }
 
 impl Target {
-    /// The target in an address: https and a name, without a user; http to this machine if the reach allows it.
-    fn parse(text: &str, reach: Reach) -> Result<Self, NoAnswer> {
-        let not_allowed = NoAnswer::NotAllowed;
+    /// Accepts https with a host name and without credentials, and http to loopback if `destinations` allows it.
+    fn parse(text: &str, destinations: Destinations) -> Result<Self, OutboundError> {
+        let not_allowed = OutboundError::NotAllowed;
         let url = Url::parse(text).map_err(|_| not_allowed)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(not_allowed);
         }
         let is_tls = match (url.scheme(), url.host()) {
             ("https", Some(Host::Domain(_))) => true,
-            ("http", Some(host)) if reach == Reach::InternetAndThisMachine && is_this_machine(&host) => false,
+            ("http", Some(host))
+                if destinations == Destinations::PublicAndLoopback && is_loopback_host(&host) =>
+            {
+                false
+            }
             _ => return Err(not_allowed),
         };
         let host = url.host_str().ok_or(not_allowed)?.to_owned();
@@ -189,54 +185,54 @@ impl Target {
         &self,
         headers: &[(&'static str, String)],
         json: String,
-    ) -> Result<Request<Full<Bytes>>, NoAnswer> {
+    ) -> Result<Request<Full<Bytes>>, OutboundError> {
         let mut request = Request::post(self.path.as_str())
             .body(Full::new(Bytes::from(json)))
-            .map_err(|_| NoAnswer::NotAllowed)?;
+            .map_err(|_| OutboundError::NotAllowed)?;
         let all: &mut HeaderMap = request.headers_mut();
-        let host = HeaderValue::from_str(&self.authority).map_err(|_| NoAnswer::NotAllowed)?;
+        let host = HeaderValue::from_str(&self.authority).map_err(|_| OutboundError::NotAllowed)?;
         all.insert(HOST, host);
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         all.insert(ACCEPT, HeaderValue::from_static("*/*"));
         all.insert(USER_AGENT, HeaderValue::from_static(concat!("Ringbridge/", env!("CARGO_PKG_VERSION"))));
         all.insert(CONNECTION, HeaderValue::from_static("close"));
         for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(|_| NoAnswer::NotAllowed)?;
+            let value = HeaderValue::from_str(value).map_err(|_| OutboundError::NotAllowed)?;
             all.insert(*name, value);
         }
         Ok(request)
     }
 
-    /// The addresses of the name, in the resolver's order. One that may not be reached spoils them all.
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, NoAnswer> {
+    /// The addresses of the host name, in the order of the resolver. One address that is not allowed rejects them all.
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, OutboundError> {
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        let found: Vec<_> = found.map_err(|_| NoAnswer::NameNotFound)?.collect();
+        let found: Vec<_> = found.map_err(|_| OutboundError::NameNotFound)?.collect();
         self.check(&found)?;
         Ok(found)
     }
 
-    /// Connects to the first address that answers.
-    async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, NoAnswer> {
+    /// Connects to the first address that accepts a connection.
+    async fn connect(&self, addresses: &[SocketAddr]) -> Result<TcpStream, OutboundError> {
         for address in addresses {
             let Ok(stream) = TcpStream::connect(address).await else { continue };
-            let peer = stream.peer_addr().map_err(|_| NoAnswer::ConnectionFailed)?;
+            let peer = stream.peer_addr().map_err(|_| OutboundError::ConnectionFailed)?;
             self.check(&[peer])?;
             return Ok(stream);
         }
-        Err(NoAnswer::ConnectionFailed)
+        Err(OutboundError::ConnectionFailed)
     }
 
-    fn check(&self, addresses: &[SocketAddr]) -> Result<(), NoAnswer> {
-        let may_be_reached = |ip: IpAddr| if self.is_tls { is_public(ip) } else { ip.is_loopback() };
+    fn check(&self, addresses: &[SocketAddr]) -> Result<(), OutboundError> {
+        let is_allowed = |ip: IpAddr| if self.is_tls { is_public(ip) } else { ip.is_loopback() };
         match addresses {
-            [] => Err(NoAnswer::NameNotFound),
-            all if all.iter().all(|address| may_be_reached(address.ip())) => Ok(()),
-            _ => Err(NoAnswer::NotAllowed),
+            [] => Err(OutboundError::NameNotFound),
+            all if all.iter().all(|address| is_allowed(address.ip())) => Ok(()),
+            _ => Err(OutboundError::NotAllowed),
         }
     }
 }
 
-fn is_this_machine(host: &Host<&str>) -> bool {
+fn is_loopback_host(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost",
         Host::Ipv4(address) => *address == Ipv4Addr::LOCALHOST,
@@ -244,42 +240,42 @@ fn is_this_machine(host: &Host<&str>) -> bool {
     }
 }
 
-/// One request and its answer on a connection of their own.
-async fn converse<I>(io: TokioIo<I>, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer>
+/// Sends one request on its own connection.
+async fn send<I>(io: TokioIo<I>, request: Request<Full<Bytes>>) -> Result<OutboundResponse, OutboundError>
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    let invalid = |_| NoAnswer::InvalidAnswer;
+    let invalid = |_| OutboundError::InvalidResponse;
     let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(limits::OUTBOUND_ANSWER_BYTES)
+        .max_buf_size(limits::OUTBOUND_RESPONSE_BYTES)
         .handshake(io)
         .await
         .map_err(invalid)?;
     let exchange = async { read(sender.send_request(request).await.map_err(invalid)?).await };
-    // The connection moves only while somebody looks after it. When it ends, what has arrived may still be read.
-    let looked_after = async {
+    // The connection makes progress only while it is polled. When it ends, buffered data can still be read.
+    let driver = async {
         let _ = connection.await;
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        answer = exchange => answer,
-        () = looked_after => Err(NoAnswer::InvalidAnswer),
+        response = exchange => response,
+        () = driver => Err(OutboundError::InvalidResponse),
     }
 }
 
-async fn read(mut response: Response<Incoming>) -> Result<Answer, NoAnswer> {
+async fn read(mut response: Response<Incoming>) -> Result<OutboundResponse, OutboundError> {
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
     let retry_after_seconds = retry_after.and_then(|text| text.trim().parse().ok());
     let status = response.status().as_u16();
     let mut body = Vec::new();
-    while body.len() < limits::OUTBOUND_ANSWER_BYTES {
+    while body.len() < limits::OUTBOUND_RESPONSE_BYTES {
         let Some(frame) = response.body_mut().frame().await else { break };
-        let frame = frame.map_err(|_| NoAnswer::InvalidAnswer)?;
+        let frame = frame.map_err(|_| OutboundError::InvalidResponse)?;
         let Some(chunk) = frame.data_ref() else { continue };
-        let room = limits::OUTBOUND_ANSWER_BYTES - body.len();
+        let room = limits::OUTBOUND_RESPONSE_BYTES - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
-    Ok(Answer { status, retry_after_seconds, body: body.into() })
+    Ok(OutboundResponse { status, retry_after_seconds, body: body.into() })
 }
 
 #[cfg(test)]
@@ -288,7 +284,7 @@ mod tests {
 
     use super::*;
 
-    /// Every spelling of this machine and of special ranges that a URL can have.
+    /// Spellings of the loopback address and of special-purpose ranges, and other URLs that are not allowed.
     const SPELLINGS: [&str; 22] = [
         "https://127.0.0.1/",
         "https://127.1/",
@@ -315,62 +311,73 @@ mod tests {
     ];
 
     #[tokio::test]
-    async fn no_spelling_of_a_literal_gets_out() {
-        for reach in [Reach::Internet, Reach::InternetAndThisMachine] {
+    async fn no_spelling_of_an_address_literal_is_connected_to() {
+        for destinations in [Destinations::Public, Destinations::PublicAndLoopback] {
             for url in SPELLINGS {
-                let exchange = Outbound::new(reach).post(url, &[], "{}".into()).await;
-                assert_eq!(exchange.outcome.unwrap_err(), NoAnswer::NotAllowed, "{url}");
+                let exchange = Outbound::new(destinations).post(url, &[], "{}".into()).await;
+                assert_eq!(exchange.outcome.unwrap_err(), OutboundError::NotAllowed, "{url}");
             }
         }
     }
 
     #[tokio::test]
-    async fn a_name_is_judged_by_where_it_leads() {
+    async fn a_name_is_judged_by_the_addresses_it_resolves_to() {
         for url in ["https://localhost/", "https://LOCALHOST./"] {
-            let exchange = Outbound::new(Reach::InternetAndThisMachine).post(url, &[], "{}".into()).await;
+            let exchange = Outbound::new(Destinations::PublicAndLoopback).post(url, &[], "{}".into()).await;
             let refused = exchange.outcome.unwrap_err();
-            // A name that the resolver does not know is no way in either.
-            assert!(matches!(refused, NoAnswer::NotAllowed | NoAnswer::NameNotFound), "{url}: {refused}");
+            // Some resolvers do not know the name, which is just as safe.
+            assert!(
+                matches!(refused, OutboundError::NotAllowed | OutboundError::NameNotFound),
+                "{url}: {refused}"
+            );
             assert!(!refused.to_string().contains("127"), "no address in the error");
         }
     }
 
     #[test]
-    fn one_private_address_among_public_ones_spoils_them_all() {
-        let target = Target::parse("https://example.com/hook", Reach::Internet).unwrap();
+    fn one_private_address_among_public_ones_rejects_them_all() {
+        let target = Target::parse("https://example.com/hook", Destinations::Public).unwrap();
         let at = |text: &str| SocketAddr::new(text.parse().unwrap(), 443);
         assert_eq!(target.check(&[at("8.8.8.8"), at("2606:4700::1111")]), Ok(()));
         for inside in ["10.0.0.1", "127.0.0.1", "::1", "fe80::1", "169.254.169.254"] {
-            assert_eq!(target.check(&[at("8.8.8.8"), at(inside)]), Err(NoAnswer::NotAllowed), "{inside}");
+            assert_eq!(
+                target.check(&[at("8.8.8.8"), at(inside)]),
+                Err(OutboundError::NotAllowed),
+                "{inside}"
+            );
         }
-        assert_eq!(target.check(&[]), Err(NoAnswer::NameNotFound));
+        assert_eq!(target.check(&[]), Err(OutboundError::NameNotFound));
     }
 
     #[test]
-    fn http_is_for_this_machine_in_development_alone() {
+    fn http_is_allowed_only_to_loopback_in_development() {
         for url in ["http://127.0.0.1:9500/hook", "http://localhost:9500/hook"] {
-            assert!(may_be_tried(url, Reach::InternetAndThisMachine), "{url}");
-            assert!(!may_be_tried(url, Reach::Internet), "{url}");
+            assert!(is_allowed_url(url, Destinations::PublicAndLoopback), "{url}");
+            assert!(!is_allowed_url(url, Destinations::Public), "{url}");
         }
-        let target = Target::parse("http://localhost:9500/", Reach::InternetAndThisMachine).unwrap();
+        let target = Target::parse("http://localhost:9500/", Destinations::PublicAndLoopback).unwrap();
         let public = SocketAddr::new("8.8.8.8".parse().unwrap(), 9500);
-        assert_eq!(target.check(&[public]), Err(NoAnswer::NotAllowed), "a name that was bent");
+        assert_eq!(
+            target.check(&[public]),
+            Err(OutboundError::NotAllowed),
+            "a loopback name that resolves to a public address"
+        );
     }
 
     proptest! {
         #[test]
-        fn whatever_is_written_only_https_with_a_name_gets_as_far_as_the_resolver(text in "\\PC{0,80}") {
-            if let Ok(target) = Target::parse(&text, Reach::Internet) {
+        fn only_https_urls_with_a_host_name_reach_the_resolver(text in "\\PC{0,80}") {
+            if let Ok(target) = Target::parse(&text, Destinations::Public) {
                 prop_assert!(target.is_tls && target.port != 0);
                 prop_assert!(target.host.parse::<IpAddr>().is_err());
             }
         }
 
         #[test]
-        fn an_address_around_a_host_is_never_a_way_to_a_literal(
+        fn no_url_around_an_address_literal_is_allowed(
             scheme in "(https?|HTTPS|ftp)", user in "(|a@|a:b@)", host in "(0x)?[0-9a-fA-F.:\\[\\]]{1,40}", rest in "[ -~]{0,10}"
         ) {
-            if let Ok(target) = Target::parse(&format!("{scheme}://{user}{host}/{rest}"), Reach::Internet) {
+            if let Ok(target) = Target::parse(&format!("{scheme}://{user}{host}/{rest}"), Destinations::Public) {
                 prop_assert!(target.host.parse::<IpAddr>().is_err());
                 prop_assert!(user.is_empty());
             }

@@ -116,7 +116,7 @@ pub fn error_as_json(error: FlowError, request: &RequestId) -> HandlerResult {
 }
 
 fn refused(refusal: &FlowRejection, request: &RequestId) -> HandlerResult {
-    let http::catalogue::DescribedRefusal { status, code, .. } = http::catalogue::describe_refusal(refusal);
+    let http::catalogue::RefusalEntry { status, code, .. } = http::catalogue::refusal_entry(refusal);
     let (title, meaning, advice) = refusal_text(refusal);
     // In these two cases the user may already be connected.
     let may_be_connected = matches!(refusal, FlowRejection::LinkUsed | FlowRejection::AlreadyHandled);
@@ -132,7 +132,7 @@ fn refused(refusal: &FlowRejection, request: &RequestId) -> HandlerResult {
 
 fn failed(error: &Error, request: &RequestId) -> HandlerResult {
     http::report(error);
-    let code = http::catalogue::describe(error).code;
+    let code = http::catalogue::entry(error).code;
     let (title, meaning, advice) = (
         "Something went wrong on our side",
         "This is not your fault, and you can try again.",

@@ -1,8 +1,8 @@
-//! Events for programs that ask instead of being told.
+//! The event list for polling clients.
 //!
-//! Events are in the order of their ids, which are by the time at which they were made; they are written a moment later,
-//! some before others that were made after them. So an event is shown only when none that was made before it can still
-//! be on its way: whoever goes on after the last one shown skips nothing.
+//! Events are ordered by id, which is by the time when they occurred. They are written slightly later and not always in that
+//! order. So an event is listed only when no earlier one can still be written: a client that continues after the last event of
+//! a page misses none.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,21 +13,20 @@ use crate::model::event::Event;
 use crate::model::ids::TenantId;
 use crate::store::Page;
 
-/// A tenant's events after a place, the oldest first, and the place of the last one, or the same place if nothing has
-/// happened since.
-pub async fn since(
+/// A tenant's events after a position, oldest first, and the position of the last one; the same position if there are none.
+pub async fn events_after(
     gateway: &Gateway,
     tenant: &TenantId,
     page: &Page,
 ) -> Result<(Vec<Event>, Option<String>)> {
     let (mut events, _) = gateway.store.events(tenant, page).await?;
-    let settled = settled(gateway.clock.now());
-    events.retain(|event| event.at <= settled);
-    let place = events.last().map(|event| event.id.to_string()).or_else(|| page.after.clone());
-    Ok((events, place))
+    let visible_until = visible_until(gateway.clock.now());
+    events.retain(|event| event.at <= visible_until);
+    let position = events.last().map(|event| event.id.to_string()).or_else(|| page.after.clone());
+    Ok((events, position))
 }
 
-/// Up to this moment every event is written that will be.
-fn settled(now: Timestamp) -> Timestamp {
-    now.saturating_sub(SignedDuration::from_secs(limits::EVENT_SETTLED_SECONDS)).unwrap_or(Timestamp::MIN)
+/// All events up to this time are written.
+fn visible_until(now: Timestamp) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_secs(limits::EVENT_VISIBILITY_SECONDS)).unwrap_or(Timestamp::MIN)
 }

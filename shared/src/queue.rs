@@ -16,7 +16,7 @@ pub struct QueueError(String);
 
 impl From<QueueError> for Error {
     fn from(error: QueueError) -> Self {
-        Self::unavailable("a queue", error)
+        Self::unavailable("the queue", error)
     }
 }
 

@@ -7,7 +7,7 @@
 //! the counter is full.
 //!
 //! If the counters fail, requests are still limited: each process counts locally, with the whole limit, and uses the
-//! counters again after [`limits::COUNTING_ALONE_SECONDS`].
+//! counters again after [`limits::LOCAL_COUNTING_SECONDS`].
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use crate::model::rate_limit::{Allowance, RateLimitCount, Slots, shards, share, 
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::store::{LogCountOutcome, SlotCountOutcome, StoreError, WriteOutcome};
 
-/// The only key of `failing_counters`.
+/// The only key of `counter_outages`.
 const ALL: &str = "all";
 
 /// Counts a request. Without the counters, this process counts locally.
 pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> RateLimitCount {
     let allowance = Allowance::per_minute(limit);
     let now = gateway.clock.now();
-    if gateway.cache.failing_counters.get(ALL, now).is_none() {
+    if gateway.cache.counter_outages.get(ALL, now).is_none() {
         let patience = Duration::from_millis(limits::COUNTING_MS);
         match tokio::time::timeout(patience, count(gateway, counter, allowance)).await {
             Ok(Ok(count)) => return count,
@@ -41,8 +41,8 @@ pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Rate
             ),
             Err(_) => tracing::warn!("rate limit counters did not respond in time; counting locally"),
         }
-        let until = saturating_add(now, SignedDuration::from_secs(limits::COUNTING_ALONE_SECONDS));
-        gateway.cache.failing_counters.insert(ALL, (), until);
+        let until = saturating_add(now, SignedDuration::from_secs(limits::LOCAL_COUNTING_SECONDS));
+        gateway.cache.counter_outages.insert(ALL, (), until);
     }
     count_locally(&gateway.cache, counter, allowance, now)
 }
@@ -51,7 +51,7 @@ pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Rate
 pub fn cached_rejection(gateway: &Gateway, counter: &str, limit: u32) -> Option<RateLimitCount> {
     let now = gateway.clock.now();
     let full_until = |name: &str, limit: u32| {
-        let full = gateway.cache.full_counters.get(name, now);
+        let full = gateway.cache.exhausted_counters.get(name, now);
         full.filter(|(known, _)| *known == limit).map(|(_, until)| until)
     };
     let until = if limit <= limits::COUNTER_LOG_ENTRIES {
@@ -130,7 +130,7 @@ async fn count_shard(
 ) -> Result<RateLimitCount, StoreError> {
     let now = gateway.clock.now();
     if let Some((_, until)) =
-        gateway.cache.full_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
+        gateway.cache.exhausted_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
     {
         return Ok(RateLimitCount::rejected(allowance.limit, until, now));
     }
@@ -141,7 +141,7 @@ async fn count_shard(
     };
     if !count.allowed {
         let until = saturating_add(now, SignedDuration::try_from(count.reset).unwrap_or_default());
-        gateway.cache.full_counters.insert(counter, (allowance.limit, until), until);
+        gateway.cache.exhausted_counters.insert(counter, (allowance.limit, until), until);
     }
     Ok(count)
 }
@@ -213,7 +213,7 @@ async fn count_in_slots(
 fn count_locally(cache: &Cache, counter: &str, allowance: Allowance, now: Timestamp) -> RateLimitCount {
     let slot = Slots::number_at(allowance.window, now);
     let until = saturating_add(saturating_add(now, allowance.window), allowance.window);
-    cache.counted_alone.change(
+    cache.local_counts.update(
         counter,
         now,
         until,

@@ -1,5 +1,5 @@
-//! Tenants and apps: creating them, and what may be said of them. Apps and their keys are managed in `apps.rs`, tenants
-//! are deleted in `deletion.rs`.
+//! Creation of tenants and apps, and validation of their attributes. `apps.rs` manages apps and their keys, `deletion.rs` deletes
+//! tenants.
 
 use data_encoding::BASE64;
 use url::Url;
@@ -12,21 +12,19 @@ use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope};
 use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, TenantId};
+use crate::model::patch::Patch;
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::model::signature;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
 use crate::outbound;
-use crate::store::{Changed, SealedSecret, SigningSecrets, TenantChange};
+use crate::retry::{Attempt, retry_on_conflict};
+use crate::store::{ChangeOutcome, SealedSecret, SigningSecrets, TenantChange, WriteOutcome};
 use crate::vault::{Binding, Owner, Purpose};
 
-/// How often a registration is tried again when others were faster.
-const ATTEMPTS: u32 = 5;
-
-/// Creates an active tenant.
 pub async fn create_tenant(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     name: String,
     limits: TenantLimits,
     return_url: Option<String>,
@@ -43,16 +41,16 @@ pub async fn create_tenant(
         deletion: None,
     };
     let action = Action::TenantCreated;
-    let deed = AuditEntry { by, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
-    gateway.store.create_tenant(&tenant, &deed).await?;
+    let entry =
+        AuditEntry { context: audit, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
+    gateway.store.create_tenant(&tenant, &entry).await?;
     tracing::info!(tenant.id = %tenant.id, "tenant created");
     Ok(tenant)
 }
 
-/// Changes a tenant, unless it is being deleted.
 pub async fn change_tenant(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     id: &TenantId,
     change: &TenantChange,
 ) -> Result<Tenant> {
@@ -61,7 +59,7 @@ pub async fn change_tenant(
         ("status", change.status.is_some()),
         ("limits.requestsPerMinute", change.requests_per_minute.is_some()),
         ("limits.connectTokensPerHour", change.connect_tokens_per_hour.is_some()),
-        ("returnUrl", change.return_url.is_some()),
+        ("returnUrl", change.return_url != Patch::Keep),
     ];
     let fields: Vec<&'static str> =
         changed.into_iter().filter(|(_, is_changed)| *is_changed).map(|(name, _)| name).collect();
@@ -70,55 +68,49 @@ pub async fn change_tenant(
         Some(TenantStatus::Active) => Action::TenantResumed,
         Some(TenantStatus::Deleting) | None => Action::TenantChanged,
     };
-    let deed = AuditEntry { by, action, tenant: id, subject: id.as_str(), fields: &fields };
-    match gateway.store.change_tenant(id, change, &deed).await? {
-        Changed::Yes => gateway.store.tenant(id).await?.ok_or(Error::NotFound),
-        Changed::Absent => Err(Error::NotFound),
-        Changed::Moved => Err(Error::TenantDeleting),
+    let entry = AuditEntry { context: audit, action, tenant: id, subject: id.as_str(), fields: &fields };
+    match gateway.store.change_tenant(id, change, &entry).await? {
+        ChangeOutcome::Applied => gateway.store.tenant(id).await?.ok_or(Error::NotFound),
+        ChangeOutcome::NotFound => Err(Error::NotFound),
+        ChangeOutcome::Conflict => Err(Error::TenantDeleting),
     }
 }
 
-/// An app to be registered.
+/// The attributes of an app to register.
 #[derive(Debug)]
-pub struct AppOrder {
-    /// The tenant.
+pub struct AppSpec {
     pub tenant: TenantId,
-    /// The app's name.
     pub name: String,
-    /// Where its events go.
     pub webhook_url: Option<String>,
-    /// Which events it is told of; of all if there is nothing here.
+    /// Delivers only events of these types; all if empty.
     pub event_types: Vec<EventKind>,
-    /// Of which numbers; of all if there is nothing here.
+    /// Delivers only events of these numbers; all if empty.
     pub numbers: Vec<E164>,
-    /// A word of the tenant's own for what the app is.
     pub role: Option<String>,
 }
 
-/// An app that was registered, with what is shown once.
+/// A new app with the secrets that are shown only once.
 #[derive(Debug)]
-pub struct Registered {
-    /// The app.
+pub struct RegisteredApp {
     pub app: App,
-    /// Its first key, with all scopes.
+    /// Has all scopes.
     pub key: ApiKey,
-    /// The secret that signs its webhooks, in the form of Standard Webhooks: `whsec_` and base64 of 32 bytes.
+    /// In the form of Standard Webhooks: `whsec_` and base64 of 32 bytes.
     pub webhook_secret: Secret,
 }
 
-/// Registers an app of an active tenant.
-pub async fn register_app(gateway: &Gateway, by: &AuditContext, order: AppOrder) -> Result<Registered> {
+pub async fn register_app(gateway: &Gateway, audit: &AuditContext, spec: AppSpec) -> Result<RegisteredApp> {
     let now = gateway.clock.now();
-    let key = ApiKey::generate(&order.tenant);
+    let key = ApiKey::generate(&spec.tenant);
     let app = App {
-        tenant: order.tenant,
+        tenant: spec.tenant,
         id: AppId::generate(),
         kind: AppKind::Program,
-        name: order.name,
-        webhook_url: order.webhook_url,
-        event_types: order.event_types,
-        numbers: order.numbers,
-        role: order.role,
+        name: spec.name,
+        webhook_url: spec.webhook_url,
+        event_types: spec.event_types,
+        numbers: spec.numbers,
+        role: spec.role,
         main_key: Some(key.id().clone()),
         keys: vec![key.id().clone()],
         created_at: now,
@@ -128,38 +120,39 @@ pub async fn register_app(gateway: &Gateway, by: &AuditContext, order: AppOrder)
     let sealed =
         seal_webhook_secret(gateway, &app.tenant, &app.id, FIRST_GENERATION, &webhook_secret).await?;
     let action = Action::AppRegistered;
-    let deed = AuditEntry { by, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
-    if !add(gateway, &app, Some(&record), &sealed, &deed).await? {
-        return Err(Error::TenantUnavailable);
+    let entry =
+        AuditEntry { context: audit, action, tenant: &app.tenant, subject: app.id.as_str(), fields: &[] };
+    match store_app(gateway, &app, Some(&record), &sealed, &entry).await? {
+        Registration::Registered => {}
+        Registration::TenantUnavailable => return Err(Error::TenantUnavailable),
     }
     tracing::info!(tenant.id = %app.tenant, app.id = %app.id, "app registered");
-    Ok(Registered { app, key, webhook_secret })
+    Ok(RegisteredApp { app, key, webhook_secret })
 }
 
-/// A flow of Power Automate that wants to be told of texts that come in.
+/// The subscription of a Power Automate flow.
 #[derive(Debug)]
-pub struct TriggerOrder {
-    /// Where the flow is called.
+pub struct TriggerSpec {
     pub callback_url: String,
-    /// The number whose texts it is told of; of all if there is none.
+    /// The number whose inbound messages trigger the flow; all if absent.
     pub number: Option<E164>,
 }
 
-/// Subscribes a flow: an app without keys, which a flow makes and takes away by itself.
+/// Subscribes a Power Automate flow to inbound messages. It is stored as an app without keys.
 pub async fn create_trigger(
     gateway: &Gateway,
-    by: &AuditContext,
+    audit: &AuditContext,
     tenant: &TenantId,
-    order: TriggerOrder,
+    spec: TriggerSpec,
 ) -> Result<App> {
     let app = App {
         tenant: tenant.clone(),
         id: AppId::generate(),
         kind: AppKind::Trigger,
         name: "Power Automate".to_owned(),
-        webhook_url: Some(order.callback_url),
+        webhook_url: Some(spec.callback_url),
         event_types: vec![EventKind::SmsInbound],
-        numbers: order.number.into_iter().collect(),
+        numbers: spec.number.into_iter().collect(),
         role: None,
         main_key: None,
         keys: Vec::new(),
@@ -167,42 +160,58 @@ pub async fn create_trigger(
     };
     let secret = new_webhook_secret();
     let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &secret).await?;
-    let deed =
-        AuditEntry { by, action: Action::TriggerCreated, tenant, subject: app.id.as_str(), fields: &[] };
-    if !add(gateway, &app, None, &sealed, &deed).await? {
-        return Err(Error::TenantSuspended);
+    let entry = AuditEntry {
+        context: audit,
+        action: Action::TriggerCreated,
+        tenant,
+        subject: app.id.as_str(),
+        fields: &[],
+    };
+    match store_app(gateway, &app, None, &sealed, &entry).await? {
+        Registration::Registered => {}
+        Registration::TenantUnavailable => return Err(Error::TenantSuspended),
     }
     tracing::info!(tenant.id = %tenant, app.id = %app.id, "trigger created");
     Ok(app)
 }
 
-/// Writes an app, if its tenant has room for one more. False if the tenant is absent or not active.
-async fn add(
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Registration {
+    Registered,
+    /// The tenant does not exist or is not active.
+    TenantUnavailable,
+}
+
+/// Stores an app if the tenant is below its limit of apps.
+async fn store_app(
     gateway: &Gateway,
     app: &App,
     first_key: Option<&KeyRecord>,
     webhook: &SealedSecret,
-    deed: &AuditEntry<'_>,
-) -> Result<bool> {
-    for _ in 0..ATTEMPTS {
+    entry: &AuditEntry<'_>,
+) -> Result<Registration> {
+    let contended =
+        || Error::unavailable("the tenant", "every attempt to register an app met a concurrent registration");
+    retry_on_conflict(limits::CONFLICT_ATTEMPTS, contended, || async {
         let tenant = gateway.store.tenant(&app.tenant).await?;
         let Some(tenant) = tenant.filter(|tenant| tenant.status == TenantStatus::Active) else {
-            return Ok(false);
+            return Ok(Attempt::Done(Registration::TenantUnavailable));
         };
-        // Whoever registers one meanwhile takes some of the room that is seen here: only then is it looked at again.
+        // Concurrent registrations use up the room that was read here. The write then meets a conflict.
         let room = limits::APPS_PER_TENANT.saturating_sub(gateway.store.app_count(&tenant.id).await?);
         if room == 0 {
             return Err(Error::TooManyApps);
         }
         let most = tenant.apps_registered + room;
-        if gateway.store.register_app(app, first_key, webhook, most, deed).await? {
-            return Ok(true);
-        }
-    }
-    Err(Error::unavailable("a tenant that others keep registering apps for", "registering an app"))
+        Ok(match gateway.store.register_app(app, first_key, webhook, most, entry).await? {
+            WriteOutcome::Applied => Attempt::Done(Registration::Registered),
+            WriteOutcome::Conflict => Attempt::Conflict,
+        })
+    })
+    .await
 }
 
-/// Seals an app's webhook secret with a data key of its own. One KMS call.
+/// Encrypts a webhook secret with a new data key. One KMS call.
 pub(crate) async fn seal_webhook_secret(
     gateway: &Gateway,
     tenant: &TenantId,
@@ -219,7 +228,7 @@ pub(crate) async fn seal_webhook_secret(
     })
 }
 
-/// Opens the webhook secrets that sign an app's events now. At most one KMS call for each.
+/// Decrypts the webhook secrets that sign an app's events. At most one KMS call for each.
 pub(crate) async fn open_webhook_secrets(
     gateway: &Gateway,
     app: &App,
@@ -234,47 +243,48 @@ pub(crate) async fn open_webhook_secrets(
     Ok(secrets)
 }
 
-/// Which webhook secret of an app its first one is.
+/// The generation of an app's first webhook secret.
 const FIRST_GENERATION: u64 = 1;
-/// Webhook secrets are our own.
+/// The issuer in the associated data of webhook secrets.
 const WEBHOOK_ISSUER: &str = "ringbridge";
 
-/// A new webhook secret, in the form of Standard Webhooks.
+/// In the form of Standard Webhooks.
 pub(crate) fn new_webhook_secret() -> Secret {
     let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
     aws_lc_rs::rand::fill(bytes.as_mut_slice()).expect("the system's random generator works");
     Secret::new(format!("{}{}", signature::SECRET_PREFIX, BASE64.encode(bytes.as_slice())))
 }
 
-/// A name that must be there.
+/// A required name.
 pub fn name(text: Option<&str>) -> Result<String> {
     text.and_then(tenant::name).ok_or(Error::InvalidName)
 }
 
-/// A tenant's id as the operator writes it.
+/// The id of a tenant in a request of the operator, or to be compared with the tenant of the caller.
 pub fn tenant_id(text: &str) -> Result<TenantId> {
     TenantId::from_record(text).ok_or(Error::InvalidId { kind: "tenantId" })
 }
 
-/// A status that the operator may set.
+/// A status that the operator may set: not `deleting`.
 pub fn status(text: &str) -> Result<TenantStatus> {
-    let wrong =
+    let invalid =
         || Error::InvalidField { text: "status must be active or suspended".to_owned(), field: "status" };
-    TenantStatus::parse(text).filter(|status| *status != TenantStatus::Deleting).ok_or_else(wrong)
+    TenantStatus::parse(text).filter(|status| *status != TenantStatus::Deleting).ok_or_else(invalid)
 }
 
-/// A tenant's own word for what an app is: one line of 1 to 100 characters.
-pub fn role(text: Option<String>) -> Result<Option<String>> {
-    let wrong = || Error::InvalidField { text: "role must be 1-100 characters".to_owned(), field: "role" };
-    text.map(|text| tenant::name(&text).ok_or_else(wrong)).transpose()
+/// The role of an app, a free text: one line of 1 to 100 characters.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map and try_map pass")]
+pub fn role(text: String) -> Result<String> {
+    let invalid = || Error::InvalidField { text: "role must be 1-100 characters".to_owned(), field: "role" };
+    tenant::name(&text).ok_or_else(invalid)
 }
 
-/// Which events an app is told of, as a program writes them.
-pub fn event_types(words: Option<Vec<String>>) -> Result<Vec<EventKind>> {
+/// The event type filter of an app.
+pub fn event_types(names: Option<Vec<String>>) -> Result<Vec<EventKind>> {
     let mut kinds = Vec::new();
-    for (at, word) in words.unwrap_or_default().iter().enumerate() {
-        let known = || EventKind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-        let kind = EventKind::parse(word).ok_or_else(|| Error::InvalidItem {
+    for (at, name) in names.unwrap_or_default().iter().enumerate() {
+        let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
+        let kind = EventKind::parse(name).ok_or_else(|| Error::InvalidItem {
             text: format!("eventTypes[{at}] must be one of {}", known()),
             field: format!("eventTypes[{at}]"),
         })?;
@@ -285,29 +295,25 @@ pub fn event_types(words: Option<Vec<String>>) -> Result<Vec<EventKind>> {
     Ok(kinds)
 }
 
-/// Of which of its tenant's numbers an app is told, as a program writes them.
+/// The number filter of an app.
 pub fn numbers(texts: Option<Vec<String>>) -> Result<Vec<E164>> {
     let texts = texts.unwrap_or_default();
     if texts.len() > limits::APP_NUMBERS {
         let text = format!("numbers must be at most {}", limits::APP_NUMBERS);
         return Err(Error::InvalidField { text, field: "numbers" });
     }
-    let wrong = |at: usize| Error::InvalidItem {
+    let invalid = |at: usize| Error::InvalidItem {
         text: format!("numbers[{at}] must be a valid E.164 phone number"),
         field: format!("numbers[{at}]"),
     };
-    texts.iter().enumerate().map(|(at, text)| E164::parse(text).ok_or_else(|| wrong(at))).collect()
+    texts.iter().enumerate().map(|(at, text)| E164::parse(text).ok_or_else(|| invalid(at))).collect()
 }
 
-/// An address that events may be sent to.
-pub fn webhook_url(config: &Config, text: Option<String>) -> Result<Option<String>> {
-    match text {
-        Some(text) if !is_webhook_url(config, &text) => Err(Error::InvalidWebhookUrl),
-        other => Ok(other),
-    }
+pub fn webhook_url(config: &Config, text: String) -> Result<String> {
+    if is_webhook_url(config, &text) { Ok(text) } else { Err(Error::InvalidWebhookUrl) }
 }
 
-/// An address where a flow is called, as a program writes it.
+/// The URL of a Power Automate flow.
 pub fn callback_url(config: &Config, text: Option<String>) -> Result<String> {
     let text = text
         .filter(|text| !text.is_empty())
@@ -321,41 +327,41 @@ pub fn callback_url(config: &Config, text: Option<String>) -> Result<String> {
     Ok(text)
 }
 
-/// The number whose texts a flow is told of, as a program writes it.
+/// The number whose messages trigger a flow.
 pub fn trigger_number(text: Option<&str>) -> Result<Option<E164>> {
-    let wrong = || Error::InvalidField {
+    let invalid = || Error::InvalidField {
         text: "phoneNumber must be a valid E.164 phone number".to_owned(),
         field: "phoneNumber",
     };
-    text.map(|text| E164::parse(text).ok_or_else(wrong)).transpose()
+    text.map(|text| E164::parse(text).ok_or_else(invalid)).transpose()
 }
 
-/// An address that the page after success may link to.
-pub fn return_url(config: &Config, text: Option<String>) -> Result<Option<String>> {
-    match text {
-        Some(text) if !is_return_url(config, &text) => Err(Error::InvalidField {
-            text: "Invalid returnUrl: must be https:// in production, max 2000 chars".to_owned(),
-            field: "returnUrl",
-        }),
-        other => Ok(other),
+/// The URL that the success page links to.
+pub fn return_url(config: &Config, text: String) -> Result<String> {
+    if is_return_url(config, &text) {
+        return Ok(text);
     }
+    Err(Error::InvalidField {
+        text: "Invalid returnUrl: must be https:// in production, max 2000 chars".to_owned(),
+        field: "returnUrl",
+    })
 }
 
-/// An address as it is written: no white space, nothing that the parser would put right in silence.
+/// Parses a URL without white space or invisible characters, which the parser would silently drop or encode.
 fn plain_url(text: &str) -> Option<Url> {
     let is_plain =
         text.contains("://") && !text.chars().any(|c| c.is_whitespace() || tenant::is_invisible(c));
     is_plain.then(|| Url::parse(text).ok()).flatten()
 }
 
-/// True if events may be sent to an address: https, no user, no IP literal; http of this machine on the local stage.
+/// https with a host name and without credentials; on the local stage also http to loopback.
 fn is_webhook_url(config: &Config, text: &str) -> bool {
     plain_url(text).is_some()
         && text.chars().count() <= limits::URL_CHARS
-        && outbound::may_be_tried(text, config.reach())
+        && outbound::is_allowed_url(text, config.outbound_destinations())
 }
 
-/// True if the page after success may link to an address: https, no user; http of this machine on the local stage.
+/// https without credentials; on the local stage also http to loopback.
 fn is_return_url(config: &Config, text: &str) -> bool {
     let Some(url) = plain_url(text) else { return false };
     let plain =

@@ -71,7 +71,7 @@ pub async fn end_session<'a>(
             breaker.record_rate_limited(gateway, until).await;
         }
         Kind::AppConfiguration => {
-            gateway.app_is_refused().await;
+            gateway.app_rejected().await;
             breaker.record_response(gateway).await;
         }
         // The session has already ended.

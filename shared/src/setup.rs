@@ -288,7 +288,7 @@ pub async fn subscribe(
     api: &Api,
     connection: &Connection,
 ) -> Result<Subscription, CallError> {
-    let address = gateway.config.webhook_address_of(&connection.tenant, &connection.id);
+    let address = gateway.config.subscription_url(&connection.tenant, &connection.id);
     for old in api.subscriptions().await? {
         if is_ours(gateway, &old) {
             unsubscribe(api, &old.id).await?;
@@ -317,7 +317,7 @@ pub async fn subscribe(
 
 /// True if a subscription delivers to this deployment, for any connection.
 pub fn is_ours(gateway: &Gateway, listed: &Listed) -> bool {
-    let ours = gateway.config.webhook_address();
+    let ours = gateway.config.subscription_url_prefix();
     listed.address().is_some_and(|address| address.split('?').next() == Some(ours.as_str()))
 }
 

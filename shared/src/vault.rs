@@ -1,12 +1,11 @@
-//! The vault: secrets at rest, sealed by envelope encryption.
+//! Envelope encryption of secrets at rest.
 //!
-//! Each secret has a data key of its own purpose. KMS makes and unwraps data keys, bound to an encryption context
-//! (product, tenant, connection, purpose), so that a function's role decides which purposes it can open. The data key
-//! seals the secret with AES-256-GCM; the associated data names version, purpose, tenant, connection, generation and
-//! issuer, so that a blob opens only in the row, for the purpose and in the generation that it was sealed for
-//! (reliability rules 9 and 10).
+//! KMS generates and decrypts data keys. Its encryption context has product, tenant, connection and purpose, so that the role of
+//! a function decides which purposes it can decrypt. The data key seals the secret with AES-256-GCM. The associated data has
+//! version, purpose, tenant, connection, generation and issuer, so that a ciphertext opens only in the record, for the purpose
+//! and in the generation that it was sealed for (reliability rules 9 and 10).
 //!
-//! This module alone knows KMS. It never logs, and its errors hold no bytes of what it handles.
+//! No other module uses KMS. This one never logs, and its errors contain no bytes of secrets.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,40 +25,29 @@ use crate::limits;
 use crate::model::connection::Sealed;
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
+use crate::model::string_enum::string_enum;
 
 const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
 
-/// What a secret is for. KMS knows it as part of the encryption context, and roles are written in its terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// A RingCentral access token.
-    Access,
-    /// A RingCentral refresh token: one function alone may open it.
-    Refresh,
-    /// The secret that signs an app's webhooks.
-    Webhook,
-}
-
-impl Purpose {
-    /// The word in the encryption context and in the policies of template.yaml.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Access => "access",
-            Self::Refresh => "refresh",
-            Self::Webhook => "webhook",
-        }
+string_enum! {
+    /// What a secret is for. It is part of the KMS encryption context, and the key policies of template.yaml refer to it.
+    pub enum Purpose {
+        /// A RingCentral access token.
+        Access = "access",
+        /// A RingCentral refresh token. Only one function may decrypt it.
+        Refresh = "refresh",
+        /// The signing secret of an app's webhooks.
+        Webhook = "webhook",
     }
 }
 
-/// Whose data key it is.
+/// The owner of a data key: the encryption context.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
-    /// The tenant.
     pub tenant: &'a TenantId,
-    /// The connection's id, or the app's for a webhook secret.
+    /// The id of the connection, or of the app for a webhook secret.
     pub subject: &'a str,
-    /// What for.
     pub purpose: Purpose,
 }
 
@@ -76,16 +64,16 @@ impl Owner<'_> {
     }
 }
 
-/// What else a blob is bound to.
+/// Further associated data of a ciphertext.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding<'a> {
-    /// Which pair of tokens it belongs to.
+    /// The generation of the token pair or webhook secret.
     pub generation: u64,
-    /// The server that issued it.
+    /// The server that issued the secret.
     pub issuer: &'a str,
 }
 
-/// A data key in the clear, wiped when dropped, beside its wrapped form.
+/// A plaintext data key, zeroized on drop, with its wrapped form.
 #[derive(Clone)]
 pub struct DataKey {
     plain: Arc<Zeroizing<[u8; KEY_BYTES]>>,
@@ -93,12 +81,11 @@ pub struct DataKey {
 }
 
 impl DataKey {
-    /// The form that is stored beside what it seals.
+    /// The form that is stored with the ciphertext.
     pub fn wrapped(&self) -> &Sealed {
         &self.wrapped
     }
 
-    /// Seals a secret.
     pub fn seal(&self, owner: Owner<'_>, binding: Binding<'_>, secret: &Secret) -> Sealed {
         let mut nonce = [0_u8; NONCE_LEN];
         rand::fill(&mut nonce).expect("the system's random generator works");
@@ -112,7 +99,7 @@ impl DataKey {
         Sealed(bytes)
     }
 
-    /// Opens a blob; `None` if it was not sealed by this key for this owner and binding.
+    /// `None` unless the ciphertext was sealed with this key for this owner and binding.
     pub fn open(&self, owner: Owner<'_>, binding: Binding<'_>, sealed: &Sealed) -> Option<Secret> {
         let (&version, rest) = sealed.as_bytes().split_first()?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN)?;
@@ -137,8 +124,8 @@ fn cipher(key: &[u8; KEY_BYTES]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("the key has the cipher's length"))
 }
 
-/// Version, purpose, tenant, subject, generation and issuer, each with its length before it, so that no two different
-/// sets of values give the same bytes.
+/// Version, purpose, tenant, subject, generation and issuer, each prefixed with its length, so that different values never give the
+/// same bytes.
 fn associated_data(owner: Owner<'_>, binding: Binding<'_>) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     let generation = binding.generation.to_be_bytes();
@@ -155,7 +142,7 @@ fn associated_data(owner: Owner<'_>, binding: Binding<'_>) -> Vec<u8> {
     bytes
 }
 
-/// Makes, unwraps and remembers data keys.
+/// Generates, unwraps and caches data keys.
 #[derive(Debug)]
 pub struct Vault {
     kms: aws_sdk_kms::Client,
@@ -164,17 +151,16 @@ pub struct Vault {
     cache: Mutex<Cache>,
 }
 
-/// Why a blob could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// KMS does not answer, throttles, or the key is disabled. Nothing is lost; try again later.
+    /// KMS did not answer, throttled the request, or the key is disabled. A later attempt may succeed.
     #[error("KMS is not available: {0}")]
     Unavailable(String),
-    /// This function's role may not do that, or the context is not the key's. A mistake of ours.
-    #[error("KMS refuses: {0}")]
-    Refused(String),
-    /// The blob is damaged, or belongs to another row, purpose or generation.
-    #[error("a sealed value does not open here")]
+    /// The role lacks the permission, or the encryption context does not match the data key: a bug or a wrong deployment.
+    #[error("KMS rejected the request: {0}")]
+    Rejected(String),
+    /// The ciphertext is damaged, or was sealed for another record, purpose or generation.
+    #[error("a ciphertext can't be decrypted here")]
     DoesNotOpen,
 }
 
@@ -186,20 +172,19 @@ impl From<VaultError> for Error {
                 retry_after: Duration::from_secs(30),
                 source: Some(error.into()),
             },
-            VaultError::Refused(_) | VaultError::DoesNotOpen => Self::internal("the vault", error),
+            VaultError::Rejected(_) | VaultError::DoesNotOpen => Self::internal("the vault", error),
         }
     }
 }
 
 impl Vault {
-    /// A vault whose data keys are wrapped by one KMS key.
     pub fn new(kms: aws_sdk_kms::Client, key_id: String, clock: Arc<dyn Clock>) -> Self {
         Self { kms, key_id, clock, cache: Mutex::default() }
     }
 
-    /// A new data key. One KMS call.
+    /// Generates a data key. One KMS call.
     pub async fn new_key(&self, owner: Owner<'_>) -> Result<DataKey, VaultError> {
-        let answer = self
+        let response = self
             .kms
             .generate_data_key()
             .key_id(&self.key_id)
@@ -208,20 +193,20 @@ impl Vault {
             .send()
             .await
             .map_err(|error| failure(&error, |e| e.meta().code()))?;
-        let (Some(plain), Some(wrapped)) = (answer.plaintext, answer.ciphertext_blob) else {
-            return Err(VaultError::Unavailable("KMS answered without a data key".into()));
+        let (Some(plain), Some(wrapped)) = (response.plaintext, response.ciphertext_blob) else {
+            return Err(VaultError::Unavailable("KMS returned no data key".into()));
         };
         let key = DataKey { plain: Arc::new(take_key(plain)?), wrapped: Sealed(wrapped.into_inner()) };
-        self.remember(owner, &key);
+        self.insert_cached(owner, &key);
         Ok(key)
     }
 
-    /// The data key behind its wrapped form. At most one KMS call; none if it was used in the last five minutes.
+    /// Decrypts a data key. At most one KMS call; none if the key is cached.
     pub async fn unwrap_key(&self, owner: Owner<'_>, wrapped: &Sealed) -> Result<DataKey, VaultError> {
-        if let Some(key) = self.remembered(owner, wrapped) {
+        if let Some(key) = self.cached(owner, wrapped) {
             return Ok(key);
         }
-        let answer = self
+        let response = self
             .kms
             .decrypt()
             .key_id(&self.key_id)
@@ -231,13 +216,13 @@ impl Vault {
             .await
             .map_err(|error| failure(&error, |e| e.meta().code()))?;
         let plain =
-            answer.plaintext.ok_or_else(|| VaultError::Unavailable("KMS answered without a key".into()))?;
+            response.plaintext.ok_or_else(|| VaultError::Unavailable("KMS returned no key".into()))?;
         let key = DataKey { plain: Arc::new(take_key(plain)?), wrapped: wrapped.clone() };
-        self.remember(owner, &key);
+        self.insert_cached(owner, &key);
         Ok(key)
     }
 
-    /// Opens a blob. At most one KMS call.
+    /// Decrypts a secret. At most one KMS call.
     pub async fn open(
         &self,
         owner: Owner<'_>,
@@ -249,22 +234,22 @@ impl Vault {
         key.open(owner, binding, sealed).ok_or(VaultError::DoesNotOpen)
     }
 
-    /// Asks KMS whether the key is there, for the readiness check.
+    /// Checks that the key exists and is enabled, for the readiness check.
     pub async fn check(&self) -> Result<(), VaultError> {
-        let answer = self
+        let response = self
             .kms
             .describe_key()
             .key_id(&self.key_id)
             .send()
             .await
             .map_err(|e| failure(&e, |e| e.meta().code()))?;
-        match answer.key_metadata {
+        match response.key_metadata {
             Some(key) if key.enabled => Ok(()),
             _ => Err(VaultError::Unavailable("the key is disabled".into())),
         }
     }
 
-    fn remember(&self, owner: Owner<'_>, key: &DataKey) {
+    fn insert_cached(&self, owner: Owner<'_>, key: &DataKey) {
         let now = self.clock.now();
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).insert(
             cache_key(owner, &key.wrapped),
@@ -273,7 +258,7 @@ impl Vault {
         );
     }
 
-    fn remembered(&self, owner: Owner<'_>, wrapped: &Sealed) -> Option<DataKey> {
+    fn cached(&self, owner: Owner<'_>, wrapped: &Sealed) -> Option<DataKey> {
         let now = self.clock.now();
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&cache_key(owner, wrapped), now)
     }
@@ -283,27 +268,27 @@ fn take_key(plain: Blob) -> Result<Zeroizing<[u8; KEY_BYTES]>, VaultError> {
     let mut bytes = plain.into_inner();
     let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map(Zeroizing::new);
     bytes.zeroize();
-    key.map_err(|_| VaultError::Unavailable("KMS answered with a key of another length".into()))
+    key.map_err(|_| VaultError::Unavailable("KMS returned a key of another length".into()))
 }
 
-/// KMS errors by what they mean for us. Their texts name keys and principals at most, never what was encrypted.
+/// Classifies an error of KMS by its code.
 fn failure<E>(error: &SdkError<E>, code: impl Fn(&E) -> Option<&str>) -> VaultError
 where
     E: std::error::Error + 'static,
 {
-    let name = error.as_service_error().and_then(code).unwrap_or("no answer").to_owned();
+    let name = error.as_service_error().and_then(code).unwrap_or("no response").to_owned();
     match name.as_str() {
         "AccessDeniedException"
         | "InvalidCiphertextException"
         | "IncorrectKeyException"
-        | "ValidationException" => VaultError::Refused(name),
+        | "ValidationException" => VaultError::Rejected(name),
         _ => VaultError::Unavailable(name),
     }
 }
 
 type CacheKey = [u8; 32];
 
-/// A remembered key is found only by who asks for it and what wrapped it: the same encryption context as at KMS.
+/// Depends on owner and wrapped key, so that the cache requires the same encryption context as KMS.
 fn cache_key(owner: Owner<'_>, wrapped: &Sealed) -> CacheKey {
     let mut context = digest::Context::new(&digest::SHA256);
     let binding = Binding { generation: 0, issuer: "" };
@@ -358,7 +343,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_blob_opens_only_where_it_was_sealed(
+        fn a_ciphertext_opens_only_for_its_owner_and_binding(
             tenants in (tenant(), tenant()),
             subjects in ("[a-c]{0,3}", "[a-c]{0,3}"),
             purposes in (purpose(), purpose()),
@@ -368,9 +353,9 @@ mod tests {
         ) {
             let here = (&tenants.0, &subjects.0, purposes.0, generations.0, &issuers.0);
             let there = (&tenants.1, &subjects.1, purposes.1, generations.1, &issuers.1);
-            let at = |place: (&TenantId, &String, Purpose, u64, &String), sealed: Option<&Sealed>| {
-                let owner = Owner { tenant: &place.0.clone(), subject: &place.1.clone(), purpose: place.2 };
-                let binding = Binding { generation: place.3, issuer: &place.4.clone() };
+            let at = |location: (&TenantId, &String, Purpose, u64, &String), sealed: Option<&Sealed>| {
+                let owner = Owner { tenant: &location.0.clone(), subject: &location.1.clone(), purpose: location.2 };
+                let binding = Binding { generation: location.3, issuer: &location.4.clone() };
                 match sealed {
                     Some(sealed) => Err(key().open(owner, binding, sealed)),
                     None => Ok(key().seal(owner, binding, &Secret::new(text.clone()))),
@@ -393,7 +378,7 @@ mod tests {
         }
 
         #[test]
-        fn a_blob_with_one_flipped_bit_does_not_open(at in 0_usize..1_000, bit in 0_u8..8) {
+        fn a_ciphertext_with_one_flipped_bit_does_not_open(at in 0_usize..1_000, bit in 0_u8..8) {
             let tenant = TenantId::generate();
             let owner = Owner { tenant: &tenant, subject: "conn", purpose: Purpose::Refresh };
             let binding = Binding { generation: 1, issuer: "https://rc.example" };
@@ -405,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn remembered_keys_are_few_and_not_old() {
+    fn the_key_cache_is_limited_in_size_and_age() {
         let mut cache = Cache::default();
         let start = Timestamp::from_second(1_000_000).unwrap();
         for n in 0..=u8::MAX {

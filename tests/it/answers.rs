@@ -1,4 +1,4 @@
-//! Every route, asked for real: what a person with the right keys sees of each, and what one with wrong ones does.
+//! Real responses of every route, with valid and with invalid keys.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::send::{accept, until};
 use crate::tenancy::{app_of, send};
 use crate::world::{Reply, Tenant, World};
 
-/// Answers with the route that was asked, by its name in the contract.
+/// Responses with their routes, by their names in the contract.
 struct Answers<'a> {
     world: &'a World,
     key: String,
@@ -17,7 +17,7 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// Asks a route with the tenant's key, or with the operator's.
+    /// Sends a request with the tenant's key, or with the operator's.
     async fn ask(&mut self, route: &'static str, ids: &[&str], operator: bool, body: Value) -> Value {
         let (method, template) = route.split_once(' ').unwrap();
         let mut path = String::new();
@@ -25,7 +25,7 @@ impl Answers<'_> {
         for (at, part) in template.split(['{', '}']).enumerate() {
             path.push_str(if at % 2 == 0 { part } else { ids.next().unwrap() });
         }
-        // What is left of the ids is a query.
+        // The remaining id is the query.
         path.extend(ids.copied());
         let key = if operator { &self.operator } else { &self.key };
         let reply = send(self.world, method, &path, key, body).await;
@@ -139,7 +139,7 @@ async fn connecting(answers: &mut Answers<'_>) {
     let world = answers.world;
     let (page, button) = ("GET /v1/rc/connect", "POST /v1/rc/connect");
     let (callback, done) = ("GET /v1/rc/callback", "GET /v1/rc/connected");
-    // An address that nobody answers: what matters is that there is something to tell.
+    // A URL where nothing listens: the deliveries only have to exist.
     let (app, url) = (app_of(world, &answers.key).await, json!({ "webhookUrl": "http://127.0.0.1:9/" }));
     answers.ask("PUT /v1/apps/{appId}", &[&app], false, url).await;
     answers.ask("GET /v1/rc/status", &[], false, Value::Null).await;
@@ -210,7 +210,7 @@ async fn messages(answers: &mut Answers<'_>) {
     }
 }
 
-/// A message whose fate is unknown.
+/// A message with an unknown outcome.
 async fn lost(world: &World, tenant: &Tenant) -> String {
     world.stack.wait_until_idle().await;
     world.sim_fault("/sms", Some(1), json!({ "reset": "after_body" })).await;

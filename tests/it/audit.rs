@@ -1,12 +1,12 @@
-//! The audit log: who did what to what, when and from where; never a secret.
+//! The audit log: who did what, when and from where, without secrets.
 
 use serde_json::{Value, json};
 
-use crate::tenancy::{app_of, further_key, send};
+use crate::tenancy::{additional_key, app_of, send};
 use crate::world::World;
 
 #[tokio::test]
-async fn the_audit_log_tells_who_did_what_from_where_and_no_secret() {
+async fn the_audit_log_records_who_did_what_from_where_without_secrets() {
     let world = World::start().await;
     let (tenant, operator) = (world.tenant(), world.operator_key());
     let app = app_of(&world, &tenant.key).await;
@@ -14,7 +14,7 @@ async fn the_audit_log_tells_who_did_what_from_where_and_no_secret() {
         send(&world, "PUT", &format!("/v1/apps/{app}"), &tenant.key, json!({ "name": "Renamed secretly" }))
             .await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    let further = further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    let further = additional_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
     let log = world.get("/v1/audit", &tenant.key).await.expect(200);
     let entries = log.json()["entries"].as_array().unwrap().clone();
     let actions: Vec<_> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
@@ -36,7 +36,7 @@ async fn the_audit_log_tells_who_did_what_from_where_and_no_secret() {
     for secret in [&tenant.key, &further, &operator, "secretly", "CANARY", "whsec_"] {
         assert!(!log.text.contains(secret));
     }
-    // Another tenant sees nothing of it, the operator all.
+    // Another tenant sees none of it, the operator all.
     let other = world.new_tenant("Other").await;
     assert!(!world.get("/v1/audit", &other.key).await.text.contains(&tenant.id));
     let all = world.get("/v1/audit?limit=100", &operator).await.expect(200).text;

@@ -1,4 +1,4 @@
-//! Deleting a tenant: what stops at once, what goes in the background, and what happens when something fails on the way.
+//! Deleting a tenant: what stops at once, what is erased in the background, and how failures are handled.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::tenancy::send;
 use crate::world::World;
 
 #[tokio::test]
-async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_end() {
+async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_background() {
     let world = World::start().await;
     let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
     for user in [world.user(0), world.user(1)] {
@@ -16,17 +16,17 @@ async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_end() {
     let path = format!("/v1/tenants/{}", tenant.id);
     let reply = send(&world, "DELETE", &path, &operator, Value::Null).await.expect(202);
     assert_eq!(reply.json(), json!({ "status": "deleting" }));
-    // Nothing goes on, and nothing can be opened any more.
+    // No request is accepted, and nothing can be decrypted any more.
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.error(), (401, "unauthorized".to_owned()));
     assert_eq!(world.browser().press(&link).await.status, 403);
     assert_eq!(world.count("session_revoked").await, 2);
     let rows = world.items("ConnectionsTable").await;
     let sealed =
         rows.iter().filter(|row| row["tenant"]["S"] == tenant.id && row.get("refresh_key").is_some());
-    assert_eq!(sealed.count(), 0, "no data key is left");
+    assert_eq!(sealed.count(), 0, "no data key remains");
     let rows = world.items("TenantsTable").await;
     assert!(rows.iter().all(|row| row["tenant"]["S"] != tenant.id || row["item"]["S"] == "tenant"));
-    // How far it has come is told; it can't be taken back, and ordering it again does no harm.
+    // The progress is shown. A deletion can't be undone, and requesting it again is harmless.
     let shown = world.get(&path, &operator).await.expect(200).json();
     assert_eq!(shown["status"], "deleting");
     assert!(shown["deletion"]["dataKeysErasedAt"].is_string(), "{shown}");
@@ -40,7 +40,10 @@ async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_end() {
         let rows = world.items(table).await;
         assert!(rows.iter().all(|row| row["tenant"]["S"] != tenant.id), "{table}: {rows:?}");
     }
-    assert!(world.items("ExtensionsTable").await.is_empty(), "the extensions are free for others");
+    assert!(
+        world.items("ExtensionsTable").await.is_empty(),
+        "the extensions can be connected to other tenants"
+    );
     let log = world.get(&format!("/v1/audit?tenantId={}", tenant.id), &operator).await.expect(200).json();
     let actions: Vec<_> =
         log["entries"].as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
@@ -49,7 +52,7 @@ async fn deleting_a_tenant_stops_it_at_once_and_erases_it_in_the_end() {
 }
 
 #[tokio::test]
-async fn data_keys_are_erased_even_if_ringcentral_does_not_answer() {
+async fn data_keys_are_erased_even_if_ringcentral_does_not_respond() {
     let world = World::start().await;
     let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -63,7 +66,7 @@ async fn data_keys_are_erased_even_if_ringcentral_does_not_answer() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_breaks_off_is_finished_by_the_sweep() {
+async fn an_interrupted_deletion_is_completed_by_the_sweep() {
     let world = World::start().await;
     let (tenant, operator) = (world.new_tenant("Leaving").await, world.operator_key());
     world.connect(&tenant, &world.user(0)).await.expect(303);

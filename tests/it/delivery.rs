@@ -1,4 +1,4 @@
-//! Events on their way to apps: signed, tried again, replayed, and no app waits for another one's address.
+//! Delivery of events: signatures, retries, replays, and isolation between endpoints.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ pub struct App {
     pub secret: String,
 }
 
-/// Registers an app with these further fields.
+/// Registers an app with additional fields.
 pub async fn app(world: &World, tenant: &Tenant, fields: Value) -> App {
-    let mut order = json!({ "name": "Receiver", "tenantId": tenant.id });
+    let mut order = json!({ "name": "WebhookEndpoint", "tenantId": tenant.id });
     order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let made =
         world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
@@ -25,12 +25,12 @@ pub async fn app(world: &World, tenant: &Tenant, fields: Value) -> App {
     App { id: text("appId"), secret: text("webhookSecret") }
 }
 
-/// What the log of an app's deliveries says.
+/// The list of an app's deliveries.
 pub async fn log(world: &World, tenant: &Tenant, app: &App, query: &str) -> Value {
     world.get(&format!("/v1/apps/{}/deliveries{query}", app.id), &tenant.key).await.expect(200).json()
 }
 
-/// Waits until something holds; what it is comes with the failure.
+/// Waits for a condition. `what` describes it in the failure.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     for _ in 0..400 {
         if holds().await {
@@ -41,7 +41,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
     panic!("{what}: not after 40 seconds");
 }
 
-/// Waits until an app's log shows so many deliveries, all of one status.
+/// Waits until an app has `count` deliveries, all of one status.
 async fn all_are(world: &World, tenant: &Tenant, app: &App, count: usize, status: &str) {
     until(&format!("{count} deliveries are {status}"), async || {
         let log = log(world, tenant, app, "").await;
@@ -51,13 +51,13 @@ async fn all_are(world: &World, tenant: &Tenant, app: &App, count: usize, status
     .await;
 }
 
-/// Waits until a path has had so many arrivals.
+/// Waits until a path has received `count` requests.
 async fn arrived(receiver: &WebhookEndpoint, path: &str, count: usize) {
     until(&format!("{count} arrivals at {path}"), async || receiver.arrivals(path).len() >= count).await;
 }
 
 #[tokio::test]
-async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
+async fn an_event_is_delivered_to_every_app_that_wants_it_and_to_no_other() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     let all = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/all") })).await;
@@ -93,7 +93,7 @@ async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
             .is_empty()
     );
     let page = log(&world, &tenant, &all, "?limit=1").await;
-    assert_eq!(page["deliveries"][0]["type"], "rc_disconnected", "the newest first");
+    assert_eq!(page["deliveries"][0]["type"], "rc_disconnected", "newest first");
     let next =
         log(&world, &tenant, &all, &format!("?limit=1&cursor={}", page["nextCursor"].as_str().unwrap()))
             .await;
@@ -107,7 +107,7 @@ async fn an_event_reaches_every_app_that_wants_it_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
+async fn a_failing_endpoint_gets_the_same_event_until_it_accepts_it() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/hook", Behaviour::Later(503, 60));
@@ -115,7 +115,7 @@ async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
     world.connect(&tenant, &world.user(0)).await.expect(303);
     arrived(&receiver, "/hook", 1).await;
     all_are(&world, &tenant, &one, 1, "pending").await;
-    // What the address asks for is more than what was planned, and it is heeded.
+    // Retry-After is longer than the planned delay, and it is respected.
     world.advance(30).await;
     assert_eq!(receiver.arrivals("/hook").len(), 1, "Retry-After is heeded");
     receiver.behave("/hook", Behaviour::Status(302));
@@ -131,12 +131,15 @@ async fn an_address_that_fails_gets_the_same_event_until_it_takes_it() {
         assert_eq!(arrival.body, arrivals[0].body);
         assert_eq!(arrival.header("webhook-id"), arrivals[0].header("webhook-id"));
     }
-    assert!(arrivals[2].header("webhook-timestamp") > arrivals[0].header("webhook-timestamp"), "signed anew");
+    assert!(
+        arrivals[2].header("webhook-timestamp") > arrivals[0].header("webhook-timestamp"),
+        "signed again"
+    );
     assert_eq!(log(&world, &tenant, &one, "").await["deliveries"][0]["attempts"], 3);
 }
 
 #[tokio::test]
-async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replayed() {
+async fn an_endpoint_that_answers_410_is_disabled_and_held_deliveries_can_be_replayed() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/gone", Behaviour::Status(410));
@@ -152,9 +155,9 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
     );
     assert_eq!(log(&world, &tenant, &gone, "").await["endpoint"]["status"], "disabled");
     world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
-    // Three now: the connection, the notice about itself, the disconnection.
+    // Three now: the connection, the notice about the endpoint, the disconnection.
     all_are(&world, &tenant, &gone, 3, "held").await;
-    assert_eq!(receiver.arrivals("/gone").len(), 1, "nothing is sent to an address that is switched off");
+    assert_eq!(receiver.arrivals("/gone").len(), 1, "nothing is sent to a disabled endpoint");
     receiver.behave("/gone", Behaviour::Status(200));
     let address = json!({ "webhookUrl": receiver.at("/gone") });
     let path = format!("/v1/apps/{}", gone.id);
@@ -167,8 +170,8 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
     all_are(&world, &tenant, &gone, 3, "delivered").await;
     let ids: Vec<_> =
         receiver.arrivals("/gone").iter().map(|arrival| arrival.header("webhook-id").to_owned()).collect();
-    assert_eq!(ids.iter().filter(|id| **id == ids[0]).count(), 2, "a replay has the same id as before");
-    // One of them once more, by its id.
+    assert_eq!(ids.iter().filter(|id| **id == ids[0]).count(), 2, "a replay has the same event id");
+    // One of them again, by its id.
     let id = log(&world, &tenant, &gone, "").await["deliveries"][0]["id"].as_str().unwrap().to_owned();
     let once = format!("{path}/deliveries/{id}/replay");
     assert_eq!(world.post(&once, &tenant.key).await.expect(202).json()["id"], id);
@@ -189,7 +192,7 @@ async fn an_address_that_is_gone_is_switched_off_and_what_was_held_can_be_replay
 }
 
 #[tokio::test]
-async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_switched_off() {
+async fn an_endpoint_that_fails_for_days_is_retried_warned_about_and_disabled() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/dead", Behaviour::Status(500));
@@ -204,11 +207,11 @@ async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_swit
     world.connect(&tenant, &world.user(0)).await.expect(303);
     arrived(&receiver, "/dead", 1).await;
     let mut waited = 0;
-    // Each step is longer than what may be waited for, and than the pause that the address is left alone for.
+    // Each step is longer than the retry delay and the pause of the endpoint.
     for seconds in [10, 50, 200, 900, 2_500, 9_000, 22_000, 44_000, 61_000, 87_000, 104_000] {
         waited += seconds;
         world.advance(seconds).await;
-        // The sweep finds what waits for longer than a queue can; a minute later it runs again.
+        // The sweep enqueues deliveries with delays longer than a queue supports; it runs every minute.
         world.advance(61).await;
     }
     assert!(waited >= 72 * 3_600);
@@ -229,14 +232,14 @@ async fn an_address_that_fails_for_days_is_tried_often_enough_warned_of_and_swit
 }
 
 #[tokio::test]
-async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_place() {
+async fn the_response_of_a_replaced_endpoint_does_not_count_for_the_new_one() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/old", Behaviour::Hang);
     let moving = app(&world, &tenant, json!({ "webhookUrl": receiver.at("/old") })).await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
     arrived(&receiver, "/old", 1).await;
-    // The attempt is under way, and ends in five seconds.
+    // The attempt is in progress and ends in five seconds.
     let order = json!({ "webhookUrl": receiver.at("/new") });
     let path = format!("/v1/apps/{}", moving.id);
     world.call(Method::PUT, &path, &tenant.key, Some(order)).await.expect(200);
@@ -253,7 +256,7 @@ async fn what_an_address_says_is_not_held_against_the_one_that_has_taken_its_pla
 }
 
 #[tokio::test]
-async fn nobody_waits_for_an_address_that_hangs() {
+async fn an_endpoint_that_hangs_delays_no_other() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     receiver.behave("/hang", Behaviour::Hang);
@@ -275,7 +278,7 @@ async fn nobody_waits_for_an_address_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost() {
+async fn many_deliveries_to_one_slow_endpoint_delay_no_other_and_are_not_lost() {
     const FLOOD: usize = 60;
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
@@ -312,7 +315,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
     until("the flood has arrived", async || answered("pending").await == FLOOD).await;
 
     receiver.behave("/flooded", Behaviour::Status(200));
-    // Each step is longer than what an address is left alone for, and than the pauses between the first tries.
+    // Each step is longer than the pause of an endpoint and the delays between the first attempts.
     for _ in 0..20 {
         if answered("delivered").await == FLOOD {
             break;
@@ -329,7 +332,7 @@ async fn a_flood_to_one_address_among_a_hundred_holds_up_nobody_and_is_not_lost(
 }
 
 #[tokio::test]
-async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
+async fn a_polling_client_gets_each_event_once_and_misses_none() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -339,7 +342,7 @@ async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
         let kinds: Vec<_> = shown["events"].as_array().unwrap().iter().map(|e| e["type"].clone()).collect();
         (kinds, shown["nextCursor"].as_str().unwrap_or_default().to_owned())
     };
-    // An event that was made this moment is not shown yet: others may still be on their way before it.
+    // A new event is not listed yet, because earlier ones may still be written.
     assert_eq!(ask("").await, (vec![], String::new()));
     world.advance(20).await;
     let (first, cursor) = ask("").await;
@@ -355,7 +358,7 @@ async fn whoever_asks_for_events_gets_each_once_and_skips_none() {
 }
 
 #[tokio::test]
-async fn a_flow_is_told_of_texts_that_come_in_until_it_is_switched_off() {
+async fn a_flow_is_triggered_by_inbound_messages_until_it_unsubscribes() {
     let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -382,12 +385,12 @@ async fn a_flow_is_told_of_texts_that_come_in_until_it_is_switched_off() {
     assert!(told["receivedAt"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
     assert_eq!(told.as_object().unwrap().len(), 5, "{told}");
 
-    // It is an app without keys; its address, with which anybody could start the flow, is not shown.
+    // It is an app without keys. Its URL is not shown, because anyone with the URL could trigger the flow.
     let shown = world.get(&format!("/v1/apps/{id}"), &tenant.key).await.expect(200);
     assert_eq!((&shown.json()["kind"], &shown.json()["webhookUrl"]), (&json!("trigger"), &Value::Null));
     assert!(!shown.text.contains("/all"));
 
-    // Statuses and other events are nothing for it.
+    // Statuses and other events do not trigger it.
     let order = json!({ "to": "+16505550199", "from": "+14155550100", "body": "out" });
     world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(order)).await.expect(202);
     world.stack.wait_until_idle().await;
@@ -397,7 +400,7 @@ async fn a_flow_is_told_of_texts_that_come_in_until_it_is_switched_off() {
     let other = world.new_tenant("Other").await;
     let end = format!("{path}/{id}");
     world.call(Method::DELETE, &end, &other.key, None).await.expect(404);
-    // An app that is no flow does not end this way.
+    // An app of another kind can't be deleted this way.
     let program = app(&world, &tenant, json!({})).await;
     world.call(Method::DELETE, &format!("{path}/{}", program.id), &tenant.key, None).await.expect(404);
     let ended = world.call(Method::DELETE, &end, &tenant.key, None).await.expect(200);

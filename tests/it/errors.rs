@@ -1,8 +1,7 @@
-//! Every error of every route, answered over HTTP by the real functions.
+//! Every error of every route, returned over HTTP by the real functions.
 //!
-//! What may be answered is the catalogue's. Most of it is asked for by one rule for all routes; the rest has a row in
-//! [`BY_HAND`], or a journey in another file, named in [`ELSEWHERE`]. A pair of route and code without any is an error of
-//! its own (`every_error_in_the_catalogue_has_its_journey`).
+//! The catalogue has the errors of each route. Most are caused by one rule for all routes; the others have a row in
+//! [`BY_HAND`], or a test in another file, named in [`ELSEWHERE`]. A pair of route and code without a test fails (`every_error_in_the_catalogue_is_tested`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +13,12 @@ use shared::http::route::Access;
 
 use crate::house::{read, root};
 use crate::routes;
-use crate::tenancy::{app_of, crowd, further_key, send};
+use crate::tenancy::{additional_key, app_of, fill_with_apps, send};
 use crate::world::{Reply, Tenant, World};
 
-/// What every route with a key may answer, but for the limit, which is asked for last.
+/// Errors of every route with a key, except for the rate limit, which is tested last.
 const OF_KEYS: [&str; 4] = ["unauthorized", "tenant_suspended", "address_not_allowed", "insufficient_scope"];
-/// What follows from trouble or from the shape of a request, whichever the route.
+/// Errors caused by outages or by the form of a request, independent of the route.
 const OF_ALL: [&str; 9] = [
     "rate_limited",
     "unavailable",
@@ -32,7 +31,7 @@ const OF_ALL: [&str; 9] = [
     "not_found",
 ];
 
-/// Route, code, and the body (of a GET: the query) that is answered with it. `operator`: with the operator's key.
+/// Route, code, and the body (of a GET: the query) that causes it. `operator`: with the operator's key.
 const BY_HAND: &[(&str, &str, &str)] = &[
     ("POST /v1/tenants", "invalid_name", r#"{"name":" "}"#),
     ("POST /v1/tenants", "invalid_field", r#"{"name":"a","limits":{"requestsPerMinute":0}}"#),
@@ -87,7 +86,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("POST /v1/sms/{messageId}/resolve", "invalid_field", r#"{"action":"hope"}"#),
 ];
 
-/// Route, codes, and the test that sees them, as `file::test`.
+/// Route, codes, and the test that covers them, as `file::test`.
 const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     (
         "POST /v1/rc/connect",
@@ -159,7 +158,7 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// What browsers are told, in this file.
+/// Errors shown to browsers, tested in this file.
 const OF_BROWSERS: &[(&str, &[&str])] = &[
     (
         "GET /v1/rc/connect",
@@ -173,7 +172,7 @@ const OF_BROWSERS: &[(&str, &[&str])] = &[
     ("GET /v1/rc/callback", &["link_used", "unavailable", "internal"]),
 ];
 
-/// What no request brings about, and why it is in the catalogue nevertheless.
+/// Errors that no request can cause, and why they are in the catalogue.
 const NEVER: &[(&str, &str, &str)] = &[
     ("GET /health", "internal", "it looks at nothing that could be wrong"),
     ("GET /openapi.json", "internal", "it shows what was written when it was built"),
@@ -190,14 +189,14 @@ fn pair(route: &str, code: &str) -> (String, String) {
     (route.to_owned(), code.to_owned())
 }
 
-/// All that the catalogue allows.
+/// All errors of the catalogue.
 fn allowed() -> Pairs {
     let routes = routes::all().into_iter();
     let pairs = routes.flat_map(|route| route.codes().into_iter().map(move |code| pair(route.key, code)));
     pairs.collect()
 }
 
-/// What the rule for all routes asks for: a route with a key, and what follows from its shape.
+/// The errors that the rule for all routes causes.
 fn by_rule() -> Vec<(&'static str, &'static str, Access)> {
     let mut rows = Vec::new();
     for route in routes::all() {
@@ -212,8 +211,8 @@ fn by_rule() -> Vec<(&'static str, &'static str, Access)> {
     rows
 }
 
-/// Pairs without a journey, and journeys of pairs that are not allowed.
-fn astray(allowed: &Pairs) -> Vec<String> {
+/// Pairs without a test, and tests of pairs that are not in the catalogue.
+fn mismatches(allowed: &Pairs) -> Vec<String> {
     let mut seen: Pairs = by_rule().into_iter().map(|(route, code, _)| pair(route, code)).collect();
     seen.extend(BY_HAND.iter().map(|(route, code, _)| pair(route, code)));
     seen.extend(NEVER.iter().map(|(route, code, _)| pair(route, code)));
@@ -230,26 +229,26 @@ fn astray(allowed: &Pairs) -> Vec<String> {
     missing.chain(idle).collect()
 }
 
-/// Fails with a pair that the catalogue has and nobody asks for: add it to `BY_HAND` in `tests/it/errors.rs`.
+/// Fails with a pair of the catalogue that no test covers: add it to `BY_HAND` in `tests/it/errors.rs`.
 #[test]
-fn every_error_in_the_catalogue_has_its_journey() {
-    let wrong = astray(&allowed());
+fn every_error_in_the_catalogue_is_tested() {
+    let wrong = mismatches(&allowed());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn a_planted_pair_without_a_journey_is_found() {
+fn a_planted_untested_error_is_found() {
     let mut allowed = allowed();
     allowed.insert(pair("GET /health", "teapot"));
     allowed.remove(&pair("GET /v1/audit", "invalid_id"));
     assert_eq!(
-        astray(&allowed),
+        mismatches(&allowed),
         ["GET /health has no journey to teapot", "GET /v1/audit does not answer invalid_id"]
     );
 }
 
 #[test]
-fn the_journeys_in_other_files_are_there() {
+fn the_tests_in_other_files_exist() {
     for (route, codes, place) in ELSEWHERE {
         let (file, test) = place.split_once("::").unwrap();
         let text = read(&root().join("tests/it").join(file).with_extension("rs"));
@@ -261,7 +260,7 @@ fn the_journeys_in_other_files_are_there() {
     }
 }
 
-/// Whom and what the journeys are about.
+/// The tenants and ids that the tests use.
 struct Cast {
     tenant: Tenant,
     app: String,
@@ -272,7 +271,7 @@ struct Cast {
     narrow: Vec<String>,
     limited: Tenant,
     damaged: Tenant,
-    crowded: Tenant,
+    full_tenant: Tenant,
 }
 
 impl Cast {
@@ -283,12 +282,12 @@ impl Cast {
         send(world, "PATCH", &format!("/v1/tenants/{}", tenant.id), &operator, order).await.expect(200);
         let app = app_of(world, &tenant.key).await;
         let elsewhere = json!({ "scopes": ["sms:send", "sms:read", "rc:manage", "apps:manage"], "allowedIps": ["192.0.2.0/24"] });
-        let elsewhere = further_key(world, &tenant, elsewhere).await;
+        let elsewhere = additional_key(world, &tenant, elsewhere).await;
         let mut narrow = Vec::new();
         for scope in ["sms:send", "sms:read", "rc:manage", "apps:manage"] {
-            narrow.push(further_key(world, &tenant, json!({ "scopes": [scope] })).await);
+            narrow.push(additional_key(world, &tenant, json!({ "scopes": [scope] })).await);
         }
-        // The list of apps has no order that one could rely on: from here on there are two.
+        // The order of the list of apps is not defined; from here on there are two.
         let order = json!({ "name": "Full", "tenantId": tenant.id });
         let full = send(world, "POST", "/v1/apps/register", &tenant.key, order).await.expect(201).json();
         let full_app = full["appId"].as_str().unwrap().to_owned();
@@ -302,8 +301,8 @@ impl Cast {
             .expect(202);
         let suspended = world.new_tenant("Suspended").await;
         world.set_status(&suspended, "suspended").await;
-        let crowded = world.new_tenant("Crowded").await;
-        crowd(world, &crowded, 0).await;
+        let full_tenant = world.new_tenant("Full").await;
+        fill_with_apps(world, &full_tenant, 0).await;
         let limited = world.new_tenant("Limited").await;
         let order = json!({ "limits": { "requestsPerMinute": 1 } });
         send(world, "PATCH", &format!("/v1/tenants/{}", limited.id), &operator, order).await.expect(200);
@@ -323,14 +322,14 @@ impl Cast {
             narrow,
             limited,
             damaged,
-            crowded,
+            full_tenant,
         }
     }
 
-    /// Fills the places of a path or a body.
+    /// Fills the placeholders of a path or a body.
     fn fill(&self, text: &str, code: &str) -> String {
         let malformed = code == "invalid_id" && text.starts_with("/v1/");
-        // What must not be found, or not be touched, is nobody's.
+        // Ids that must not be found or changed do not exist.
         let real = BODIES.contains(&code) || BY_HAND.iter().any(|row| row.1 == code);
         let choose = |real_one: &str, nobodys: &str| match (malformed, real) {
             (true, _) => "x".to_owned(),
@@ -339,7 +338,7 @@ impl Cast {
         };
         let tenant = match code {
             "tenant_deleting" => &self.deleted,
-            "too_many_apps" => &self.crowded.id,
+            "too_many_apps" => &self.full_tenant.id,
             _ => &self.tenant.id,
         };
         let app = if code == "too_many_keys" { &self.full_app } else { &self.app };
@@ -359,7 +358,7 @@ impl Cast {
         filled
     }
 
-    /// The keys to try: one of them is answered with the code.
+    /// The keys to try: one of them causes the code.
     fn keys(&self, world: &World, route: &str, code: &str, access: Access) -> Vec<String> {
         let own = if access == Access::Operator
             || (route, code) == ("POST /v1/apps/register", "missing_field")
@@ -376,14 +375,14 @@ impl Cast {
             "insufficient_scope" if access == Access::Operator => vec![self.tenant.key.clone()],
             "insufficient_scope" => self.narrow.clone(),
             "rate_limited" if access == Access::Key => vec![self.limited.key.clone()],
-            "too_many_apps" => vec![self.crowded.key.clone()],
+            "too_many_apps" => vec![self.full_tenant.key.clone()],
             "internal" => vec![self.damaged.key.clone()],
             "unavailable" => vec![self.tenant.key.clone()],
             _ => vec![own],
         }
     }
 
-    /// Asks a route for an error; what was answered, if it is another.
+    /// Sends a request that causes an error. Returns the response if it is another one.
     async fn ask(
         &self,
         world: &World,
@@ -416,13 +415,13 @@ impl Cast {
     }
 }
 
-/// A message that there is not.
+/// A message that does not exist.
 const NOBODYS: &str = "msg_00000000000000000000000000aa";
 
-/// Codes of a body of the wrong shape: they come before anything is looked up.
+/// Codes of an invalid body, which is rejected before anything is read.
 const BODIES: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
 
-/// Whether a reply is the error as the catalogue describes it.
+/// Whether a response is the error of the catalogue.
 fn is_error(reply: &Reply, code: &str) -> bool {
     let body: Value = serde_json::from_str(&reply.text).unwrap_or_default();
     let known = catalogue::statuses(code).contains(&reply.status.as_u16());
@@ -435,7 +434,7 @@ fn is_error(reply: &Reply, code: &str) -> bool {
         && body["requestId"] == reply.header("x-request-id")
 }
 
-/// The body that brings a code about where the rule for all routes asks for it.
+/// The body that causes a code by the rule for all routes.
 fn body_for(route: &str, code: &str) -> String {
     let good = match route {
         "POST /v1/apps/{appId}/keys" => r#"{"scopes":["sms:read"]}"#,
@@ -453,7 +452,7 @@ fn body_for(route: &str, code: &str) -> String {
     }
 }
 
-/// Leaves nothing of the items but their keys, as a mistake of ours might.
+/// Removes all attributes of the items except their keys, to simulate damaged data.
 async fn empty(world: &World, table: &str, which: impl Fn(&Value) -> bool) {
     for item in world.items(table).await.into_iter().filter(|item| which(item)) {
         let keys: BTreeMap<&String, &Value> = item
@@ -467,7 +466,7 @@ async fn empty(world: &World, table: &str, which: impl Fn(&Value) -> bool) {
 }
 
 #[tokio::test]
-async fn every_route_with_a_key_answers_every_error_that_it_may() {
+async fn every_route_with_a_key_returns_each_of_its_errors() {
     let world = World::start().await;
     let cast = Cast::of(&world).await;
     let mut wrong = Vec::new();
@@ -482,7 +481,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
             let access = routes::all().into_iter().find(|known| known.key == *route).unwrap().access;
             (*route, *code, access, (*body).to_owned())
         }));
-    // Some at a time, each of another function: this is about answers, not about load.
+    // A few at a time, each of another function: this is not a load test.
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|(_, code, ..)| *code);
     for some in all.chunks(8) {
@@ -495,7 +494,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
         last.into_iter().partition(|(_, code, _)| *code == "rate_limited");
     let operator = world.operator_key();
     for (route, code, access) in limits {
-        // The operator is over the limit, too: once more for each, since a request of a minute ago counts no more.
+        // The operator is over the limit too; again for each, because requests older than a minute do not count.
         while join_all((0..10).map(|_| world.get("/v1/tenants", &operator)))
             .await
             .iter()
@@ -503,7 +502,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
         {}
         wrong.extend(cast.ask(&world, route, code, access, &body_for(route, code)).await);
     }
-    // Whoever sends may pass for ten seconds on what was read of the key.
+    // Send requests may use a cached key for ten seconds.
     world.advance(11).await;
     world
         .aws_fault(json!({ "service": "dynamodb", "operation": "BatchGetItem" }), 0, None, fault.clone())
@@ -517,7 +516,7 @@ async fn every_route_with_a_key_answers_every_error_that_it_may() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// A page about trouble of ours names the request, for whoever looks into the log.
+/// A page about an internal error shows the request id, which is in the log.
 #[track_caller]
 fn trouble(page: &Reply, status: u16) {
     assert_eq!(
@@ -529,14 +528,14 @@ fn trouble(page: &Reply, status: u16) {
 }
 
 #[tokio::test]
-async fn every_page_before_ringcentral_answers_every_error_that_it_may() {
+async fn every_page_before_ringcentral_returns_each_of_its_errors() {
     let world = World::start().await;
     let tenant = world.tenant();
     let head = async |link: &str| {
         let request = world.http.head(format!("{}{link}", world.gateway()));
         request.send().await.unwrap().status().as_u16()
     };
-    // A browser presses the button twice and comes back twice at once: the link is used by then.
+    // A browser presses the button twice and returns twice concurrently: the link is used by then.
     let link = world.mint(&tenant).await;
     let mut browser = world.browser();
     let first = browser.sign_in(&link, &world.user(0)).await;
@@ -559,7 +558,7 @@ async fn every_page_before_ringcentral_answers_every_error_that_it_may() {
     assert_eq!(world.get(&old, "").await.expect(410).page_code(), "link_expired");
     assert_eq!(head(&old).await, 410);
 
-    // What is left of a link and a flow says nothing.
+    // Damaged records of a link and a flow reveal nothing.
     let link = world.mint(&tenant).await;
     let mut browser = world.browser();
     let callback = browser.sign_in(&link, &world.user(0)).await;

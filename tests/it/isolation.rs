@@ -1,5 +1,5 @@
-//! What belongs to somebody else is as absent as what never was: every id in every route's path, and every list's cursor,
-//! of another tenant, deleted, never given, and malformed.
+//! Resources of other tenants are reported as not found: every id in the path of every route, and the cursor of every list, of
+//! another tenant, deleted, nonexistent, and malformed.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +17,13 @@ use crate::world::{Tenant, World};
 struct Ids {
     /// The caller's own.
     own: String,
-    /// Not there for the caller, each with what it is.
+    /// Ids that the caller must not find, each with a description.
     absent: Vec<(&'static str, String)>,
     malformed: &'static [&'static str],
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_id_that_is_not_the_callers_is_not_found() {
+async fn every_id_of_another_tenant_is_not_found() {
     let world = World::start().await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     without_limit(&world, &tenant).await;
@@ -61,7 +61,7 @@ async fn every_id_that_is_not_the_callers_is_not_found() {
     assert_eq!(seen_by(&world, &other).await, before, "nothing of the other tenant has changed");
 }
 
-/// A path with one id replaced and the caller's own in all other places.
+/// A path with one id replaced and the caller's own ids otherwise.
 fn path(route: &Route, ids: &BTreeMap<&str, Ids>, name: &str, id: &str) -> String {
     let mut path = route.path().replace(&format!("{{{name}}}"), id);
     for (other, kind) in ids {
@@ -78,7 +78,7 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
     let gone_app = gone["appId"].as_str().unwrap().to_owned();
     send(world, "DELETE", &format!("/v1/apps/{gone_app}"), &tenant.key, Value::Null).await.expect(200);
 
-    // An address that nobody answers: what matters is that there is something to tell.
+    // A URL where nothing listens: the deliveries only have to exist.
     for (whose, app) in [(tenant, &own_app), (other, &foreign_app)] {
         let url = json!({ "webhookUrl": "http://127.0.0.1:9/" });
         send(world, "PUT", &format!("/v1/apps/{app}"), &whose.key, url).await.expect(200);
@@ -104,7 +104,7 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
     let gone_tenant = world.new_tenant("Gone").await.id;
     let gone_path = format!("/v1/tenants/{gone_tenant}");
     send(world, "DELETE", &gone_path, &world.operator_key(), Value::Null).await.expect(202);
-    // The sweep erases what is left, and with it the last trace.
+    // The sweep erases the rest.
     world.advance(400).await;
 
     let (own_message, foreign_message) = (message_of(world, tenant).await, message_of(world, other).await);
@@ -225,7 +225,7 @@ async fn flow_of(world: &World, tenant: &Tenant) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-/// The id of something that an app is told.
+/// The id of the first delivery of an app.
 pub async fn first_delivery(world: &World, tenant: &Tenant, app: &str) -> String {
     let path = format!("/v1/apps/{app}/deliveries");
     let first =
@@ -234,7 +234,7 @@ pub async fn first_delivery(world: &World, tenant: &Tenant, app: &str) -> String
     first().await.as_str().unwrap().to_owned()
 }
 
-/// What a tenant sees of its own, without what looking changes.
+/// A tenant's view of its data, without attributes that reading changes.
 async fn seen_by(world: &World, tenant: &Tenant) -> Vec<Value> {
     let app = app_of(world, &tenant.key).await;
     let mut seen = Vec::new();
@@ -259,9 +259,9 @@ fn forget(value: &mut Value, name: &str) {
     }
 }
 
-/// Ids of tenants in other places than the path.
+/// Tenant ids outside of the path.
 #[tokio::test]
-async fn a_tenant_named_in_a_body_or_a_query_is_not_told_from_one_that_never_was() {
+async fn another_tenant_in_a_body_or_query_looks_like_one_that_does_not_exist() {
     let world = World::start().await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     let (mut bodies, mut queries) = (Vec::new(), Vec::new());
@@ -278,11 +278,11 @@ async fn a_tenant_named_in_a_body_or_a_query_is_not_told_from_one_that_never_was
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
+async fn a_cursor_is_valid_only_for_its_own_list_and_reader() {
     let world = World::start().await;
     let (tenant, other) = (world.tenant(), world.new_tenant("Other").await);
     let operator = world.operator_key();
-    // More than one of everything, so that every list has a second part.
+    // Two of everything, so that every list has a second page.
     let mut keys = BTreeMap::from([(app_of(&world, &tenant.key).await, tenant.key.clone())]);
     for whose in [&tenant, &other] {
         without_limit(&world, whose).await;
@@ -295,7 +295,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
             }
         }
     }
-    // An address that nobody answers: what matters is that there is something to tell.
+    // A URL where nothing listens: the deliveries only have to exist.
     let apps = [app_of(&world, &tenant.key).await, app_of(&world, &other.key).await];
     for (app, whose) in apps.iter().zip([&tenant, &other]) {
         let url = json!({ "webhookUrl": "http://127.0.0.1:9/" });
@@ -307,7 +307,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
     for whose in [&tenant, &tenant, &other, &other] {
         message_of(&world, whose).await;
     }
-    // Events are shown some seconds after they happened.
+    // Events are listed some seconds after they occurred.
     world.stack.wait_until_idle().await;
     world.advance(20).await;
     let [own, foreign] = &apps;
@@ -346,7 +346,7 @@ async fn a_cursor_opens_its_own_list_for_its_own_reader_and_nothing_else() {
             assert_eq!(reply.json()["field"], "cursor");
         }
     }
-    // A cursor has no end of its own: it outlives the entry where it stands.
+    // A cursor does not expire, even if the entry at its position is deleted.
     let first = world.get("/v1/apps?limit=1", &tenant.key).await.expect(200).json();
     let (gone, cursor) = (first["apps"][0]["appId"].as_str().unwrap(), first["nextCursor"].as_str().unwrap());
     let (_, key) = keys.iter().find(|(app, _)| *app != gone).unwrap();

@@ -12,7 +12,7 @@ use shared::model::app::ApiKey;
 use shared::model::ids::TenantId;
 use shared::model::secret::Secret;
 
-use crate::tenancy::{app_of, further_key, send};
+use crate::tenancy::{additional_key, app_of, send};
 use crate::world::{Reply, Tenant, World};
 
 /// Keys with a wrong checksum that one test sends.
@@ -282,7 +282,7 @@ async fn a_revoked_key_is_rejected_as_soon_as_its_revocation_is_confirmed() {
     let tenant = world.tenant();
     limit(&world, &tenant, json!({ "requestsPerMinute": 100_000 })).await;
     let app = app_of(&world, &tenant.key).await;
-    let further = further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+    let further = additional_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
     world.get("/v1/rc/status", &further).await.expect(200);
     let listed = world.get(&format!("/v1/apps/{app}/keys"), &tenant.key).await.json();
     let id = listed["keys"].as_array().unwrap().iter().find(|key| key["isMain"] == false).unwrap();

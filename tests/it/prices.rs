@@ -1,41 +1,41 @@
-//! What AWS calls cost: counted from the local stack's call log, with DynamoDB's units as its engine tells them.
+//! The cost of AWS calls, from the local stack's call log with the capacity units that its DynamoDB reports.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Prices in US dollars for a million: us-east-1, on demand, arm64, without the free tier; AWS price list of 2026.
+/// Prices in US dollars per million: us-east-1, on demand, arm64, without the free tier; AWS price list of 2026.
 const WRITE_UNIT: f64 = 0.625;
 const READ_UNIT: f64 = 0.125;
 const QUEUE_REQUEST: f64 = 0.40;
 const KMS_REQUEST: f64 = 3.00;
 const SECRET_REQUEST: f64 = 5.00;
-/// A call of EventBridge Scheduler, and an invocation by it.
+/// An API call of EventBridge Scheduler, and an invocation by it.
 pub const SCHEDULE_CALL: f64 = 1.00;
 pub const LAMBDA_REQUEST: f64 = 0.20;
 /// A million seconds of 256 MB.
 const LAMBDA_SECOND: f64 = 0.25 * 13.3334;
 
-/// Calls of one function that begin so soon after the one before belong to one invocation.
+/// Calls of one function that begin within this time of the previous one belong to one invocation.
 const ONE_INVOCATION_MS: f64 = 50.0;
 
-/// What a function used.
+/// The usage of a function.
 #[derive(Debug, Default, Clone)]
 pub struct Use {
-    /// Operations with how often.
+    /// Operations and their counts.
     pub operations: BTreeMap<String, usize>,
-    /// DynamoDB's units of reading and of writing.
+    /// Read and write capacity units of DynamoDB.
     pub reads: f64,
     pub writes: f64,
-    /// Invocations, and their seconds, as the gaps between the calls show them.
+    /// Invocations and their duration in seconds, derived from the gaps between calls.
     pub invocations: usize,
     pub seconds: f64,
-    /// Its calls of other services, in dollars for a million.
+    /// Calls of other services, in dollars per million.
     others: f64,
 }
 
 impl Use {
-    /// Dollars for a million of what this was used for once.
+    /// Dollars for a million repetitions.
     pub fn price(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
         let invocations = self.invocations as f64;
@@ -53,7 +53,7 @@ impl Use {
     }
 }
 
-/// What each function used, from entries of the call log.
+/// The usage of each function, from entries of the call log.
 pub fn used(calls: &[Value]) -> BTreeMap<String, Use> {
     let mut used: BTreeMap<String, Use> = BTreeMap::new();
     let mut spans: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
@@ -62,7 +62,7 @@ pub fn used(calls: &[Value]) -> BTreeMap<String, Use> {
         let function = used.entry(function.to_owned()).or_default();
         let (service, operation) = (call["service"].as_str().unwrap(), call["operation"].as_str().unwrap());
         *function.operations.entry(operation.to_owned()).or_default() += 1;
-        // A write whose condition does not hold is charged, too; the engine does not tell how much: a unit at least.
+        // A failed conditional write is charged too; the engine does not report its units, so at least one is counted.
         let refused = call["error"] == "ConditionalCheckFailedException";
         let units = call["units"].as_f64().unwrap_or_default() + f64::from(u8::from(refused));
         let reads = ["Get", "Query", "Scan"].iter().any(|word| operation.contains(word));

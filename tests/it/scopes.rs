@@ -1,4 +1,4 @@
-//! Every route with every key: none, one that can't be one, the operator's, and one for each scope alone.
+//! Every route with every kind of key: none, malformed, the operator's, and one for each single scope.
 
 use serde_json::{Value, json};
 use shared::http::route::{Access, Route};
@@ -6,10 +6,10 @@ use shared::model::app::Scope;
 
 use crate::routes;
 use crate::send::without_limit;
-use crate::tenancy::{app_of, further_key, send};
+use crate::tenancy::{additional_key, app_of, send};
 use crate::world::{Reply, World};
 
-/// Ids of the right form that nobody has: what a route says of the key, it says before it looks for anything.
+/// Well-formed ids that do not exist: a route checks the key before it reads anything.
 const RANDOM_IDS: [(&str, &str); 7] = [
     ("appId", "app_00000000000000aa"),
     ("deliveryId", "dlv_00000000000000000000000000aa"),
@@ -20,23 +20,23 @@ const RANDOM_IDS: [(&str, &str); 7] = [
     ("extensionId", "999999999"),
 ];
 
-/// What a route says of a key.
+/// Whether a route accepts a key.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It looked no further than the key.
+    /// Rejected because of the key.
     Refused(u16, &'static str),
-    /// The key opens it, whatever comes then.
+    /// The key is accepted, whatever the response.
     Opens,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_route_opens_for_its_scopes_and_for_no_others() {
+async fn every_route_accepts_its_scopes_and_no_others() {
     let world = World::start().await;
     let tenant = world.tenant();
     without_limit(&world, &tenant).await;
     let mut keys = Vec::new();
     for scope in Scope::ALL {
-        keys.push((scope, further_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await));
+        keys.push((scope, additional_key(&world, &tenant, json!({ "scopes": [scope.as_str()] })).await));
     }
     let own = format!("/v1/apps/{}", app_of(&world, &tenant.key).await);
     let operator = world.operator_key();
@@ -65,7 +65,7 @@ async fn every_route_opens_for_its_scopes_and_for_no_others() {
             assert_eq!(verdict(&reply), expected, "{name} with {scope:?}: {}", reply.text);
         }
     }
-    // The one exception: a key may look at its own app, whatever else it may do.
+    // The exception: every key may read its own app.
     for (_, key) in &keys {
         world.get(&own, key).await.expect(200);
     }

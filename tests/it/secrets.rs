@@ -1,4 +1,4 @@
-//! No secret anywhere but in ciphertext. The simulator's secrets carry a canary; the product's own are known here.
+//! Secrets occur only in ciphertext. The simulator's secrets contain a canary; the product's own secrets are known here.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::world::{Reply, World};
 
 const CANARY: &str = "CANARY";
 
-/// Where a needle is found: in what the functions wrote, or in what the tables hold.
+/// Where a needle occurs: in logs or in tables.
 async fn hits(world: &World, needles: &[&str]) -> Vec<String> {
     let mut places = Vec::new();
     for line in world.log() {
@@ -33,7 +33,7 @@ async fn hits(world: &World, needles: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_a_log_a_table_or_an_answer() {
+async fn no_secret_is_in_a_log_a_table_or_a_response() {
     let world = World::start().await;
     let tenant = world.tenant();
     let link = world.mint(&tenant).await;
@@ -45,7 +45,7 @@ async fn no_secret_is_in_a_log_a_table_or_an_answer() {
     for path in ["/v1/rc/status", "/v1/rc/extensions", "/v1/rc/numbers"] {
         answers.push(world.get(path, &tenant.key).await.text);
     }
-    // Failures, too.
+    // Failures too.
     world.sim_fault("/restapi/oauth/token", Some(1), json!({"truncateJson": true})).await;
     answers.push(world.connect(&tenant, &world.user(1)).await.text);
     world.sim(Method::PUT, "/_sim/settings", Some(json!({"scopes": "ReadAccounts"}))).await;
@@ -71,7 +71,7 @@ async fn the_search_for_secrets_finds_a_planted_one() {
 }
 
 #[tokio::test]
-async fn tokens_lie_sealed_in_the_table() {
+async fn tokens_are_encrypted_in_the_table() {
     let world = World::start().await;
     world.connect(&world.tenant(), &world.user(0)).await.expect(303);
     let items = world.items("ConnectionsTable").await;
@@ -84,14 +84,14 @@ async fn tokens_lie_sealed_in_the_table() {
     }
 }
 
-/// A data key of the connection's row, opened with the role of a function.
+/// Decrypts a data key of the connection with the role of a function.
 async fn open_key(world: &World, role: &str, row: &Value, key: &str, context: Value) -> Reply {
     let sealed = row[format!("{key}_key")]["B"].as_str().unwrap();
     world.kms(role, "Decrypt", &json!({"CiphertextBlob": sealed, "EncryptionContext": context})).await
 }
 
 #[tokio::test]
-async fn no_role_but_one_opens_refresh_tokens_and_none_without_saying_whose() {
+async fn only_one_role_decrypts_refresh_tokens_and_only_with_their_encryption_context() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -104,7 +104,7 @@ async fn no_role_but_one_opens_refresh_tokens_and_none_without_saying_whose() {
             "app": "ringbridge", "tenant": tenant.id, "connection": connection, "purpose": purpose,
         })
     };
-    // Each key opens for the role and the context that it is for, so what follows is not refused for another reason.
+    // Each key can be decrypted with its own role and context, so the rejections below have no other cause.
     for (role, purpose) in [("deliver-sms", "access"), ("refresh-tokens", "refresh")] {
         let reply = open_key(&world, role, row, purpose, context(purpose)).await;
         assert_eq!(reply.status, 200, "{role} {purpose}: {}", reply.text);
@@ -121,13 +121,13 @@ async fn no_role_but_one_opens_refresh_tokens_and_none_without_saying_whose() {
     assert_eq!(refused, 12);
     let reply = open_key(&world, "refresh-tokens", row, "refresh", json!({})).await;
     assert!(reply.text.contains("AccessDenied"), "{}", reply.text);
-    // A role that may say another purpose gets nothing for it.
+    // A role with permission for another purpose can't decrypt it either.
     let reply = open_key(&world, "deliver-sms", row, "refresh", context("access")).await;
     assert!(reply.text.contains("InvalidCiphertext"), "{}", reply.text);
 }
 
 #[tokio::test]
-async fn a_disabled_key_stops_new_work_within_five_minutes_and_everything_goes_on_afterwards() {
+async fn a_disabled_kms_key_stops_new_work_within_five_minutes_and_work_resumes_afterwards() {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
@@ -137,7 +137,7 @@ async fn a_disabled_key_stops_new_work_within_five_minutes_and_everything_goes_o
     let before = world.items("ConnectionsTable").await.len();
     world.aws(Method::POST, "/_aws/kms/disable", Some(json!({}))).await;
     use_token().await.expect(200);
-    // A process that has opened the data key may go on with it, but not for long: none that begins now can.
+    // A process may use its cached data key for a short time; a new process can't decrypt it.
     world.advance(301).await;
     let reply = use_token().await.expect(503);
     assert!(!reply.header("retry-after").is_empty());

@@ -1,6 +1,6 @@
-//! Rust source, as far as the rules of the house read it: code without comments and texts, its words, and their lines.
+//! Reading Rust source for the house tests: code without comments and strings, its tokens, and their lines.
 
-/// The first place where a word begins; it may go on after what was asked for.
+/// The first position where a word begins with `word`.
 pub fn find_word(code: &str, word: &str) -> Option<usize> {
     let begins = |at: usize| {
         let before = code[..at].chars().next_back();
@@ -9,7 +9,7 @@ pub fn find_word(code: &str, word: &str) -> Option<usize> {
     code.match_indices(word).map(|(at, _)| at).find(|at| begins(*at))
 }
 
-/// Names, `::` and single characters, each with its place.
+/// Names, `::` and single characters, each with its position.
 pub fn tokens(code: &str) -> Vec<(usize, String)> {
     let mut tokens: Vec<(usize, String)> = Vec::new();
     let mut end = 0;
@@ -34,7 +34,7 @@ fn is_part_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// A text with its comments, strings and characters blanked; lines stay where they were.
+/// Replaces comments, strings and characters by blanks; line numbers are unchanged.
 pub fn code_of(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut code = String::with_capacity(text.len());
@@ -53,7 +53,7 @@ pub fn code_of(text: &str) -> String {
     code
 }
 
-/// The end of the comment, string or character that begins at a place; the place itself if none does.
+/// The end of the comment, string or character that begins at a position; the position itself if none does.
 fn skipped(text: &str, at: usize) -> usize {
     let rest = &text[at..];
     let after = |length: Option<usize>| length.map_or(text.len(), |length| at + length);
@@ -98,7 +98,7 @@ fn skipped(text: &str, at: usize) -> usize {
     at
 }
 
-/// Where a character first stands without a backslash before it.
+/// The first position of a character without a backslash before it.
 fn unescaped(text: &str, wanted: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! Tenants, apps and keys: who may do what, and what nobody may see.
+//! Tenants, apps and keys: permissions and visibility.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use shared::limits;
 
 use crate::world::{Reply, Tenant, World};
 
-/// An id of the right form that nobody has.
+/// A well-formed id that does not exist.
 const RANDOM_TENANT: &str = "tenant_00000000000000aa";
 
 pub async fn send(world: &World, method: &str, path: &str, key: &str, body: Value) -> Reply {
@@ -15,28 +15,28 @@ pub async fn send(world: &World, method: &str, path: &str, key: &str, body: Valu
     world.call(method, path, key, Some(body).filter(|body| !body.is_null())).await
 }
 
-/// The id of a key's app.
+/// The id of the app of a key.
 pub async fn app_of(world: &World, key: &str) -> String {
     let apps = world.get("/v1/apps", key).await.expect(200).json();
     apps["apps"][0]["appId"].as_str().unwrap().to_owned()
 }
 
-/// A further key of the tenant's app.
-pub async fn further_key(world: &World, tenant: &Tenant, order: Value) -> String {
+/// Creates an additional key of the tenant's app.
+pub async fn additional_key(world: &World, tenant: &Tenant, body: Value) -> String {
     let app = app_of(world, &tenant.key).await;
     let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, order).await.expect(201);
     made.json()["apiKey"].as_str().unwrap().to_owned()
 }
 
-/// Fills a tenant that has one app with rows of others, until there is room for so many more.
-pub async fn crowd(world: &World, tenant: &Tenant, room: usize) {
+/// Adds app records to a tenant that has one app, until only `room` more can be registered.
+pub async fn fill_with_apps(world: &World, tenant: &Tenant, room: usize) {
     for at in 1..limits::APPS_PER_TENANT - room {
         let item = json!({ "tenant": { "S": tenant.id }, "item": { "S": format!("app#app_{at:016x}") } });
         world.put_item("TenantsTable", item).await;
     }
 }
 
-/// An answer without what is different in every one.
+/// A response without the parts that differ every time.
 pub fn comparable(reply: &Reply) -> (u16, String, Vec<String>) {
     let id = reply.header("x-request-id").to_owned();
     assert!(!id.is_empty());
@@ -55,7 +55,7 @@ async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
     assert_eq!(made["limits"], json!({ "requestsPerMinute": 7, "connectTokensPerHour": 100 }));
     let path = format!("/v1/tenants/{}", made["tenantId"].as_str().unwrap());
     assert_eq!(world.get(&path, &operator).await.expect(200).json(), made);
-    // The newest first, in parts.
+    // Newest first, page by page.
     let first = world.get("/v1/tenants?limit=1", &operator).await.expect(200).json();
     assert_eq!(first["tenants"], json!([made]));
     let cursor = first["nextCursor"].as_str().unwrap();
@@ -75,7 +75,7 @@ async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
 }
 
 #[tokio::test]
-async fn wrong_orders_are_told_with_the_path_of_what_is_wrong() {
+async fn invalid_requests_are_rejected_with_the_path_of_the_invalid_field() {
     let world = World::start().await;
     let (operator, tenant) = (world.operator_key(), world.tenant());
     let app = app_of(&world, &tenant.key).await;
@@ -201,7 +201,7 @@ async fn wrong_orders_are_told_with_the_path_of_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn an_app_is_registered_listed_changed_and_deleted_with_its_keys() {
+async fn an_app_is_registered_listed_updated_and_deleted_with_its_keys() {
     let world = World::start().await;
     let tenant = world.tenant();
     let order = json!({ "name": "Second", "tenantId": tenant.id, "role": "bot", "webhookUrl": "https://a.example/in" });
@@ -222,13 +222,13 @@ async fn an_app_is_registered_listed_changed_and_deleted_with_its_keys() {
         (&changed["name"], &changed["webhookUrl"], &changed["role"]),
         (&json!("2nd"), &Value::Null, &json!("bot"))
     );
-    // In parts, each app once.
+    // Page by page, each app once.
     let first = world.get("/v1/apps?limit=1", &tenant.key).await.expect(200).json();
     let cursor = first["nextCursor"].as_str().unwrap();
     let second =
         world.get(&format!("/v1/apps?limit=1&cursor={cursor}"), &tenant.key).await.expect(200).json();
     assert_ne!(first["apps"][0]["appId"], second["apps"][0]["appId"]);
-    // Another tenant can't use the cursor, nor another list.
+    // The cursor is not valid for another tenant or another list.
     let other = world.new_tenant("Other").await;
     for (path, key) in [("/v1/apps", &other.key), ("/v1/audit", &tenant.key)] {
         let reply = world.get(&format!("{path}?cursor={cursor}"), key).await;
@@ -244,10 +244,10 @@ async fn an_app_is_registered_listed_changed_and_deleted_with_its_keys() {
 }
 
 #[tokio::test]
-async fn of_apps_and_flows_at_once_as_many_are_registered_as_there_is_room_for() {
+async fn concurrent_registrations_of_apps_and_flows_respect_the_limit() {
     let world = World::start().await;
     let tenant = world.new_tenant("Crowded").await;
-    crowd(&world, &tenant, 3).await;
+    fill_with_apps(&world, &tenant, 3).await;
     let app = json!({ "name": "Further", "tenantId": tenant.id });
     let flow = json!({ "callbackUrl": "https://app.example/flow" });
     let register = async |at: usize| {
@@ -264,7 +264,7 @@ async fn of_apps_and_flows_at_once_as_many_are_registered_as_there_is_room_for()
     for reply in refused {
         assert_eq!(reply.error(), (409, "too_many_apps".to_owned()));
     }
-    // One that goes makes room, and other tenants have their own.
+    // A deleted app makes room, and the limits of tenants are independent.
     let made = made[0].json();
     let id = made["appId"].as_str().or(made["id"].as_str()).unwrap();
     send(&world, "DELETE", &format!("/v1/apps/{id}"), &tenant.key, Value::Null).await.expect(200);
@@ -275,7 +275,7 @@ async fn of_apps_and_flows_at_once_as_many_are_registered_as_there_is_room_for()
 
 /// Case T3.
 #[tokio::test]
-async fn a_rotated_key_lives_for_its_overlap_and_a_revoked_one_not_at_all() {
+async fn a_rotated_key_is_valid_for_its_overlap_and_a_revoked_one_not_at_all() {
     let world = World::start().await;
     let tenant = world.tenant();
     let app = app_of(&world, &tenant.key).await;
@@ -291,12 +291,12 @@ async fn a_rotated_key_lives_for_its_overlap_and_a_revoked_one_not_at_all() {
     world.advance(11).await;
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json()["error"], "Invalid API key");
     world.get("/v1/rc/status", &new).await.expect(200);
-    // Without an overlap the old one is dead at once, on every warm function.
+    // Without an overlap the old key is revoked at once, on every warm function.
     let newest = world.post(&rotate, &new).await.expect(200).json();
     let newest = newest["apiKey"].as_str().unwrap().to_owned();
     assert_eq!(world.get("/v1/rc/status", &new).await.error(), (401, "unauthorized".to_owned()));
-    // A key is revoked while it is used from all sides.
-    let further = further_key(
+    // A key is revoked while concurrent requests use it.
+    let further = additional_key(
         &world,
         &Tenant { id: tenant.id, key: newest.clone() },
         json!({ "scopes": ["sms:read"] }),
@@ -318,7 +318,7 @@ async fn a_rotated_key_lives_for_its_overlap_and_a_revoked_one_not_at_all() {
     };
     let revoke = async {
         send(&world, "DELETE", &path, &newest, Value::Null).await.expect(200);
-        // From here on no request passes any more.
+        // From here on every request is rejected.
         assert_eq!(world.get("/v1/rc/status", &further).await.error(), (401, "unauthorized".to_owned()));
     };
     let (last_success, ()) = tokio::join!(load, revoke);
@@ -326,29 +326,33 @@ async fn a_rotated_key_lives_for_its_overlap_and_a_revoked_one_not_at_all() {
 }
 
 #[tokio::test]
-async fn further_keys_expire_and_are_good_from_their_addresses_only() {
+async fn additional_keys_expire_and_are_accepted_only_from_their_address_ranges() {
     let world = World::start().await;
     let tenant = world.tenant();
-    let local =
-        further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "allowedIps": ["127.0.0.0/8", "::1"] }))
-            .await;
+    let local = additional_key(
+        &world,
+        &tenant,
+        json!({ "scopes": ["sms:read"], "allowedIps": ["127.0.0.0/8", "::1"] }),
+    )
+    .await;
     world.get("/v1/rc/status", &local).await.expect(200);
     let elsewhere =
-        further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "allowedIps": ["192.0.2.0/24"] })).await;
-    // Headers that anybody can write change nothing.
+        additional_key(&world, &tenant, json!({ "scopes": ["sms:read"], "allowedIps": ["192.0.2.0/24"] }))
+            .await;
+    // Headers that any client can set change nothing.
     let request = world.http.get(format!("{}/v1/rc/status", world.gateway())).header("x-api-key", &elsewhere);
     let reply = Reply::of(request.header("x-forwarded-for", "192.0.2.1").send().await.unwrap()).await;
     assert_eq!(reply.error(), (403, "address_not_allowed".to_owned()));
     let end = (SystemClock::default().now() + jiff::SignedDuration::from_mins(10)).to_string();
-    let short = further_key(&world, &tenant, json!({ "scopes": ["sms:read"], "expiresAt": end })).await;
+    let short = additional_key(&world, &tenant, json!({ "scopes": ["sms:read"], "expiresAt": end })).await;
     world.get("/v1/rc/status", &short).await.expect(200);
     world.advance(660).await;
     assert_eq!(world.get("/v1/rc/status", &short).await.error(), (401, "unauthorized".to_owned()));
-    // The twenty-sixth key of an app is refused; a dead one makes room.
+    // The 26th key of an app is rejected; an expired one makes room.
     let app = app_of(&world, &tenant.key).await;
     let path = format!("/v1/apps/{app}/keys");
     for _ in 0..22 {
-        further_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
+        additional_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
     }
     let order = json!({ "scopes": ["sms:read"] });
     assert_eq!(
@@ -360,7 +364,7 @@ async fn further_keys_expire_and_are_good_from_their_addresses_only() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_written_down_once_a_minute() {
+async fn the_last_use_of_a_key_is_recorded_once_a_minute() {
     let world = World::start().await;
     let tenant = world.tenant();
     let app = app_of(&world, &tenant.key).await;

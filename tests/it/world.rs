@@ -1,4 +1,4 @@
-//! A stack of one's own, and the people who meet it: operator, tenant, browser.
+//! A local stack for each test, with operator, tenants and browsers.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Builds the function binaries once for the whole test run: `cargo test --workspace` does not build other packages'
-/// binaries, and the functions are to be tested in their own feature set.
+/// Builds the function binaries once per test run: `cargo test --workspace` does not build other packages' binaries, and the
+/// functions are tested in their own feature set.
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -38,7 +38,7 @@ pub fn binaries() -> &'static Path {
     })
 }
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: StatusCode,
@@ -83,7 +83,7 @@ impl Reply {
         after.split('<').next().unwrap_or_default()
     }
 
-    /// The reply, if it has a status.
+    /// Panics unless the response has this status.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -98,7 +98,6 @@ pub struct Tenant {
     pub key: String,
 }
 
-/// A stack of one's own.
 pub struct World {
     pub stack: Stack,
     pub http: reqwest::Client,
@@ -122,7 +121,7 @@ impl World {
         self.stack.info().gateway()
     }
 
-    /// The tenant that the stack has made for itself.
+    /// The tenant that the stack creates on start.
     pub fn tenant(&self) -> Tenant {
         let info = self.stack.info();
         Tenant { id: info.tenant_id.clone().unwrap(), key: info.api_key.clone().unwrap() }
@@ -132,7 +131,7 @@ impl World {
         self.stack.info().operator_key.clone().unwrap()
     }
 
-    /// A further tenant.
+    /// Creates a tenant.
     pub async fn new_tenant(&self, name: &str) -> Tenant {
         let operator = self.operator_key();
         let tenant = self
@@ -179,12 +178,12 @@ impl World {
         reply.json()["connectUrl"].as_str().unwrap().to_owned()
     }
 
-    /// A user of the simulator's seed data, by its place.
+    /// A user of the simulator's seed data, by index.
     pub fn user(&self, at: usize) -> Value {
         self.stack.info().rc["users"][at].clone()
     }
 
-    /// Signs in at RingCentral as a user, and says yes: the callback's path and query.
+    /// Signs in at RingCentral as a user and consents. Returns path and query of the callback.
     pub async fn consent(&self, authorize: &Url, user: &Value) -> String {
         let query: BTreeMap<_, _> = authorize.query_pairs().into_owned().collect();
         let body = json!({
@@ -202,7 +201,7 @@ impl World {
         Browser { world: self, cookies: BTreeMap::new() }
     }
 
-    /// Connects a user of the simulator to a tenant, in a browser of its own.
+    /// Connects a user of the simulator to a tenant, in a new browser.
     pub async fn connect(&self, tenant: &Tenant, user: &Value) -> Reply {
         let mut browser = self.browser();
         let link = self.mint(tenant).await;
@@ -252,19 +251,19 @@ impl World {
         entries.filter(|entry| entry["kind"] == kind).cloned().collect()
     }
 
-    /// How many entries of a kind the ledger has.
+    /// The number of ledger entries of a kind.
     pub async fn count(&self, kind: &str) -> usize {
         self.ledger(kind).await.len()
     }
 
-    /// Every line that a function has written.
+    /// Every log line of the functions.
     pub fn log(&self) -> Vec<String> {
         let lines = self.stack.logs().since(0);
         let lines = lines["lines"].as_array().unwrap().iter();
         lines.map(|line| line["line"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Moves the one clock, which fires what falls due.
+    /// Moves the clock of the whole stack, which fires due schedules.
     pub async fn advance(&self, seconds: i64) {
         let path = format!("{}/_local/clock", self.gateway());
         let request = self.http.post(path).header("content-type", "application/json");
@@ -273,7 +272,7 @@ impl World {
         reply.await.expect(200);
     }
 
-    /// Waits until nothing that was handed to a function waits for it, and RingCentral has sent its events.
+    /// Waits until no queue or stream has pending records and RingCentral has sent its notifications.
     pub async fn idle(&self) {
         let reply = self.http.post(format!("{}/_local/idle", self.gateway())).send().await.unwrap();
         Reply::of(reply).await.expect(200);
@@ -303,7 +302,7 @@ impl World {
         names.into_iter().find(|name| name.contains(logical)).unwrap().to_owned()
     }
 
-    /// Deletes the schedules of these functions: a test that looks at one thing is not crossed by others.
+    /// Deletes the schedules of these functions, so that they do not interfere with a test.
     pub async fn without_schedules_of(&self, functions: &[&str]) {
         let schedules = self.aws(Method::GET, "/_aws/scheduler", None).await;
         for schedule in schedules["schedules"].as_array().unwrap() {
@@ -317,7 +316,7 @@ impl World {
         }
     }
 
-    /// A function's answer, invoked as the operator does it.
+    /// Invokes a function as the operator and returns its response.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Value {
         let url = format!("{}/2015-03-31/functions/{function}/invocations", self.stack.info().aws());
         let request = self.http.post(url).header("authorization", signature("lambda"));
@@ -346,14 +345,14 @@ impl World {
         Reply::of(request.send().await.unwrap()).await.expect(200).json()
     }
 
-    /// Where the call log stands.
+    /// The current position of the call log.
     pub async fn calls_so_far(&self) -> u64 {
         self.aws(Method::GET, "/_aws/calls?since=999999999", None).await["next"].as_u64().unwrap()
     }
 
-    /// The calls of AWS since a place in the log.
-    pub async fn calls_since(&self, place: u64) -> Vec<Value> {
-        let log = self.aws(Method::GET, &format!("/_aws/calls?since={place}"), None).await;
+    /// The AWS calls since a position of the log.
+    pub async fn calls_since(&self, position: u64) -> Vec<Value> {
+        let log = self.aws(Method::GET, &format!("/_aws/calls?since={position}"), None).await;
         log["calls"].as_array().unwrap().clone()
     }
 
@@ -391,16 +390,16 @@ impl World {
     }
 }
 
-/// Longer than an access token lives.
+/// Longer than the lifetime of an access token.
 pub const HOUR: i64 = 3_700;
 
-/// The present moment by the one clock.
+/// The current time of the stack.
 pub async fn now(world: &World) -> Timestamp {
     let clock = world.sim(Method::GET, "/_sim/clock", None).await;
     clock["now"].as_str().unwrap().parse().unwrap()
 }
 
-/// Asks for something that takes a usable token.
+/// Sends a request that needs a valid access token.
 pub async fn use_token(world: &World, tenant: &Tenant) -> Reply {
     world.post("/v1/rc/numbers/refresh", &tenant.key).await
 }
@@ -410,7 +409,7 @@ pub async fn extension(world: &World, tenant: &Tenant) -> Value {
     world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
 }
 
-/// A number or text of the first connection's row; empty if it has none.
+/// An attribute of the first connection; empty if it is absent.
 pub async fn attribute(world: &World, name: &str) -> String {
     let rows = world.items("ConnectionsTable").await;
     let row = rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
@@ -418,23 +417,23 @@ pub async fn attribute(world: &World, name: &str) -> String {
     value["N"].as_str().or(value["S"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// How often the first connection's tokens have changed.
+/// The generation of the first connection's tokens.
 pub async fn generation(world: &World) -> u64 {
     attribute(world, "generation").await.parse().unwrap()
 }
 
-/// The operator's signature, which the local stack takes as it is.
+/// A signature of the operator. The local stack does not verify it.
 fn signature(service: &str) -> String {
     signature_of("operator", service)
 }
 
-/// The signature of a key pair; the local stack looks at its id alone.
+/// A signature with this key id, which is all that the local stack reads.
 fn signature_of(access_key_id: &str, service: &str) -> String {
     let credential = format!("Credential={access_key_id}/20300101/us-east-1/{service}/aws4_request");
     format!("AWS4-HMAC-SHA256 {credential}, SignedHeaders=host, Signature=0")
 }
 
-/// A browser, as far as our pages need one: it keeps cookies and shows where it comes from.
+/// A minimal browser: it stores cookies and sends Origin headers.
 pub struct Browser<'a> {
     world: &'a World,
     pub cookies: BTreeMap<String, String>,
@@ -451,20 +450,20 @@ impl Browser<'_> {
         self.press_with(link, &[("origin", &origin)]).await
     }
 
-    /// Presses it with other headers than a browser's own.
+    /// Presses the button with other headers than those of a browser.
     pub async fn press_with(&mut self, link: &str, headers: &[(&str, &str)]) -> Reply {
         let token = link.split("token=").nth(1).unwrap_or_default();
         let form = format!("token={token}");
         self.send(Method::POST, "/v1/rc/connect", Some(form), headers).await
     }
 
-    /// Presses the button and signs in: the callback that RingCentral sends the browser to.
+    /// Presses the button and signs in. Returns the callback that RingCentral redirects to.
     pub async fn sign_in(&mut self, link: &str, user: &Value) -> String {
         let authorize = self.depart(link).await;
         self.world.consent(&authorize, user).await
     }
 
-    /// Presses the button: RingCentral's authorize address.
+    /// Presses the button. Returns RingCentral's authorization URL.
     pub async fn depart(&mut self, link: &str) -> Url {
         let reply = self.press(link).await.expect(303);
         Url::parse(reply.header("location")).unwrap()

@@ -4,6 +4,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::MessageId;
 use shared::views::messages::MessageView;
 use shared::{auth, run, sending};
 
@@ -16,7 +17,7 @@ fn main() -> run::ProcessResult {
 /// 200 with the message; 409 in any other status.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
+    let id = http::path_id(&request, "messageId", MessageId::parse)?;
     http::no_fields(&request)?;
     let message = sending::cancel(gateway, caller.tenant_id(), &id).await?;
     Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))

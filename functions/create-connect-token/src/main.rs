@@ -19,6 +19,6 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     http::no_fields(&request)?;
     let options = LinkOptions::with_lifetime_seconds(limits::CONNECT_TOKEN_SECONDS);
-    let token = links::create_link(gateway, caller.by(), caller.tenant(), options).await?;
+    let token = links::create_link(gateway, caller.audit(), caller.tenant(), options).await?;
     Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

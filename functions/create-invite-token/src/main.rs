@@ -18,12 +18,12 @@ fn main() -> run::ProcessResult {
 /// 200 with the link, relative to the base URL of the API.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let order: CreateInviteTokenRequest = http::optional_json(&request)?;
+    let body: CreateInviteTokenRequest = http::optional_json(&request)?;
     let options = LinkOptions {
-        lifetime: links::invite_lifetime(order.expires_in)?,
-        label: links::invite_label(order.label)?,
-        return_url: registration::return_url(&gateway.config, order.return_url)?,
+        lifetime: links::invite_lifetime(body.expires_in)?,
+        label: links::invite_label(body.label)?,
+        return_url: body.return_url.map(|url| registration::return_url(&gateway.config, url)).transpose()?,
     };
-    let token = links::create_link(gateway, caller.by(), caller.tenant(), options).await?;
+    let token = links::create_link(gateway, caller.audit(), caller.tenant(), options).await?;
     Ok(http::reply(StatusCode::OK, &NewLink { connect_url: token.link() }))
 }

@@ -2,9 +2,10 @@
 
 mod route;
 
-use shared::apps::{self, KeyOrder};
+use shared::apps::{self, KeySpec};
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
 use shared::views::tenancy::NewKey;
 use shared::{auth, run};
 
@@ -17,13 +18,13 @@ fn main() -> run::ProcessResult {
 /// 201 with the key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let order: CreateKeyRequest = http::json(&request)?;
-    let order = KeyOrder {
-        scopes: apps::scopes(order.scopes)?,
-        expires_at: apps::expiry(order.expires_at.as_deref(), gateway.clock.now())?,
-        allowed_ips: apps::allowed_ips(order.allowed_ips.as_deref())?,
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    let body: CreateKeyRequest = http::json(&request)?;
+    let spec = KeySpec {
+        scopes: apps::scopes(body.scopes)?,
+        expires_at: apps::expiry(body.expires_at.as_deref(), gateway.clock.now())?,
+        allowed_ips: apps::allowed_ips(body.allowed_ips.as_deref())?,
     };
-    let (key, record) = apps::create_key(gateway, caller.by(), caller.tenant_id(), &id, &order).await?;
+    let (key, record) = apps::create_key(gateway, caller.audit(), caller.tenant_id(), &id, &spec).await?;
     Ok(http::reply(StatusCode::CREATED, &NewKey::of(&key, &record)))
 }

@@ -16,11 +16,11 @@ fn main() -> run::ProcessResult {
 /// 201 with the tenant. It has no key yet: register an app to get one.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let operator = auth::operator(gateway, &request).await?;
-    let order: CreateTenantRequest = http::json(&request)?;
-    let name = registration::name(order.name.as_deref())?;
-    let limits = order.limits.unwrap_or_default().0.check()?;
-    let return_url = registration::return_url(&gateway.config, order.return_url)?;
+    let body: CreateTenantRequest = http::json(&request)?;
+    let name = registration::name(body.name.as_deref())?;
+    let limits = body.limits.unwrap_or_default().0.check()?;
+    let return_url = body.return_url.map(|url| registration::return_url(&gateway.config, url)).transpose()?;
     let tenant =
-        registration::create_tenant(gateway, operator.by(), name, limits.or_default(), return_url).await?;
+        registration::create_tenant(gateway, operator.audit(), name, limits.or_default(), return_url).await?;
     Ok(http::reply(StatusCode::CREATED, &TenantView::from(&tenant)))
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
-use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::views::tenancy::{LimitsRequest, TenantView};
 use shared::{http, limits};
 
 pub const ROUTE: Route = Route::new("POST /v1/tenants", "Create a tenant")
@@ -28,7 +28,7 @@ pub struct CreateTenantRequest {
     #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
     pub name: Option<String>,
     /// Overrides the default limits.
-    pub limits: Option<http::Object<LimitsOrder>>,
+    pub limits: Option<http::Object<LimitsRequest>>,
     /// An https URL that the success page links to.
     #[schemars(length(max = limits::URL_CHARS))]
     pub return_url: Option<String>,

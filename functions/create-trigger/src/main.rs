@@ -4,7 +4,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
-use shared::registration::{self, TriggerOrder};
+use shared::registration::{self, TriggerSpec};
 use shared::views::tenancy::NewTrigger;
 use shared::{auth, run};
 
@@ -17,12 +17,12 @@ fn main() -> run::ProcessResult {
 /// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let order: CreateTriggerRequest = http::json(&request)?;
-    let order = TriggerOrder {
-        callback_url: registration::callback_url(&gateway.config, order.callback_url)?,
-        number: registration::trigger_number(order.phone_number.as_deref())?,
+    let body: CreateTriggerRequest = http::json(&request)?;
+    let spec = TriggerSpec {
+        callback_url: registration::callback_url(&gateway.config, body.callback_url)?,
+        number: registration::trigger_number(body.phone_number.as_deref())?,
     };
-    let trigger = registration::create_trigger(gateway, caller.by(), caller.tenant_id(), order).await?;
+    let trigger = registration::create_trigger(gateway, caller.audit(), caller.tenant_id(), spec).await?;
     let at = format!("{}/v1/triggers/sms-received/subscribe/{}", gateway.config.public_url, trigger.id);
     http::created(&at, &NewTrigger::from(&trigger))
 }

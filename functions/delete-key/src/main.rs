@@ -4,6 +4,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
+use shared::model::ids::{AppId, KeyId};
 use shared::{apps, auth, run};
 
 use route::ROUTE;
@@ -15,8 +16,8 @@ fn main() -> run::ProcessResult {
 /// 200 with `{"ok":true}`; 404 if the app has no such key.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let app = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let key = apps::key_id(&http::path_parameter(&request, "keyId"))?;
-    apps::revoke_key(gateway, caller.by(), caller.tenant_id(), &app, &key).await?;
+    let app = http::path_id(&request, "appId", AppId::parse)?;
+    let key = http::path_id(&request, "keyId", KeyId::parse)?;
+    apps::revoke_key(gateway, caller.audit(), caller.tenant_id(), &app, &key).await?;
     Ok(http::ok())
 }

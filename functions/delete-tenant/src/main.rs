@@ -5,8 +5,9 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::TenantId;
 use shared::views::StatusOnly;
-use shared::{auth, deletion, registration, run};
+use shared::{auth, deletion, run};
 
 use route::ROUTE;
 
@@ -17,7 +18,7 @@ fn main() -> run::ProcessResult {
 /// 202 with `{"status":"deleting"}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let operator = auth::operator(gateway, &request).await?;
-    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
-    deletion::order(gateway, operator.by(), &id).await?;
+    let id = http::path_id(&request, "tenantId", TenantId::from_record)?;
+    deletion::request(gateway, operator.audit(), &id).await?;
     Ok(http::reply(StatusCode::ACCEPTED, &StatusOnly { status: "deleting" }))
 }

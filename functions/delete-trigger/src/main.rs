@@ -4,6 +4,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
+use shared::model::ids::AppId;
 use shared::{apps, auth, run};
 
 use route::ROUTE;
@@ -15,7 +16,7 @@ fn main() -> run::ProcessResult {
 /// 200 with `{"ok":true}`; 404 if the tenant has no such trigger.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::trigger_id(&http::path_parameter(&request, "id"))?;
-    apps::delete_trigger(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    let id = http::path_id(&request, "id", AppId::parse)?;
+    apps::delete_trigger(gateway, caller.audit(), caller.tenant_id(), &id).await?;
     Ok(http::ok())
 }

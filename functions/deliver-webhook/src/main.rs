@@ -1,7 +1,7 @@
 //! Posts events to the apps' webhook URLs. First attempts and retries come from two queues. This function can open webhook
 //! secrets, but no tokens.
 
-use shared::delivery::{self, Work};
+use shared::delivery::{self, DeliveryTask};
 use shared::error::Result;
 use shared::gateway::Gateway;
 use shared::run;
@@ -10,6 +10,6 @@ fn main() -> run::ProcessResult {
     run::queue(handle)
 }
 
-async fn handle(gateway: &Gateway, work: Work) -> Result<()> {
-    delivery::attempt(gateway, &work).await
+async fn handle(gateway: &Gateway, task: DeliveryTask) -> Result<()> {
+    delivery::attempt(gateway, &task).await
 }

@@ -16,6 +16,6 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     http::no_fields(&request)?;
-    disconnect::disconnect_account(gateway, caller.by(), caller.tenant_id()).await?;
+    disconnect::disconnect_account(gateway, caller.audit(), caller.tenant_id()).await?;
     Ok(http::ok())
 }

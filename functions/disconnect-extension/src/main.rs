@@ -2,7 +2,6 @@
 
 mod route;
 
-use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request};
 use shared::model::ids::ExtensionId;
@@ -18,8 +17,7 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     http::no_fields(&request)?;
-    let extension = ExtensionId::parse(&http::path_parameter(&request, "extensionId"));
-    let extension = extension.ok_or(Error::InvalidId { kind: "extensionId" })?;
-    disconnect::disconnect_extension(gateway, caller.by(), caller.tenant_id(), &extension).await?;
+    let extension = http::path_id(&request, "extensionId", ExtensionId::parse)?;
+    disconnect::disconnect_extension(gateway, caller.audit(), caller.tenant_id(), &extension).await?;
     Ok(http::ok())
 }

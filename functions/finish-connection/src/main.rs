@@ -24,7 +24,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let id = RequestId::from(&request);
     let deadline =
         tokens::invocation_deadline(gateway, http::deadline_ms(&request), limits::CALLBACK_FUNCTION_MS);
-    let by = auth::by(&request, Actor::Browser);
+    let audit = auth::audit_context(&request, Actor::Browser);
     let callback = Callback {
         code: http::query_parameter(&request, "code").map(Into::into),
         state: http::query_parameter(&request, "state").map(Into::into),
@@ -34,7 +34,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
         Ok(found) => found,
         Err(error) => return reject(error, &id, as_json),
     };
-    match connect::complete_flow(gateway, &by, callback, &flow, &key, deadline).await {
+    match connect::complete_flow(gateway, &audit, callback, &flow, &key, deadline).await {
         Ok(stored) => {
             follow_up(gateway, stored).await;
             redirect_to_success_page(&flow, as_json)

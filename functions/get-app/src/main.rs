@@ -6,6 +6,7 @@ use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::model::app::Scope;
+use shared::model::ids::AppId;
 use shared::views::tenancy::AppView;
 use shared::{apps, auth, run};
 
@@ -18,8 +19,8 @@ fn main() -> run::ProcessResult {
 /// 200 with the app; 404 if the tenant has no such app.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, &[]).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    if !caller.may(Scope::AppsManage) && caller.key().app != id {
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    if !caller.has_scope(Scope::AppsManage) && caller.key().app != id {
         // Checked before the store is read, so that the response does not reveal whether the app exists.
         return Err(Error::InsufficientScope);
     }

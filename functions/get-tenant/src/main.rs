@@ -5,8 +5,9 @@ mod route;
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::TenantId;
 use shared::views::tenancy::TenantView;
-use shared::{auth, deletion, registration, run};
+use shared::{auth, deletion, run};
 
 use route::ROUTE;
 
@@ -17,11 +18,11 @@ fn main() -> run::ProcessResult {
 /// 200 with the tenant; 404 if it does not exist or is completely deleted.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     auth::operator(gateway, &request).await?;
-    let id = registration::tenant_id(&http::path_parameter(&request, "tenantId"))?;
+    let id = http::path_id(&request, "tenantId", TenantId::from_record)?;
     let tenant = gateway.store.tenant(&id).await?.ok_or(Error::NotFound)?;
     let view = match tenant.deletion {
         None => TenantView::from(&tenant),
-        Some(_) => TenantView::from(&tenant).with_left(deletion::left(gateway, &id).await?),
+        Some(_) => TenantView::from(&tenant).with_remaining(deletion::remaining(gateway, &id).await?),
     };
     Ok(http::reply(StatusCode::OK, &view))
 }

@@ -6,6 +6,7 @@ use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::model::delivery::DeliveryStatus;
 use shared::model::event::EventKind;
+use shared::model::ids::AppId;
 use shared::views::deliveries::Deliveries;
 use shared::{apps, auth, run};
 
@@ -18,15 +19,14 @@ fn main() -> run::ProcessResult {
 /// 200 with `{deliveries, endpoint, nextCursor}`.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
     let cursors = caller.cursors(format!("deliveries of {id}"));
     let page = http::page(&request, &cursors, &["status", "type", "from", "to"])?;
     let status = http::query_word(&request, "status", DeliveryStatus::parse)?;
     let kind = http::query_word(&request, "type", EventKind::parse)?;
-    let between = http::query_times(&request)?;
+    let range = http::query_times(&request)?;
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;
-    let (found, next) =
-        gateway.store.deliveries(&app.tenant, &app.id, between, (status, kind), &page).await?;
-    let health = gateway.store.endpoint(&app.tenant, &app.id).await?;
+    let (found, next) = gateway.store.deliveries(&app.tenant, &app.id, range, (status, kind), &page).await?;
+    let health = gateway.store.endpoint_health(&app.tenant, &app.id).await?;
     Ok(http::reply(StatusCode::OK, &Deliveries::of(&found, &health, cursors.seal(next))))
 }

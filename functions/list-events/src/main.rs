@@ -19,6 +19,6 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let cursors = caller.cursors("events");
     let page = http::page(&request, &cursors, &[])?;
-    let (events, place) = polling::since(gateway, caller.tenant_id(), &page).await?;
-    Ok(http::reply(StatusCode::OK, &Events::of(&events, cursors.seal(place))))
+    let (events, position) = polling::events_after(gateway, caller.tenant_id(), &page).await?;
+    Ok(http::reply(StatusCode::OK, &Events::of(&events, cursors.seal(position))))
 }

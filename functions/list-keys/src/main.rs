@@ -4,6 +4,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
 use shared::views::tenancy::{KeyView, Keys};
 use shared::{apps, auth, run};
 
@@ -16,7 +17,7 @@ fn main() -> run::ProcessResult {
 /// 200 with `{keys}`, oldest first, without expired keys.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;
     let ids = [&id];
     let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&ids))?;

@@ -6,9 +6,9 @@ use shared::auth::{self, Principal};
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::registration::{self, AppOrder};
+use shared::registration::{self, AppSpec};
 use shared::run;
-use shared::views::tenancy::Registered;
+use shared::views::tenancy::RegisteredAppView;
 
 use route::{ROUTE, RegisterAppRequest};
 
@@ -19,9 +19,9 @@ fn main() -> run::ProcessResult {
 /// 201 with the app, its key and its webhook secret, which are shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let principal = auth::principal(gateway, &request, ROUTE.scopes).await?;
-    let order: RegisterAppRequest = http::json(&request)?;
-    let name = registration::name(order.name.as_deref())?;
-    let named = order.tenant_id.as_deref().filter(|id| !id.is_empty()).ok_or(Error::MissingField {
+    let body: RegisterAppRequest = http::json(&request)?;
+    let name = registration::name(body.name.as_deref())?;
+    let named = body.tenant_id.as_deref().filter(|id| !id.is_empty()).ok_or(Error::MissingField {
         text: "tenantId is required when registering new apps",
         field: "tenantId",
     })?;
@@ -34,14 +34,17 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
             return Err(Error::TenantUnavailable);
         }
     };
-    let order = AppOrder {
+    let spec = AppSpec {
         tenant,
         name,
-        webhook_url: registration::webhook_url(&gateway.config, order.webhook_url)?,
-        event_types: registration::event_types(order.event_types)?,
-        numbers: registration::numbers(order.numbers)?,
-        role: registration::role(order.role)?,
+        webhook_url: body
+            .webhook_url
+            .map(|url| registration::webhook_url(&gateway.config, url))
+            .transpose()?,
+        event_types: registration::event_types(body.event_types)?,
+        numbers: registration::numbers(body.numbers)?,
+        role: body.role.map(registration::role).transpose()?,
     };
-    let registered = registration::register_app(gateway, principal.by(), order).await?;
-    Ok(http::reply(StatusCode::CREATED, &Registered::from(&registered)))
+    let registered = registration::register_app(gateway, principal.audit(), spec).await?;
+    Ok(http::reply(StatusCode::CREATED, &RegisteredAppView::from(&registered)))
 }

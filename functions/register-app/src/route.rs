@@ -5,7 +5,7 @@ use serde::Deserialize;
 use shared::http::route::Route;
 use shared::limits;
 use shared::model::app::Scope;
-use shared::views::tenancy::Registered;
+use shared::views::tenancy::RegisteredAppView;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
     .description("The first key of an app has all scopes.")
@@ -17,7 +17,7 @@ pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
           "webhookUrl": "https://app.example/hooks"
         }"#,
     )
-    .response::<Registered<'static>>(
+    .response::<RegisteredAppView<'static>>(
         201,
         "The app, with its API key and webhook secret, which are shown only once.",
         r#"{

@@ -4,7 +4,8 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::views::deliveries::Replayed;
+use shared::model::ids::AppId;
+use shared::views::deliveries::ReplayView;
 use shared::views::iso;
 use shared::{apps, auth, delivery, run};
 
@@ -17,11 +18,12 @@ fn main() -> run::ProcessResult {
 /// 202 with their number; `to` is the end of the remaining range if one request could not replay all.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let order: ReplayDeliveriesRequest = http::json(&request)?;
-    let status = delivery::replayable(order.status.as_deref())?;
-    let between = delivery::between(order.from.as_deref(), order.to.as_deref(), gateway.clock.now())?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    let body: ReplayDeliveriesRequest = http::json(&request)?;
+    let status = delivery::replayable(body.status.as_deref())?;
+    let range = delivery::time_range(body.from.as_deref(), body.to.as_deref(), gateway.clock.now())?;
     let app = apps::find(gateway, caller.tenant_id(), &id).await?;
-    let (replayed, to) = delivery::replay_between(gateway, &app.tenant, &app.id, between, status).await?;
-    Ok(http::reply(StatusCode::ACCEPTED, &Replayed { replayed, to: to.map(iso) }))
+    let progress = delivery::replay_range(gateway, &app.tenant, &app.id, range, status).await?;
+    let view = ReplayView { replayed: progress.replayed, to: progress.continue_to.map(iso) };
+    Ok(http::reply(StatusCode::ACCEPTED, &view))
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
 use shared::model::app::Scope;
-use shared::views::deliveries::Replayed;
+use shared::views::deliveries::ReplayView;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/replay", "Replay deliveries in a time range")
     .description(
@@ -13,7 +13,7 @@ pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/replay", "Replay deli
     )
     .key_with(&[Scope::AppsManage])
     .request::<ReplayDeliveriesRequest>(r#"{ "from": "2026-11-21T00:00:00Z", "status": "failed" }"#)
-    .response::<Replayed>(
+    .response::<ReplayView>(
         202,
         "The number of replayed deliveries. If there are more, `to` is the end of the range that \
          is left.",

@@ -4,8 +4,9 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::{AppId, DeliveryId};
 use shared::views::deliveries::DeliveryView;
-use shared::{apps, auth, delivery, run};
+use shared::{auth, delivery, run};
 
 use route::ROUTE;
 
@@ -16,8 +17,8 @@ fn main() -> run::ProcessResult {
 /// 202 with the delivery. A pending delivery does not change.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let app = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let id = delivery::delivery_id(&http::path_parameter(&request, "deliveryId"))?;
+    let app = http::path_id(&request, "appId", AppId::parse)?;
+    let id = http::path_id(&request, "deliveryId", DeliveryId::parse)?;
     http::no_fields(&request)?;
     let replayed = delivery::replay(gateway, caller.tenant_id(), &app, &id).await?;
     Ok(http::reply(StatusCode::ACCEPTED, &DeliveryView::from(&replayed)))

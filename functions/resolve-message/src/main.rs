@@ -5,6 +5,7 @@ mod route;
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::MessageId;
 use shared::model::message::Resolution;
 use shared::views::messages::MessageView;
 use shared::{auth, run, sending};
@@ -18,7 +19,7 @@ fn main() -> run::ProcessResult {
 /// 200 with the message; 409 if its outcome is known or still being reconciled.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = sending::message_id(&http::path_parameter(&request, "messageId"))?;
+    let id = http::path_id(&request, "messageId", MessageId::parse)?;
     let action = http::json::<ResolveMessageRequest>(&request)?.action;
     let action = action.ok_or(Error::MissingField { text: "action is required", field: "action" })?;
     let invalid = || Error::InvalidField { text: "action must be resend or drop".into(), field: "action" };

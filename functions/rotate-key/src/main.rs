@@ -5,6 +5,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
 use shared::views::tenancy::RotatedKey;
 use shared::{apps, auth, run};
 
@@ -17,9 +18,9 @@ fn main() -> run::ProcessResult {
 /// 200 with the new key, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let order: RotateKeyRequest = http::optional_json(&request)?;
-    let overlap = apps::overlap(order.overlap_seconds)?;
-    let key = apps::rotate_key(gateway, caller.by(), caller.tenant_id(), &id, overlap).await?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    let body: RotateKeyRequest = http::optional_json(&request)?;
+    let overlap = apps::overlap(body.overlap_seconds)?;
+    let key = apps::rotate_key(gateway, caller.audit(), caller.tenant_id(), &id, overlap).await?;
     Ok(http::reply(StatusCode::OK, &RotatedKey::from(&key)))
 }

@@ -5,6 +5,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
 use shared::views::iso;
 use shared::views::tenancy::RotatedSecret;
 use shared::{apps, auth, run};
@@ -18,8 +19,9 @@ fn main() -> run::ProcessResult {
 /// 200 with the new secret, which is shown only once.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let (secret, ends) = apps::rotate_webhook_secret(gateway, caller.by(), caller.tenant_id(), &id).await?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    let (secret, ends) =
+        apps::rotate_webhook_secret(gateway, caller.audit(), caller.tenant_id(), &id).await?;
     let answer = RotatedSecret { webhook_secret: secret.expose(), previous_expires_at: iso(ends) };
     Ok(http::reply(StatusCode::OK, &answer))
 }

@@ -17,7 +17,7 @@ use shared::telemetry::{self, Unit};
 use shared::{deletion, delivery, disconnect, run, sending, setup};
 
 #[derive(Debug, Deserialize)]
-struct SweepEvent {
+struct SweepRequest {
     restored: Option<RestoreCheckStep>,
     #[serde(default)]
     measure: bool,
@@ -34,7 +34,7 @@ enum RestoreCheckStep {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Swept {
+struct SweepResponse {
     set_ups_finished: usize,
     revocations_tried: usize,
     tenants_erased: usize,
@@ -47,7 +47,7 @@ fn main() -> run::ProcessResult {
     run::event(handle)
 }
 
-async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
+async fn handle(gateway: &Gateway, event: SweepRequest) -> Result<Value> {
     match event.restored {
         Some(RestoreCheckStep::Begin) => Ok(json!({ "due": keepalive::start_restore_check(gateway).await? })),
         Some(RestoreCheckStep::Report) => Ok(json!(keepalive::report_restore_check(gateway).await?)),
@@ -60,7 +60,7 @@ async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
     }
 }
 
-async fn sweep(gateway: &Gateway) -> Result<Swept> {
+async fn sweep(gateway: &Gateway) -> Result<SweepResponse> {
     let (set_ups, revocations, tenants, refreshes, deliveries, senders) = tokio::join!(
         setup::sweep(gateway),
         disconnect::sweep(gateway),
@@ -69,7 +69,7 @@ async fn sweep(gateway: &Gateway) -> Result<Swept> {
         delivery::sweep(gateway),
         sending::wake_due_senders(gateway)
     );
-    Ok(Swept {
+    Ok(SweepResponse {
         set_ups_finished: set_ups?,
         revocations_tried: revocations?,
         tenants_erased: tenants?,

@@ -4,8 +4,9 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
 use shared::views::deliveries::TestedView;
-use shared::{apps, auth, delivery, run};
+use shared::{auth, delivery, run};
 
 use route::ROUTE;
 
@@ -16,7 +17,7 @@ fn main() -> run::ProcessResult {
 /// 200 with the outcome, successful or not.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
+    let id = http::path_id(&request, "appId", AppId::parse)?;
     http::no_fields(&request)?;
     let exchange = delivery::test(gateway, caller.tenant_id(), &id).await?;
     Ok(http::reply(StatusCode::OK, &TestedView::from(&exchange)))

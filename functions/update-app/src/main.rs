@@ -5,8 +5,10 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::AppId;
+use shared::model::patch::Patch;
 use shared::store::AppChange;
-use shared::views::deliveries::ChangedApp;
+use shared::views::deliveries::UpdatedAppView;
 use shared::views::tenancy::AppView;
 use shared::{apps, auth, delivery, registration, run};
 
@@ -19,19 +21,23 @@ fn main() -> run::ProcessResult {
 /// 200 with the updated app.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
-    let id = apps::app_id(&http::path_parameter(&request, "appId"))?;
-    let order: UpdateAppRequest = http::json(&request)?;
-    let url = |url| registration::webhook_url(&gateway.config, url);
+    let id = http::path_id(&request, "appId", AppId::parse)?;
+    let body: UpdateAppRequest = http::json(&request)?;
     let change = AppChange {
-        name: order.name.map(|name| registration::name(Some(&name))).transpose()?,
-        webhook_url: order.webhook_url.map(url).transpose()?,
-        event_types: order.event_types.map(|words| registration::event_types(Some(words))).transpose()?,
-        numbers: order.numbers.map(|texts| registration::numbers(Some(texts))).transpose()?,
-        role: order.role.map(registration::role).transpose()?,
+        name: body.name.map(|name| registration::name(Some(&name))).transpose()?,
+        webhook_url: body.webhook_url.try_map(|url| registration::webhook_url(&gateway.config, url))?,
+        event_types: body.event_types.map(|types| registration::event_types(Some(types))).transpose()?,
+        numbers: body.numbers.map(|texts| registration::numbers(Some(texts))).transpose()?,
+        role: body.role.try_map(registration::role)?,
     };
-    let has_address = change.webhook_url.as_ref().is_some_and(Option::is_some);
-    let app = apps::change(gateway, caller.by(), caller.tenant_id(), &id, &change).await?;
-    let forgiven = if has_address { Some(delivery::forgive(gateway, &app).await?) } else { None };
+    let app = apps::update(gateway, caller.audit(), caller.tenant_id(), &id, &change).await?;
+    let health_before = match change.webhook_url {
+        Patch::Set(_) => Some(delivery::reset_endpoint(gateway, &app).await?),
+        Patch::Keep | Patch::Clear => None,
+    };
     let uses = gateway.store.last_uses(&[&id]).await?;
-    Ok(http::reply(StatusCode::OK, &ChangedApp::of(AppView::of(&app, uses.get(&id)), forgiven.as_ref())))
+    Ok(http::reply(
+        StatusCode::OK,
+        &UpdatedAppView::of(AppView::of(&app, uses.get(&id)), health_before.as_ref()),
+    ))
 }

@@ -3,9 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
+use shared::limits;
 use shared::model::app::Scope;
-use shared::views::deliveries::ChangedApp;
-use shared::{http, limits};
+use shared::model::patch::Patch;
+use shared::views::deliveries::UpdatedAppView;
 
 pub const ROUTE: Route = Route::new("PUT /v1/apps/{appId}", "Update an app")
     .description(
@@ -14,7 +15,7 @@ pub const ROUTE: Route = Route::new("PUT /v1/apps/{appId}", "Update an app")
     )
     .key_with(&[Scope::AppsManage])
     .request::<UpdateAppRequest>(r#"{ "webhookUrl": "https://app.example/hooks" }"#)
-    .response::<ChangedApp<'static>>(
+    .response::<UpdatedAppView<'static>>(
         200,
         "The updated app, with `replay` if its webhook URL was disabled before.",
         r#"{
@@ -33,15 +34,15 @@ pub struct UpdateAppRequest {
     #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     pub name: Option<String>,
     /// The URL that events are sent to: https, with a host name; `null` removes it.
-    #[serde(default, deserialize_with = "http::present")]
-    #[schemars(length(max = limits::URL_CHARS))]
-    pub webhook_url: Option<Option<String>>,
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
+    pub webhook_url: Patch<String>,
     /// Only events of these types are sent. An empty list means all types.
     pub event_types: Option<Vec<String>>,
     /// Only events about these numbers of the tenant are sent, at most 100. An empty list means all numbers.
     pub numbers: Option<Vec<String>>,
     /// A label that the tenant chooses; `null` removes it.
-    #[serde(default, deserialize_with = "http::present")]
-    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
-    pub role: Option<Option<String>>,
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(min = 1, max = limits::NAME_CHARS))]
+    pub role: Patch<String>,
 }

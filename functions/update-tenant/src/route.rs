@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
-use shared::views::tenancy::{LimitsOrder, TenantView};
+use shared::model::patch::Patch;
+use shared::views::tenancy::{LimitsRequest, TenantView};
 use shared::{http, limits};
 
 pub const ROUTE: Route = Route::new("PATCH /v1/tenants/{tenantId}", "Update a tenant")
@@ -34,9 +35,9 @@ pub struct UpdateTenantRequest {
     #[schemars(extend("enum" = ["active", "suspended", null]))]
     pub status: Option<String>,
     /// The limits to change; absent limits do not change.
-    pub limits: Option<http::Object<LimitsOrder>>,
+    pub limits: Option<http::Object<LimitsRequest>>,
     /// An https URL that the success page links to; `null` removes it.
-    #[serde(default, deserialize_with = "http::present")]
-    #[schemars(length(max = limits::URL_CHARS))]
-    pub return_url: Option<Option<String>>,
+    #[serde(default)]
+    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
+    pub return_url: Patch<String>,
 }

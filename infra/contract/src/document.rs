@@ -182,7 +182,7 @@ fn limits(headers: &mut Value) {
 /// The error responses of a route, by status.
 fn errors(route: &Route) -> BTreeMap<String, Value> {
     let mut by_status: BTreeMap<u16, Vec<(&str, &str)>> = BTreeMap::new();
-    for ((status, code), advice) in catalogue::told_by(route.access, &route.codes()) {
+    for ((status, code), advice) in catalogue::errors_of(route.access, &route.codes()) {
         by_status.entry(status).or_default().push((code, advice));
     }
     let described = |(status, codes): (u16, Vec<(&str, &str)>)| {

@@ -9,195 +9,226 @@ use crate::error::Error;
 use crate::http::route::Access;
 use crate::model::failure::{self, FAILURES};
 
-/// An error as it is answered.
+/// The response to an error.
 #[derive(Debug)]
-pub struct Described {
-    /// The status.
+pub struct ErrorEntry {
     pub status: StatusCode,
-    /// The stable code, for programs.
+    /// Stable; clients may depend on it.
     pub code: &'static str,
     /// The compatible text.
     pub text: String,
-    /// JSON path, or name of the parameter, that is to blame.
+    /// JSON path of the invalid field, or name of the invalid parameter.
     pub field: Option<String>,
     /// What the caller should do.
     pub advice: &'static str,
 }
 
-/// Everything that may be answered instead of success.
-pub fn describe(error: &Error) -> Described {
-    let (code, advice) = code_and_advice(error);
-    let (text, field) = text_and_field(error);
-    Described { status: status(error), code, text, field, advice }
-}
+impl ErrorEntry {
+    fn new(status: StatusCode, code: &'static str, text: &str, advice: &'static str) -> Self {
+        Self { status, code, text: text.to_owned(), field: None, advice }
+    }
 
-fn status(error: &Error) -> StatusCode {
-    match error {
-        Error::MissingField { .. }
-        | Error::InvalidBody { .. }
-        | Error::UnknownField { .. }
-        | Error::InvalidField { .. }
-        | Error::InvalidItem { .. }
-        | Error::InvalidQuery { .. }
-        | Error::InvalidName
-        | Error::InvalidId { .. }
-        | Error::InvalidWebhookUrl
-        | Error::NoWebhookUrl
-        | Error::InvalidPhoneNumber { .. }
-        | Error::SenderUnknown { .. }
-        | Error::TenantUnavailable => StatusCode::BAD_REQUEST,
-        Error::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::MissingKey | Error::UnknownKey => StatusCode::UNAUTHORIZED,
-        Error::TenantSuspended | Error::InsufficientScope | Error::AddressNotAllowed => StatusCode::FORBIDDEN,
-        Error::NotFound => StatusCode::NOT_FOUND,
-        Error::NotConnected
-        | Error::TenantDeleting
-        | Error::TooManyApps
-        | Error::TooManyKeys
-        | Error::SenderNotConnected
-        | Error::IdempotencyInProgress
-        | Error::MessageState { .. } => StatusCode::CONFLICT,
-        Error::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    fn at(self, field: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..self }
     }
 }
 
-fn text_and_field(error: &Error) -> (String, Option<String>) {
-    let at = |text: &str, field: &str| (text.to_owned(), Some(field.to_owned()));
-    let plain = |text: &str| (text.to_owned(), None);
+/// The only place that chooses status, code, text and advice of an error.
+#[expect(clippy::too_many_lines, reason = "one arm for each error")]
+pub fn entry(error: &Error) -> ErrorEntry {
+    use StatusCode as S;
+    let new = ErrorEntry::new;
     match error {
-        Error::MissingField { text, field } => at(text, field),
-        Error::InvalidBody { text, field } => (text.clone(), field.clone()),
-        Error::UnknownField { field } => at("Unknown field", field),
-        Error::InvalidField { text, field } => at(text, field),
-        Error::InvalidItem { text, field } => at(text, field),
-        Error::InvalidQuery { field } => at("Invalid query parameter", field),
-        Error::InvalidName => at("name must be 1-100 characters", "name"),
-        Error::InvalidId { kind } => at(&format!("Invalid {kind} format"), kind),
-        Error::InvalidWebhookUrl => {
-            at("Invalid webhookUrl: must be https:// in production, max 2000 chars", "webhookUrl")
+        Error::MissingField { text, field } => {
+            new(S::BAD_REQUEST, "missing_field", text, "Send the field.").at(*field)
         }
-        Error::NoWebhookUrl => plain("App has no webhookUrl configured"),
-        Error::TenantUnavailable => at("Tenant not found or not active", "tenantId"),
-        Error::BodyTooLarge => plain("Request body too large"),
-        Error::MissingKey => plain("Missing or invalid API key"),
-        Error::UnknownKey => plain("Invalid API key"),
-        Error::TenantSuspended => plain("Tenant suspended or inactive"),
-        Error::InsufficientScope => plain("Insufficient permissions"),
-        Error::AddressNotAllowed => plain("API key not allowed from this address"),
-        Error::NotFound => plain("Not found"),
-        Error::NotConnected => plain("RingCentral not connected for this tenant"),
-        Error::TenantDeleting => plain("Tenant is being deleted"),
-        Error::TooManyApps => plain("Tenant has too many apps"),
-        Error::TooManyKeys => plain("App has too many keys"),
-        Error::InvalidPhoneNumber { field } => at("to and from must be valid E.164 phone numbers", field),
-        Error::SenderUnknown { number } => {
-            at(&format!("Phone number {number} is not registered in this RingCentral account"), "from")
+        Error::InvalidBody { text, field } => ErrorEntry {
+            field: field.clone(),
+            ..new(S::BAD_REQUEST, "invalid_body", text, "Send JSON of the documented shape.")
+        },
+        Error::UnknownField { field } => new(
+            S::BAD_REQUEST,
+            "unknown_field",
+            "Unknown field",
+            "Remove the field; check its name for a typo.",
+        )
+        .at(field),
+        Error::InvalidField { text, field } => {
+            new(S::BAD_REQUEST, "invalid_field", text, "Send a value within the documented limits.")
+                .at(*field)
         }
-        Error::SenderNotConnected => at("RingCentral not connected for this sender", "from"),
-        Error::IdempotencyInProgress => plain("A request with this Idempotency-Key is in progress"),
-        Error::IdempotencyReused => plain("Idempotency-Key was used with another request"),
-        Error::MessageState { status } => plain(&format!("Message is {status}")),
-        Error::RateLimited { .. } => plain("Too many requests"),
-        Error::Unavailable { .. } => plain("Temporarily unavailable"),
-        Error::Internal { .. } => plain("Internal error"),
-    }
-}
-
-fn code_and_advice(error: &Error) -> (&'static str, &'static str) {
-    match error {
-        Error::MissingField { .. } => ("missing_field", "Send the field that `field` names."),
-        Error::InvalidBody { .. } => (
-            "invalid_body",
-            "Send JSON of the documented shape; `field` is the path of the first value that is not.",
-        ),
-        Error::UnknownField { .. } => {
-            ("unknown_field", "Leave out the field that `field` names, or correct its spelling.")
+        Error::InvalidItem { text, field } => {
+            new(S::BAD_REQUEST, "invalid_field", text, "Send a value within the documented limits.").at(field)
         }
-        Error::InvalidField { .. } | Error::InvalidItem { .. } => {
-            ("invalid_field", "Send a value within the bounds that the text tells.")
-        }
-        Error::InvalidQuery { .. } => (
+        Error::InvalidQuery { field } => new(
+            S::BAD_REQUEST,
             "invalid_query",
-            "Correct or leave out the parameter that `field` names. Take a cursor as it was given, for the same list.",
+            "Invalid query parameter",
+            "Remove the parameter or send a documented value; use a cursor exactly as the API returned it.",
+        )
+        .at(field),
+        Error::InvalidName => new(
+            S::BAD_REQUEST,
+            "invalid_name",
+            "name must be 1-100 characters",
+            "Send a visible name without control characters.",
+        )
+        .at("name"),
+        Error::InvalidId { kind } => new(
+            S::BAD_REQUEST,
+            "invalid_id",
+            &format!("Invalid {kind} format"),
+            "Use the id exactly as the API returned it.",
+        )
+        .at(*kind),
+        Error::InvalidWebhookUrl => new(
+            S::BAD_REQUEST,
+            "invalid_webhook_url",
+            "Invalid webhookUrl: must be https:// in production, max 2000 chars",
+            "Send an https URL with a host name (no IP address), without user name and password.",
+        )
+        .at("webhookUrl"),
+        Error::NoWebhookUrl => new(
+            S::BAD_REQUEST,
+            "no_webhook_url",
+            "App has no webhookUrl configured",
+            "Set the webhookUrl of the app first.",
         ),
-        Error::InvalidName => {
-            ("invalid_name", "Send a name of 1 to 100 characters without control characters.")
+        Error::TenantUnavailable => new(
+            S::BAD_REQUEST,
+            "tenant_unavailable",
+            "Tenant not found or not active",
+            "Check the tenantId. A suspended tenant can't get apps until it is resumed.",
+        )
+        .at("tenantId"),
+        Error::BodyTooLarge => {
+            new(S::PAYLOAD_TOO_LARGE, "body_too_large", "Request body too large", "Send at most 100 KB.")
         }
-        Error::InvalidId { .. } => {
-            ("invalid_id", "The id in the path has not the form of one; take it as it was given.")
-        }
-        Error::InvalidWebhookUrl => {
-            ("invalid_webhook_url", "Send an https address with a host name, without user and password.")
-        }
-        Error::NoWebhookUrl => ("no_webhook_url", "Give the app a webhookUrl first."),
-        Error::TenantUnavailable => {
-            ("tenant_unavailable", "Check the tenantId; a suspended tenant gets no apps until it is resumed.")
-        }
-        Error::BodyTooLarge => ("body_too_large", "Send at most 100 KB."),
-        Error::MissingKey => (
+        Error::MissingKey => new(
+            S::UNAUTHORIZED,
             "unauthorized",
-            "Send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; check that it was copied whole.",
+            "Missing or invalid API key",
+            "Send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; check that it was copied completely.",
         ),
-        Error::UnknownKey => {
-            ("unauthorized", "The key was revoked, has expired, or never existed; get another one.")
-        }
-        Error::TenantSuspended => ("tenant_suspended", "Ask the operator to resume the tenant."),
-        Error::InsufficientScope => ("insufficient_scope", "Use a key with the scope that this route needs."),
-        Error::AddressNotAllowed => (
+        Error::UnknownKey => new(
+            S::UNAUTHORIZED,
+            "unauthorized",
+            "Invalid API key",
+            "The key was revoked, has expired, or never existed. Use another key.",
+        ),
+        Error::TenantSuspended => new(
+            S::FORBIDDEN,
+            "tenant_suspended",
+            "Tenant suspended or inactive",
+            "Ask the operator to resume the tenant.",
+        ),
+        Error::InsufficientScope => new(
+            S::FORBIDDEN,
+            "insufficient_scope",
+            "Insufficient permissions",
+            "Use a key with a scope that this route requires.",
+        ),
+        Error::AddressNotAllowed => new(
+            S::FORBIDDEN,
             "address_not_allowed",
-            "Call from one of the key's allowedIps, or make a key that allows this address.",
+            "API key not allowed from this address",
+            "Send the request from one of the key's allowedIps, or create a key that allows this address.",
         ),
-        Error::NotFound => {
-            ("not_found", "Check the id; what belongs to another tenant is as absent as what never was.")
-        }
-        Error::NotConnected => ("sender_not_connected", "Connect RingCentral first, with a connect link."),
-        Error::TenantDeleting => ("tenant_deleting", "Nothing; a deletion can't be taken back."),
-        Error::TooManyApps => {
-            ("too_many_apps", "Delete an app, or end a flow's subscription, that is no longer used.")
-        }
-        Error::TooManyKeys => ("too_many_keys", "Revoke a key of the app that is no longer used."),
-        Error::InvalidPhoneNumber { .. } => {
-            ("invalid_phone_number", "Send the number as `+`, country code and number, without spaces.")
-        }
-        Error::SenderUnknown { .. } => (
+        Error::NotFound => new(
+            S::NOT_FOUND,
+            "not_found",
+            "Not found",
+            "Check the id. Resources of other tenants are reported as not found.",
+        ),
+        Error::NotConnected => new(
+            S::CONFLICT,
+            "sender_not_connected",
+            "RingCentral not connected for this tenant",
+            "Connect RingCentral first, with a connect link.",
+        ),
+        Error::TenantDeleting => new(
+            S::CONFLICT,
+            "tenant_deleting",
+            "Tenant is being deleted",
+            "None: a deletion can't be undone.",
+        ),
+        Error::TooManyApps => new(
+            S::CONFLICT,
+            "too_many_apps",
+            "Tenant has too many apps",
+            "Delete an app, or a Power Automate subscription, that is no longer used.",
+        ),
+        Error::TooManyKeys => new(
+            S::CONFLICT,
+            "too_many_keys",
+            "App has too many keys",
+            "Revoke a key of the app that is no longer used.",
+        ),
+        Error::InvalidPhoneNumber { field } => new(
+            S::BAD_REQUEST,
+            "invalid_phone_number",
+            "to and from must be valid E.164 phone numbers",
+            "Send the number as `+`, country code and number, without spaces.",
+        )
+        .at(*field),
+        Error::SenderUnknown { number } => new(
+            S::BAD_REQUEST,
             "sender_unknown",
+            &format!("Phone number {number} is not registered in this RingCentral account"),
             "Send from one of the numbers of `GET /v1/rc/numbers`; refresh them if the number is new.",
+        )
+        .at("from"),
+        Error::SenderNotConnected => new(
+            S::CONFLICT,
+            "sender_not_connected",
+            "RingCentral not connected for this sender",
+            "Connect the RingCentral user who has this number, with a connect link.",
+        )
+        .at("from"),
+        Error::IdempotencyInProgress => new(
+            S::CONFLICT,
+            "idempotency_in_progress",
+            "A request with this Idempotency-Key is in progress",
+            "Repeat the request after the seconds of `Retry-After`.",
         ),
-        Error::SenderNotConnected => {
-            ("sender_not_connected", "Connect the RingCentral user who has this number, with a connect link.")
-        }
-        Error::IdempotencyInProgress => {
-            ("idempotency_in_progress", "Repeat the request after the seconds of `Retry-After`.")
-        }
-        Error::IdempotencyReused => {
-            ("idempotency_key_reused", "Use a new key for each new message; repeat a request unchanged.")
-        }
-        Error::MessageState { .. } => (
+        Error::IdempotencyReused => new(
+            S::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "Idempotency-Key was used with another request",
+            "Use a new key for each new message; repeat a request unchanged.",
+        ),
+        Error::MessageState { status } => new(
+            S::CONFLICT,
             "message_state",
-            "Look at the message: only what is queued or scheduled can be canceled, only what is unknown resolved.",
+            &format!("Message is {status}"),
+            "Get the message: only queued and scheduled messages can be canceled, only unknown ones resolved.",
         ),
-        Error::RateLimited { .. } => (
+        Error::RateLimited { .. } => new(
+            S::TOO_MANY_REQUESTS,
             "rate_limited",
-            "Wait for the seconds of `Retry-After`; `RateLimit-Remaining` tells before it happens.",
+            "Too many requests",
+            "Wait for the seconds of `Retry-After`; watch `RateLimit-Remaining` to avoid this error.",
         ),
-        Error::Unavailable { .. } => {
-            ("unavailable", "Repeat the request after the seconds of `Retry-After`.")
-        }
-        Error::Internal { .. } => {
-            ("internal", "A mistake of ours: tell the operator the requestId. Repeating may or may not help.")
-        }
+        Error::Unavailable { .. } => new(
+            S::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Temporarily unavailable",
+            "Repeat the request after the seconds of `Retry-After`.",
+        ),
+        Error::Internal { .. } => new(
+            S::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Internal error",
+            "Report the requestId to the operator. Repeating the request may or may not help.",
+        ),
     }
 }
 
-/// A refusal of a browser on its way, as it is told to a program or on a page.
+/// The response to a refusal in the OAuth flow, as JSON or as a page.
 #[derive(Debug, Clone, Copy)]
-pub struct DescribedRefusal {
-    /// The status.
+pub struct RefusalEntry {
     pub status: StatusCode,
-    /// The stable code.
+    /// Stable; clients may depend on it.
     pub code: &'static str,
     /// The compatible text.
     pub text: &'static str,
@@ -205,8 +236,7 @@ pub struct DescribedRefusal {
     pub advice: &'static str,
 }
 
-/// Everything that may be answered to a browser instead of success.
-pub fn describe_refusal(refusal: &FlowRejection) -> DescribedRefusal {
+pub fn refusal_entry(refusal: &FlowRejection) -> RefusalEntry {
     let new_link = "Ask for a new link.";
     let again = "Open the link again and press the button.";
     let (status, code, text, advice) = match refusal {
@@ -219,16 +249,16 @@ pub fn describe_refusal(refusal: &FlowRejection) -> DescribedRefusal {
             410,
             "link_used",
             "Connect link already used",
-            "Nothing, if you used it; else ask for a new one.",
+            "If it was not you who used it, ask for a new link.",
         ),
         FlowRejection::LinkBoundElsewhere => (
             409,
             "link_used",
             "Connect link already used in another browser",
-            "Go on in that browser, or ask for a new link.",
+            "Continue in that browser, or ask for a new link.",
         ),
         FlowRejection::TenantUnavailable => {
-            (403, "tenant_suspended", "Tenant suspended or inactive", "Ask whoever sent the link.")
+            (403, "tenant_suspended", "Tenant suspended or inactive", "Ask the person who sent the link.")
         }
         FlowRejection::CrossSite => (403, "cross_site", "This form was not sent from its own page", again),
         FlowRejection::CallbackIncomplete => (400, "missing_field", "Missing code or state parameter", again),
@@ -248,13 +278,13 @@ pub fn describe_refusal(refusal: &FlowRejection) -> DescribedRefusal {
             (502, "exchange_failed", "RingCentral did not answer properly", again)
         }
         FlowRejection::Busy(_) => {
-            (503, "unavailable", "Temporarily unavailable", "Wait a little, then press the button again.")
+            (503, "unavailable", "Temporarily unavailable", "Wait a moment, then press the button again.")
         }
         FlowRejection::Misconfigured => (
             502,
             "provider_misconfigured",
             "The RingCentral app is not set up correctly",
-            "Only the operator can mend it; an alarm has told them.",
+            "Only the operator can fix this; an alarm has notified them.",
         ),
         FlowRejection::ConnectedElsewhere => (
             409,
@@ -264,36 +294,36 @@ pub fn describe_refusal(refusal: &FlowRejection) -> DescribedRefusal {
         ),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    DescribedRefusal { status, code, text, advice }
+    RefusalEntry { status, code, text, advice }
 }
 
-/// The statuses that a code comes with.
+/// The statuses of an error code.
 pub fn statuses(code: &str) -> Vec<u16> {
-    let errors = examples().into_iter().map(|error| describe(&error));
-    errors.filter(|told| told.code == code).map(|told| told.status.as_u16()).collect()
+    let errors = examples().into_iter().map(|error| entry(&error));
+    errors.filter(|entry| entry.code == code).map(|entry| entry.status.as_u16()).collect()
 }
 
-/// Everything that a route may answer instead of success: status, code, and what the caller should do.
-pub fn told_by(access: Access, own: &[&'static str]) -> BTreeMap<(u16, &'static str), &'static str> {
+/// The errors of a route: status and code, with the advice.
+pub fn errors_of(access: Access, own: &[&'static str]) -> BTreeMap<(u16, &'static str), &'static str> {
     let may = |code: &str| access.codes().iter().chain(own).any(|known| *known == code);
-    let errors = examples().into_iter().map(|error| describe(&error));
-    let errors = errors.map(|told| (told.status.as_u16(), told.code, told.advice));
-    let refusals = REFUSALS.iter().map(describe_refusal);
-    let refusals = refusals.map(|told| (told.status.as_u16(), told.code, told.advice));
-    // What both know by the same code, a browser is told as a refusal.
+    let errors = examples().into_iter().map(|error| entry(&error));
+    let errors = errors.map(|entry| (entry.status.as_u16(), entry.code, entry.advice));
+    let refusals = REFUSALS.iter().map(refusal_entry);
+    let refusals = refusals.map(|entry| (entry.status.as_u16(), entry.code, entry.advice));
+    // A code that both have is described as a refusal for browsers.
     let all: Vec<_> = if access == Access::Browser {
         refusals.chain(errors.filter(|(_, code, _)| access.codes().contains(code))).collect()
     } else {
         errors.collect()
     };
-    let mut told = BTreeMap::new();
+    let mut errors = BTreeMap::new();
     for (status, code, advice) in all.into_iter().filter(|(_, code, _)| may(code)) {
-        told.entry((status, code)).or_insert(advice);
+        errors.entry((status, code)).or_insert(advice);
     }
-    told
+    errors
 }
 
-/// One of each error, for the table.
+/// One example of each error, for the table.
 fn examples() -> Vec<Error> {
     use std::time::Duration;
     let wait = Duration::from_secs(1);
@@ -364,21 +394,21 @@ const REFUSALS: [FlowRejection; 17] = [
 
 /// The codes of all errors.
 pub fn codes() -> BTreeSet<&'static str> {
-    let errors = examples().into_iter().map(|error| describe(&error).code);
-    errors.chain(REFUSALS.iter().map(|refusal| describe_refusal(refusal).code)).collect()
+    let errors = examples().into_iter().map(|error| entry(&error).code);
+    errors.chain(REFUSALS.iter().map(|refusal| refusal_entry(refusal).code)).collect()
 }
 
 /// `docs/errors.md`, given each route with its codes.
 pub fn as_markdown(routes: impl Iterator<Item = (&'static str, Vec<&'static str>)>) -> String {
     let mut rows: Vec<(u16, &str, String)> = Vec::new();
     for error in examples() {
-        let told = describe(&error);
-        let field = told.field.map_or(String::new(), |field| format!("`{field}`"));
-        let status = told.status.as_u16();
+        let entry = entry(&error);
+        let field = entry.field.map_or(String::new(), |field| format!("`{field}`"));
+        let status = entry.status.as_u16();
         rows.push((
             status,
-            told.code,
-            format!("| {status} | `{}` | {} | {field} | {} |\n", told.code, told.text, told.advice),
+            entry.code,
+            format!("| {status} | `{}` | {} | {field} | {} |\n", entry.code, entry.text, entry.advice),
         ));
     }
     rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
@@ -386,8 +416,8 @@ pub fn as_markdown(routes: impl Iterator<Item = (&'static str, Vec<&'static str>
     let refusals: String = REFUSALS
         .iter()
         .map(|refusal| {
-            let told = describe_refusal(refusal);
-            format!("| {} | `{}` | {} | {} |\n", told.status.as_u16(), told.code, told.text, told.advice)
+            let entry = refusal_entry(refusal);
+            format!("| {} | `{}` | {} | {} |\n", entry.status.as_u16(), entry.code, entry.text, entry.advice)
         })
         .collect();
     let routes: String = routes
@@ -403,22 +433,22 @@ pub fn as_markdown(routes: impl Iterator<Item = (&'static str, Vec<&'static str>
     let failures: String = FAILURES
         .iter()
         .map(|failure| {
-            let again = if failure.is_retryable { "yes" } else { "no" };
+            let retryable = if failure.is_retryable { "yes" } else { "no" };
             format!(
-                "| `{}` | {} | {again} | {} |\n",
+                "| `{}` | {} | {retryable} | {} |\n",
                 failure.code,
                 failure.meaning,
                 failure.responsible.as_str()
             )
         })
         .collect();
-    let not_taken: String =
+    let rejections: String =
         failure::REJECTIONS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
     format!(
         "{INTRODUCTION}\n| status | code | text | field, for example | what to do |\n| --- | --- | --- | --- | --- |\n{errors}\n\
          {BROWSERS}\n| status | code | text | what to do |\n| --- | --- | --- | --- |\n{refusals}\n\
-         {MESSAGES}\n| code | what it means | may be delivered later | who can act |\n| --- | --- | --- | --- |\n{failures}\n\
-         {NOT_TAKEN}\n| code | what it means |\n| --- | --- |\n{not_taken}\n\
+         {MESSAGES}\n| code | meaning | may succeed later | who can fix it |\n| --- | --- | --- | --- |\n{failures}\n\
+         {REJECTIONS}\n| code | meaning |\n| --- | --- |\n{rejections}\n\
          {ROUTES}\n| route | codes |\n| --- | --- |\n{routes}"
     )
 }
@@ -429,7 +459,7 @@ A message that RingCentral accepted can still fail. Its `errorCode`, in its stat
 RingCentral's `deliveryErrorCode`, and `error` explains it.
 ";
 
-const NOT_TAKEN: &str = "A message that RingCentral rejected has the code of the rejection:
+const REJECTIONS: &str = "A message that RingCentral rejected has the code of the rejection:
 ";
 
 const INTRODUCTION: &str = "# Errors

@@ -1,4 +1,4 @@
-//! A tenant's programs and their API keys.
+//! Apps of a tenant, and their API keys.
 
 use std::net::IpAddr;
 
@@ -12,88 +12,53 @@ use super::event::{Event, EventKind};
 use super::ids::{AppId, KeyId, TenantId};
 use super::phone::E164;
 use super::secret::Secret;
+use super::string_enum::string_enum;
 
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
-    /// Send texts.
-    SmsSend,
-    /// Read messages, numbers and connection state.
-    SmsRead,
-    /// Connect and disconnect RingCentral.
-    RcManage,
-    /// Manage every app of the tenant.
-    AppsManage,
-}
-
-impl Scope {
-    /// All of them: what an app's first key may do.
-    pub const ALL: [Self; 4] = [Self::SmsSend, Self::SmsRead, Self::RcManage, Self::AppsManage];
-
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SmsSend => "sms:send",
-            Self::SmsRead => "sms:read",
-            Self::RcManage => "rc:manage",
-            Self::AppsManage => "apps:manage",
-        }
-    }
-
-    /// The scope that a word of the contract names.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+string_enum! {
+    /// What a key may do.
+    #[derive(PartialOrd, Ord)]
+    pub enum Scope {
+        SmsSend = "sms:send",
+        /// Reads messages, numbers and connections.
+        SmsRead = "sms:read",
+        /// Connects and disconnects RingCentral extensions.
+        RcManage = "rc:manage",
+        /// Manages every app of the tenant.
+        AppsManage = "apps:manage",
     }
 }
 
-/// What an app is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AppKind {
-    /// A program with keys, which is told of events as they are.
-    Program,
-    /// A flow of Power Automate: it has no keys, and is told of texts that come in, in the form of its connector.
-    Trigger,
-}
-
-impl AppKind {
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Program => "program",
-            Self::Trigger => "trigger",
-        }
+string_enum! {
+    pub enum AppKind {
+        /// A program with API keys. It gets every event that its filters let through.
+        Program = "program",
+        /// A Power Automate flow. It has no keys and gets inbound messages only, in the shape of its connector.
+        Trigger = "trigger",
     }
 }
 
-/// A program of a tenant.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Its tenant.
     pub tenant: TenantId,
-    /// Its id.
     pub id: AppId,
-    /// What it is.
     pub kind: AppKind,
-    /// Its name.
     pub name: String,
-    /// Where its events go.
     pub webhook_url: Option<String>,
-    /// Which events it is told of; of all if there is nothing here.
+    /// Delivers only events of these types; all if empty.
     pub event_types: Vec<EventKind>,
-    /// Of which numbers; of all if there is nothing here. Events that are about no number are told in any case.
+    /// Delivers only events of these numbers; all if empty. Events without a number are always delivered.
     pub numbers: Vec<E164>,
-    /// A word of the tenant's own for what the app is.
+    /// A free text of the tenant.
     pub role: Option<String>,
-    /// Its main key: the first one, or the one that took its place.
+    /// The first key, or the one that replaced it.
     pub main_key: Option<KeyId>,
-    /// All its keys.
+    /// All keys, including the main key.
     pub keys: Vec<KeyId>,
-    /// When it was registered.
     pub created_at: Timestamp,
 }
 
 impl App {
-    /// True if the app is to be told of an event.
+    /// True if the event passes the filters of the app.
     pub fn wants(&self, event: &Event) -> bool {
         let kind = self.event_types.is_empty() || self.event_types.contains(&event.kind);
         let number = match event.own_number() {
@@ -105,7 +70,7 @@ impl App {
         kind && number && (self.kind == AppKind::Program || event.kind == EventKind::SmsInbound)
     }
 
-    /// What the app is sent of an event.
+    /// The webhook body of the event in the format of the app.
     pub fn body_of(&self, event: &Event) -> String {
         match self.kind {
             AppKind::Program => event.json().to_string(),
@@ -121,29 +86,23 @@ impl App {
     }
 }
 
-/// What is kept of an API key.
+/// The stored part of an API key.
 #[derive(Debug, Clone)]
 pub struct KeyRecord {
-    /// The tenant that it opens.
     pub tenant: TenantId,
-    /// Its public part.
     pub id: KeyId,
-    /// The app that it belongs to.
     pub app: AppId,
     /// SHA-256 of the whole key, in hexadecimal.
     pub digest: String,
-    /// What it may do.
     pub scopes: Vec<Scope>,
-    /// From where it may be used; from anywhere if there is nothing here.
+    /// Where the key may be used from; anywhere if empty.
     pub allowed_ips: Vec<IpNet>,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it is dead, if ever.
     pub expires_at: Option<Timestamp>,
 }
 
 impl KeyRecord {
-    /// What is to be kept of a key.
+    /// The record of a new key, without expiry or address ranges.
     pub fn of(key: &ApiKey, app: &AppId, scopes: Vec<Scope>, now: Timestamp) -> Self {
         Self {
             tenant: key.tenant().clone(),
@@ -157,17 +116,16 @@ impl KeyRecord {
         }
     }
 
-    /// The beginning of the key that may be shown.
+    /// The non-secret beginning of the key.
     pub fn prefix(&self) -> String {
         prefix(&self.tenant, &self.id)
     }
 
-    /// True from its expiry on.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// True if it may be used from an address. An unknown address is nowhere.
+    /// True if the key may be used from this address. An unknown address is in no range.
     pub fn may_be_used_from(&self, source: Option<IpAddr>) -> bool {
         self.allowed_ips.is_empty()
             || source.is_some_and(|ip| {
@@ -177,18 +135,17 @@ impl KeyRecord {
     }
 }
 
-/// A range of addresses: CIDR, or a single address.
+/// Parses a CIDR range or a single address.
 pub fn ip_range(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
     text.parse::<IpNet>().ok().or_else(single).map(|range| range.trunc())
 }
 
-/// An API key as its owner holds it.
+/// A complete API key.
 ///
-/// `sgw_`, then in lower-case base32 (`a`–`z`, `2`–`7`): 26 characters that name the tenant and the key, 52 characters
-/// of secret (256 bits), 7 characters of checksum over all before. Secret scanners can find one with
-/// `sgw_[a-z2-7]{85}`. The public part says where to look, so that one read fetches tenant and key together; only the
-/// digest of the whole decides.
+/// `sgw_`, then in lower-case base32 (`a`–`z`, `2`–`7`): 26 characters with the ids of tenant and key, 52 characters of secret
+/// (256 bits), and 7 characters of checksum over everything before. Secret scanners can match `sgw_[a-z2-7]{85}`. With the
+/// two ids, one read fetches tenant and key together. Only the digest of the whole key authenticates.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
     tenant: TenantId,
@@ -202,7 +159,6 @@ const SECRET_CHARS: usize = 52;
 const CHECKSUM_CHARS: usize = 7;
 
 impl ApiKey {
-    /// A new key of a tenant.
     pub fn generate(tenant: &TenantId) -> Self {
         let id = KeyId::generate();
         let mut secret = zeroize::Zeroizing::new([0_u8; 32]);
@@ -212,7 +168,7 @@ impl ApiKey {
         Self { tenant: tenant.clone(), id, text: Secret::new(text) }
     }
 
-    /// The key in a text; `None` if its form or its checksum is wrong, so that a mistyped key costs no look-up.
+    /// `None` if the form or the checksum is wrong, so that a mistyped key costs no read.
     pub fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix(PREFIX)?;
         if rest.len() != PUBLIC_CHARS + SECRET_CHARS + CHECKSUM_CHARS || !rest.is_ascii() {
@@ -231,27 +187,26 @@ impl ApiKey {
         })
     }
 
-    /// Where to look for the record. Proves nothing.
+    /// The tenant that the key claims; not authenticated.
     pub fn tenant(&self) -> &TenantId {
         &self.tenant
     }
 
-    /// The key's public part.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// The beginning of the key that may be shown: it names the key, and opens nothing.
+    /// The non-secret beginning of the key, which identifies it.
     pub fn prefix(&self) -> String {
         prefix(&self.tenant, &self.id)
     }
 
-    /// The whole key, to be shown once.
+    /// The whole key, shown only once.
     pub fn expose(&self) -> &str {
         self.text.expose()
     }
 
-    /// What is stored of it: SHA-256 in hexadecimal.
+    /// SHA-256 in hexadecimal, as it is stored.
     pub fn digest(&self) -> String {
         self.text.digest()
     }
@@ -263,7 +218,7 @@ impl ApiKey {
 }
 
 impl KeyId {
-    /// The beginning of the key that has this id: it may be shown.
+    /// The non-secret beginning of the key with this id.
     pub fn key_prefix(&self, tenant: &TenantId) -> String {
         prefix(tenant, self)
     }
@@ -290,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_names_its_tenant_and_parses_back() {
+    fn a_key_contains_its_tenant_and_parses_back() {
         let tenant = TenantId::generate();
         let key = ApiKey::generate(&tenant);
         let again = ApiKey::parse(key.expose()).unwrap();
@@ -301,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_character_anywhere_is_noticed_without_a_look_up() {
+    fn one_wrong_character_anywhere_fails_the_checksum() {
         let key = ApiKey::generate(&TenantId::generate());
         for at in 0..key.expose().len() {
             let mut bytes = key.expose().as_bytes().to_vec();
@@ -321,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_good_from_its_addresses_only() {
+    fn a_key_is_accepted_only_from_its_address_ranges() {
         let key = ApiKey::generate(&TenantId::generate());
         let mut record = KeyRecord::of(&key, &AppId::generate(), Scope::ALL.to_vec(), Timestamp::UNIX_EPOCH);
         assert!(record.may_be_used_from(None));

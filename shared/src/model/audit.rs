@@ -1,26 +1,24 @@
-//! The audit log: who did what to what, when and from where. Never secrets, never texts.
+//! The audit log: who did what, when and from where. It contains no secrets and no message bodies.
 
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::ids::{KeyId, TenantId};
+use super::string_enum::string_enum;
 
-/// Who does something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// The operator.
     Operator,
-    /// A tenant's program, by its key.
+    /// An app, identified by its API key.
     Key(KeyId),
     /// A person with a connect link in a browser.
     Browser,
-    /// The product itself, in the background.
+    /// A background job.
     Background,
 }
 
 impl Actor {
-    /// The word in the log.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Operator => "operator",
@@ -30,7 +28,6 @@ impl Actor {
         }
     }
 
-    /// The key, if it is one.
     pub fn key(&self) -> Option<&KeyId> {
         match self {
             Self::Key(id) => Some(id),
@@ -38,9 +35,9 @@ impl Actor {
         }
     }
 
-    /// The actor that a word and a key of the log name.
-    pub fn parse(word: &str, key: Option<&str>) -> Option<Self> {
-        match word {
+    /// The actor in a record of the log.
+    pub fn parse(name: &str, key: Option<&str>) -> Option<Self> {
+        match name {
             "operator" => Some(Self::Operator),
             "key" => KeyId::parse(key?).map(Self::Key),
             "browser" => Some(Self::Browser),
@@ -50,115 +47,77 @@ impl Actor {
     }
 }
 
-/// Who does something, from where, in which request.
 #[derive(Debug, Clone)]
 pub struct AuditContext {
-    /// Who.
     pub actor: Actor,
-    /// From which address.
     pub source: Option<IpAddr>,
-    /// In which request; empty in the background.
+    /// The request id; empty in the background.
     pub request: String,
 }
 
 impl AuditContext {
-    /// The product itself, in the background.
     pub fn background() -> Self {
         Self { actor: Actor::Background, source: None, request: String::new() }
     }
 }
 
-macro_rules! actions {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// What was done.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Action { $($(#[$doc])* $name,)* }
-
-        impl Action {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The word in the log.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-        }
-    };
+string_enum! {
+    pub enum Action {
+        TenantCreated = "tenant.created",
+        /// Name, limits or return URL of a tenant were changed.
+        TenantChanged = "tenant.changed",
+        TenantSuspended = "tenant.suspended",
+        TenantResumed = "tenant.resumed",
+        /// The deletion of a tenant was requested.
+        TenantDeleted = "tenant.deleted",
+        /// All data of a deleted tenant is gone, except its audit log.
+        TenantErased = "tenant.erased",
+        AppRegistered = "app.registered",
+        AppChanged = "app.changed",
+        /// An app was deleted together with its keys.
+        AppDeleted = "app.deleted",
+        /// A Power Automate flow subscribed to inbound messages.
+        TriggerCreated = "trigger.created",
+        TriggerDeleted = "trigger.deleted",
+        /// An app's main key was replaced.
+        KeyRotated = "key.rotated",
+        KeyCreated = "key.created",
+        KeyRevoked = "key.revoked",
+        WebhookSecretRotated = "webhook_secret.rotated",
+        /// A connect or invite link was created.
+        LinkCreated = "link.created",
+        ExtensionConnected = "extension.connected",
+        ExtensionDisconnected = "extension.disconnected",
+    }
 }
 
-actions! {
-    /// A tenant was created.
-    TenantCreated = "tenant.created",
-    /// Name, limits or return address of a tenant were changed.
-    TenantChanged = "tenant.changed",
-    /// A tenant was suspended.
-    TenantSuspended = "tenant.suspended",
-    /// A tenant was resumed.
-    TenantResumed = "tenant.resumed",
-    /// A tenant's deletion was ordered.
-    TenantDeleted = "tenant.deleted",
-    /// Nothing of a deleted tenant is left but its audit log.
-    TenantErased = "tenant.erased",
-    /// An app was registered.
-    AppRegistered = "app.registered",
-    /// An app was changed.
-    AppChanged = "app.changed",
-    /// An app was deleted with its keys.
-    AppDeleted = "app.deleted",
-    /// A flow subscribed to texts that come in.
-    TriggerCreated = "trigger.created",
-    /// A flow ended its subscription.
-    TriggerDeleted = "trigger.deleted",
-    /// An app's first key was replaced.
-    KeyRotated = "key.rotated",
-    /// A further key was made.
-    KeyCreated = "key.created",
-    /// A key was revoked.
-    KeyRevoked = "key.revoked",
-    /// An app's webhook secret was replaced.
-    WebhookSecretRotated = "webhook_secret.rotated",
-    /// A connect or invite link was made.
-    LinkCreated = "link.created",
-    /// A RingCentral extension was connected.
-    ExtensionConnected = "extension.connected",
-    /// A RingCentral extension was disconnected.
-    ExtensionDisconnected = "extension.disconnected",
-}
-
-/// Something that is done, to be written down together with it.
+/// An entry to be written in the transaction of the change that it records.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditEntry<'a> {
-    /// Who and from where.
-    pub by: &'a AuditContext,
-    /// What.
+    pub context: &'a AuditContext,
     pub action: Action,
-    /// In whose data.
     pub tenant: &'a TenantId,
-    /// To what: an id.
+    /// The id of the object.
     pub subject: &'a str,
-    /// Names of the fields that it changed; never their values.
+    /// Names of the changed fields, without their values.
     pub fields: &'a [&'static str],
 }
 
-/// Something that was done, as the log has it.
+/// A stored entry.
 #[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its place in the log.
+pub struct AuditRecord {
+    /// The position in the log.
     pub id: String,
-    /// When.
     pub at: Timestamp,
-    /// Who.
     pub actor: Actor,
-    /// From which address.
     pub source: Option<String>,
-    /// In which request.
+    /// The request id.
     pub request: Option<String>,
-    /// What: a word of [`Action`].
+    /// The string of an [`Action`].
     pub action: String,
-    /// In whose data.
     pub tenant: TenantId,
-    /// To what: an id.
+    /// The id of the object.
     pub subject: String,
-    /// Names of the fields that it changed.
+    /// Names of the changed fields.
     pub fields: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Cursors: where a list goes on. Signed, so that one works only for the list and the reader that it was made for.
+//! Cursors: positions in lists. They are signed, so that a cursor works only for the list and the reader that it was created for.
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
@@ -6,10 +6,10 @@ use data_encoding::BASE64URL_NOPAD;
 use super::secret::Secret;
 
 const MAC_BYTES: usize = 32;
-/// Longer texts are no cursors of ours.
+/// Longer texts are rejected.
 const MAX_CHARS: usize = 512;
 
-/// The key of one reader: a tenant, or the operator.
+/// The signing key of one reader: a tenant, or the operator.
 #[derive(Debug, Clone)]
 pub struct CursorKey {
     reader: String,
@@ -17,18 +17,16 @@ pub struct CursorKey {
 }
 
 impl CursorKey {
-    /// A reader's key.
     pub fn new(reader: impl Into<String>, key: Secret) -> Self {
         Self { reader: reader.into(), key }
     }
 
-    /// The reader's cursors of a list.
     pub fn of(&self, list: impl Into<String>) -> Cursors {
         Cursors { key: self.clone(), list: list.into() }
     }
 }
 
-/// The cursors of one list for one reader.
+/// Signs and verifies the cursors of one list for one reader.
 #[derive(Debug, Clone)]
 pub struct Cursors {
     key: CursorKey,
@@ -36,14 +34,14 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// The position at which the list goes on, as the reader is given it; none if that is its end.
+    /// The cursor of the next page; `None` at the end of the list.
     pub fn seal(&self, position: Option<String>) -> Option<String> {
         let position = position?;
         let mac = hmac::sign(&self.mac_key(), self.message(&position).as_bytes());
         Some(BASE64URL_NOPAD.encode(&[mac.as_ref(), position.as_bytes()].concat()))
     }
 
-    /// The position in a cursor; `None` unless it was made for this list and reader.
+    /// The position in a cursor; `None` unless it was created for this list and reader.
     pub fn open(&self, cursor: &str) -> Option<String> {
         let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok().filter(|_| cursor.len() <= MAX_CHARS)?;
         let (mac, position) = bytes.split_at_checked(MAC_BYTES)?;
@@ -66,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_opens_for_its_own_list_and_reader_only() {
+    fn a_cursor_is_valid_only_for_its_list_and_reader() {
         let of = |reader: &str, key: &str, list: &str| CursorKey::new(reader, Secret::new(key)).of(list);
         let apps = of("tenant_1", "k", "apps");
         assert_eq!(apps.seal(None), None);

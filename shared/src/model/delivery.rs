@@ -1,156 +1,114 @@
-//! One event on its way to one app: when it is tried, how its outcome is judged, and when an address is left alone.
-//!
-//! Everything here is decided from values; nothing waits and nothing is sent.
+//! Delivery of one event to one app: the retry schedule, how an attempt changes the delivery and the health of its endpoint,
+//! and when an endpoint is paused or disabled. Pure functions of their arguments.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
 
 use super::event::EventKind;
-use super::ids::{AppId, DeliveryId, EventId, TenantId};
+use super::ids::{AppId, DeliveryId, EventId, MessageId, TenantId};
+use super::string_enum::string_enum;
 use crate::clock::saturating_add;
 use crate::limits;
 
-/// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeliveryStatus {
-    /// It is tried, or will be tried again.
-    Pending,
-    /// The address has taken it.
-    Delivered,
-    /// It was tried for days, or the app has no address any more.
-    Failed,
-    /// The address is switched off; it can be replayed.
-    Held,
-}
-
-impl DeliveryStatus {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Failed, Self::Held];
-
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Held => "held",
-        }
-    }
-
-    /// The status behind a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+string_enum! {
+    pub enum DeliveryStatus {
+        /// Due now, or waiting for its next attempt.
+        Pending = "pending",
+        /// The endpoint answered with a 2xx status.
+        Delivered = "delivered",
+        /// Every attempt of the retry schedule failed, or the app has no webhook URL any more.
+        Failed = "failed",
+        /// The endpoint is disabled; the delivery can be replayed.
+        Held = "held",
     }
 }
 
-/// One event on its way to one app.
+/// One event for one app.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// Whose.
     pub tenant: TenantId,
-    /// The app that is told.
     pub app: AppId,
-    /// Its id.
     pub id: DeliveryId,
-    /// What the app is told of.
     pub event: EventId,
-    /// What kind of event.
     pub kind: EventKind,
-    /// The event as it is sent, the same at every attempt.
+    /// The message that the event is about, if any.
+    pub message: Option<MessageId>,
+    /// The request body, identical in every attempt.
     pub body: String,
-    /// How far it has come.
     pub status: DeliveryStatus,
-    /// How often it was tried since it was written or replayed.
+    /// Attempts since the delivery was created or replayed.
     pub attempts: u32,
-    /// How often it found all places at its address taken since it was last tried.
-    pub crowded: u32,
-    /// What the address last answered.
+    /// How many times in a row every slot of the endpoint was busy when the delivery was due.
+    pub busy_count: u32,
+    /// HTTP status of the last response.
     pub last_status: Option<u16>,
-    /// Why it last gave no answer.
+    /// Why the last attempt got no response.
     pub last_error: Option<String>,
-    /// How long the last attempt took, in milliseconds.
+    /// Duration of the last attempt, in milliseconds.
     pub last_ms: Option<u64>,
-    /// When it is tried next.
     pub next_attempt: Option<Timestamp>,
 }
 
-impl Delivery {
-    /// The id of the message that the event is about, for the log.
-    pub fn message_id(&self) -> Option<String> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct About {
-            message_id: Option<String>,
-        }
-        serde_json::from_str(&self.body).ok().and_then(|about: About| about.message_id)
-    }
-}
-
-/// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum AttemptOutcome {
     /// 2xx.
-    Received,
-    /// 410: the address wants nothing any more.
+    Accepted,
+    /// 410: the endpoint asks for no further events.
     Gone,
-    /// Anything else, with how long it asks to be left alone.
-    Refused(Option<Duration>),
+    /// Any other status, or no response; with the delay of `Retry-After`, if there was one.
+    Failed(Option<Duration>),
 }
 
-/// What is known of an app's address over all deliveries.
+/// The health of an app's endpoint, shared by all its deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Health {
-    /// Failures in a row.
+pub struct EndpointHealth {
+    /// Consecutive failed attempts.
     pub failures: u32,
-    /// Since when.
     pub failing_since: Option<Timestamp>,
-    /// Nothing is sent before this, but one probe.
-    pub closed_until: Option<Timestamp>,
-    /// How many notices of the present failure were given.
-    pub notices: u32,
-    /// Since when it is switched off.
+    /// Until then nothing is sent. Afterwards one attempt at a time probes the endpoint.
+    pub paused_until: Option<Timestamp>,
+    /// Warnings sent to the tenant since the endpoint started to fail.
+    pub warnings_sent: u32,
     pub disabled_at: Option<Timestamp>,
-    /// Until when each place of an attempt is taken.
-    pub places: [Option<Timestamp>; limits::DELIVERIES_AT_ONCE],
+    /// Each slot allows one attempt at a time; until when each is acquired.
+    pub slots: [Option<Timestamp>; limits::DELIVERIES_AT_ONCE],
 }
 
-/// Whether an attempt may be made now.
+/// Whether an attempt is allowed now. One that is not allowed does not count as an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// Yes, in this place.
-    Go(usize),
-    /// Yes, in this place, alone: the address has failed, and this finds out whether it is back.
+    /// Allowed, in this slot.
+    Attempt(usize),
+    /// Allowed in this slot, as the only attempt: the endpoint was paused, and this one finds out whether it has recovered.
     Probe(usize),
-    /// Not before this moment. It does not count as an attempt.
-    NotBefore(Timestamp),
-    /// Not now, for all places are taken. It does not count as an attempt.
-    Crowded,
-    /// Not at all: the address is switched off.
-    Held,
+    PausedUntil(Timestamp),
+    /// Every slot is acquired.
+    Busy,
+    /// The endpoint is disabled.
+    Disabled,
 }
 
-impl Health {
-    /// Whether an attempt may be made now. `at` spreads attempts over the places.
-    pub fn admit(&self, now: Timestamp, at: usize) -> Admission {
+impl EndpointHealth {
+    /// `first_slot` is the slot tried first, so that concurrent attempts do not all try the same one.
+    pub fn admit(&self, now: Timestamp, first_slot: usize) -> Admission {
         if self.disabled_at.is_some() {
-            return Admission::Held;
+            return Admission::Disabled;
         }
-        if let Some(until) = self.closed_until.filter(|until| now < *until) {
-            return Admission::NotBefore(until);
+        if let Some(until) = self.paused_until.filter(|until| now < *until) {
+            return Admission::PausedUntil(until);
         }
-        let free = |place: &usize| self.places[*place].is_none_or(|until| until <= now);
-        let count = self.places.len();
-        match (0..count).map(|step| (at + step) % count).find(free) {
-            Some(place) if self.failures >= limits::BREAKER_FAILURES => Admission::Probe(place),
-            Some(place) => Admission::Go(place),
-            None => Admission::Crowded,
+        let is_free = |slot: &usize| self.slots[*slot].is_none_or(|until| until <= now);
+        let count = self.slots.len();
+        match (0..count).map(|step| (first_slot + step) % count).find(is_free) {
+            Some(slot) if self.failures >= limits::BREAKER_FAILURES => Admission::Probe(slot),
+            Some(slot) => Admission::Attempt(slot),
+            None => Admission::Busy,
         }
     }
 
-    /// Until when the address is left alone after so many failures in a row: the pause doubles.
-    fn closed_after(failures: u32, now: Timestamp) -> Option<Timestamp> {
+    /// The pause after this many consecutive failures. It doubles with each one.
+    fn paused_after(failures: u32, now: Timestamp) -> Option<Timestamp> {
         let over = failures.checked_sub(limits::BREAKER_FAILURES)?;
         let pause =
             limits::BREAKER_SECONDS.saturating_mul(1 << over.min(20)).min(limits::BREAKER_MAX_SECONDS);
@@ -158,45 +116,48 @@ impl Health {
     }
 }
 
-/// When a delivery comes back that has found all places taken so many times before. The pause doubles, so that many that
-/// wait for a slow address don't keep the workers from the others. `jitter` is between 0 and 1.
-pub fn after_crowd(times: u32, now: Timestamp, jitter: f64) -> Timestamp {
-    let pause = limits::DELIVERY_CROWDED_SECONDS.saturating_mul(1 << times.min(20));
-    let pause = Duration::from_secs(pause.min(limits::DELIVERY_CROWDED_MAX_SECONDS).unsigned_abs());
-    let pause = pause.mul_f64(1.0 + jitter.clamp(0.0, 1.0));
-    saturating_add(now, SignedDuration::try_from(pause).unwrap_or(SignedDuration::ZERO))
+/// When a delivery is due again that has found every slot busy `times` times before. The delay doubles, so that the
+/// deliveries that wait for a slow endpoint do not occupy the workers. `jitter` is between 0 and 1.
+pub fn retry_when_busy(times: u32, now: Timestamp, jitter: f64) -> Timestamp {
+    let delay = limits::DELIVERY_BUSY_SECONDS.saturating_mul(1 << times.min(20));
+    let delay = Duration::from_secs(delay.min(limits::DELIVERY_BUSY_MAX_SECONDS).unsigned_abs());
+    let delay = delay.mul_f64(1.0 + jitter.clamp(0.0, 1.0));
+    saturating_add(now, SignedDuration::try_from(delay).unwrap_or(SignedDuration::ZERO))
 }
 
-/// A notice to the tenant that an address fails.
+/// What the tenant is notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
-    /// It will be switched off at this moment unless it comes back.
+pub enum EndpointNotice {
+    /// The endpoint keeps failing and is disabled at this time unless it recovers.
     Warning(Timestamp),
-    /// It is switched off after days of failure.
+    /// Disabled after failing for [`limits::DISABLED_AFTER_SECONDS`].
     Disabled,
-    /// It is switched off because it answered 410.
+    /// Disabled because it answered 410.
     Gone,
 }
 
-/// What follows from an attempt.
+/// What an attempt changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// How far the delivery is now.
+pub struct AttemptEffect {
     pub status: DeliveryStatus,
-    /// When it is tried again.
     pub next_attempt: Option<Timestamp>,
-    /// What is now known of the address; the places are left as they are.
-    pub health: Health,
-    /// What the tenant is told.
-    pub notice: Option<Notice>,
+    /// The slots are unchanged.
+    pub health: EndpointHealth,
+    pub notice: Option<EndpointNotice>,
 }
 
-/// Judges an attempt. `attempts` counts this one; `jitter` is between 0 and 1.
-pub fn judge(ended: Ended, attempts: u32, health: &Health, now: Timestamp, jitter: f64) -> Verdict {
-    let places = health.places;
-    let mut after = Health { places, ..Health::default() };
-    if ended == Ended::Received {
-        return Verdict {
+/// `attempts` includes this one; `jitter` is between 0 and 1.
+pub fn effect_of(
+    outcome: AttemptOutcome,
+    attempts: u32,
+    health: &EndpointHealth,
+    now: Timestamp,
+    jitter: f64,
+) -> AttemptEffect {
+    let slots = health.slots;
+    let mut after = EndpointHealth { slots, ..EndpointHealth::default() };
+    if outcome == AttemptOutcome::Accepted {
+        return AttemptEffect {
             status: DeliveryStatus::Delivered,
             next_attempt: None,
             health: after,
@@ -206,24 +167,30 @@ pub fn judge(ended: Ended, attempts: u32, health: &Health, now: Timestamp, jitte
     let since = health.failing_since.unwrap_or(now);
     after.failures = health.failures.saturating_add(1);
     after.failing_since = Some(since);
-    after.closed_until = Health::closed_after(after.failures, now);
-    after.notices = health.notices;
+    after.paused_until = EndpointHealth::paused_after(after.failures, now);
+    after.warnings_sent = health.warnings_sent;
     let mut notice = None;
     let end = saturating_add(since, SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS));
-    if ended == Ended::Gone || end <= now {
+    if outcome == AttemptOutcome::Gone || end <= now {
         after.disabled_at = Some(now);
-        notice = Some(if ended == Ended::Gone { Notice::Gone } else { Notice::Disabled });
+        notice = Some(if outcome == AttemptOutcome::Gone {
+            EndpointNotice::Gone
+        } else {
+            EndpointNotice::Disabled
+        });
     } else {
         let failing = now.duration_since(since).as_secs();
-        let reached = limits::NOTICE_AFTER_SECONDS.into_iter().filter(|stage| *stage <= failing).count();
+        let reached = limits::WARNING_AFTER_SECONDS.into_iter().filter(|stage| *stage <= failing).count();
         let reached = u32::try_from(reached).unwrap_or(u32::MAX);
-        if reached > health.notices {
-            after.notices = reached;
-            notice = Some(Notice::Warning(end));
+        if reached > health.warnings_sent {
+            after.warnings_sent = reached;
+            notice = Some(EndpointNotice::Warning(end));
         }
     }
-    let next_attempt = match ended {
-        Ended::Refused(asked) if after.disabled_at.is_none() => next_attempt(attempts, asked, now, jitter),
+    let next_attempt = match outcome {
+        AttemptOutcome::Failed(retry_after) if after.disabled_at.is_none() => {
+            next_attempt(attempts, retry_after, now, jitter)
+        }
         _ => None,
     };
     let status = match (next_attempt, after.disabled_at) {
@@ -231,17 +198,23 @@ pub fn judge(ended: Ended, attempts: u32, health: &Health, now: Timestamp, jitte
         (None, Some(_)) => DeliveryStatus::Held,
         (None, None) => DeliveryStatus::Failed,
     };
-    Verdict { status, next_attempt, health: after, notice }
+    AttemptEffect { status, next_attempt, health: after, notice }
 }
 
-/// When a delivery is tried again after so many attempts; never, once there were enough. What the address asks for is
-/// heeded within bounds, and a delivery never comes earlier than planned.
-fn next_attempt(attempts: u32, asked: Option<Duration>, now: Timestamp, jitter: f64) -> Option<Timestamp> {
+/// The next time of the retry schedule after this many attempts; `None` at its end. A longer `Retry-After` is respected up to
+/// [`limits::RETRY_AFTER_MAX_SECONDS`]; a shorter one never makes an attempt earlier.
+fn next_attempt(
+    attempts: u32,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+    jitter: f64,
+) -> Option<Timestamp> {
     let at = usize::try_from(attempts.saturating_sub(1)).ok()?;
     let planned = Duration::from_secs(*limits::DELIVERY_RETRY_SECONDS.get(at)?);
     let planned = planned.mul_f64(1.0 + limits::DELIVERY_JITTER * jitter.clamp(0.0, 1.0));
-    let asked = asked.unwrap_or_default().min(Duration::from_secs(limits::RETRY_AFTER_MAX_SECONDS));
-    Some(saturating_add(now, SignedDuration::try_from(planned.max(asked)).unwrap_or(SignedDuration::ZERO)))
+    let requested = retry_after.unwrap_or_default().min(Duration::from_secs(limits::RETRY_AFTER_MAX_SECONDS));
+    let delay = SignedDuration::try_from(planned.max(requested)).unwrap_or(SignedDuration::ZERO);
+    Some(saturating_add(now, delay))
 }
 
 #[cfg(test)]
@@ -270,91 +243,105 @@ mod tests {
     }
 
     #[test]
-    fn what_an_address_asks_for_is_heeded_within_bounds() {
-        let next = |asked| next_attempt(1, Some(Duration::from_secs(asked)), at(0), 0.0).unwrap();
+    fn retry_after_is_respected_up_to_its_limit() {
+        let next = |retry_after| next_attempt(1, Some(Duration::from_secs(retry_after)), at(0), 0.0).unwrap();
         assert_eq!(next(600), at(600));
         assert!(next(0) >= at(1), "never earlier than planned");
         assert!(next(u64::from(u32::MAX)) <= at(limits::RETRY_AFTER_MAX_SECONDS.cast_signed()));
     }
 
     #[test]
-    fn an_address_is_switched_off_after_days_with_notices_on_the_way() {
-        let mut health = Health::default();
+    fn a_failing_endpoint_is_disabled_after_five_days_with_warnings_before() {
+        let mut health = EndpointHealth::default();
         let mut notices = Vec::new();
         for hour in 0..=5 * 24 {
-            let verdict = judge(Ended::Refused(None), 1, &health, at(hour * 3_600), 0.0);
-            notices.extend(verdict.notice);
-            health = verdict.health;
+            let effect = effect_of(AttemptOutcome::Failed(None), 1, &health, at(hour * 3_600), 0.0);
+            notices.extend(effect.notice);
+            health = effect.health;
         }
         let end = at(5 * DAY);
-        assert_eq!(notices, [Notice::Warning(end), Notice::Warning(end), Notice::Disabled]);
-        assert_eq!(health.admit(at(6 * DAY), 0), Admission::Held);
-        assert_eq!(judge(Ended::Refused(None), 1, &health, end, 0.0).status, DeliveryStatus::Held);
+        assert_eq!(
+            notices,
+            [EndpointNotice::Warning(end), EndpointNotice::Warning(end), EndpointNotice::Disabled]
+        );
+        assert_eq!(health.admit(at(6 * DAY), 0), Admission::Disabled);
+        assert_eq!(
+            effect_of(AttemptOutcome::Failed(None), 1, &health, end, 0.0).status,
+            DeliveryStatus::Held
+        );
     }
 
     #[test]
-    fn gone_switches_off_at_once_and_one_success_forgets_all_failures() {
-        let gone = judge(Ended::Gone, 1, &Health::default(), at(0), 0.0);
-        assert_eq!((gone.status, gone.notice), (DeliveryStatus::Held, Some(Notice::Gone)));
-        let ill = Health { failures: 9, failing_since: Some(at(0)), notices: 1, ..Health::default() };
-        assert_eq!(judge(Ended::Received, 3, &ill, at(1), 0.0).health, Health::default());
+    fn gone_disables_an_endpoint_at_once_and_one_success_resets_its_failures() {
+        let gone = effect_of(AttemptOutcome::Gone, 1, &EndpointHealth::default(), at(0), 0.0);
+        assert_eq!((gone.status, gone.notice), (DeliveryStatus::Held, Some(EndpointNotice::Gone)));
+        let failing = EndpointHealth {
+            failures: 9,
+            failing_since: Some(at(0)),
+            warnings_sent: 1,
+            ..EndpointHealth::default()
+        };
+        assert_eq!(
+            effect_of(AttemptOutcome::Accepted, 3, &failing, at(1), 0.0).health,
+            EndpointHealth::default()
+        );
     }
 
     #[test]
-    fn an_address_that_fails_is_left_alone_and_then_probed() {
-        let mut health = Health::default();
+    fn a_failing_endpoint_is_paused_and_then_probed() {
+        let mut health = EndpointHealth::default();
         for _ in 0..limits::BREAKER_FAILURES {
-            assert!(matches!(health.admit(at(0), 0), Admission::Go(_)));
-            health = judge(Ended::Refused(None), 1, &health, at(0), 0.0).health;
+            assert!(matches!(health.admit(at(0), 0), Admission::Attempt(_)));
+            health = effect_of(AttemptOutcome::Failed(None), 1, &health, at(0), 0.0).health;
         }
-        let Admission::NotBefore(until) = health.admit(at(0), 0) else { panic!("closed") };
+        let Admission::PausedUntil(until) = health.admit(at(0), 0) else { panic!("paused") };
         assert_eq!(until, at(limits::BREAKER_SECONDS));
         assert!(matches!(health.admit(until, 0), Admission::Probe(_)));
     }
 
     #[test]
-    fn only_so_many_attempts_at_a_time_go_to_one_address() {
-        let mut health = Health::default();
+    fn concurrent_attempts_to_one_endpoint_are_limited() {
+        let mut health = EndpointHealth::default();
         for _ in 0..limits::DELIVERIES_AT_ONCE {
-            let Admission::Go(place) = health.admit(at(0), 7) else { panic!("a place is free") };
-            health.places[place] = Some(at(10));
+            let Admission::Attempt(slot) = health.admit(at(0), 7) else { panic!("a slot is free") };
+            health.slots[slot] = Some(at(10));
         }
-        assert_eq!(health.admit(at(0), 7), Admission::Crowded);
+        assert_eq!(health.admit(at(0), 7), Admission::Busy);
         assert!(
-            matches!(health.admit(at(10), 7), Admission::Go(_)),
-            "a place of a process that died comes free"
+            matches!(health.admit(at(10), 7), Admission::Attempt(_)),
+            "the slot of a process that died is released"
         );
     }
 
     #[test]
-    fn the_more_often_a_delivery_finds_no_place_the_later_it_comes_back() {
-        let pauses: Vec<_> = (0..8).map(|times| after_crowd(times, at(0), 0.0)).collect();
-        assert_eq!(pauses[..3], [at(5), at(10), at(20)]);
-        assert!(pauses.is_sorted());
-        let last = after_crowd(u32::MAX, at(0), 1.0);
-        assert_eq!(last, at(2 * limits::DELIVERY_CROWDED_MAX_SECONDS));
+    fn the_delay_of_a_delivery_that_finds_no_free_slot_doubles() {
+        let times: Vec<_> = (0..8).map(|count| retry_when_busy(count, at(0), 0.0)).collect();
+        assert_eq!(times[..3], [at(5), at(10), at(20)]);
+        assert!(times.is_sorted());
+        let last = retry_when_busy(u32::MAX, at(0), 1.0);
+        assert_eq!(last, at(2 * limits::DELIVERY_BUSY_MAX_SECONDS));
     }
 
     proptest! {
         #[test]
-        fn every_delivery_ends_and_none_is_forgotten(
+        fn every_delivery_ends_and_none_is_lost(
             outcomes in proptest::collection::vec((0_u8..4, 0_u64..100_000, 0.0_f64..1.0), 1..40)
         ) {
-            let (mut health, mut now, mut attempts) = (Health::default(), at(0), 0);
-            for (kind, asked, jitter) in outcomes {
+            let (mut health, mut now, mut attempts) = (EndpointHealth::default(), at(0), 0);
+            for (kind, retry_after, jitter) in outcomes {
                 attempts += 1;
-                let ended = match kind {
-                    0 => Ended::Received,
-                    1 => Ended::Gone,
-                    _ => Ended::Refused(Some(Duration::from_secs(asked))),
+                let outcome = match kind {
+                    0 => AttemptOutcome::Accepted,
+                    1 => AttemptOutcome::Gone,
+                    _ => AttemptOutcome::Failed(Some(Duration::from_secs(retry_after))),
                 };
-                let verdict = judge(ended, attempts, &health, now, jitter);
-                prop_assert_eq!(verdict.status == DeliveryStatus::Pending, verdict.next_attempt.is_some());
-                prop_assert!(verdict.next_attempt.is_none_or(|next| next > now));
-                let Some(next) = verdict.next_attempt else { return Ok(()) };
-                (health, now) = (verdict.health, next);
+                let effect = effect_of(outcome, attempts, &health, now, jitter);
+                prop_assert_eq!(effect.status == DeliveryStatus::Pending, effect.next_attempt.is_some());
+                prop_assert!(effect.next_attempt.is_none_or(|next| next > now));
+                let Some(next) = effect.next_attempt else { return Ok(()) };
+                (health, now) = (effect.health, next);
             }
-            prop_assert!(attempts <= 12, "it ends by itself");
+            prop_assert!(attempts <= 12, "the retry schedule ends");
         }
     }
 }

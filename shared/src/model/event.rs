@@ -1,70 +1,43 @@
-//! Events: what happened to a tenant's connections and messages, as its programs are told.
+//! Events about a tenant's connections and messages, as apps receive them.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::ids::{EventId, TenantId};
+use super::ids::{EventId, MessageId, TenantId};
+use super::string_enum::string_enum;
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
-        /// What kind of thing happened.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum EventKind { $($(#[$doc])* $name,)* }
-
-        impl EventKind {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The word of the contract.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $word,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// A message came in.
-    SmsInbound = "sms_inbound",
-    /// The status of a message that was sent has changed.
-    SmsStatus = "sms_status",
-    /// The health of an extension's connection has changed.
-    ExtensionStatus = "extension_status",
-    /// An extension was connected, or authorized again.
-    RcConnected = "rc_connected",
-    /// An extension was disconnected.
-    RcDisconnected = "rc_disconnected",
-    /// A program's address was switched off, or soon will be.
-    WebhookDisabled = "webhook_disabled",
-}
-
-impl EventKind {
-    /// The kind behind a word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+string_enum! {
+    pub enum EventKind {
+        SmsInbound = "sms_inbound",
+        /// The status of an outbound message changed.
+        SmsStatus = "sms_status",
+        /// The health of an extension's connection changed.
+        ExtensionStatus = "extension_status",
+        /// An extension was connected, or authorized again.
+        RcConnected = "rc_connected",
+        RcDisconnected = "rc_disconnected",
+        /// An app's webhook URL was disabled, or will be soon if it keeps failing.
+        WebhookDisabled = "webhook_disabled",
     }
 }
 
-/// The version of the shape of events. New fields may come at any time; a change that breaks readers is a new version.
+/// The version of the event format. Fields may be added at any time; a breaking change gets a new version.
 pub const VERSION: u32 = 1;
 
-/// Something that happened. It is written once and never changes.
+/// An immutable record of something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its id, the same for everybody who is told of it.
+    /// The same for every app that receives it.
     pub id: EventId,
-    /// Whose.
     pub tenant: TenantId,
-    /// What kind.
     pub kind: EventKind,
-    /// When it happened.
     pub at: Timestamp,
-    /// The rest, as the contract shows it: camelCase names, never a secret.
+    /// The further fields of the JSON object: camelCase names, no secrets.
     pub data: Map<String, Value>,
 }
 
 impl Event {
-    /// Something that happens now. `data` is a JSON object.
+    /// `data` is a JSON object.
     pub fn new(tenant: &TenantId, kind: EventKind, now: Timestamp, data: Value) -> Self {
         let data = match data {
             Value::Object(fields) => fields,
@@ -73,7 +46,7 @@ impl Event {
         Self { id: EventId::generate(now), tenant: tenant.clone(), kind, at: now, data }
     }
 
-    /// The event as a tenant's program gets it: what every event has, and its own data beside.
+    /// The JSON of webhooks and of the event list: the common fields and `data` in one object.
     pub fn json(&self) -> Value {
         let mut all = self.data.clone();
         for (name, value) in [
@@ -88,7 +61,7 @@ impl Event {
         Value::Object(all)
     }
 
-    /// The tenant's own number that the event is about, if it is about one.
+    /// The tenant's own number that the event is about, if any.
     pub fn own_number(&self) -> Option<&str> {
         let field = match self.kind {
             EventKind::SmsInbound => "to",
@@ -98,8 +71,12 @@ impl Event {
         self.data.get(field)?.as_str()
     }
 
-    /// Something that happened at a moment, and that may be written down more than once: the same seed makes the same
-    /// event. `data` is a JSON object.
+    /// The message that the event is about, if any.
+    pub fn message(&self) -> Option<MessageId> {
+        self.data.get("messageId")?.as_str().and_then(MessageId::parse)
+    }
+
+    /// An event that may be written more than once: the same time and seed give the same id. `data` is a JSON object.
     pub fn repeatable(tenant: &TenantId, kind: EventKind, at: Timestamp, seed: &str, data: Value) -> Self {
         Self { id: EventId::repeatable(at, seed), ..Self::new(tenant, kind, at, data) }
     }

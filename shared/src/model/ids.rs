@@ -1,4 +1,4 @@
-//! The names of things. Each kind is a type, so that one can't be taken for another.
+//! Identifiers, one type for each kind, so that they can't be confused.
 
 use std::fmt;
 
@@ -24,26 +24,22 @@ macro_rules! prefixed_id {
         pub struct $name(String);
 
         impl $name {
-            #[doc = concat!("What every such id begins with: `", $prefix, "`.")]
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new random id.
             pub fn generate() -> Self {
                 Self(format!("{}{}", $prefix, random_hex::<8>()))
             }
 
-            /// The id in a text; `None` unless the text has the form of one.
             pub fn $from(text: &str) -> Option<Self> {
                 let digits = text.strip_prefix($prefix)?;
                 (digits.len() == 16 && is_lower_hex(digits)).then(|| Self(text.to_owned()))
             }
 
-            /// The id in full, prefix included.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The 16 hexadecimal digits behind the prefix.
+            /// The 16 hexadecimal digits after the prefix.
             pub fn digits(&self) -> &str {
                 &self.0[$prefix.len()..]
             }
@@ -58,20 +54,19 @@ macro_rules! prefixed_id {
 }
 
 prefixed_id!(
-    /// A customer of the operator: `tenant_` and 16 hexadecimal digits.
+    /// `tenant_` and 16 hexadecimal digits.
     ///
-    /// It never comes out of a tenant's request: only from a verified key, from a stored record, or from the
-    /// operator. So there is no `Deserialize` and no `parse`.
+    /// It is never taken from a tenant's request, only from an authenticated key, a stored record or a request of the operator.
+    /// So it has no `Deserialize`, and `from_record` instead of `parse`.
     TenantId, "tenant_", from_record);
 prefixed_id!(
-    /// A program of a tenant: `app_` and 16 hexadecimal digits.
+    /// `app_` and 16 hexadecimal digits.
     AppId, "app_", parse);
 prefixed_id!(
-    /// An API key's public part: `key_` and 16 hexadecimal digits.
+    /// `key_` and 16 hexadecimal digits. Not secret.
     KeyId, "key_", parse);
 prefixed_id!(
-    /// One consent of a RingCentral user that we hold: `conn_` and 16 hexadecimal digits. A new authorization of the
-    /// same extension is a new connection.
+    /// `conn_` and 16 hexadecimal digits. Authorizing the same extension again creates a new connection.
     ConnectionId, "conn_", from_record);
 
 macro_rules! time_ordered_id {
@@ -81,35 +76,31 @@ macro_rules! time_ordered_id {
         pub struct $name(String);
 
         impl $name {
-            #[doc = concat!("What every such id begins with: `", $prefix, "`.")]
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id: the moment in milliseconds as 12 hexadecimal digits, then 16 random ones. So the order of ids
-            /// is the order of time.
+            /// The time in milliseconds as 12 hexadecimal digits, then 16 random ones, so that ids sort by time.
             pub fn generate(now: Timestamp) -> Self {
                 let ms = now.as_millisecond().clamp(0, (1 << 48) - 1);
                 Self(format!("{}{ms:012x}{}", $prefix, random_hex::<8>()))
             }
 
-            /// The id that this moment and this text always give. Whoever writes the same thing twice makes one of it.
+            /// The same time and seed always give the same id, so that a repeated write is idempotent.
             pub fn repeatable(at: Timestamp, seed: &str) -> Self {
                 let ms = at.as_millisecond().clamp(0, (1 << 48) - 1);
                 let digest = digest::digest(&digest::SHA256, seed.as_bytes());
                 Self(format!("{}{ms:012x}{}", $prefix, HEXLOWER.encode(&digest.as_ref()[..8])))
             }
 
-            /// The first id of a moment: all of it and of later moments sort behind.
+            /// A lower bound of the ids of this time and later.
             pub fn first_of(at: Timestamp) -> String {
                 format!("{}{:012x}", $prefix, at.as_millisecond().clamp(0, (1 << 48) - 1))
             }
 
-            /// The id in a text; `None` unless the text has the form of one.
             pub fn parse(text: &str) -> Option<Self> {
                 let digits = text.strip_prefix($prefix)?;
                 ($digits.contains(&digits.len()) && is_lower_hex(digits)).then(|| Self(text.to_owned()))
             }
 
-            /// The id in full, prefix included.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -124,37 +115,35 @@ macro_rules! time_ordered_id {
 }
 
 time_ordered_id!(
-    /// Something that happened, as the tenant's programs are told: `evt_` and 28 hexadecimal digits, in the order of
-    /// time.
+    /// `evt_` and 28 hexadecimal digits, sorted by time.
     EventId, "evt_", 28..=28);
 time_ordered_id!(
-    /// A message, in or out: `msg_` and 28 hexadecimal digits, in the order of time. Those of other gateways, which a
-    /// program may still ask for, have from 12 on.
+    /// `msg_` and 28 hexadecimal digits, sorted by time. Clients may still ask for ids of compatible gateways, which have 12 digits or
+    /// more.
     MessageId, "msg_", 12..=64);
 time_ordered_id!(
-    /// One event on its way to one address of a tenant's program: `dlv_` and 28 hexadecimal digits, in the order of
-    /// time.
+    /// `dlv_` and 28 hexadecimal digits, sorted by time.
     DeliveryId, "dlv_", 28..=28);
 
 impl DeliveryId {
-    /// The delivery of an event to an address: always the same one, so that it is written once.
-    pub fn of(event: &EventId, endpoint: &str) -> Self {
+    /// Derived from event and app, so that a repeated fan-out creates no second delivery.
+    pub fn of(event: &EventId, app: &str) -> Self {
         let time = &event.as_str()[EventId::PREFIX.len()..][..12];
-        let digest = digest::digest(&digest::SHA256, format!("{event}#{endpoint}").as_bytes());
+        let digest = digest::digest(&digest::SHA256, format!("{event}#{app}").as_bytes());
         Self(format!("{}{time}{}", Self::PREFIX, HEXLOWER.encode(&digest.as_ref()[..8])))
     }
 
-    /// Not after any delivery of a moment.
+    /// A lower bound of the ids of this time.
     pub fn floor(at: Timestamp) -> Self {
         Self::with(at, "0000000000000000")
     }
 
-    /// Not before any delivery of a moment.
+    /// An upper bound of the ids of this time.
     pub fn ceiling(at: Timestamp) -> Self {
         Self::with(at, "ffffffffffffffff")
     }
 
-    /// The moment in it.
+    /// The time in the id.
     pub fn at(&self) -> Timestamp {
         let ms = i64::from_str_radix(&self.0[Self::PREFIX.len()..][..12], 16).unwrap_or_default();
         Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
@@ -166,12 +155,12 @@ impl DeliveryId {
     }
 }
 
-/// A RingCentral user ("extension"): a positive 64-bit number, kept as digits.
+/// A RingCentral extension, which is a user: a positive 64-bit number, stored as digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExtensionId(String);
 
 impl ExtensionId {
-    /// `None` unless a text is 1 to 19 digits without a leading zero.
+    /// `None` unless the text is 1 to 19 digits without a leading zero.
     pub fn parse(text: &str) -> Option<Self> {
         let ok = (1..=19).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_digit())
@@ -179,7 +168,6 @@ impl ExtensionId {
         ok.then(|| Self(text.to_owned()))
     }
 
-    /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -203,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_were_made_later_sort_later() {
+    fn time_ordered_ids_sort_by_time() {
         let at = |ms| EventId::generate(Timestamp::from_millisecond(ms).unwrap());
         assert!(at(1_800_000_000_000) < at(1_800_000_000_001));
         assert!(at(9) < at(16));
@@ -212,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_of_an_event_has_one_id_at_the_events_time() {
+    fn a_delivery_id_is_derived_from_the_event_and_has_its_time() {
         let now = Timestamp::from_millisecond(1_800_000_000_123).unwrap();
         let event = EventId::generate(now);
         let id = DeliveryId::of(&event, "app_0123456789abcdef");
@@ -223,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_form_are_refused() {
+    fn malformed_ids_are_rejected() {
         let bad =
             ["", "tenant_", "tenant_0123456789abcde", "tenant_0123456789abcdeF", "app_0123456789abcdef"];
         for bad in bad.into_iter().chain(["tenant_0123456789abcdef0"]) {

@@ -1,4 +1,4 @@
-//! The words of the product: plain values that know no database, no HTTP, no AWS and no `await`.
+//! The domain: plain values and pure functions, without database, HTTP, AWS or `await`.
 
 pub mod app;
 pub mod audit;
@@ -12,6 +12,7 @@ pub mod failure;
 pub mod ids;
 pub mod message;
 pub mod number;
+pub mod patch;
 pub mod phone;
 pub mod random;
 pub mod rate_limit;

@@ -1,5 +1,5 @@
-//! Signatures of events, as Standard Webhooks (<https://www.standardwebhooks.com>, version 1, symmetric) has them: any
-//! of its libraries verifies them.
+//! Webhook signatures of Standard Webhooks (<https://www.standardwebhooks.com>, version 1, symmetric). Any of its libraries verifies
+//! them.
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64;
@@ -7,11 +7,10 @@ use jiff::Timestamp;
 
 use super::secret::Secret;
 
-/// What a secret begins with.
 pub const SECRET_PREFIX: &str = "whsec_";
 
-/// The value of `webhook-signature`: one signature for each secret, so that receivers may change over from one to the
-/// other at any time. `None` if a secret is none.
+/// The value of `webhook-signature`: one signature per secret, so that receivers can switch secrets at any time during a rotation.
+/// `None` if a secret is malformed.
 pub fn sign(secrets: &[Secret], id: &str, at: Timestamp, body: &str) -> Option<String> {
     let signed = format!("{id}.{}.{body}", at.as_second());
     let mut all = Vec::new();
@@ -28,8 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_standards_own_example_is_signed_alike() {
-        // From the test vectors of the reference libraries.
+    fn the_test_vector_of_the_reference_libraries_is_reproduced() {
         let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let at = Timestamp::from_second(1_614_265_330).unwrap();
         let body = r#"{"test": 2432232314}"#;

@@ -1,47 +1,25 @@
-//! Tenants: the operator's customers.
+//! Tenants, the customers of the operator.
 
 use jiff::Timestamp;
 
 use super::ids::TenantId;
 use super::secret::Secret;
+use super::string_enum::string_enum;
 use crate::limits;
 
-/// Whether a tenant may use the product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TenantStatus {
-    /// Yes.
-    Active,
-    /// Not at present; nothing is lost.
-    Suspended,
-    /// Never again: what is left of it is being cleared away.
-    Deleting,
-}
-
-impl TenantStatus {
-    /// The word of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Deleting => "deleting",
-        }
-    }
-
-    /// The status that a word of the contract names.
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "active" => Some(Self::Active),
-            "suspended" => Some(Self::Suspended),
-            "deleting" => Some(Self::Deleting),
-            _ => None,
-        }
+string_enum! {
+    pub enum TenantStatus {
+        Active = "active",
+        /// Every request of the tenant is rejected; its data is kept.
+        Suspended = "suspended",
+        /// Deletion was requested. It can't be undone.
+        Deleting = "deleting",
     }
 }
 
-/// What the operator allows one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TenantLimits {
-    /// Requests of one app key in a minute.
+    /// Requests of one API key in a rolling minute.
     pub requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     pub connect_tokens_per_hour: u32,
@@ -82,14 +60,12 @@ pub struct Tenant {
 /// The deletion of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
-    /// When it was ordered.
-    pub ordered_at: Timestamp,
-    /// Since when nothing can open what was sealed for the tenant.
+    pub requested_at: Timestamp,
+    /// Since when nothing can decrypt the sealed data of the tenant.
     pub keys_erased_at: Option<Timestamp>,
 }
 
 impl Tenant {
-    /// True if the tenant may use the product.
     pub fn is_active(&self) -> bool {
         self.status == TenantStatus::Active
     }

@@ -54,7 +54,7 @@ pub async fn accept(gateway: &Gateway, tenant: &TenantId, send: ValidatedSend) -
     let key = send.idempotency();
     match (accept_new(gateway, tenant, send, key.as_ref()).await, &key) {
         // A replay gets the stored response even if the request would be rejected now.
-        (Err(error), Some(key)) if error.is_of_the_moment() => {
+        (Err(error), Some(key)) if error.may_succeed_later() => {
             let response = gateway.store.stored_response(tenant, key).await?;
             response.map_or(Err(error), |response| replay(response, key))
         }

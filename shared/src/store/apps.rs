@@ -1,4 +1,4 @@
-//! Apps: items `app#…` in the table `tenants`. An app's item names all its keys, so that they change with it in one
+//! Apps: items `app#…` of the table `tenants`. An app's item lists the ids of its keys, so that app and keys change in one
 //! transaction.
 
 use aws_sdk_dynamodb::types::{
@@ -7,17 +7,19 @@ use aws_sdk_dynamodb::types::{
 use jiff::Timestamp;
 
 use super::item::{self, Change, Item, Row, Writer};
-use super::tenants::{Changed, tenant_key};
-use super::{Holding, Page, Store, StoreError, complete, failed, failure, query};
+use super::keys::{key_item, key_list};
+use super::tenants::{ChangeOutcome, tenant_key};
+use super::{Page, Store, StoreError, TenantTable, WriteOutcome, complete, failed, failure, query};
 use crate::model::app::{App, AppKind, KeyRecord};
 use crate::model::audit::AuditEntry;
 use crate::model::connection::Sealed;
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, KeyId, TenantId};
+use crate::model::patch::Patch;
 use crate::model::phone::E164;
 use crate::model::tenant::TenantStatus;
 
-/// An app's webhook secret at rest.
+/// An encrypted webhook secret.
 #[derive(Debug, Clone)]
 pub(crate) struct SealedSecret {
     pub(crate) secret: Sealed,
@@ -25,46 +27,39 @@ pub(crate) struct SealedSecret {
     pub(crate) generation: u64,
 }
 
-/// The webhook secrets that sign an app's events now.
+/// The webhook secrets that sign an app's events.
 #[derive(Debug, Clone)]
 pub(crate) struct SigningSecrets {
-    /// Its own.
     pub(crate) current: SealedSecret,
-    /// Those that were replaced and sign along, the oldest first, each until its end.
+    /// Replaced secrets that still sign, oldest first, each with the end of its overlap.
     pub(crate) replaced: Vec<(SealedSecret, Timestamp)>,
 }
 
-/// What is changed of an app; `Some(None)` takes a value away.
+/// The attributes of an app to change.
 #[derive(Debug, Clone, Default)]
 pub struct AppChange {
-    /// A new name.
     pub name: Option<String>,
-    /// A new address for its events.
-    pub webhook_url: Option<Option<String>>,
-    /// The events that it is told of from now on.
+    pub webhook_url: Patch<String>,
     pub event_types: Option<Vec<EventKind>>,
-    /// The numbers that it is told of from now on.
     pub numbers: Option<Vec<E164>>,
-    /// A new word for what it is.
-    pub role: Option<Option<String>>,
+    pub role: Patch<String>,
 }
 
 impl Store {
-    /// How many apps a tenant has.
     pub(crate) async fn app_count(&self, tenant: &TenantId) -> Result<usize, StoreError> {
-        Ok(self.names(Holding::Tenants, tenant, APP).await?.len())
+        Ok(self.names(TenantTable::Tenants, tenant, APP).await?.len())
     }
 
-    /// Writes an app, with its first key if it has one, if fewer than `most` were ever registered. False if there were
-    /// more, or the tenant is absent or not active.
+    /// Stores an app, with its first key if it has one. A conflict if the tenant has ever registered `most` apps or more, is
+    /// not active or does not exist.
     pub(crate) async fn register_app(
         &self,
         app: &App,
         first_key: Option<&KeyRecord>,
         webhook: &SealedSecret,
         most: usize,
-        deed: &AuditEntry<'_>,
-    ) -> Result<bool, StoreError> {
+        entry: &AuditEntry<'_>,
+    ) -> Result<WriteOutcome, StoreError> {
         let count = Update::builder()
             .table_name(&self.tables.tenants)
             .set_key(Some(tenant_key(&app.tenant)))
@@ -83,23 +78,22 @@ impl Store {
             TransactWriteItem::builder().put(complete(put.build())).build()
         };
         let mut items = vec![count, put(app_item(app, webhook))];
-        items.extend(first_key.map(|key| put(super::keys::key_item(key))));
-        items.push(self.write_down(deed));
+        items.extend(first_key.map(|key| put(key_item(key))));
+        items.push(self.put_audit_entry(entry));
         match self.transact(items).await? {
-            Ok(()) => Ok(true),
-            Err(reasons) if failed(&reasons, 0) => Ok(false),
+            Ok(()) => Ok(WriteOutcome::Applied),
+            Err(reasons) if failed(&reasons, 0) => Ok(WriteOutcome::Conflict),
             Err(_) => Err(StoreError::Damaged("app")),
         }
     }
 
-    /// One app of a tenant.
     pub async fn app(&self, tenant: &TenantId, id: &AppId) -> Result<Option<App>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         row.map(|row| read_app(&row)).transpose()
     }
 
-    /// One app of a tenant with the secrets that sign its events now.
+    /// An app with the secrets that sign its events.
     pub(crate) async fn signing_app(
         &self,
         tenant: &TenantId,
@@ -109,15 +103,6 @@ impl Store {
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         let Some(row) = row else { return Ok(None) };
         let mut replaced = Vec::new();
-        // As it was written when one secret was kept beside an app's own.
-        if let Some(until) = row.maybe_time("previous_webhook_until")? {
-            let secret = SealedSecret {
-                secret: row.ciphertext("previous_webhook_secret")?,
-                key: row.ciphertext("previous_webhook_key")?,
-                generation: row.number("previous_webhook_generation")?,
-            };
-            replaced.push((secret, until));
-        }
         for row in row.rows("replaced_webhooks") {
             replaced.push((read_secret(&row)?, row.time("until")?));
         }
@@ -126,7 +111,7 @@ impl Store {
         Ok(Some((read_app(&row)?, SigningSecrets { current: read_secret(&row)?, replaced })))
     }
 
-    /// A tenant's apps, in the order of their ids.
+    /// A page of a tenant's apps, ordered by id.
     pub async fn apps(
         &self,
         tenant: &TenantId,
@@ -142,23 +127,22 @@ impl Store {
         Ok((apps, last.and_then(|key| key.maybe_text("item"))))
     }
 
-    /// Changes an app.
     pub async fn change_app(
         &self,
         tenant: &TenantId,
         id: &AppId,
         change: &AppChange,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
-        let list = |words: Vec<&str>| (!words.is_empty()).then(|| item::texts(&words));
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
+        let list = |values: Vec<&str>| (!values.is_empty()).then(|| item::texts(&values));
         let kinds = change.event_types.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect());
         let numbers = change.numbers.as_ref().map(|numbers| numbers.iter().map(E164::as_str).collect());
         let fields = [
             ("name", change.name.as_ref().map(|name| Some(item::text(name)))),
-            ("webhook_url", change.webhook_url.as_ref().map(|url| url.as_ref().map(item::text))),
+            ("webhook_url", update_of(&change.webhook_url)),
             ("event_types", kinds.map(list)),
             ("numbers", numbers.map(list)),
-            ("role", change.role.as_ref().map(|role| role.as_ref().map(item::text))),
+            ("role", update_of(&change.role)),
         ];
         let changed = [("changed_at", Some(Some(item::time(self.clock.now()))))];
         let fields = fields.into_iter().chain(changed).filter_map(|(name, value)| Some((name, value?)));
@@ -169,30 +153,27 @@ impl Store {
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values))
             .condition_expression("attribute_exists(tenant)");
-        self.update_with(update, deed).await
+        self.update_with(update, entry).await
     }
 
-    /// Replaces an app's webhook secret. Those that signed before sign along: its own until a moment, the others as long as
-    /// they would have. [`Changed::Moved`] if it is not of the generation that was seen.
+    /// Replaces an app's webhook secret. The current one keeps signing until `overlap_ends`, and earlier ones until the end of
+    /// their own overlap. A conflict if the secret was replaced since `seen` was read.
     pub(crate) async fn replace_webhook_secret(
         &self,
         app: &App,
         seen: &SigningSecrets,
         new: &SealedSecret,
         overlap_ends: Timestamp,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
         let mut replaced: Vec<_> = seen.replaced.iter().map(|(secret, until)| (secret, *until)).collect();
         replaced.push((&seen.current, overlap_ends));
         let map = |(secret, until)| {
             AttributeValue::M(secret_fields(Writer::default(), secret).set("until", item::time(until)).done())
         };
         let list = AttributeValue::L(replaced.into_iter().map(map).collect());
-        let old =
-            ["secret", "key", "generation", "until"].map(|name| (format!("previous_webhook_{name}"), None));
         let fields = secret_fields(Writer::default().set("replaced_webhooks", list), new).done();
-        let fields = fields.into_iter().map(|(name, value)| (name, Some(value)));
-        let change = Change::of(fields.chain(old));
+        let change = Change::of(fields.into_iter().map(|(name, value)| (name, Some(value))));
         let update = self
             .update_app(&app.tenant, &app.id)
             .update_expression(change.expression)
@@ -200,11 +181,11 @@ impl Store {
             .set_expression_attribute_values(Some(change.values))
             .condition_expression("webhook_generation = :seen")
             .expression_attribute_values(":seen", item::number(seen.current.generation));
-        self.update_with(update, deed).await
+        self.update_with(update, entry).await
     }
 
-    /// Deletes an app with all its keys. [`Changed::Moved`] if it has other keys than were seen.
-    pub async fn delete_app(&self, app: &App, deed: &AuditEntry<'_>) -> Result<Changed, StoreError> {
+    /// Deletes an app with all its keys. A conflict if its keys changed since it was read.
+    pub async fn delete_app(&self, app: &App, entry: &AuditEntry<'_>) -> Result<ChangeOutcome, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.tables.tenants)
             .set_key(Some(app_key(&app.tenant, &app.id)))
@@ -214,15 +195,15 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let mut items = vec![TransactWriteItem::builder().delete(complete(delete.build())).build()];
         items.extend(app.keys.iter().map(|id| self.delete_key_item(&app.tenant, id)));
-        items.push(self.write_down(deed));
+        items.push(self.put_audit_entry(entry));
         Ok(match self.transact(items).await? {
-            Ok(()) => Changed::Yes,
+            Ok(()) => ChangeOutcome::Applied,
             Err(reasons)
                 if reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty()) =>
             {
-                Changed::Moved
+                ChangeOutcome::Conflict
             }
-            Err(_) => Changed::Absent,
+            Err(_) => ChangeOutcome::NotFound,
         })
     }
 
@@ -238,21 +219,25 @@ impl Store {
     }
 }
 
-/// What the names of apps begin with.
+/// `None` to keep the attribute, else its new value or its removal.
+fn update_of(patch: &Patch<String>) -> Option<Option<AttributeValue>> {
+    match patch {
+        Patch::Keep => None,
+        Patch::Set(value) => Some(Some(item::text(value))),
+        Patch::Clear => Some(None),
+    }
+}
+
+/// Prefix of the sort key.
 pub(super) const APP: &str = "app#";
 
 fn app_key(tenant: &TenantId, id: &AppId) -> Item {
     item::key(tenant, &format!("{APP}{id}"))
 }
 
-/// The names of an app's keys, as its item has them.
-pub(super) fn key_list(keys: &[KeyId]) -> AttributeValue {
-    item::texts(&keys.iter().map(KeyId::as_str).collect::<Vec<_>>())
-}
-
 fn app_item(app: &App, webhook: &SealedSecret) -> Item {
     let writer = Writer(app_key(&app.tenant, &app.id))
-        .maybe("kind", (app.kind != AppKind::Program).then(|| item::text(app.kind.as_str())))
+        .set("kind", item::text(app.kind.as_str()))
         .set("name", item::text(&app.name))
         .maybe("webhook_url", app.webhook_url.as_ref().map(item::text))
         .set(
@@ -287,14 +272,10 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
     Ok(App {
         tenant: row.tenant()?,
         id: id.ok_or(StoreError::Damaged("item"))?,
-        kind: match row.maybe_text("kind").as_deref() {
-            None => AppKind::Program,
-            Some("trigger") => AppKind::Trigger,
-            Some(_) => return Err(StoreError::Damaged("kind")),
-        },
+        kind: row.parsed("kind", AppKind::parse)?,
         name: row.text("name")?.to_owned(),
         webhook_url: row.maybe_text("webhook_url"),
-        event_types: row.texts("event_types").iter().filter_map(|word| EventKind::parse(word)).collect(),
+        event_types: row.texts("event_types").iter().filter_map(|kind| EventKind::parse(kind)).collect(),
         numbers: row.texts("numbers").iter().filter_map(|text| E164::parse(text)).collect(),
         role: row.maybe_text("role"),
         main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),

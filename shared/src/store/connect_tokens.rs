@@ -56,7 +56,7 @@ impl Store {
             .done();
         let put = Put::builder().table_name(&self.tables.connect_tokens).set_item(Some(item));
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        self.transact(vec![put, self.write_down(audit_entry)])
+        self.transact(vec![put, self.put_audit_entry(audit_entry)])
             .await?
             .map_err(|_| StoreError::Damaged("audit log"))
     }

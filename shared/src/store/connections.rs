@@ -109,7 +109,7 @@ impl Store {
         if let Some(old) = new.replaces {
             items.extend(self.replace_by_revocation(old));
         }
-        items.push(self.write_down(&new.audit_entry));
+        items.push(self.put_audit_entry(&new.audit_entry));
         items.push(self.append(&new.event));
         Ok(match self.transact(items).await? {
             Ok(()) => StoreConnectionOutcome::Stored,
@@ -205,7 +205,7 @@ impl Store {
             .expression_attribute_values(":connection", item::text(connection.id.as_str()));
         let mut items = vec![TransactWriteItem::builder().delete(complete(delete_owner.build())).build()];
         items.extend(self.replace_by_revocation(connection));
-        items.push(self.write_down(audit_entry));
+        items.push(self.put_audit_entry(audit_entry));
         items.push(self.append(event));
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }

@@ -1,7 +1,7 @@
-//! Deleting a tenant: the order, what is left, and erasing it piece by piece.
+//! Deletion of a tenant: the request, the remaining items, and their erasure in batches.
 //!
-//! The order is in the tenant's record; the item `deletion` in the table `connections` keeps the work in the index `due`
-//! until it is done.
+//! The tenant's record has the time of the request. The item `deletion` in the table `connections` keeps the work in the
+//! index `due` until it is complete.
 
 use std::collections::BTreeMap;
 
@@ -10,41 +10,37 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::due::skip_unreadable;
 use super::item::{self, Item, Row, Writer};
-use super::tenants::{Changed, tenant_key};
-use super::{Store, StoreError, complete, failure, is_conditional, made, query};
+use super::tenants::{ChangeOutcome, tenant_key};
+use super::{Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::tenant::TenantStatus;
 
-/// One of the tables that hold what belongs to a tenant.
+/// The tables that hold a tenant's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holding {
+pub enum TenantTable {
     /// The tenant's record, apps and keys.
     Tenants,
-    /// Connections, numbers, unfinished revocations.
+    /// Connections, numbers, incomplete revocations.
     Connections,
-    /// Events.
     Events,
-    /// Events on their way to apps.
     Deliveries,
-    /// Messages, and what waits to be sent.
+    /// Messages and outboxes.
     Messages,
 }
 
-impl Holding {
-    /// All of them, the tenant's record last.
+impl TenantTable {
+    /// In the order of erasure: the table with the tenant's record is the last one.
     pub const ALL: [Self; 5] =
         [Self::Connections, Self::Messages, Self::Events, Self::Deliveries, Self::Tenants];
 }
 
-/// A tenant whose deletion is to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfinished {
-    /// The tenant.
+pub struct DueDeletion {
     pub tenant: TenantId,
-    /// Since when.
+    /// The `due_at` that was read.
     pub at: Timestamp,
 }
 
@@ -53,18 +49,18 @@ const DELETION: &str = "deletion";
 const WORK_KIND: &str = "deletion";
 
 impl Store {
-    /// Stops everything of a tenant: its status changes, and what is left to do is remembered.
-    /// [`Changed::Moved`] if it was ordered before.
-    pub async fn order_deletion(
+    /// Sets the status to `deleting`, which rejects every request of the tenant, and makes the remaining work due.
+    /// A conflict if the deletion was requested before.
+    pub async fn request_deletion(
         &self,
         tenant: &TenantId,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
         let now = self.clock.now();
         let update = aws_sdk_dynamodb::types::Update::builder()
             .table_name(&self.tables.tenants)
             .set_key(Some(tenant_key(tenant)))
-            .update_expression("SET #status = :deleting, deletion_ordered_at = :now")
+            .update_expression("SET #status = :deleting, deletion_requested_at = :now")
             .condition_expression("attribute_exists(tenant) AND #status <> :deleting")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":deleting", item::text(TenantStatus::Deleting.as_str()))
@@ -79,20 +75,20 @@ impl Store {
         let items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
             TransactWriteItem::builder().put(complete(put.build())).build(),
-            self.write_down(deed),
+            self.put_audit_entry(entry),
         ];
         Ok(match self.transact(items).await? {
-            Ok(()) => Changed::Yes,
+            Ok(()) => ChangeOutcome::Applied,
             Err(reasons) => {
                 let exists =
                     reasons.first().and_then(|reason| reason.item()).is_some_and(|item| !item.is_empty());
-                if exists { Changed::Moved } else { Changed::Absent }
+                if exists { ChangeOutcome::Conflict } else { ChangeOutcome::NotFound }
             }
         })
     }
 
-    /// Writes down that nothing is left that could open what was sealed for a tenant.
-    pub async fn note_keys_erased(&self, tenant: &TenantId) -> Result<(), StoreError> {
+    /// Records that all sealed data and data keys of the tenant are erased.
+    pub async fn record_keys_erased(&self, tenant: &TenantId) -> Result<(), StoreError> {
         let update = self
             .db
             .update_item()
@@ -108,8 +104,8 @@ impl Store {
         }
     }
 
-    /// Deletions across all tenants that are due, at most [`limits::SWEEP_BATCH`].
-    pub async fn overdue_deletions_of_all_tenants(&self) -> Result<Vec<Unfinished>, StoreError> {
+    /// At most [`limits::SWEEP_BATCH`].
+    pub async fn overdue_deletions_of_all_tenants(&self) -> Result<Vec<DueDeletion>, StoreError> {
         let query = self
             .db
             .query()
@@ -119,14 +115,14 @@ impl Store {
             .expression_attribute_values(":kind", item::text(WORK_KIND))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .limit(limits::SWEEP_BATCH);
-        let read = |row: &Row| Ok(Unfinished { tenant: row.tenant()?, at: row.time("due_at")? });
+        let read = |row: &Row| Ok(DueDeletion { tenant: row.tenant()?, at: row.time("due_at")? });
         Ok(query::page(query).await?.0.iter().filter_map(|row| skip_unreadable(read(row))).collect())
     }
 
-    /// Takes a deletion: nobody else finds it for the next two minutes. False if somebody else was faster.
-    pub async fn take_deletion(&self, work: &Unfinished) -> Result<bool, StoreError> {
+    /// Leases a deletion for two minutes.
+    pub async fn lease_deletion(&self, work: &DueDeletion) -> Result<WriteOutcome, StoreError> {
         let until = saturating_add(self.clock.now(), SignedDuration::from_mins(2));
-        let taken = self
+        let leased = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
@@ -137,52 +133,56 @@ impl Store {
             .expression_attribute_values(":until", item::time(until))
             .send()
             .await;
-        made(taken)
+        write_outcome(leased)
     }
 
-    /// The sessions of a tenant that are still to be ended.
+    /// The connections of a tenant whose sessions at RingCentral have not ended.
     pub async fn revocations(&self, tenant: &TenantId) -> Result<Vec<ConnectionId>, StoreError> {
-        let rows = self.names(Holding::Connections, tenant, "revocation#").await?;
+        let rows = self.names(TenantTable::Connections, tenant, "revocation#").await?;
         Ok(rows.iter().filter_map(|name| ConnectionId::from_record(name.split_once('#')?.1)).collect())
     }
 
-    /// How many items of each kind a table has of a tenant; the record and the order themselves are not counted.
-    pub async fn left(
+    /// Counts the remaining items of a tenant in a table by kind, without the tenant's record and the deletion itself.
+    pub async fn remaining(
         &self,
-        holding: Holding,
+        table: TenantTable,
         tenant: &TenantId,
     ) -> Result<BTreeMap<String, usize>, StoreError> {
-        let mut left = BTreeMap::new();
-        for name in self.names(holding, tenant, "").await? {
+        let mut remaining = BTreeMap::new();
+        for name in self.names(table, tenant, "").await? {
             if name != TENANT && name != DELETION {
                 let kind = name.split(['#', '_']).next().unwrap_or_default().to_owned();
-                *left.entry(kind).or_default() += 1;
+                *remaining.entry(kind).or_default() += 1;
             }
         }
-        Ok(left)
+        Ok(remaining)
     }
 
-    /// Erases the items of a tenant whose names begin in a certain way, at most 25 with each call.
+    /// Erases the items of a tenant whose sort key begins with `prefix`, in batches, and returns how many.
     pub async fn erase(
         &self,
-        holding: Holding,
+        table: TenantTable,
         tenant: &TenantId,
         prefix: &str,
     ) -> Result<usize, StoreError> {
-        let names = self.names(holding, tenant, prefix).await?;
+        let names = self.names(table, tenant, prefix).await?;
         let names: Vec<_> = names.into_iter().filter(|name| name != TENANT && name != DELETION).collect();
         for chunk in names.chunks(25) {
             let delete = |name: &String| {
                 let delete = DeleteRequest::builder().set_key(Some(item::key(tenant, name)));
                 WriteRequest::builder().delete_request(complete(delete.build())).build()
             };
-            self.write_all(self.table(holding), chunk.iter().map(delete).collect()).await?;
+            self.write_all(self.table_name(table), chunk.iter().map(delete).collect()).await?;
         }
         Ok(names.len())
     }
 
-    /// Ends a deletion: the tenant's record goes, and with it the work.
-    pub async fn finish_deletion(&self, tenant: &TenantId, deed: &AuditEntry<'_>) -> Result<(), StoreError> {
+    /// Deletes the tenant's record and the work item.
+    pub async fn complete_deletion(
+        &self,
+        tenant: &TenantId,
+        entry: &AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
         let delete = |table: &str, key: Item| {
             let delete = Delete::builder().table_name(table).set_key(Some(key));
             TransactWriteItem::builder().delete(complete(delete.build())).build()
@@ -190,32 +190,32 @@ impl Store {
         let items = vec![
             delete(&self.tables.tenants, tenant_key(tenant)),
             delete(&self.tables.connections, work_key(tenant)),
-            self.write_down(deed),
+            self.put_audit_entry(entry),
         ];
         self.transact(items).await?.map_err(|_| StoreError::Damaged("deletion"))
     }
 
-    fn table(&self, holding: Holding) -> &str {
-        match holding {
-            Holding::Tenants => &self.tables.tenants,
-            Holding::Connections => &self.tables.connections,
-            Holding::Events => &self.tables.events,
-            Holding::Deliveries => &self.tables.deliveries,
-            Holding::Messages => &self.tables.messages,
+    fn table_name(&self, table: TenantTable) -> &str {
+        match table {
+            TenantTable::Tenants => &self.tables.tenants,
+            TenantTable::Connections => &self.tables.connections,
+            TenantTable::Events => &self.tables.events,
+            TenantTable::Deliveries => &self.tables.deliveries,
+            TenantTable::Messages => &self.tables.messages,
         }
     }
 
-    /// The names of a tenant's items that begin in a certain way.
+    /// The sort keys of a tenant's items that begin with `prefix`.
     pub(super) async fn names(
         &self,
-        holding: Holding,
+        table: TenantTable,
         tenant: &TenantId,
         prefix: &str,
     ) -> Result<Vec<String>, StoreError> {
         let query = self
             .db
             .query()
-            .table_name(self.table(holding))
+            .table_name(self.table_name(table))
             .consistent_read(true)
             .select(Select::SpecificAttributes)
             .projection_expression("#item")

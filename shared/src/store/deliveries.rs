@@ -1,74 +1,71 @@
-//! Deliveries, table `deliveries`: partition `tenant`, items `<app>#<delivery>`, in the order of time for each app, and
-//! `endpoint#<app>` with what is known of its address. What is due lies in the sparse index `due`; the row's `due_at` is
-//! the truth about when.
+//! Table `deliveries`. In the partition of a tenant: items `<app>#<delivery>`, in the order of time for each app, and
+//! `endpoint#<app>` with the health of the app's endpoint. Due deliveries are in the sparse index `due`, which may lag; the
+//! item's `due_at` is authoritative.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
 use super::due::skip_unreadable;
 use super::item::{self, Change, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, is_conditional, made, query};
+use super::{Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::delivery::{Delivery, DeliveryStatus, Health};
+use crate::model::delivery::{Delivery, DeliveryStatus, EndpointHealth};
 use crate::model::event::{Event, EventKind};
-use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
+use crate::model::ids::{AppId, DeliveryId, EventId, MessageId, TenantId};
 
-/// A delivery that is to be tried.
+/// A due delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueDelivery {
-    /// Whose.
     pub tenant: TenantId,
-    /// The app that is told.
     pub app: AppId,
-    /// Which delivery.
     pub id: DeliveryId,
-    /// Since when; a delivery that was moved on since is somebody else's.
+    /// The `due_at` that was read. If the item has another one by now, another worker has leased or rescheduled it.
     pub at: Timestamp,
 }
 
-/// The moment of the delivery where a page of an app's deliveries ends.
-pub fn moment_of(position: &str) -> Option<Timestamp> {
+/// The time of the delivery at a position in the list of an app's deliveries.
+pub fn time_of_position(position: &str) -> Option<Timestamp> {
     DeliveryId::parse(position.split_once('#')?.1).map(|id| id.at())
 }
 
-/// What became of the wish to try an address.
+/// The result of acquiring a slot, with the health of the endpoint as read by that write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Entered {
-    /// The place is taken; this is what is known of the address.
-    Yes(Health),
-    /// It is not, for what is known says so: look again.
-    No(Health),
+pub enum SlotOutcome {
+    Acquired(EndpointHealth),
+    /// The slot is busy, or the endpoint is paused or disabled.
+    Rejected(EndpointHealth),
 }
 
-/// What an attempt has brought.
+/// A completed attempt, to be recorded.
 #[derive(Debug, Clone)]
-pub struct Outcome<'a> {
-    /// The delivery as it is now.
+pub struct AttemptRecord<'a> {
+    /// The delivery after the attempt.
     pub delivery: &'a Delivery,
-    /// What was known of the address before.
-    pub seen: &'a Health,
-    /// What is known of it now.
-    pub health: &'a Health,
-    /// The place that comes free.
-    pub place: usize,
-    /// Until when delivery and place were taken for the attempt.
-    pub taken: Timestamp,
-    /// What the tenant is told beside.
+    /// The health of the endpoint before the attempt.
+    pub before: &'a EndpointHealth,
+    /// The health of the endpoint after the attempt.
+    pub health: &'a EndpointHealth,
+    /// The slot that is released.
+    pub slot: usize,
+    /// The end of the lease of delivery and slot, which identifies it.
+    pub leased_until: Timestamp,
+    /// The event that notifies the tenant of the endpoint's state.
     pub event: Option<&'a Event>,
 }
 
 const WORK_KIND: &str = "delivery";
 
 impl Store {
-    /// Writes a delivery, due at once for whoever takes it from its queue, and a while later for the sweep. False if it
-    /// was written before.
-    pub async fn add_delivery(&self, delivery: &Delivery) -> Result<bool, StoreError> {
-        let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
+    /// Stores a delivery, unless it is stored already. It is due at once for its queue, and after
+    /// [`limits::DELIVERY_GRACE_SECONDS`] for the sweep.
+    pub async fn create_delivery(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        let kept = SignedDuration::from_secs(limits::EVENT_RETENTION_SECONDS);
         let item = Writer(key(&delivery.tenant, &delivery.app, &delivery.id))
             .set("app", item::text(delivery.app.as_str()))
             .set("event", item::text(delivery.event.as_str()))
             .set("kind", item::text(delivery.kind.as_str()))
+            .maybe("message", delivery.message.as_ref().map(|message| item::text(message.as_str())))
             .set("body", item::text(&delivery.body))
             .set("status", item::text(delivery.status.as_str()))
             .set("attempts", item::number(delivery.attempts))
@@ -82,16 +79,16 @@ impl Store {
             .table_name(&self.tables.deliveries)
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(tenant)");
-        made(put.send().await)
+        write_outcome(put.send().await).map(drop)
     }
 
-    /// Takes a delivery: nobody else finds it before `until`. None if it was moved on since, or is done.
-    pub async fn take_delivery(
+    /// Leases a delivery until `until`. `None` if it is not pending, or was leased or rescheduled since it was read.
+    pub async fn lease_delivery(
         &self,
         due: &DueDelivery,
         until: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
-        let taken = self
+        let leased = self
             .db
             .update_item()
             .table_name(&self.tables.deliveries)
@@ -105,95 +102,100 @@ impl Store {
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
-        match taken {
+        match leased {
             Ok(answer) => read(&Row(answer.attributes.unwrap_or_default())).map(Some),
             Err(error) if is_conditional(&error) => Ok(None),
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Takes a place among the attempts at an app's address until `until`, if what was seen of the address still holds.
-    /// A probe closes the address to all others for as long.
-    pub async fn enter_endpoint(
+    /// Acquires a slot for an attempt at an app's endpoint until `until`, if the endpoint is neither disabled nor paused.
+    /// With `probe_of`, the health read before, the attempt is a probe: it pauses the endpoint for all others until `until`.
+    pub async fn acquire_slot(
         &self,
         tenant: &TenantId,
         app: &AppId,
-        place: usize,
-        probe_of: Option<&Health>,
+        slot: usize,
+        probe_of: Option<&EndpointHealth>,
         until: Timestamp,
-    ) -> Result<Entered, StoreError> {
+    ) -> Result<SlotOutcome, StoreError> {
         let now = self.clock.now();
         let mut update = self
             .db
             .update_item()
             .table_name(&self.tables.deliveries)
             .set_key(Some(endpoint_key(tenant, app)))
-            .expression_attribute_names("#place", place_name(place))
+            .expression_attribute_names("#slot", slot_attribute(slot))
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":now", item::time(now))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let free = "attribute_not_exists(disabled_at) AND (attribute_not_exists(#place) OR #place <= :now)";
+        let free = "attribute_not_exists(disabled_at) AND (attribute_not_exists(#slot) OR #slot <= :now)";
         update = match probe_of {
             None => update
-                .update_expression("SET #place = :until")
+                .update_expression("SET #slot = :until")
                 .condition_expression(format!(
                     "{free} AND (attribute_not_exists(failures) OR failures < :many)"
                 ))
                 .expression_attribute_values(":many", item::number(limits::BREAKER_FAILURES)),
             Some(seen) => {
-                let closed = seen.closed_until.unwrap_or(now);
+                let paused = seen.paused_until.unwrap_or(now);
                 update
-                    .update_expression("SET #place = :until, closed_until = :until")
-                    .condition_expression(format!("{free} AND closed_until = :closed"))
-                    .expression_attribute_values(":closed", item::time(closed))
+                    .update_expression("SET #slot = :until, paused_until = :until")
+                    .condition_expression(format!("{free} AND paused_until = :paused"))
+                    .expression_attribute_values(":paused", item::time(paused))
             }
         };
         match update.send().await {
-            Ok(answer) => Ok(Entered::Yes(read_health(&Row(answer.attributes.unwrap_or_default()))?)),
+            Ok(answer) => {
+                Ok(SlotOutcome::Acquired(read_health(&Row(answer.attributes.unwrap_or_default()))?))
+            }
             Err(error) if is_conditional(&error) => {
-                let refused = error.into_service_error();
-                let old = match refused {
+                let old = match error.into_service_error() {
                     aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException(
-                        refused,
-                    ) => refused.item.unwrap_or_default(),
+                        failed,
+                    ) => failed.item.unwrap_or_default(),
                     _ => Item::default(),
                 };
-                Ok(Entered::No(read_health(&Row(old))?))
+                Ok(SlotOutcome::Rejected(read_health(&Row(old))?))
             }
             Err(error) => Err(failure(error)),
         }
     }
 
-    /// Writes a delivery alone, with nothing of its address. Somebody who took it meanwhile is left alone.
-    pub async fn write_delivery(&self, delivery: &Delivery, seen: Timestamp) -> Result<(), StoreError> {
+    /// Saves a delivery without the endpoint's health. Nothing is written if another worker has leased the delivery since.
+    pub async fn save_delivery(
+        &self,
+        delivery: &Delivery,
+        leased_until: Timestamp,
+    ) -> Result<(), StoreError> {
         let update = self
             .delivery_update(delivery)
             .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(seen));
+            .expression_attribute_values(":seen", item::time(leased_until));
         let items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
         self.transact(items).await.map(drop)
     }
 
-    /// Writes what an attempt has brought: the delivery, what is known of the address, and what the tenant is told, in
-    /// one transaction. False if the delivery was taken by somebody else meanwhile, the notice was given, or the address
-    /// was forgotten, for the app has another one.
-    pub async fn record_attempt(&self, outcome: &Outcome<'_>) -> Result<bool, StoreError> {
-        let delivery = outcome.delivery;
+    /// Records an attempt in one transaction: the delivery, the endpoint's health, the released slot and the event.
+    /// A conflict if another worker has leased the delivery since, if the same notice was sent concurrently, or if the
+    /// endpoint was reset because the app's webhook URL changed.
+    pub async fn record_attempt(&self, attempt: &AttemptRecord<'_>) -> Result<WriteOutcome, StoreError> {
+        let delivery = attempt.delivery;
         let update = self
             .delivery_update(delivery)
             .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(outcome.taken));
+            .expression_attribute_values(":seen", item::time(attempt.leased_until));
         let mut items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
-            self.health_update(&delivery.tenant, &delivery.app, outcome),
+            self.health_update(&delivery.tenant, &delivery.app, attempt),
         ];
-        items.extend(outcome.event.map(|event| self.append(event)));
-        Ok(self.transact(items).await?.is_ok())
+        items.extend(attempt.event.map(|event| self.append(event)));
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// Lets an address be tried again as if it had never failed. Gives what was known of it.
-    pub async fn forget_endpoint(&self, tenant: &TenantId, app: &AppId) -> Result<Health, StoreError> {
+    /// Deletes the recorded health of an app's endpoint, so that it counts as healthy, and returns it.
+    pub async fn reset_endpoint(&self, tenant: &TenantId, app: &AppId) -> Result<EndpointHealth, StoreError> {
         let delete = self
             .db
             .delete_item()
@@ -203,14 +205,16 @@ impl Store {
         read_health(&Row(delete.send().await.map_err(failure)?.attributes.unwrap_or_default()))
     }
 
-    /// What is known of an app's address.
-    pub async fn endpoint(&self, tenant: &TenantId, app: &AppId) -> Result<Health, StoreError> {
+    pub async fn endpoint_health(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+    ) -> Result<EndpointHealth, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.deliveries).consistent_read(true);
         let answer = get.set_key(Some(endpoint_key(tenant, app))).send().await.map_err(failure)?;
         read_health(&Row(answer.item.unwrap_or_default()))
     }
 
-    /// One delivery.
     pub async fn delivery(
         &self,
         tenant: &TenantId,
@@ -222,8 +226,9 @@ impl Store {
         answer.item.map(|row| read(&Row(row))).transpose()
     }
 
-    /// An app's deliveries between two moments, the newest first, of one status if one is named, and where the next page
-    /// begins if there may be more. A page may have fewer entries than asked for, even none, and go on.
+    /// A page of an app's deliveries in a time range, newest first, optionally of one status and one event type; and the
+    /// position of the next page, if there may be one. A page may have fewer entries than its limit, or none, and still not
+    /// be the last.
     pub async fn deliveries(
         &self,
         tenant: &TenantId,
@@ -259,24 +264,27 @@ impl Store {
         Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
     }
 
-    /// Makes a delivery that is done due again, with all its attempts before it. False if it is not done, or gone.
-    pub async fn renew_delivery(&self, delivery: &Delivery, due: Timestamp) -> Result<bool, StoreError> {
-        let renewed = Delivery {
+    /// Makes a completed delivery pending again, with a new retry schedule. A conflict if it is pending, or expired.
+    pub async fn replay_delivery(
+        &self,
+        delivery: &Delivery,
+        due: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        let replayed = Delivery {
             status: DeliveryStatus::Pending,
             attempts: 0,
-            crowded: 0,
+            busy_count: 0,
             next_attempt: Some(due),
             ..delivery.clone()
         };
         let update = self
-            .delivery_update(&renewed)
+            .delivery_update(&replayed)
             .condition_expression("attribute_exists(tenant) AND #status <> :status");
         let items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
-        Ok(self.transact(items).await?.is_ok())
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// A page of the deliveries across all tenants that are overdue, the earliest first, and where the next one begins if
-    /// there may be more.
+    /// A page of overdue deliveries, earliest first, and the last one read if there may be more.
     pub async fn overdue_deliveries_of_all_tenants(
         &self,
         from: Option<DueDelivery>,
@@ -309,7 +317,7 @@ impl Store {
         let change = Change::of([
             ("status", Some(item::text(delivery.status.as_str()))),
             ("attempts", Some(item::number(delivery.attempts))),
-            ("crowded", (delivery.crowded > 0).then(|| item::number(delivery.crowded))),
+            ("busy_count", (delivery.busy_count > 0).then(|| item::number(delivery.busy_count))),
             ("last_status", delivery.last_status.map(item::number)),
             ("last_error", delivery.last_error.as_ref().map(item::text)),
             ("last_ms", delivery.last_ms.map(item::number)),
@@ -324,16 +332,21 @@ impl Store {
             .set_expression_attribute_values(Some(change.values))
     }
 
-    /// What is known of an address changes only as it was seen, apart from the places, which belong to whoever took them.
-    fn health_update(&self, tenant: &TenantId, app: &AppId, outcome: &Outcome<'_>) -> TransactWriteItem {
-        let health = outcome.health;
+    fn health_update(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        attempt: &AttemptRecord<'_>,
+    ) -> TransactWriteItem {
+        let health = attempt.health;
+        let slot = slot_attribute(attempt.slot);
         let change = Change::of([
             ("app", Some(item::text(app.as_str()))),
-            (place_name(outcome.place), None),
+            (slot, None),
             ("failures", (health.failures > 0).then(|| item::number(health.failures))),
             ("failing_since", health.failing_since.map(item::time)),
-            ("closed_until", health.closed_until.map(item::time)),
-            ("notices", (health.notices > 0).then(|| item::number(health.notices))),
+            ("paused_until", health.paused_until.map(item::time)),
+            ("warnings_sent", (health.warnings_sent > 0).then(|| item::number(health.warnings_sent))),
             ("disabled_at", health.disabled_at.map(item::time)),
         ]);
         let update = Update::builder()
@@ -342,18 +355,18 @@ impl Store {
             .update_expression(change.expression)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
-        // What an attempt says of an address counts as long as its place is its own: it is not when the address was
-        // forgotten meanwhile. A notice is given once: whoever gives one has seen how many there were.
-        let own = format!("#{} = :taken", place_name(outcome.place));
-        let update = update.expression_attribute_values(":taken", item::time(outcome.taken));
-        let update = match (outcome.event, outcome.seen.notices) {
-            (None, _) => update.condition_expression(own),
+        // The health counts only while the attempt still holds its slot; a reset of the endpoint has deleted it. A notice is
+        // sent once: the condition on `warnings_sent` lets one of two concurrent attempts send it.
+        let holds_slot = format!("#{slot} = :leased");
+        let update = update.expression_attribute_values(":leased", item::time(attempt.leased_until));
+        let update = match (attempt.event, attempt.before.warnings_sent) {
+            (None, _) => update.condition_expression(holds_slot),
             (Some(_), 0) => update.condition_expression(format!(
-                "{own} AND attribute_not_exists(notices) AND attribute_not_exists(disabled_at)"
+                "{holds_slot} AND attribute_not_exists(warnings_sent) AND attribute_not_exists(disabled_at)"
             )),
             (Some(_), seen) => update
                 .condition_expression(format!(
-                    "{own} AND notices = :seen AND attribute_not_exists(disabled_at)"
+                    "{holds_slot} AND warnings_sent = :seen AND attribute_not_exists(disabled_at)"
                 ))
                 .expression_attribute_values(":seen", item::number(seen)),
         };
@@ -361,10 +374,10 @@ impl Store {
     }
 }
 
-const PLACES: [&str; limits::DELIVERIES_AT_ONCE] = ["place_0", "place_1", "place_2", "place_3"];
+const SLOTS: [&str; limits::DELIVERIES_AT_ONCE] = ["slot_0", "slot_1", "slot_2", "slot_3"];
 
-fn place_name(place: usize) -> &'static str {
-    PLACES[place % PLACES.len()]
+fn slot_attribute(slot: usize) -> &'static str {
+    SLOTS[slot % SLOTS.len()]
 }
 
 fn key(tenant: &TenantId, app: &AppId, id: &DeliveryId) -> Item {
@@ -386,36 +399,35 @@ fn names(row: &Row) -> Result<(AppId, DeliveryId), StoreError> {
 
 fn read(row: &Row) -> Result<Delivery, StoreError> {
     let (app, id) = names(row)?;
-    let maybe = |name: &'static str| row.0.contains_key(name).then(|| row.number(name)).transpose();
     Ok(Delivery {
         tenant: row.tenant()?,
         app,
         id,
-        event: EventId::parse(row.text("event")?).ok_or(StoreError::Damaged("event"))?,
-        kind: EventKind::parse(row.text("kind")?).ok_or(StoreError::Damaged("kind"))?,
+        event: row.parsed("event", EventId::parse)?,
+        kind: row.parsed("kind", EventKind::parse)?,
+        message: row.maybe_text("message").as_deref().and_then(MessageId::parse),
         body: row.text("body")?.to_owned(),
-        status: DeliveryStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
+        status: row.parsed("status", DeliveryStatus::parse)?,
         attempts: row.number("attempts")?,
-        crowded: row.maybe_number("crowded")?.unwrap_or_default(),
-        last_status: maybe("last_status")?.and_then(|status: u64| u16::try_from(status).ok()),
+        busy_count: row.maybe_number("busy_count")?.unwrap_or_default(),
+        last_status: row.maybe_number("last_status")?,
         last_error: row.maybe_text("last_error"),
-        last_ms: maybe("last_ms")?,
+        last_ms: row.maybe_number("last_ms")?,
         next_attempt: row.maybe_time("due_at")?,
     })
 }
 
-fn read_health(row: &Row) -> Result<Health, StoreError> {
-    let count = |name: &'static str| if row.0.contains_key(name) { row.number(name) } else { Ok(0) };
-    let mut places = [None; limits::DELIVERIES_AT_ONCE];
-    for (place, name) in places.iter_mut().zip(PLACES) {
-        *place = row.maybe_time(name)?;
+fn read_health(row: &Row) -> Result<EndpointHealth, StoreError> {
+    let mut slots = [None; limits::DELIVERIES_AT_ONCE];
+    for (slot, name) in slots.iter_mut().zip(SLOTS) {
+        *slot = row.maybe_time(name)?;
     }
-    Ok(Health {
-        failures: count("failures")?,
+    Ok(EndpointHealth {
+        failures: row.maybe_number("failures")?.unwrap_or_default(),
         failing_since: row.maybe_time("failing_since")?,
-        closed_until: row.maybe_time("closed_until")?,
-        notices: count("notices")?,
+        paused_until: row.maybe_time("paused_until")?,
+        warnings_sent: row.maybe_number("warnings_sent")?.unwrap_or_default(),
         disabled_at: row.maybe_time("disabled_at")?,
-        places,
+        slots,
     })
 }

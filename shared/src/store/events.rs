@@ -1,19 +1,19 @@
-//! Events, table `events`: partition `tenant`, in it by id, which is by time. They are only ever put. The table's stream
-//! tells the function that fans them out, so whoever writes one has told everybody.
+//! Table `events`, with the events of each tenant by id, which is by time. Events are immutable. The table's stream triggers the
+//! fan-out, so writing an event is all it takes to notify every app.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::SignedDuration;
 use serde_json::{Map, Value};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failure, made, query};
+use super::{Page, Store, StoreError, WriteOutcome, complete, failure, query, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{EventId, TenantId};
 
 impl Store {
-    /// Writes down what happened, as a part of the transaction that makes it happen.
+    /// The part of a transaction that writes its event.
     pub(super) fn append(&self, event: &Event) -> TransactWriteItem {
         let put = Put::builder()
             .table_name(&self.tables.events)
@@ -22,30 +22,30 @@ impl Store {
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
-    /// Writes down what happened. False if it was written before.
-    pub async fn append_event(&self, event: &Event) -> Result<bool, StoreError> {
+    /// A conflict if the event exists already.
+    pub async fn append_event(&self, event: &Event) -> Result<WriteOutcome, StoreError> {
         let put = self
             .db
             .put_item()
             .table_name(&self.tables.events)
             .set_item(Some(event_item(event)))
             .condition_expression("attribute_not_exists(tenant)");
-        made(put.send().await)
+        write_outcome(put.send().await)
     }
 
-    /// Writes down what happened some time ago and may not have been written then. It gets a new id: whoever reads events one
-    /// after another may be past the place of its own.
+    /// Writes an event that occurred earlier, unless it was written then. It gets a new id, because polling clients may be past the
+    /// position of its own.
     pub async fn append_late(&self, event: &Event) -> Result<(), StoreError> {
         let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
         let get = get.set_key(Some(item::key(&event.tenant, event.id.as_str())));
         if get.send().await.map_err(failure)?.item.is_none() {
             let id = EventId::generate(self.clock.now());
-            self.append_event(&Event { id, ..event.clone() }).await?;
+            let _ = self.append_event(&Event { id, ..event.clone() }).await?;
         }
         Ok(())
     }
 
-    /// A tenant's events after a place, the oldest first, and where the next page begins if there may be more.
+    /// A page of a tenant's events, oldest first, and the position of the next page if there may be more.
     pub async fn events(
         &self,
         tenant: &TenantId,
@@ -68,7 +68,7 @@ impl Store {
 }
 
 fn event_item(event: &Event) -> Item {
-    let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
+    let kept = SignedDuration::from_secs(limits::EVENT_RETENTION_SECONDS);
     Writer(item::key(&event.tenant, event.id.as_str()))
         .set("kind", item::text(event.kind.as_str()))
         .set("at", item::time(event.at))
@@ -77,7 +77,7 @@ fn event_item(event: &Event) -> Item {
         .done()
 }
 
-/// The event in a record of the table's stream.
+/// The event in the new image of a stream record.
 pub fn event_of_image(image: &Value) -> Result<Event, StoreError> {
     let attribute = |(name, value): (&String, &Value)| {
         let text = |kind: &str| value[kind].as_str().map(str::to_owned);
@@ -92,9 +92,9 @@ fn read(row: &Row) -> Result<Event, StoreError> {
     let data: Map<String, Value> =
         serde_json::from_str(row.text("data")?).map_err(|_| StoreError::Damaged("data"))?;
     Ok(Event {
-        id: EventId::parse(row.text("item")?).ok_or(StoreError::Damaged("item"))?,
+        id: row.parsed("item", EventId::parse)?,
         tenant: row.tenant()?,
-        kind: EventKind::parse(row.text("kind")?).ok_or(StoreError::Damaged("kind"))?,
+        kind: row.parsed("kind", EventKind::parse)?,
         at: row.time("at")?,
         data,
     })

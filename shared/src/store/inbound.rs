@@ -161,7 +161,7 @@ impl Store {
         body: &str,
     ) -> Result<InboundOutcome, StoreError> {
         let digest = crate::model::secret::Secret::new(uuid).digest();
-        let kept = SignedDuration::from_secs(limits::EVENT_KEPT_SECONDS);
+        let kept = SignedDuration::from_secs(limits::EVENT_RETENTION_SECONDS);
         let now = self.clock.now();
         let kept_item =
             Writer(item::key(auth.tenant, &format!("quarantine#{}#{}", auth.connection, &digest[..32])))

@@ -1,33 +1,31 @@
-//! API keys: items `key#…` in the table `tenants`. A key's public part names its tenant, so that one batch read fetches
-//! both.
+//! API keys: items `key#…` of the table `tenants`. The public part of a key contains its tenant, so that one batch read
+//! fetches both.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
-use super::apps::key_list;
 use super::item::{self, Item, Row, Writer};
-use super::tenants::{Changed, read_tenant, tenant_key};
+use super::tenants::{ChangeOutcome, read_tenant, tenant_key};
 use super::{Store, StoreError, complete};
 use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
 use crate::model::audit::AuditEntry;
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::tenant::Tenant;
 
-/// How the keys of an app change, all at once.
+/// A change of an app's keys, applied in one transaction.
 #[derive(Debug, Default)]
 pub struct KeyChange<'a> {
-    /// A key that comes.
     pub add: Option<&'a KeyRecord>,
-    /// True if that key becomes the app's main key.
+    /// True if the added key becomes the main key.
     pub is_main: bool,
-    /// Keys that go, at once and everywhere.
+    /// Keys that are revoked.
     pub remove: Vec<KeyId>,
-    /// A key that goes later.
+    /// A key that expires at this time.
     pub expire: Option<(KeyId, Timestamp)>,
 }
 
 impl Store {
-    /// The record of a presented key, with its tenant. `None` if there is no such key; the caller compares the digest.
+    /// The record of a key with its tenant. The caller must compare the digest.
     pub async fn key(&self, presented: &ApiKey) -> Result<Option<(Tenant, KeyRecord)>, StoreError> {
         let tenant = presented.tenant();
         let rows = self
@@ -43,7 +41,7 @@ impl Store {
         Ok(tenant.zip(record))
     }
 
-    /// The records of an app's keys, the oldest first.
+    /// The records of an app's keys, oldest first.
     pub async fn keys(&self, app: &App) -> Result<Vec<KeyRecord>, StoreError> {
         let keys = app.keys.iter().map(|id| key_key(&app.tenant, id)).collect();
         let rows = self.rows_by_key(&self.tables.tenants, keys).await?;
@@ -52,23 +50,23 @@ impl Store {
         Ok(keys)
     }
 
-    /// Changes the keys of an app. [`Changed::Moved`] if it has other keys than were seen.
+    /// A conflict if the app's keys changed since it was read.
     pub async fn change_keys(
         &self,
         app: &App,
         change: &KeyChange<'_>,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
-        let mut left: Vec<KeyId> =
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
+        let mut remaining: Vec<KeyId> =
             app.keys.iter().filter(|id| !change.remove.contains(id)).cloned().collect();
-        left.extend(change.add.map(|record| record.id.clone()));
+        remaining.extend(change.add.map(|record| record.id.clone()));
         let mut update = self
             .update_app(&app.tenant, &app.id)
             .condition_expression("#keys = :seen")
             .expression_attribute_names("#keys", "keys")
             .expression_attribute_values(":seen", key_list(&app.keys))
-            .expression_attribute_values(":left", key_list(&left));
-        let mut expression = "SET #keys = :left".to_owned();
+            .expression_attribute_values(":remaining", key_list(&remaining));
+        let mut expression = "SET #keys = :remaining".to_owned();
         if let Some(main) = change.add.filter(|_| change.is_main) {
             expression.push_str(", main_key = :main");
             update = update.expression_attribute_values(":main", item::text(main.id.as_str()));
@@ -83,14 +81,14 @@ impl Store {
         }));
         items.extend(change.remove.iter().map(|id| self.delete_key_item(&app.tenant, id)));
         items.extend(change.expire.as_ref().map(|(id, end)| self.expire_key_item(&app.tenant, id, *end)));
-        items.push(self.write_down(deed));
+        items.push(self.put_audit_entry(entry));
         Ok(match self.transact(items).await? {
-            Ok(()) => Changed::Yes,
+            Ok(()) => ChangeOutcome::Applied,
             Err(reasons) => {
                 let app = reasons.first().and_then(|reason| reason.item());
                 let is_gone =
                     app.is_none_or(std::collections::HashMap::is_empty) && super::failed(&reasons, 0);
-                if is_gone { Changed::Absent } else { Changed::Moved }
+                if is_gone { ChangeOutcome::NotFound } else { ChangeOutcome::Conflict }
             }
         })
     }
@@ -112,14 +110,18 @@ impl Store {
     }
 }
 
-/// What the names of keys begin with.
+/// The attribute `keys` of an app.
+pub(super) fn key_list(keys: &[KeyId]) -> AttributeValue {
+    item::texts(&keys.iter().map(KeyId::as_str).collect::<Vec<_>>())
+}
+
+/// Prefix of the sort key.
 pub(super) const KEY: &str = "key#";
 
 fn key_key(tenant: &TenantId, id: &KeyId) -> Item {
     item::key(tenant, &format!("{KEY}{id}"))
 }
 
-/// A key's record as its item has it.
 pub(super) fn key_item(record: &KeyRecord) -> Item {
     let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
     let ranges: Vec<String> = record.allowed_ips.iter().map(ToString::to_string).collect();
@@ -135,13 +137,13 @@ pub(super) fn key_item(record: &KeyRecord) -> Item {
 
 fn read_key(row: &Row) -> Result<KeyRecord, StoreError> {
     let id = row.text("item")?.strip_prefix(KEY).and_then(KeyId::parse);
-    // A range that can't be read must not open the key to every address.
+    // An unreadable range must not make the key valid from every address.
     let ranges = row.texts("allowed_ips").iter().map(|text| ip_range(text)).collect::<Option<Vec<_>>>();
     let is_list = row.0.get("allowed_ips").is_none_or(AttributeValue::is_l);
     Ok(KeyRecord {
         tenant: row.tenant()?,
         id: id.ok_or(StoreError::Damaged("item"))?,
-        app: AppId::parse(row.text("app")?).ok_or(StoreError::Damaged("app"))?,
+        app: row.parsed("app", AppId::parse)?,
         digest: row.text("digest")?.to_owned(),
         scopes: row.texts("scopes").iter().filter_map(|scope| Scope::parse(scope)).collect(),
         allowed_ips: ranges.filter(|_| is_list).ok_or(StoreError::Damaged("allowed_ips"))?,

@@ -1,9 +1,9 @@
-//! DynamoDB, one file per thing that is kept.
+//! DynamoDB, one file per kind of record.
 //!
-//! Methods speak the product's words. Most are one DynamoDB call or one transaction; lists, batches and erasing take
-//! several. A write that somebody else may race states what it expects, and losing is a named outcome, not an error; any
-//! other may be made twice. Reads begin with the tenant, or with the digest of a secret
-//! that the caller presented; what crosses tenants says so in its name. Keys and attribute names are known here only.
+//! Methods take and return domain types. Most are one DynamoDB call or one transaction; lists, batches and erasure take
+//! several. A write that may race with another one is conditional, and losing the race is a named outcome, not an error. Every
+//! other write is idempotent. Reads start from a tenant, or from the digest of a secret that the caller presented; a method
+//! that reads across tenants says so in its name. Only this module knows keys and attribute names.
 
 mod apps;
 mod audit;
@@ -43,8 +43,8 @@ pub(crate) use apps::{SealedSecret, SigningSecrets};
 pub use circuit_breaker::ProbeOutcome;
 pub use connect_tokens::{ClaimFlowOutcome, DeleteFlowOutcome, StartFlowOutcome};
 pub use connections::{ExtensionOwner, NewConnection, StoreConnectionOutcome};
-pub use deletions::{Holding, Unfinished};
-pub use deliveries::{DueDelivery, Entered, Outcome, moment_of};
+pub use deletions::{DueDeletion, TenantTable};
+pub use deliveries::{AttemptRecord, DueDelivery, SlotOutcome, time_of_position};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
 pub use events::event_of_image;
 pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
@@ -57,7 +57,7 @@ pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredRespons
 pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
-pub use tenants::{Changed, TenantChange};
+pub use tenants::{ChangeOutcome, TenantChange};
 
 use crate::cache::TtlCache;
 use crate::clock::Clock;
@@ -68,7 +68,7 @@ use crate::model::random;
 /// Names of the tables.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    /// Tenants, their apps and keys.
+    /// Tenants, apps and keys.
     pub tenants: String,
     /// Links and flows.
     pub connect_tokens: String,
@@ -76,24 +76,22 @@ pub struct Tables {
     pub connections: String,
     /// Which tenant has which extension.
     pub extensions: String,
-    /// Counters, and when apps were last used.
+    /// Counters, and when keys were last used.
     pub rate_limits: String,
-    /// Who did what.
     pub audit: String,
-    /// What happened, as the tenants' programs are told.
     pub events: String,
-    /// Events on their way to apps.
+    /// Deliveries, and the health of endpoints.
     pub deliveries: String,
-    /// Messages, and what waits to be sent.
+    /// Messages, and the outbox of each sender.
     pub messages: String,
 }
 
-/// A part of a list.
+/// A request for one page of a list.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// How many entries at most.
+    /// Most entries of the page.
     pub limit: u32,
-    /// Where the part before it ended.
+    /// The position where the previous page ended.
     pub after: Option<String>,
 }
 
@@ -103,7 +101,6 @@ impl Page {
     }
 }
 
-/// Everything that is kept.
 #[derive(Debug, Clone)]
 pub struct Store {
     db: aws_sdk_dynamodb::Client,
@@ -113,14 +110,13 @@ pub struct Store {
     active_senders: Arc<TtlCache<()>>,
 }
 
-/// Why the store could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB does not answer, or refuses at present: its word for it. A write may have been applied all the same.
+    /// DynamoDB did not answer, or throttled the request; with its error code. A write may have been applied.
     #[error("DynamoDB: {0}")]
     Unavailable(String),
-    /// A record is not as this version of the product writes it.
-    #[error("a record has no readable {0}")]
+    /// A record lacks this attribute, or has a value of another form than this version writes.
+    #[error("a record has no valid attribute {0}")]
     Damaged(&'static str),
 }
 
@@ -138,17 +134,16 @@ impl From<StoreError> for Error {
 }
 
 impl Store {
-    /// A store in these tables.
     pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
         Self {
             db,
             tables: Arc::new(tables),
             clock,
-            active_senders: Arc::new(TtlCache::at_most(limits::REMEMBERED)),
+            active_senders: Arc::new(TtlCache::with_capacity(limits::CACHE_ENTRIES)),
         }
     }
 
-    /// Asks every table for an item that isn't there, for the readiness check.
+    /// Reads a nonexistent item of every table, for the readiness check.
     pub async fn check(&self) -> Result<(), StoreError> {
         let tables = &self.tables;
         let probe = |table: &str, keys: &[&str]| {
@@ -161,7 +156,7 @@ impl Store {
             probe(&tables.connections, &["tenant", "item"]),
             probe(&tables.extensions, &["extension"]),
             probe(&tables.rate_limits, &["counter"]),
-            probe(&tables.audit, &["tenant", "place"]),
+            probe(&tables.audit, &["tenant", "position"]),
             probe(&tables.events, &["tenant", "item"]),
             probe(&tables.deliveries, &["tenant", "item"]),
             probe(&tables.messages, &["tenant", "item"]),
@@ -170,7 +165,7 @@ impl Store {
         .map_err(failure)
     }
 
-    /// The items of one table that have these keys, at most 100, in any order; none of those that are absent.
+    /// Reads up to 100 items of one table. The result is in any order and lacks those that do not exist.
     async fn rows_by_key(&self, table: &str, keys: Vec<item::Item>) -> Result<Vec<item::Row>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -185,7 +180,7 @@ impl Store {
         Ok(rows.into_iter().map(item::Row).collect())
     }
 
-    /// Writes many items of one table; what DynamoDB leaves undone is repeated.
+    /// Writes items of one table and repeats those that DynamoDB leaves unprocessed.
     async fn write_all(&self, table: &str, mut writes: Vec<WriteRequest>) -> Result<(), StoreError> {
         for attempt in 0..6_u32 {
             let request = self.db.batch_write_item().request_items(table, writes);
@@ -199,13 +194,13 @@ impl Store {
         Err(StoreError::Unavailable("unprocessed items".into()))
     }
 
-    /// A transaction. `Ok(Err(reasons))` if a condition did not hold, with one reason per item, in order; conflicts with
-    /// other transactions are repeated a few times.
+    /// `Ok(Err(reasons))` if a condition failed, with one reason per item, in order. A conflict with another transaction is
+    /// retried.
     async fn transact(
         &self,
         items: Vec<TransactWriteItem>,
     ) -> Result<Result<(), Vec<CancellationReason>>, StoreError> {
-        // The same token makes the SDK's own retries recognisable as one transaction.
+        // The token makes the SDK's own retries idempotent.
         let token = crate::model::secret::Secret::random().expose()[..32].to_owned();
         for attempt in 0_u64.. {
             let request = self.db.transact_write_items().set_transact_items(Some(items.clone()));
@@ -228,50 +223,50 @@ impl Store {
             if attempt == TRANSACTION_ATTEMPTS || !codes.contains(&"TransactionConflict") {
                 return Err(failure(error));
             }
-            // By chance, so that those that met once don't meet again.
+            // With jitter, so that the same transactions do not conflict again.
             tokio::time::sleep(Duration::from_millis(5 + random::below(20 << attempt))).await;
         }
         unreachable!("the loop ends by returning")
     }
 }
 
-/// How often a transaction that conflicts with another is repeated.
+/// Retries of a transaction that conflicts with another one.
 const TRANSACTION_ATTEMPTS: u64 = 5;
 
-/// True if the reason at a place says that its condition did not hold.
+/// True if the condition of the item at this index failed.
 fn failed(reasons: &[CancellationReason], at: usize) -> bool {
     reasons.get(at).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
 }
 
-/// An SDK error by what it means. Its code alone is kept: texts may repeat what was sent.
+/// Keeps only the code of an SDK error: its message may repeat request data.
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err passes")]
 fn failure<E: ProvideErrorMetadata>(error: SdkError<E>) -> StoreError {
     let code = match &error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("unknown"),
-        SdkError::DispatchFailure(_) => "no answer",
-        SdkError::TimeoutError(_) => "no answer in time",
-        SdkError::ResponseError(_) => "unreadable answer",
-        _ => "the request could not be built",
+        SdkError::DispatchFailure(_) => "no response",
+        SdkError::TimeoutError(_) => "timeout",
+        SdkError::ResponseError(_) => "unreadable response",
+        _ => "invalid request",
     };
     StoreError::Unavailable(code.to_owned())
 }
 
-/// True if a single write was refused because its condition did not hold.
+/// True if the condition of a single write failed.
 fn is_conditional<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ConditionalCheckFailedException")
 }
 
-/// True if a single write was refused because a transaction has the item in hand.
+/// True if a single write conflicted with a transaction.
 fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("TransactionConflictException")
 }
 
-/// The outcome of a write with a condition.
-#[must_use]
+/// Whether a conditional write was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
 pub enum WriteOutcome {
     Applied,
-    /// The item changed after it was read. Nothing was written: read it again.
+    /// The condition failed: another writer was faster. Nothing was written.
     Conflict,
 }
 
@@ -292,7 +287,7 @@ fn write_outcome<T, E: ProvideErrorMetadata>(
     Ok(WriteOutcome::applied_if(made(response)?))
 }
 
-/// True if a single write was made, false if its condition did not hold.
+/// True if a single conditional write was applied.
 fn made<T, E: ProvideErrorMetadata>(answer: Result<T, SdkError<E>>) -> Result<bool, StoreError> {
     match answer {
         Ok(_) => Ok(true),
@@ -301,7 +296,7 @@ fn made<T, E: ProvideErrorMetadata>(answer: Result<T, SdkError<E>>) -> Result<bo
     }
 }
 
-/// A builder of the SDK that lacks nothing.
+/// Builds an SDK type whose required members are all set.
 fn complete<T>(built: Result<T, aws_sdk_dynamodb::error::BuildError>) -> T {
     built.expect("every required member was set")
 }

@@ -1,4 +1,4 @@
-//! Queries, by the page or whole.
+//! Queries, by page or complete.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 
@@ -7,7 +7,7 @@ use super::{Store, StoreError, failure};
 use crate::model::ids::TenantId;
 
 impl Store {
-    /// Those items of a tenant whose `#item` meets a condition, as they are now.
+    /// A consistent query of a tenant's items whose sort key, `#item`, meets the condition.
     pub(super) fn items(&self, table: &str, tenant: &TenantId, condition: &str) -> QueryFluentBuilder {
         self.db
             .query()
@@ -19,19 +19,18 @@ impl Store {
     }
 }
 
-/// One page of a query: its rows, and the key of the last one looked at if there may be more.
+/// One page, and the key of the last item read if there may be more.
 pub(super) async fn page(query: QueryFluentBuilder) -> Result<(Vec<Row>, Option<Row>), StoreError> {
     let answer = query.send().await.map_err(failure)?;
     let rows = answer.items.unwrap_or_default().into_iter().map(Row);
     Ok((rows.collect(), answer.last_evaluated_key.map(Row)))
 }
 
-/// All rows of a query.
 pub(super) async fn all(query: QueryFluentBuilder) -> Result<Vec<Row>, StoreError> {
     up_to(usize::MAX, query).await
 }
 
-/// The rows of a query, a page more or less than `most` of them.
+/// Reads pages until there are at least `most` rows.
 pub(super) async fn up_to(most: usize, query: QueryFluentBuilder) -> Result<Vec<Row>, StoreError> {
     let (mut rows, mut from) = (Vec::new(), None);
     loop {

@@ -169,7 +169,7 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", item::time(now))
             .expression_attribute_values(":before", item::time(after(-limits::LAST_USED_SECONDS)))
-            .expression_attribute_values(":ttl", item::ttl(after(limits::LAST_USED_KEPT_SECONDS)))
+            .expression_attribute_values(":ttl", item::ttl(after(limits::LAST_USED_RETENTION_SECONDS)))
             .send()
             .await;
         write_outcome(updated).map(drop)

@@ -1,7 +1,5 @@
-//! Tenants.
-//!
-//! Table `tenants`, partition `tenant`: item `tenant`, items `app#…` (`apps.rs`) and `key#…` (`keys.rs`). The index
-//! `listed` has the tenants alone, by the time of their creation.
+//! Table `tenants`. In the partition of a tenant: the item `tenant`, items `app#…` (`apps.rs`) and `key#…` (`keys.rs`). The index
+//! `listed` has the tenants only, by creation time.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -11,60 +9,53 @@ use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, complete, failed, failure, query};
 use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
+use crate::model::patch::Patch;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Deletion, Tenant, TenantLimits, TenantStatus};
 
-/// What the operator changes of a tenant.
+/// The attributes of a tenant to change.
 #[derive(Debug, Clone, Default)]
 pub struct TenantChange {
-    /// A new name.
     pub name: Option<String>,
-    /// A new status.
     pub status: Option<TenantStatus>,
-    /// A new number of requests in a minute.
     pub requests_per_minute: Option<u32>,
-    /// A new number of links in an hour.
     pub connect_tokens_per_hour: Option<u32>,
-    /// A new address for the page after success; `Some(None)` takes it away.
-    pub return_url: Option<Option<String>>,
+    pub return_url: Patch<String>,
 }
 
-/// What became of a change.
+/// The outcome of changing or deleting an existing record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Changed {
-    /// It was made.
-    Yes,
-    /// There is nothing to change.
-    Absent,
-    /// It was seen in another state than it is in now: look again.
-    Moved,
+#[must_use]
+pub enum ChangeOutcome {
+    Applied,
+    NotFound,
+    /// The record is not in the state that the change requires, which it may have had when it was read.
+    Conflict,
 }
 
-/// The one partition of the index of tenants.
+/// The partition of the index `listed`.
 const LISTED: &str = "tenants";
 
 impl Store {
-    /// Writes a new tenant.
-    pub async fn create_tenant(&self, tenant: &Tenant, deed: &AuditEntry<'_>) -> Result<(), StoreError> {
+    pub async fn create_tenant(&self, tenant: &Tenant, entry: &AuditEntry<'_>) -> Result<(), StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.tenants)
             .set_item(Some(tenant_item(tenant)))
             .condition_expression("attribute_not_exists(tenant)");
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        match self.transact(vec![put, self.write_down(deed)]).await? {
+        match self.transact(vec![put, self.put_audit_entry(entry)]).await? {
             Ok(()) => Ok(()),
             Err(_) => Err(StoreError::Damaged("tenant")),
         }
     }
 
-    /// One tenant.
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(item::key(id, TENANT)));
         let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
         row.map(|row| read_tenant(&row)).transpose()
     }
 
-    /// All tenants, the newest first. One that was created or deleted a moment ago may be missing or still there.
+    /// A page of all tenants, newest first. Eventually consistent.
     pub async fn all_tenants(&self, page: &Page) -> Result<(Vec<Tenant>, Option<String>), StoreError> {
         let start = page.after.as_ref().and_then(|at| {
             let (created, id) = at.split_once('/')?;
@@ -90,19 +81,19 @@ impl Store {
         Ok((rows.iter().map(read_tenant).collect::<Result<_, _>>()?, next))
     }
 
-    /// Changes a tenant that is not being deleted; [`Changed::Moved`] if it is.
+    /// A conflict if the tenant is being deleted.
     pub async fn change_tenant(
         &self,
         id: &TenantId,
         change: &TenantChange,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
         let fields = [
             ("name", change.name.as_ref().map(item::text)),
             ("status", change.status.map(|status| item::text(status.as_str()))),
             ("requests_per_minute", change.requests_per_minute.map(item::number)),
             ("connect_tokens_per_hour", change.connect_tokens_per_hour.map(item::number)),
-            ("return_url", change.return_url.clone().flatten().map(item::text)),
+            ("return_url", change.return_url.new_value().map(item::text)),
         ];
         let mut update = Update::builder()
             .table_name(&self.tables.tenants)
@@ -121,30 +112,30 @@ impl Store {
                 .expression_attribute_names(format!("#{name}"), name)
                 .expression_attribute_values(format!(":{name}"), value);
         }
-        if change.return_url == Some(None) {
+        if change.return_url == Patch::Clear {
             expression.push_str(" REMOVE return_url");
         }
-        self.update_with(update.update_expression(expression), deed).await
+        self.update_with(update.update_expression(expression), entry).await
     }
 
-    /// One update with its line in the audit log. Its condition returns the old item, if there is one.
+    /// One update with its audit entry. On a failed condition the update must return the old item.
     pub(super) async fn update_with(
         &self,
         update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
-        deed: &AuditEntry<'_>,
-    ) -> Result<Changed, StoreError> {
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
         let update = TransactWriteItem::builder().update(complete(update.build())).build();
-        Ok(match self.transact(vec![update, self.write_down(deed)]).await? {
-            Ok(()) => Changed::Yes,
+        Ok(match self.transact(vec![update, self.put_audit_entry(entry)]).await? {
+            Ok(()) => ChangeOutcome::Applied,
             Err(reasons) if failed(&reasons, 0) => {
                 let exists = reasons[0].item().is_some_and(|item| !item.is_empty());
-                if exists { Changed::Moved } else { Changed::Absent }
+                if exists { ChangeOutcome::Conflict } else { ChangeOutcome::NotFound }
             }
             Err(_) => return Err(StoreError::Damaged("audit log")),
         })
     }
 
-    /// The part of a transaction that holds only if a tenant is active.
+    /// The condition of a transaction that the tenant is active.
     pub(super) fn if_tenant_is_active(&self, tenant: &TenantId) -> TransactWriteItem {
         let check = ConditionCheck::builder()
             .table_name(&self.tables.tenants)
@@ -158,7 +149,6 @@ impl Store {
 
 const TENANT: &str = "tenant";
 
-/// The key of a tenant's own record, for a condition of a transaction.
 pub(super) fn tenant_key(tenant: &TenantId) -> Item {
     item::key(tenant, TENANT)
 }
@@ -176,14 +166,13 @@ fn tenant_item(tenant: &Tenant) -> Item {
         .done()
 }
 
-/// A tenant as its row has it.
 pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
-    let ordered_at = row.maybe_time("deletion_ordered_at")?;
+    let requested_at = row.maybe_time("deletion_requested_at")?;
     let keys_erased_at = row.maybe_time("keys_erased_at")?;
     Ok(Tenant {
         id: row.tenant()?,
         name: row.text("name")?.to_owned(),
-        status: TenantStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
+        status: row.parsed("status", TenantStatus::parse)?,
         limits: TenantLimits {
             requests_per_minute: row.number("requests_per_minute")?,
             connect_tokens_per_hour: row.number("connect_tokens_per_hour")?,
@@ -192,6 +181,6 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
         cursor_key: Secret::new(row.text("cursor_key")?),
         apps_registered: row.maybe_number("apps_registered")?.unwrap_or_default(),
         created_at: row.time("created_at")?,
-        deletion: ordered_at.map(|ordered_at| Deletion { ordered_at, keys_erased_at }),
+        deletion: requested_at.map(|requested_at| Deletion { requested_at, keys_erased_at }),
     })
 }

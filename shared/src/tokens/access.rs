@@ -36,7 +36,7 @@ pub async fn access_token(gateway: &Gateway, tenant: &TenantId, id: &ConnectionI
         return Ok(token);
     }
     // One task at a time for each connection: the next one finds the token in the cache.
-    let lock = gateway.cache.turns.of(id.as_str());
+    let lock = gateway.cache.connection_locks.of(id.as_str());
     let _guard = lock.lock().await;
     if let Some(token) = cached_token(gateway, id) {
         return Ok(token);
@@ -60,7 +60,7 @@ pub async fn replace_rejected_token(
     generation: u64,
 ) -> Result<UsableToken> {
     gateway.cache.tokens.remove(id.as_str());
-    let lock = gateway.cache.turns.of(id.as_str());
+    let lock = gateway.cache.connection_locks.of(id.as_str());
     let _guard = lock.lock().await;
     let connection = read_connected(gateway, tenant, id).await?;
     if connection.generation > generation && is_valid_for(gateway, &connection, limits::ACCESS_MARGIN_SECONDS)

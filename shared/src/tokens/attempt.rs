@@ -287,7 +287,7 @@ impl<'a> AttemptRunner<'a> {
             }
         };
         if response == TokenResponse::Misconfigured {
-            self.gateway.app_is_refused().await;
+            self.gateway.app_rejected().await;
         }
         let is_answered = matches!(response, TokenResponse::NewPair | TokenResponse::Denied(_));
         self.counts.unanswered += u32::from(!is_answered);

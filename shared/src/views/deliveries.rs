@@ -1,4 +1,4 @@
-//! What the API shows of events on their way.
+//! The JSON of events, deliveries and endpoints.
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::iso;
 use super::tenancy::AppView;
 use crate::limits;
-use crate::model::delivery::{Delivery, DeliveryStatus, Health};
+use crate::model::delivery::{Delivery, DeliveryStatus, EndpointHealth};
 use crate::model::event::Event;
 use crate::outbound::Exchange;
 
-/// A delivery.
+/// One event for one app.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Delivery")]
@@ -21,21 +21,22 @@ pub struct DeliveryView<'a> {
     event_id: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
-    /// `pending`: it is tried, or will be tried again. `delivered`: the address has taken it. `failed`: it was given up, or
-    /// the app has no address any more. `held`: the address is switched off; replay it.
+    /// `pending`: due, or waiting for its next attempt. `delivered`: the endpoint answered with a 2xx status. `failed`: every
+    /// attempt failed, or the app has no webhook URL any more. `held`: the endpoint is disabled; the delivery can be replayed.
     status: &'static str,
-    /// Since it was written, or replayed.
+    /// Attempts since the delivery was created or replayed.
     attempts: u32,
-    /// What the address last answered; `null` if it did not.
+    /// HTTP status of the last response; `null` if there was none.
     last_status_code: Option<u16>,
-    /// Why there was no answer: `address_not_allowed` (the name leads outside the public internet), `name_not_found`,
-    /// `connection_failed`, `tls_failed`, `timeout`, `invalid_answer`; `no_webhook_url` if the app has no address any more.
+    /// Why the last attempt got no response: `address_not_allowed` (the host name does not resolve to public addresses),
+    /// `name_not_found`, `connection_failed`, `tls_failed`, `timeout`, `invalid_answer`; `no_webhook_url` if the app has no
+    /// webhook URL any more.
     last_error: Option<&'a str>,
-    /// How long the last attempt took.
+    /// Duration of the last attempt.
     last_duration_ms: Option<u64>,
     #[schemars(with = "Timestamp")]
     created_at: String,
-    /// `null` if it is not tried any more.
+    /// `null` if there is no further attempt.
     #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
 }
@@ -62,35 +63,33 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Deliveries<'a> {
     deliveries: Vec<DeliveryView<'a>>,
-    /// What is known of the app's address.
     endpoint: EndpointView,
     next_cursor: Option<String>,
 }
 
 impl<'a> Deliveries<'a> {
-    /// A part of the log.
-    pub fn of(deliveries: &'a [Delivery], health: &Health, next_cursor: Option<String>) -> Self {
+    pub fn of(deliveries: &'a [Delivery], health: &EndpointHealth, next_cursor: Option<String>) -> Self {
         let deliveries = deliveries.iter().map(DeliveryView::from).collect();
         Self { deliveries, endpoint: EndpointView::from(health), next_cursor }
     }
 }
 
-/// What is known of an app's address over all deliveries.
+/// The health of an app's endpoint, over all its deliveries.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Endpoint")]
 struct EndpointView {
-    /// `ok`; `failing`: the last attempt failed; `disabled`: it is switched off, and events are held.
+    /// `ok`; `failing`: the last attempt failed; `disabled`: nothing is sent, and deliveries are held.
     status: &'static str,
     #[schemars(with = "Option<Timestamp>")]
     failing_since: Option<String>,
-    /// Save the app's `webhookUrl`, even unchanged, to switch it on again.
+    /// Update the app with its `webhookUrl`, even unchanged, to enable the endpoint again.
     #[schemars(with = "Option<Timestamp>")]
     disabled_at: Option<String>,
 }
 
-impl From<&Health> for EndpointView {
-    fn from(health: &Health) -> Self {
+impl From<&EndpointHealth> for EndpointView {
+    fn from(health: &EndpointHealth) -> Self {
         let status = match (health.disabled_at, health.failing_since) {
             (Some(_), _) => "disabled",
             (None, Some(_)) => "failing",
@@ -104,18 +103,18 @@ impl From<&Health> for EndpointView {
     }
 }
 
-/// An app that was changed; with what can be replayed, if its address was switched off until now.
+/// An updated app.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ChangedApp<'a> {
+pub struct UpdatedAppView<'a> {
     #[serde(flatten)]
     app: AppView<'a>,
-    /// Only if the address was switched off until now.
+    /// Only if the endpoint was disabled until now: a request that replays the held deliveries.
     #[serde(skip_serializing_if = "Option::is_none")]
     replay: Option<ReplayOffer>,
 }
 
-/// What to send to `POST /v1/apps/{appId}/replay` to get what was held.
+/// The body of a `POST /v1/apps/{appId}/replay` that replays the held deliveries.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ReplayOffer {
     #[schemars(with = "Timestamp")]
@@ -123,25 +122,26 @@ struct ReplayOffer {
     status: &'static str,
 }
 
-impl<'a> ChangedApp<'a> {
-    /// An app, and what was known of its address before.
-    pub fn of(app: AppView<'a>, before: Option<&Health>) -> Self {
-        let switched_off =
-            before.and_then(|health| health.disabled_at.map(|at| health.failing_since.unwrap_or(at)));
-        // What was held may be of events from before the failure: deliveries wait for days.
+impl<'a> UpdatedAppView<'a> {
+    /// `health_before` is the health of the endpoint before the update, if the update reset it.
+    pub fn of(app: AppView<'a>, health_before: Option<&EndpointHealth>) -> Self {
+        let disabled_since =
+            health_before.and_then(|health| health.disabled_at.map(|at| health.failing_since.unwrap_or(at)));
+        // Held deliveries may be of events from before the endpoint began to fail, because retries take days.
         let earlier = SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS);
-        let switched_off = switched_off.map(|at| at.saturating_sub(earlier).unwrap_or(at));
+        let disabled_since = disabled_since.map(|at| at.saturating_sub(earlier).unwrap_or(at));
         let status = DeliveryStatus::Held.as_str();
-        Self { app, replay: switched_off.map(|from| ReplayOffer { from: iso(from), status }) }
+        Self { app, replay: disabled_since.map(|from| ReplayOffer { from: iso(from), status }) }
     }
 }
 
 /// `POST /v1/apps/{appId}/replay`.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Replayed {
-    /// How many deliveries are tried again.
+#[schemars(rename = "Replayed")]
+pub struct ReplayView {
+    /// How many deliveries were replayed.
     pub replayed: usize,
-    /// There may be more up to this moment, even if none was found: ask again with it as `to`.
+    /// Present if there may be more deliveries until this time. Send the request again with it as `to`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     pub to: Option<String>,
@@ -152,29 +152,29 @@ pub struct Replayed {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Tested")]
 pub struct TestedView {
-    /// True if the address answered with a status that counts as received.
+    /// True if the endpoint answered with a 2xx status.
     delivered: bool,
     status_code: Option<u16>,
     duration_ms: u64,
-    /// Why there is no answer, in the words of a delivery's `lastError`.
+    /// Why there was no response, as in `lastError` of a delivery.
     error: Option<String>,
-    /// The beginning of the answer.
+    /// The beginning of the response body.
     body: Option<String>,
 }
 
 impl From<&Exchange> for TestedView {
     fn from(exchange: &Exchange) -> Self {
-        let answer = exchange.outcome.as_ref().ok();
+        let response = exchange.outcome.as_ref().ok();
         let shown = |body: &[u8]| {
             let text = String::from_utf8_lossy(body);
             text.chars().take(limits::OUTBOUND_SHOWN_CHARS).collect()
         };
         Self {
-            delivered: exchange.is_received(),
-            status_code: answer.map(|answer| answer.status),
+            delivered: exchange.is_accepted(),
+            status_code: response.map(|response| response.status),
             duration_ms: u64::try_from(exchange.took.as_millis()).unwrap_or(u64::MAX),
             error: exchange.outcome.as_ref().err().map(ToString::to_string),
-            body: answer.map(|answer| shown(&answer.body)),
+            body: response.map(|response| shown(&response.body)),
         }
     }
 }
@@ -184,12 +184,11 @@ impl From<&Exchange> for TestedView {
 #[serde(rename_all = "camelCase")]
 pub struct Events {
     events: Vec<Value>,
-    /// Give it as `cursor` with the next call, now or later.
+    /// Send it as `cursor` with the next request, now or later.
     next_cursor: Option<String>,
 }
 
 impl Events {
-    /// A part of what happened.
     pub fn of(events: &[Event], next_cursor: Option<String>) -> Self {
         Self { events: events.iter().map(Event::json).collect(), next_cursor }
     }

@@ -1,4 +1,4 @@
-//! What the API shows of tenants, apps, keys and the audit log: the contract's field names.
+//! The JSON of tenants, apps, keys and the audit log.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::app::{ApiKey, App, AppKind, KeyRecord};
-use crate::model::audit::Entry;
+use crate::model::audit::AuditRecord;
 use crate::model::ids::KeyId;
 use crate::model::phone::E164;
 use crate::model::tenant::{Deletion, Tenant, TenantLimits};
-use crate::registration;
+use crate::registration::RegisteredApp;
 use crate::views::iso;
 
-/// Limits as the operator writes them.
+/// The limits of a tenant in a request; absent ones have their default or are kept.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct LimitsOrder {
-    /// Requests of one app key in a minute.
+pub struct LimitsRequest {
+    /// Requests of one API key in a rolling minute.
     #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
     pub requests_per_minute: Option<u32>,
     /// Connect and invite tokens together in a rolling hour.
@@ -28,17 +28,16 @@ pub struct LimitsOrder {
     pub connect_tokens_per_hour: Option<u32>,
 }
 
-impl LimitsOrder {
-    /// The same if every value is within its bounds.
+impl LimitsRequest {
     pub fn check(self) -> Result<Self> {
-        let bound = |value: Option<u32>, max, field| match value {
+        let limit = |value: Option<u32>, max, field| match value {
             Some(value) if !(1..=max).contains(&value) => {
                 Err(Error::InvalidField { text: format!("{field} must be 1-{max}"), field })
             }
             _ => Ok(()),
         };
-        bound(self.requests_per_minute, limits::REQUESTS_PER_MINUTE_MAX, "limits.requestsPerMinute")?;
-        bound(
+        limit(self.requests_per_minute, limits::REQUESTS_PER_MINUTE_MAX, "limits.requestsPerMinute")?;
+        limit(
             self.connect_tokens_per_hour,
             limits::CONNECT_TOKENS_PER_HOUR_MAX,
             "limits.connectTokensPerHour",
@@ -46,17 +45,15 @@ impl LimitsOrder {
         Ok(self)
     }
 
-    /// With the product's own limits where nothing was said.
     pub fn or_default(self) -> TenantLimits {
-        let usual = TenantLimits::default();
+        let default = TenantLimits::default();
         TenantLimits {
-            requests_per_minute: self.requests_per_minute.unwrap_or(usual.requests_per_minute),
-            connect_tokens_per_hour: self.connect_tokens_per_hour.unwrap_or(usual.connect_tokens_per_hour),
+            requests_per_minute: self.requests_per_minute.unwrap_or(default.requests_per_minute),
+            connect_tokens_per_hour: self.connect_tokens_per_hour.unwrap_or(default.connect_tokens_per_hour),
         }
     }
 }
 
-/// A tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Tenant")]
@@ -66,7 +63,7 @@ pub struct TenantView<'a> {
     /// `active`, `suspended` or `deleting`.
     status: &'static str,
     limits: LimitsView,
-    /// Where the page after success links to, unless the link says otherwise.
+    /// The URL that the success page links to, unless the invite has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<&'a str>,
     #[schemars(with = "Timestamp")]
@@ -79,23 +76,23 @@ pub struct TenantView<'a> {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Limits")]
 struct LimitsView {
-    /// Requests of one app key in a rolling minute.
+    /// Requests of one API key in a rolling minute.
     requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     connect_tokens_per_hour: u32,
 }
 
-/// How far the deletion of a tenant has come.
+/// The progress of a deletion.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Deletion")]
 struct DeletionView {
     #[schemars(with = "Timestamp")]
     ordered_at: String,
-    /// From when on nothing could open what was sealed for the tenant.
+    /// Since when nothing can decrypt the sealed data of the tenant.
     #[schemars(with = "Option<Timestamp>")]
     data_keys_erased_at: Option<String>,
-    /// Records that are still to be erased, by their kind.
+    /// Number of remaining items by kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     left: Option<BTreeMap<String, usize>>,
 }
@@ -103,7 +100,7 @@ struct DeletionView {
 impl<'a> From<&'a Tenant> for TenantView<'a> {
     fn from(tenant: &'a Tenant) -> Self {
         let deletion = |deletion: Deletion| DeletionView {
-            ordered_at: iso(deletion.ordered_at),
+            ordered_at: iso(deletion.requested_at),
             data_keys_erased_at: deletion.keys_erased_at.map(iso),
             left: None,
         };
@@ -123,11 +120,11 @@ impl<'a> From<&'a Tenant> for TenantView<'a> {
 }
 
 impl TenantView<'_> {
-    /// With what its deletion has still to erase.
+    /// With the remaining items, by kind.
     #[must_use]
-    pub fn with_left(mut self, left: BTreeMap<String, usize>) -> Self {
+    pub fn with_remaining(mut self, remaining: BTreeMap<String, usize>) -> Self {
         if let Some(deletion) = &mut self.deletion {
-            deletion.left = Some(left);
+            deletion.left = Some(remaining);
         }
         self
     }
@@ -142,33 +139,31 @@ pub struct Tenants<'a> {
 }
 
 impl<'a> Tenants<'a> {
-    /// A part of the list.
     pub fn of(tenants: &'a [Tenant], next_cursor: Option<String>) -> Self {
         Self { tenants: tenants.iter().map(TenantView::from).collect(), next_cursor }
     }
 }
 
-/// When the keys of an app were last used.
+/// The last use of each key of an app.
 pub type Uses = HashMap<KeyId, Timestamp>;
 
-/// An app.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "App")]
 pub struct AppView<'a> {
     app_id: &'a str,
-    /// `program`, or `trigger` for a flow of Power Automate.
+    /// `program`, or `trigger` for a Power Automate flow.
     kind: &'static str,
     name: &'a str,
     tenant_id: &'a str,
     role: Option<&'a str>,
-    /// Not shown of a flow: whoever has its address can start it.
+    /// `null` for a flow: anyone with its URL can trigger it.
     webhook_url: Option<&'a str>,
-    /// Which events it is told of; of all if there is nothing here.
+    /// Only events of these types are delivered; all if empty.
     event_types: Vec<&'static str>,
-    /// Of which numbers; of all if there is nothing here.
+    /// Only events of these numbers are delivered; all if empty. Events without a number are always delivered.
     numbers: Vec<&'a str>,
-    /// The beginning of its main key.
+    /// The beginning of the main key.
     api_key_prefix: Option<String>,
     #[schemars(with = "Timestamp")]
     created_at: String,
@@ -177,7 +172,6 @@ pub struct AppView<'a> {
 }
 
 impl<'a> AppView<'a> {
-    /// An app, with the last use of any of its keys.
     pub fn of(app: &'a App, uses: Option<&Uses>) -> Self {
         Self {
             app_id: app.id.as_str(),
@@ -204,13 +198,12 @@ pub struct Apps<'a> {
 }
 
 impl<'a> Apps<'a> {
-    /// A part of the list.
     pub fn of(apps: Vec<AppView<'a>>, next_cursor: Option<String>) -> Self {
         Self { apps, next_cursor }
     }
 }
 
-/// A flow that was just subscribed.
+/// A new subscription of a Power Automate flow.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct NewTrigger {
     id: String,
@@ -222,7 +215,7 @@ impl From<&App> for NewTrigger {
     }
 }
 
-/// A key, without its secret.
+/// A key without its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Key")]
@@ -230,9 +223,9 @@ pub struct KeyView {
     key_id: String,
     api_key_prefix: String,
     scopes: Vec<&'static str>,
-    /// Where it may be used from; anywhere if there is nothing here.
+    /// Where the key may be used from; anywhere if empty.
     allowed_ips: Vec<String>,
-    /// The one that `rotate-key` replaces.
+    /// True for the key that `POST /v1/apps/{appId}/rotate-key` replaces.
     is_main: bool,
     #[schemars(with = "Timestamp")]
     created_at: String,
@@ -243,7 +236,6 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    /// A key of an app.
     pub fn of(record: &KeyRecord, app: &App, uses: Option<&Uses>) -> Self {
         Self {
             key_id: record.id.to_string(),
@@ -261,11 +253,11 @@ impl KeyView {
 /// `GET /v1/apps/{appId}/keys`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Keys {
-    /// The oldest first.
+    /// Oldest first.
     pub keys: Vec<KeyView>,
 }
 
-/// A further key that was just made, with what is shown once.
+/// A new key. Its secret is shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewKey<'a> {
@@ -281,7 +273,6 @@ pub struct NewKey<'a> {
 }
 
 impl<'a> NewKey<'a> {
-    /// A key with its record.
     pub fn of(key: &'a ApiKey, record: &'a KeyRecord) -> Self {
         Self {
             key_id: record.id.as_str(),
@@ -295,7 +286,7 @@ impl<'a> NewKey<'a> {
     }
 }
 
-/// A main key that was just replaced.
+/// The new main key. Its secret is shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedKey<'a> {
@@ -309,13 +300,12 @@ impl<'a> From<&'a ApiKey> for RotatedKey<'a> {
     }
 }
 
-/// A webhook secret that was just replaced.
+/// A new webhook secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RotatedSecret<'a> {
-    /// The new one.
     pub webhook_secret: &'a str,
-    /// Until then the one before it signs along.
+    /// Until then events are also signed with the previous secret.
     #[schemars(with = "Timestamp")]
     pub previous_expires_at: String,
 }
@@ -356,9 +346,8 @@ struct ActorView<'a> {
 }
 
 impl<'a> AuditLog<'a> {
-    /// A part of the log.
-    pub fn of(entries: &'a [Entry], next_cursor: Option<String>) -> Self {
-        let view = |entry: &'a Entry| EntryView {
+    pub fn of(entries: &'a [AuditRecord], next_cursor: Option<String>) -> Self {
+        let view = |entry: &'a AuditRecord| EntryView {
             id: &entry.id,
             at: iso(entry.at),
             actor: ActorView { kind: entry.actor.as_str(), key_id: entry.actor.key().map(KeyId::as_str) },
@@ -373,10 +362,11 @@ impl<'a> AuditLog<'a> {
     }
 }
 
-/// An app that was just registered, with what is shown once.
+/// A new app. Its key and webhook secret are shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Registered<'a> {
+#[schemars(rename = "Registered")]
+pub struct RegisteredAppView<'a> {
     app_id: &'a str,
     name: &'a str,
     api_key: &'a str,
@@ -386,8 +376,8 @@ pub struct Registered<'a> {
     tenant_id: &'a str,
 }
 
-impl<'a> From<&'a registration::Registered> for Registered<'a> {
-    fn from(registered: &'a registration::Registered) -> Self {
+impl<'a> From<&'a RegisteredApp> for RegisteredAppView<'a> {
+    fn from(registered: &'a RegisteredApp) -> Self {
         Self {
             app_id: registered.app.id.as_str(),
             name: &registered.app.name,

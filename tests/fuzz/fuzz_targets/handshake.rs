@@ -1,4 +1,4 @@
-//! A token that is echoed is one word of printable ASCII, so that no second header can come of it.
+//! An echoed token is a single word of printable ASCII, so that it can't inject a header.
 
 #![no_main]
 

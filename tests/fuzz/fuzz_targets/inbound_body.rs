@@ -1,4 +1,4 @@
-//! No body of an event makes the receiver panic.
+//! No body of a notification makes the receiver panic.
 
 #![no_main]
 
