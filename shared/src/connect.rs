@@ -29,7 +29,7 @@ use crate::model::secret::Secret;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
 use crate::ringcentral::oauth::{AuthorizeRequest, CodeExchange, CodeVerifier, TokenOptions};
-use crate::ringcentral::{AccessToken, Client, Kind, RefreshToken, TokenSet};
+use crate::ringcentral::{AccessToken, Client, ErrorKind, RefreshToken, TokenSet};
 use crate::store::{
     ClaimFlowOutcome, DeleteFlowOutcome, NewConnection, StartFlowOutcome, Store, StoreConnectionOutcome,
     StoreError,
@@ -336,19 +336,19 @@ async fn exchange_code(
         }
         Err(error) => error,
     };
-    if matches!(error.kind(), Kind::AppConfiguration | Kind::Grant(_)) {
+    if matches!(error.kind(), ErrorKind::AppConfiguration | ErrorKind::Grant(_)) {
         // An error response that is not a penalty.
         breaker.record_response(gateway).await;
     }
     let rejection = match error.kind() {
-        Kind::AppConfiguration => FlowRejection::Misconfigured,
-        Kind::Grant(_) => FlowRejection::CodeRejected,
-        Kind::RateLimited => {
+        ErrorKind::AppConfiguration => FlowRejection::Misconfigured,
+        ErrorKind::Grant(_) => FlowRejection::CodeRejected,
+        ErrorKind::RateLimited => {
             let until = circuit_breaker::penalty_end(gateway, error.retry(), 0);
             breaker.record_rate_limited(gateway, until).await;
             FlowRejection::Busy(until.duration_since(gateway.clock.now()).try_into().unwrap_or_default())
         }
-        Kind::Connect => FlowRejection::Busy(Duration::from_secs(10)),
+        ErrorKind::Connect => FlowRejection::Busy(Duration::from_secs(10)),
         _ => FlowRejection::ExchangeFailed,
     };
     if rejection == FlowRejection::Misconfigured {

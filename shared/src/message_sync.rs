@@ -18,7 +18,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::receiving::{self, MissedMessage};
 use crate::ringcentral::{
-    self, Api, Direction, Kind, Message, MessageKind, MessageQuery, SyncRequest, SyncResult,
+    self, Api, Direction, ErrorKind, Message, MessageKind, MessageQuery, SyncRequest, SyncResult,
 };
 use crate::sending;
 use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
@@ -115,7 +115,7 @@ async fn request_changes(
 
 /// True if the call may have failed because the response is too large.
 fn may_be_too_large(error: &ringcentral::Error) -> bool {
-    matches!(error.kind(), Kind::Unreadable | Kind::Timeout | Kind::Interrupted)
+    matches!(error.kind(), ErrorKind::Unreadable | ErrorKind::Timeout | ErrorKind::Interrupted)
 }
 
 /// Stores the newest page of a backfill. Returns what is left of the range.

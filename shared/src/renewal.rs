@@ -18,7 +18,7 @@ use crate::model::connection::{
     BackfillReason, Connection, PreviousVerificationToken, SUBSCRIPTION_ACTIVE, Subscription,
 };
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
-use crate::ringcentral::{self, Api, Kind};
+use crate::ringcentral::{self, Api, ErrorKind};
 use crate::setup;
 use crate::store::{ClaimOutcome, DueWork, SubscriptionCheck, WorkKind, WriteOutcome};
 use crate::tokens::{self, CallError};
@@ -163,7 +163,7 @@ async fn renew(api: &Api, known: &Subscription) -> Result<Option<Subscription>, 
             ..known.clone()
         })),
         Ok(_) => Ok(None),
-        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }

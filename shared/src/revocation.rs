@@ -19,7 +19,7 @@ use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::random_jitter_percent;
 use crate::model::secret::Secret;
 use crate::ringcentral::oauth::RevocableToken;
-use crate::ringcentral::{self, AccessToken, Kind, RefreshToken};
+use crate::ringcentral::{self, AccessToken, ErrorKind, RefreshToken};
 use crate::span;
 use crate::vault::{Binding, Owner, Purpose};
 
@@ -66,16 +66,16 @@ pub async fn end_session<'a>(
         return Ok(());
     };
     match error.kind() {
-        Kind::RateLimited => {
+        ErrorKind::RateLimited => {
             let until = circuit_breaker::penalty_end(gateway, error.retry(), random_jitter_percent());
             breaker.record_rate_limited(gateway, until).await;
         }
-        Kind::AppConfiguration => {
+        ErrorKind::AppConfiguration => {
             gateway.app_rejected().await;
             breaker.record_response(gateway).await;
         }
         // The session has already ended.
-        Kind::Grant(_) => {
+        ErrorKind::Grant(_) => {
             breaker.record_response(gateway).await;
             return Ok(());
         }
@@ -104,7 +104,7 @@ impl From<Error> for EndSessionError {
 impl From<ringcentral::Error> for EndSessionError {
     fn from(error: ringcentral::Error) -> Self {
         match error.kind() {
-            Kind::AppConfiguration | Kind::RateLimited => {
+            ErrorKind::AppConfiguration | ErrorKind::RateLimited => {
                 Self::NotTried(Error::unavailable("RingCentral's revoke endpoint", error))
             }
             _ => Self::Rejected(error),

@@ -1,4 +1,3 @@
 //! The RingCentral client, a crate of its own: `shared/ringcentral`.
 
-pub use ringbridge_ringcentral::ErrorKind as Kind;
 pub use ringbridge_ringcentral::*;

@@ -19,7 +19,7 @@ use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
-use crate::ringcentral::{self, AccessToken, Api, Kind, PhoneNumber};
+use crate::ringcentral::{self, AccessToken, Api, ErrorKind, PhoneNumber};
 use crate::store::{ClaimOutcome, DueWork, WorkKind, WriteOutcome};
 use crate::tokens::{self, CallError};
 
@@ -72,7 +72,8 @@ async fn run_steps(
         unsubscribe(&api, &created.id).await?;
     }
     // A penalty takes precedence over a rejected token: calls with a new token would restart it.
-    let error = general_errors.into_iter().flatten().max_by_key(|error| error.kind() == Kind::RateLimited);
+    let error =
+        general_errors.into_iter().flatten().max_by_key(|error| error.kind() == ErrorKind::RateLimited);
     error.map_or(Ok(connection.setup.is_done()), |error| Err(error.into()))
 }
 
@@ -80,7 +81,7 @@ async fn run_steps(
 fn general_error<T>(result: &Option<Result<T, CallError>>) -> Option<ringcentral::Error> {
     match result {
         Some(Err(CallError::RingCentral(error)))
-            if matches!(error.kind(), Kind::AccessToken | Kind::RateLimited) =>
+            if matches!(error.kind(), ErrorKind::AccessToken | ErrorKind::RateLimited) =>
         {
             Some(error.clone())
         }
@@ -220,7 +221,7 @@ async fn read_account_numbers(
 ) -> Result<(), CallError> {
     let listed = match api.account_phone_numbers().await {
         Ok(listed) => listed,
-        Err(error) if error.kind() == Kind::Forbidden => {
+        Err(error) if error.kind() == ErrorKind::Forbidden => {
             tracing::info!(tenant.id = %connection.tenant, error = %error, "account-wide list of phone numbers is not available to this user");
             return Ok(());
         }
@@ -273,7 +274,7 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Re
             Some(status) => Readiness::Pending(status.to_string()),
             None => Readiness::Unregistered,
         }),
-        Err(error) if matches!(error.kind(), Kind::AccessToken | Kind::RateLimited) => Err(error),
+        Err(error) if matches!(error.kind(), ErrorKind::AccessToken | ErrorKind::RateLimited) => Err(error),
         Err(_) => Ok(Readiness::Unknown),
     }
 }
@@ -327,7 +328,7 @@ pub fn is_ours(gateway: &Gateway, listed: &Listed) -> bool {
 /// RingCentral's error.
 pub async fn unsubscribe(api: &Api, id: &str) -> Result<(), CallError> {
     match api.delete_subscription(id).await {
-        Err(error) if error.kind() != Kind::NotFound => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
 }

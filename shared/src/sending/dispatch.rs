@@ -24,7 +24,7 @@ use crate::model::secret::Secret;
 use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
 };
-use crate::ringcentral::{self, Api, Kind, RateLimit, Retry, Sent, Sms};
+use crate::ringcentral::{self, Api, ErrorKind, RateLimit, Retry, Sent, Sms};
 use crate::span;
 use crate::store::{
     Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
@@ -462,7 +462,7 @@ impl Worker<'_> {
                 }
                 Err(error) => error,
             };
-            if error.kind() != Kind::AccessToken || attempt == 1 {
+            if error.kind() != ErrorKind::AccessToken || attempt == 1 {
                 let outcome = outcome_of(&error, message);
                 let text = match outcome {
                     SendOutcome::Accepted(_) | SendOutcome::Ambiguous => "outcome of send unknown",
@@ -522,11 +522,11 @@ fn outcome_of(error: &ringcentral::Error, message: &Message) -> SendOutcome {
         return SendOutcome::Ambiguous;
     }
     let wait = retry_after(error);
-    if error.kind() == Kind::RateLimited {
+    if error.kind() == ErrorKind::RateLimited {
         return SendOutcome::RateLimited(wait);
     }
     let is_final = match error.kind() {
-        Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => true,
+        ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Refused => true,
         _ => error.sent() == Sent::Yes && error.status() == Some(501),
     };
     if !is_final {

@@ -16,7 +16,7 @@ use crate::model::message::{Message, PartStage};
 use crate::model::sender::{
     self, AmbiguousPart, PartContent, Remaining, SenderState, UncorrelatedRecord, reconcile_at,
 };
-use crate::ringcentral::{self, Api, Direction, Kind, MessageQuery};
+use crate::ringcentral::{self, Api, Direction, ErrorKind, MessageQuery};
 use crate::store::{Correlation, PendingIn, WriteOutcome};
 use crate::tokens::{self, CallError};
 
@@ -130,7 +130,7 @@ async fn query_records(worker: &Worker<'_>, due: &[Ambiguous]) -> Result<QueryOu
     match &failure {
         CallError::RingCentral(error) => match error.kind() {
             // A retry would fail the same way.
-            Kind::Forbidden | Kind::NotFound | Kind::Invalid | Kind::Refused => none,
+            ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Invalid | ErrorKind::Refused => none,
             _ => Ok(QueryOutcome::RetryAfter(retry_after(error).max(blocked))),
         },
         CallError::Gateway(Error::NotConnected) => none,

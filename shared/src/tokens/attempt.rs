@@ -24,7 +24,7 @@ use crate::model::secret::Secret;
 use crate::queue::MAX_DELAY_SECONDS;
 use crate::revocation;
 use crate::ringcentral::oauth::TokenOptions;
-use crate::ringcentral::{self, Grant, Kind, RefreshToken, TokenSet};
+use crate::ringcentral::{self, ErrorKind, Grant, RefreshToken, TokenSet};
 use crate::store::{StoreError, WriteOutcome};
 use crate::vault::{Binding, DataKey, Purpose};
 
@@ -334,12 +334,12 @@ impl<'a> AttemptRunner<'a> {
 
     fn classify(&self, error: &ringcentral::Error) -> TokenResponse {
         match error.kind() {
-            Kind::Grant(Grant::Expired) => TokenResponse::Denied(Denial::Expired),
-            Kind::Grant(_) => TokenResponse::Denied(Denial::Invalid),
-            Kind::AppConfiguration => TokenResponse::Misconfigured,
-            Kind::Connect | Kind::Refused => TokenResponse::NotSent,
-            Kind::RateLimited => TokenResponse::RateLimited(self.penalty_end(error)),
-            Kind::Unavailable if error.status() == Some(503) => {
+            ErrorKind::Grant(Grant::Expired) => TokenResponse::Denied(Denial::Expired),
+            ErrorKind::Grant(_) => TokenResponse::Denied(Denial::Invalid),
+            ErrorKind::AppConfiguration => TokenResponse::Misconfigured,
+            ErrorKind::Connect | ErrorKind::Refused => TokenResponse::NotSent,
+            ErrorKind::RateLimited => TokenResponse::RateLimited(self.penalty_end(error)),
+            ErrorKind::Unavailable if error.status() == Some(503) => {
                 TokenResponse::RateLimited(self.penalty_end(error))
             }
             _ => TokenResponse::Ambiguous,

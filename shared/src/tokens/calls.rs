@@ -12,7 +12,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::random;
-use crate::ringcentral::{self, AccessToken, Api, Kind, Limiter, Retry};
+use crate::ringcentral::{self, AccessToken, Api, ErrorKind, Limiter, Retry};
 use crate::store::StoreError;
 
 /// Why work for a connection failed.
@@ -41,7 +41,7 @@ pub async fn call<T, F: Future<Output = Result<T, CallError>>>(
     let UsableToken { access, connection } = access_token(gateway, tenant, id).await?;
     let generation = connection.generation;
     match call_with_token(gateway, &access, connection, &work).await {
-        Err(CallError::RingCentral(error)) if error.kind() == Kind::AccessToken => {
+        Err(CallError::RingCentral(error)) if error.kind() == ErrorKind::AccessToken => {
             let UsableToken { access, connection } =
                 replace_rejected_token(gateway, tenant, id, generation).await?;
             call_with_token(gateway, &access, connection, work).await
@@ -67,7 +67,7 @@ pub async fn call_with_token<T, F: Future<Output = Result<T, CallError>>>(
     let api = gateway.ringcentral()?.api(access).with_limiter(&limiter, connection.extension.as_str());
     let result = work(api, connection).await;
     if let Err(CallError::RingCentral(error)) = &result
-        && error.kind() == Kind::RateLimited
+        && error.kind() == ErrorKind::RateLimited
     {
         store_penalty(gateway, &tenant, &id, error).await?;
     }
@@ -77,7 +77,7 @@ pub async fn call_with_token<T, F: Future<Output = Result<T, CallError>>>(
 /// Fails during a penalty: each call would restart it.
 ///
 /// # Errors
-/// [`Kind::RateLimited`], with the remaining time.
+/// [`ErrorKind::RateLimited`], with the remaining time.
 pub fn check_rate_limit(gateway: &Gateway, connection: &Connection) -> Result<(), CallError> {
     let wait = connection.rate_limited_until.map(|until| until.duration_since(gateway.clock.now()));
     match wait.and_then(|wait| Duration::try_from(wait).ok()).filter(|wait| !wait.is_zero()) {
@@ -110,7 +110,7 @@ impl CallError {
             Self::RingCentral(error) => match (error.status(), error.code()) {
                 (Some(status), Some(code)) => format!("RingCentral returned {status} ({code})"),
                 (Some(status), None) => format!("RingCentral returned {status}"),
-                (None, _) if error.kind() == Kind::RateLimited => {
+                (None, _) if error.kind() == ErrorKind::RateLimited => {
                     "RingCentral's rate limit is reached".to_owned()
                 }
                 (None, _) => "RingCentral did not respond".to_owned(),
