@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::delivery::{app, until};
-use crate::receiver::{Manner, Receiver};
+use crate::receiver::{Behaviour, WebhookEndpoint};
 use crate::send::{accept, connected, send, until_settled};
 use crate::world::{HOUR, World, use_token};
 
@@ -77,8 +77,8 @@ async fn the_cause_of_a_rejected_message_is_found_by_its_id() {
 #[tokio::test]
 async fn the_cause_of_a_failed_delivery_is_found_by_the_id_of_its_message() {
     let (world, tenant, from) = connected().await;
-    let receiver = Receiver::start().await;
-    receiver.behave("/hook", Manner::Status(500));
+    let receiver = WebhookEndpoint::start().await;
+    receiver.behave("/hook", Behaviour::Status(500));
     let fields = json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_status"] });
     app(&world, &tenant, fields).await;
     let id = accept(&world, &tenant, &from, "Told of in vain").await;
