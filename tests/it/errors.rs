@@ -520,7 +520,7 @@ async fn every_route_with_a_key_returns_each_of_its_errors() {
 #[track_caller]
 fn trouble(page: &Reply, status: u16) {
     assert_eq!(
-        (page.status.as_u16(), page.page_code()),
+        (page.status.as_u16(), page.reference()),
         (status, page.header("x-request-id")),
         "{}",
         page.text

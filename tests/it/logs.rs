@@ -1,4 +1,4 @@
-//! The log: whoever has the id of a request or a message finds the cause of a failure.
+//! The log: the cause of a failure is found by the id of the request or the message.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn lines(world: &World, field: &str, value: &str) -> Vec<Value> {
     parsed.filter(|line| line[field] == value).collect()
 }
 
-/// The one line of these that has a field.
+/// The first of these lines that has a field.
 #[track_caller]
 fn with_field<'a>(lines: &'a [Value], field: &str) -> &'a Value {
     let found: Vec<&Value> = lines.iter().filter(|line| !line[field].is_null()).collect();
@@ -66,8 +66,9 @@ async fn the_cause_of_a_rejected_message_is_found_by_its_id() {
     let id = accept(&world, &tenant, &from, "Rejected").await;
     until_settled(&world, &tenant, &id).await;
     let logged = lines(&world, "message.id", &id);
-    let accepted = with_field(&logged, "route");
-    assert_eq!((&accepted["route"], &accepted["status"]), (&json!("POST /v1/sms/send"), &json!(202)));
+    let completed = logged.iter().find(|line| line["message"] == "request completed");
+    let completed = completed.expect("the request that accepted the message");
+    assert_eq!((&completed["route"], &completed["status"]), (&json!("POST /v1/sms/send"), &json!(202)));
     let rejected = with_field(&logged, "error");
     assert!(rejected["error"].as_str().unwrap().contains("MSG-243"), "{rejected}");
     assert_eq!(rejected["tenant.id"], tenant.id.as_str());
@@ -81,7 +82,7 @@ async fn the_cause_of_a_failed_delivery_is_found_by_the_id_of_its_message() {
     receiver.behave("/hook", Behaviour::Status(500));
     let fields = json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_status"] });
     app(&world, &tenant, fields).await;
-    let id = accept(&world, &tenant, &from, "Told of in vain").await;
+    let id = accept(&world, &tenant, &from, "Not delivered").await;
     let attempts = || {
         let logged = lines(&world, "message.id", &id);
         logged.into_iter().filter(|line| !line["delivery.id"].is_null()).collect::<Vec<_>>()
