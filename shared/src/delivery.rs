@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};

@@ -354,7 +354,7 @@ const LIST_PARAMETERS: [Parameter; 2] = [
     Parameter::new(
         "limit",
         "The maximum number of entries.",
-        || json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE }),
+        || json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT }),
     ),
     Parameter::new(
         "cursor",
