@@ -24,7 +24,7 @@ pub async fn app_of(world: &World, key: &str) -> String {
 /// Creates an additional key of the tenant's app.
 pub async fn additional_key(world: &World, tenant: &Tenant, body: Value) -> String {
     let app = app_of(world, &tenant.key).await;
-    let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, order).await.expect(201);
+    let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, body).await.expect(201);
     made.json()["apiKey"].as_str().unwrap().to_owned()
 }
 
