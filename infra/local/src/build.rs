@@ -25,7 +25,10 @@ pub struct FunctionBuild {
     pub complete: bool,
 }
 
-/// Builds the default members of the workspace at `root`. `functions` are the binaries to count in the progress line.
+/// Builds the binaries of `functions`, packages of the workspace at `root`.
+///
+/// A debug build names the example `local` too, which runs already. So Cargo resolves one set of features for both, and
+/// what was compiled for the example is not compiled again for the functions.
 pub async fn functions(
     root: &Path,
     profile: BuildProfile,
@@ -36,8 +39,13 @@ pub async fn functions(
     let mut command = Command::new(&cargo);
     command.current_dir(root).args(["build", "--keep-going", "--message-format", "json-render-diagnostics"]);
     command.args(["--color", if progress.is_terminal() { "always" } else { "never" }]);
-    if profile == BuildProfile::Release {
-        command.arg("--release");
+    command.arg("--bins").args(functions.iter().flat_map(|name| ["--package", name]));
+    match profile {
+        BuildProfile::Release => _ = command.arg("--release"),
+        BuildProfile::Debug if root.join("infra/local").is_dir() => {
+            command.args(["--package", "local", "--example", "local"]);
+        }
+        BuildProfile::Debug => {}
     }
     let mut child = command
         .stdin(Stdio::null())
