@@ -46,7 +46,6 @@ const RETIRED_IDENTIFIERS: &[(&str, &str)] = &[
 /// Phrases that are not how technical English says it. Matched as whole words in every text of the repository.
 const RETIRED_PHRASES: &[&str] = &[
     "whoever",
-    "whatever",
     "somebody",
     "is told",
     "are told",
