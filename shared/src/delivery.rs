@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::app::App;
 use crate::model::delivery::{
-    self, Admission, AttemptOutcome, Delivery, DeliveryStatus, EndpointHealth, EndpointNotice,
+    self, Admission, Delivery, DeliveryOutcome, DeliveryStatus, EndpointHealth, EndpointNotice,
 };
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
@@ -211,11 +211,11 @@ async fn acquire_slot(
     Ok((Admission::Busy, health))
 }
 
-async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<AttemptOutcome> {
+async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<DeliveryOutcome> {
     let app = gateway.store.signing_app(&delivery.tenant, &delivery.app).await?;
     let Some((app, sealed)) = app.filter(|(app, _)| app.webhook_url.is_some()) else {
         delivery.last_error = Some("no_webhook_url".to_owned());
-        return Ok(AttemptOutcome::Gone);
+        return Ok(DeliveryOutcome::Gone);
     };
     let now = gateway.clock.now();
     let exchange = post(gateway, &app, &sealed, &delivery.event, now, delivery.body.clone()).await?;
@@ -238,10 +238,10 @@ async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<Att
         if exchange.is_accepted() { "event delivered" } else { "delivery attempt failed" }
     );
     Ok(match &exchange.outcome {
-        _ if exchange.is_accepted() => AttemptOutcome::Accepted,
-        Ok(response) if response.status == 410 => AttemptOutcome::Gone,
-        Ok(response) => AttemptOutcome::Failed(response.retry_after_seconds.map(Duration::from_secs)),
-        Err(_) => AttemptOutcome::Failed(None),
+        _ if exchange.is_accepted() => DeliveryOutcome::Accepted,
+        Ok(response) if response.status == 410 => DeliveryOutcome::Gone,
+        Ok(response) => DeliveryOutcome::Failed(response.retry_after_seconds.map(Duration::from_secs)),
+        Err(_) => DeliveryOutcome::Failed(None),
     })
 }
 
@@ -249,7 +249,7 @@ async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<Att
 async fn record(
     gateway: &Gateway,
     mut delivery: Delivery,
-    outcome: AttemptOutcome,
+    outcome: DeliveryOutcome,
     before: &EndpointHealth,
     slot: usize,
     leased_until: Timestamp,
@@ -284,7 +284,7 @@ async fn record(
             // The app's webhook URL has changed. The response of the old endpoint does not count for the new one and
             // does not end the delivery.
             let outcome = match outcome {
-                AttemptOutcome::Gone => AttemptOutcome::Failed(None),
+                DeliveryOutcome::Gone => DeliveryOutcome::Failed(None),
                 other => other,
             };
             let unknown = EndpointHealth::default();

@@ -29,7 +29,7 @@ use shared::config::Config;
 use shared::gateway::Gateway;
 use shared::model::app::Scope;
 use shared::model::ids::TenantId;
-use world::{Tenant, World};
+use world::{TestTenant, World};
 
 mod measure;
 #[path = "../it/world.rs"]
@@ -47,7 +47,7 @@ async fn main() {
     with_bad_keys(&world).await;
 }
 
-async fn limited(world: &World, name: &str, requests_per_minute: u32) -> Tenant {
+async fn limited(world: &World, name: &str, requests_per_minute: u32) -> TestTenant {
     let tenant = world.new_tenant(name).await;
     let order = json!({ "limits": { "requestsPerMinute": requests_per_minute } });
     let path = format!("/v1/tenants/{}", tenant.id);
@@ -202,7 +202,7 @@ async fn with_a_noisy_neighbour(world: &Arc<World>) {
 }
 
 /// One request every 20 ms.
-async fn steady(world: &World, tenant: &Tenant, requests: usize) -> Vec<Duration> {
+async fn steady(world: &World, tenant: &TestTenant, requests: usize) -> Vec<Duration> {
     let mut times = Vec::new();
     let mut turns = tokio::time::interval(Duration::from_millis(20));
     for _ in 0..requests {
@@ -224,7 +224,7 @@ async fn flood(world: Arc<World>, key: String) {
     }
 }
 
-async fn burst_counts(world: &World, tenant: &Tenant) -> (usize, usize) {
+async fn burst_counts(world: &World, tenant: &TestTenant) -> (usize, usize) {
     let mut seen = (0, 0);
     for _ in 0..10 {
         match world.get("/v1/rc/status", &tenant.key).await.status.as_u16() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::isolation::first_delivery;
 use crate::send::{accept, until};
 use crate::tenancy::{app_of, send};
-use crate::world::{Reply, Tenant, World};
+use crate::world::{Reply, TestTenant, World};
 
 /// Responses with their routes, by their names in the contract.
 struct Answers<'a> {
@@ -211,7 +211,7 @@ async fn messages(answers: &mut Answers<'_>) {
 }
 
 /// A message with an unknown outcome.
-async fn lost(world: &World, tenant: &Tenant) -> String {
+async fn lost(world: &World, tenant: &TestTenant) -> String {
     world.stack.wait_until_idle().await;
     world.sim_fault("/sms", Some(1), json!({ "reset": "after_body" })).await;
     let id = accept(world, tenant, "+14155550100", "Lost").await;

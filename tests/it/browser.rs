@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::webdriver::{Chromium, Sent};
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 const BUTTON: &str = "form[action='/v1/rc/connect'] button";
 const ALLOW: &str = "button[value=allow]";
@@ -30,7 +30,7 @@ macro_rules! chromium {
     };
 }
 
-async fn invite(world: &World, tenant: &Tenant, order: Value) -> String {
+async fn invite(world: &World, tenant: &TestTenant, order: Value) -> String {
     let reply = world.call(Method::POST, "/v1/rc/invite-token", &tenant.key, Some(order)).await.expect(200);
     format!("{}{}", world.gateway(), reply.json()["connectUrl"].as_str().unwrap())
 }
@@ -48,7 +48,7 @@ async fn connect(browser: &Chromium, link: &str, user: &Value) {
     browser.click(ALLOW).await;
 }
 
-async fn connections(world: &World, tenant: &Tenant) -> usize {
+async fn connections(world: &World, tenant: &TestTenant) -> usize {
     let list = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
     list["extensions"].as_array().unwrap().len()
 }
@@ -466,7 +466,7 @@ async fn every_refusal_says_what_to_do() {
         browser.look(name).await;
     }
     world.no_faults().await;
-    // Until then every sign-in of the tenant is told to wait.
+    // Until then every sign-in of the tenant gets the page that asks to wait.
     world.advance(120).await;
     // RingCentral's own words are not shown.
     browser.open(&link).await;

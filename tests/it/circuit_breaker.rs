@@ -5,10 +5,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{HOUR, Reply, Tenant, World};
+use crate::world::{HOUR, Reply, TestTenant, World};
 
 /// A stack with three tenants and two extensions each, whose tokens are refreshed only when they are used.
-async fn connected() -> (World, Vec<Tenant>) {
+async fn connected() -> (World, Vec<TestTenant>) {
     let world = World::start().await;
     let account = json!({"users": [{}, {}, {}, {}, {}, {}]});
     let made = world.sim(Method::POST, "/_sim/accounts", Some(account)).await;
@@ -26,11 +26,11 @@ async fn connected() -> (World, Vec<Tenant>) {
 }
 
 /// Every tenant makes a request that needs tokens of all its extensions.
-async fn use_tokens(world: &World, tenants: &[Tenant]) -> Vec<Reply> {
+async fn use_tokens(world: &World, tenants: &[TestTenant]) -> Vec<Reply> {
     join_all(tenants.iter().map(|tenant| world.post("/v1/rc/numbers/refresh", &tenant.key))).await
 }
 
-async fn users(world: &World, tenant: &Tenant) -> Vec<Value> {
+async fn users(world: &World, tenant: &TestTenant) -> Vec<Value> {
     let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
     shown["extensions"].as_array().unwrap().clone()
 }

@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 
 use crate::receiver::{Behaviour, WebhookEndpoint};
 use crate::send::without_limit;
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 /// An app of a tenant.
-pub struct App {
+pub struct TestApp {
     pub id: String,
     pub secret: String,
 }
 
 /// Registers an app with additional fields.
-pub async fn app(world: &World, tenant: &Tenant, fields: Value) -> App {
+pub async fn app(world: &World, tenant: &TestTenant, fields: Value) -> TestApp {
     let mut order = json!({ "name": "WebhookEndpoint", "tenantId": tenant.id });
     order.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let made =
         world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
     let text = |name: &str| made[name].as_str().unwrap().to_owned();
-    App { id: text("appId"), secret: text("webhookSecret") }
+    TestApp { id: text("appId"), secret: text("webhookSecret") }
 }
 
 /// The list of an app's deliveries.
-pub async fn log(world: &World, tenant: &Tenant, app: &App, query: &str) -> Value {
+pub async fn log(world: &World, tenant: &TestTenant, app: &TestApp, query: &str) -> Value {
     world.get(&format!("/v1/apps/{}/deliveries{query}", app.id), &tenant.key).await.expect(200).json()
 }
 
@@ -42,7 +42,7 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
 }
 
 /// Waits until an app has `count` deliveries, all of one status.
-async fn all_are(world: &World, tenant: &Tenant, app: &App, count: usize, status: &str) {
+async fn all_are(world: &World, tenant: &TestTenant, app: &TestApp, count: usize, status: &str) {
     until(&format!("{count} deliveries are {status}"), async || {
         let log = log(world, tenant, app, "").await;
         let all = log["deliveries"].as_array().unwrap();

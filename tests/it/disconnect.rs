@@ -3,13 +3,13 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 async fn no_rows(world: &World) -> bool {
     world.items("ConnectionsTable").await.is_empty() && world.items("ExtensionsTable").await.is_empty()
 }
 
-async fn connected(world: &World, tenant: &Tenant) -> Value {
+async fn connected(world: &World, tenant: &TestTenant) -> Value {
     world.get("/v1/rc/status", &tenant.key).await.expect(200).json()["connected"].clone()
 }
 

@@ -1,11 +1,11 @@
-//! The rules of the house that neither the compiler nor a lint holds: who may import whom, who alone may know what, and
-//! that folders, `template.yaml` and the map say the same.
+//! Conventions that neither the compiler nor a lint enforces: which module may import which, which module alone may use an
+//! API, and that folders, `template.yaml` and ARCHITECTURE.md agree.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::source::{code_of, find_word, line_of, tokens};
+use crate::source::{code_of, find_word, imports, line_of};
 
 /// A layer of `shared`.
 struct Layer {
@@ -152,8 +152,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("askama", &["pages"]),
     ("tracing_subscriber", &["telemetry"]),
     ("StatusCode", &["http", "pages", "ringcentral"]),
-    // The refresh grant, and the session that calls it by itself, are of the client; whoever refreshes a stored
-    // connection must do it under a lease, in one module.
+    // Only `tokens` refreshes a stored connection, under a lease. The client's refresh grant and its self-refreshing session
+    // are for other programs.
     (".refresh(&", &["ringcentral", "tokens"]),
     ("Session::", &["ringcentral"]),
 ];
@@ -372,7 +372,7 @@ fn no_file_is_too_long_to_read() {
 }
 
 #[test]
-fn the_map_shows_the_layers_as_they_are() {
+fn the_architecture_page_has_the_layers_and_functions() {
     let map = read(&root().join("shared/ARCHITECTURE.md"));
     assert!(map.contains(&format!("It is {} Lambda functions", function_folders().len())));
     for layer in LAYERS {
@@ -391,7 +391,7 @@ fn violations(module: &str, depth: usize, text: &str) -> Vec<String> {
     let code = code_of(text);
     let Some(layer) = layer_of(module) else { return vec![format!("{module} has no layer")] };
     let mut wrong = Vec::new();
-    for (at, imported) in imports(&code, depth) {
+    for (at, imported) in imports(&code, depth, |name| layer_of(name).is_some()) {
         let line = line_of(&code, at);
         let Some(other) = layer_of(&imported) else {
             wrong.push(format!("line {line}: {imported} has no layer"));
@@ -440,81 +440,6 @@ fn forbidden_words(module: &str, layer: &Layer, code: &str) -> Vec<String> {
 
 fn layer_of(module: &str) -> Option<&'static Layer> {
     LAYERS.iter().find(|layer| layer.modules.contains(&module))
-}
-
-/// The crate's modules that a text names, with where: `crate::name`, `crate::{name, …}`, and `super::name` where the
-/// parent is the crate.
-fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
-    let tokens = tokens(code);
-    let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
-    let (mut found, mut braces, mut inner) = (Vec::new(), 0_usize, Vec::new());
-    let mut at = 0;
-    while at < tokens.len() {
-        match word(at) {
-            "{" => {
-                braces += 1;
-                if at >= 2 && word(at - 2) == "mod" {
-                    inner.push(braces);
-                }
-            }
-            "}" => {
-                if inner.last() == Some(&braces) {
-                    inner.pop();
-                }
-                braces = braces.saturating_sub(1);
-            }
-            "crate" if word(at + 1) == "::" => {
-                found.extend(named_after(&tokens, at + 2));
-                at += 1;
-            }
-            "super" if word(at + 1) == "::" => {
-                let mut supers = 1;
-                while word(at + 2) == "super" && word(at + 3) == "::" {
-                    supers += 1;
-                    at += 2;
-                }
-                if supers == depth + inner.len() {
-                    found.extend(
-                        named_after(&tokens, at + 2).into_iter().filter(|(_, name)| layer_of(name).is_some()),
-                    );
-                }
-                at += 1;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    found
-}
-
-/// The name at a place, or those at the top of the group there.
-fn named_after(tokens: &[(usize, String)], at: usize) -> Vec<(usize, String)> {
-    let is_name = |word: &str| word.starts_with(|c: char| c.is_lowercase());
-    let Some((_, first)) = tokens.get(at) else { return Vec::new() };
-    if first != "{" {
-        return tokens[at..=at].iter().filter(|(_, word)| is_name(word)).cloned().collect();
-    }
-    let (mut names, mut depth, mut begins) = (Vec::new(), 0, false);
-    for (place, word) in &tokens[at..] {
-        match word.as_str() {
-            "{" => {
-                depth += 1;
-                begins = depth == 1;
-            }
-            "}" => depth -= 1,
-            "," => begins = depth == 1,
-            _ => {
-                if begins && is_name(word) {
-                    names.push((*place, word.clone()));
-                }
-                begins = false;
-            }
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    names
 }
 
 /// Every file of `shared`, with the crate's module that it belongs to.

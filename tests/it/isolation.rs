@@ -10,7 +10,7 @@ use crate::delivery::until;
 use crate::routes;
 use crate::send::{accept, without_limit};
 use crate::tenancy::{app_of, comparable, send};
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 /// Ids of one kind.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ fn path(route: &Route, ids: &BTreeMap<&str, Ids>, name: &str, id: &str) -> Strin
 }
 
 /// Ids of every kind that occurs in a path.
-async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'static str, Ids> {
+async fn ids(world: &World, tenant: &TestTenant, other: &TestTenant) -> BTreeMap<&'static str, Ids> {
     let (own_app, foreign_app) = (app_of(world, &tenant.key).await, app_of(world, &other.key).await);
     let order = json!({ "name": "Gone", "tenantId": tenant.id });
     let gone = send(world, "POST", "/v1/apps/register", &tenant.key, order).await.expect(201).json();
@@ -210,7 +210,7 @@ async fn ids(world: &World, tenant: &Tenant, other: &Tenant) -> BTreeMap<&'stati
 }
 
 /// A message that a tenant has sent.
-async fn message_of(world: &World, tenant: &Tenant) -> String {
+async fn message_of(world: &World, tenant: &TestTenant) -> String {
     let numbers = world.get("/v1/rc/numbers", &tenant.key).await.expect(200).json();
     let mut numbers = numbers["numbers"].as_array().unwrap().iter();
     let from = &numbers.find(|number| number["features"]["sms"] == true).unwrap()["phoneNumber"];
@@ -218,7 +218,7 @@ async fn message_of(world: &World, tenant: &Tenant) -> String {
 }
 
 /// A flow that a tenant has subscribed.
-async fn flow_of(world: &World, tenant: &Tenant) -> String {
+async fn flow_of(world: &World, tenant: &TestTenant) -> String {
     let (path, order) =
         ("/v1/triggers/sms-received/subscribe", json!({ "callbackUrl": "http://127.0.0.1:9/" }));
     let made = send(world, "POST", path, &tenant.key, order).await.expect(201).json();
@@ -226,7 +226,7 @@ async fn flow_of(world: &World, tenant: &Tenant) -> String {
 }
 
 /// The id of the first delivery of an app.
-pub async fn first_delivery(world: &World, tenant: &Tenant, app: &str) -> String {
+pub async fn first_delivery(world: &World, tenant: &TestTenant, app: &str) -> String {
     let path = format!("/v1/apps/{app}/deliveries");
     let first =
         async || world.get(&path, &tenant.key).await.expect(200).json()["deliveries"][0]["id"].clone();
@@ -235,7 +235,7 @@ pub async fn first_delivery(world: &World, tenant: &Tenant, app: &str) -> String
 }
 
 /// A tenant's view of its data, without attributes that reading changes.
-async fn seen_by(world: &World, tenant: &Tenant) -> Vec<Value> {
+async fn seen_by(world: &World, tenant: &TestTenant) -> Vec<Value> {
     let app = app_of(world, &tenant.key).await;
     let mut seen = Vec::new();
     for path in

@@ -13,7 +13,7 @@ use shared::model::ids::TenantId;
 use shared::model::secret::Secret;
 
 use crate::tenancy::{additional_key, app_of, send};
-use crate::world::{Reply, Tenant, World};
+use crate::world::{Reply, TestTenant, World};
 
 /// Keys with a wrong checksum that one test sends.
 const BAD_KEYS: usize = 10_000;
@@ -38,7 +38,7 @@ async fn burst(world: &Arc<World>, key: &str, requests: usize) -> BTreeMap<u16, 
     seen
 }
 
-async fn limit(world: &World, tenant: &Tenant, limits: Value) {
+async fn limit(world: &World, tenant: &TestTenant, limits: Value) {
     let path = format!("/v1/tenants/{}", tenant.id);
     let order = json!({ "limits": limits });
     world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::random::Random;
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 /// Half a day, in seconds.
 const STEP: i64 = 12 * 3_600;
@@ -81,7 +81,7 @@ async fn recover(world: &World) {
 }
 
 /// Tenants with one connected extension each.
-async fn connected(world: &World, connections: usize) -> Vec<Tenant> {
+async fn connected(world: &World, connections: usize) -> Vec<TestTenant> {
     let users: Vec<Value> = (0..connections)
         .map(|at| {
             let number = format!("+1{}555{:04}", 201 + at / 100, 100 + at % 100);
@@ -135,7 +135,7 @@ async fn fired(world: &World) -> bool {
         || of(world.aws(Method::GET, "/_aws/faults", None).await).await
 }
 
-async fn evaluate(world: &World, tenants: &[Tenant], report: &mut MonthReport) {
+async fn evaluate(world: &World, tenants: &[TestTenant], report: &mut MonthReport) {
     for tenant in tenants {
         let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
         let extension = &shown["extensions"][0];

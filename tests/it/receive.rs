@@ -5,10 +5,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use shared::model::secret::Secret;
 
-use crate::delivery::{App, app, log, until};
+use crate::delivery::{TestApp, app, log, until};
 use crate::random::Random;
 use crate::receiver::{ReceivedRequest, WebhookEndpoint};
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 const US: &str = "+14155550100";
 const THEM: &str = "+16505550199";
@@ -17,8 +17,8 @@ const THEM: &str = "+16505550199";
 struct Fixture {
     world: World,
     receiver: WebhookEndpoint,
-    tenant: Tenant,
-    app: App,
+    tenant: TestTenant,
+    app: TestApp,
 }
 
 impl Fixture {
@@ -274,7 +274,7 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
 }
 
 /// Gives a tenant's connection a verification token that the test knows; only digests of tokens are stored. Returns the row.
-async fn with_known_token(fixture: &Fixture, tenant: &Tenant, token: &str) -> Value {
+async fn with_known_token(fixture: &Fixture, tenant: &TestTenant, token: &str) -> Value {
     let mut rows = fixture.world.items("ConnectionsTable").await;
     rows.retain(|row| row["tenant"]["S"] == tenant.id.as_str() && row["subscription"]["S"].is_string());
     let mut row = rows.remove(0);

@@ -4,10 +4,10 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{HOUR, Tenant, World, attribute, extension, generation, use_token};
+use crate::world::{HOUR, TestTenant, World, attribute, extension, generation, use_token};
 
 /// A stack with one connected extension.
-async fn connected() -> (World, Tenant) {
+async fn connected() -> (World, TestTenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);

@@ -4,12 +4,12 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Tenant, World, attribute, extension, now};
+use crate::world::{TestTenant, World, attribute, extension, now};
 
 /// The longest interval between two checks of a connection.
 const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
 
-async fn connected() -> (World, Tenant) {
+async fn connected() -> (World, TestTenant) {
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Reply, Tenant, World};
+use crate::world::{Reply, TestTenant, World};
 
 pub const TO: &str = "+16505550111";
 /// Statuses of a message that was sent. The delivery report may have been applied already.
@@ -15,7 +15,7 @@ pub const SENT: [&str; 2] = ["sent", "delivered"];
 const FINAL: [&str; 6] = ["sent", "delivered", "failed", "unknown", "expired", "canceled"];
 
 /// A tenant with a connected extension, and the number that it sends from.
-pub async fn connected() -> (World, Tenant, String) {
+pub async fn connected() -> (World, TestTenant, String) {
     let world = World::start().await;
     let tenant = world.tenant();
     let from = connect(&world, &tenant, 0).await;
@@ -25,25 +25,25 @@ pub async fn connected() -> (World, Tenant, String) {
 }
 
 /// Connects a user of the simulator. Returns the first of its numbers.
-pub async fn connect(world: &World, tenant: &Tenant, user: usize) -> String {
+pub async fn connect(world: &World, tenant: &TestTenant, user: usize) -> String {
     let user = world.user(user);
     world.connect(tenant, &user).await.expect(303);
     user["numbers"][0].as_str().unwrap().to_owned()
 }
 
 /// Lifts a tenant's request limit.
-pub async fn without_limit(world: &World, tenant: &Tenant) {
+pub async fn without_limit(world: &World, tenant: &TestTenant) {
     let order = json!({ "limits": { "requestsPerMinute": 1_000_000 } });
     let path = format!("/v1/tenants/{}", tenant.id);
     world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
 }
 
-pub async fn send(world: &World, tenant: &Tenant, fields: Value) -> Reply {
+pub async fn send(world: &World, tenant: &TestTenant, fields: Value) -> Reply {
     world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(fields)).await
 }
 
 /// Sends a message with an idempotency key.
-pub async fn send_once(world: &World, tenant: &Tenant, key: &str, fields: &Value) -> Reply {
+pub async fn send_once(world: &World, tenant: &TestTenant, key: &str, fields: &Value) -> Reply {
     let request = world
         .http
         .post(format!("{}/v1/sms/send", world.gateway()))
@@ -53,7 +53,7 @@ pub async fn send_once(world: &World, tenant: &Tenant, key: &str, fields: &Value
     Reply::of(request.send().await.unwrap()).await
 }
 
-pub async fn accept(world: &World, tenant: &Tenant, from: &str, body: &str) -> String {
+pub async fn accept(world: &World, tenant: &TestTenant, from: &str, body: &str) -> String {
     let reply = send(world, tenant, json!({ "to": TO, "from": from, "body": body })).await.expect(202);
     id(&reply)
 }
@@ -62,12 +62,12 @@ pub fn id(reply: &Reply) -> String {
     reply.json()["messageId"].as_str().unwrap().to_owned()
 }
 
-pub async fn message(world: &World, tenant: &Tenant, id: &str) -> Value {
+pub async fn message(world: &World, tenant: &TestTenant, id: &str) -> Value {
     world.get(&format!("/v1/sms/status/{id}"), &tenant.key).await.expect(200).json()
 }
 
 /// Waits until a message has one of these statuses, for at most half a minute.
-pub async fn until(world: &World, tenant: &Tenant, id: &str, statuses: &[&str]) -> Value {
+pub async fn until(world: &World, tenant: &TestTenant, id: &str, statuses: &[&str]) -> Value {
     let mut last = Value::Null;
     for _ in 0..600 {
         last = message(world, tenant, id).await;
@@ -79,7 +79,7 @@ pub async fn until(world: &World, tenant: &Tenant, id: &str, statuses: &[&str]) 
     panic!("{id} is still {last}\n{}", world.log().join("\n"));
 }
 
-pub async fn until_settled(world: &World, tenant: &Tenant, id: &str) -> Value {
+pub async fn until_settled(world: &World, tenant: &TestTenant, id: &str) -> Value {
     until(world, tenant, id, &FINAL).await
 }
 
@@ -163,7 +163,7 @@ async fn fifty_requests_with_one_idempotency_key_send_one_message() {
     let apps = world.get("/v1/apps", &tenant.key).await.expect(200).json();
     let path = format!("/v1/apps/{}/rotate-key", apps["apps"][0]["appId"].as_str().unwrap());
     let key = world.post(&path, &tenant.key).await.expect(200).json()["apiKey"].as_str().unwrap().to_owned();
-    let rotated = Tenant { id: tenant.id.clone(), key };
+    let rotated = TestTenant { id: tenant.id.clone(), key };
     assert_eq!(id(&send_once(&world, &rotated, "k", &fields).await.expect(202)), first);
     assert_eq!(accepted_texts(&world).await, ["Once"]);
     let stranger = world.new_tenant("Other").await;

@@ -7,12 +7,12 @@ use crate::send::{
     SENT, TO, accept, accepted_texts, connected, id, message, pending_entries, send, status_events, until,
     until_settled,
 };
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 const SMS: &str = "/sms";
 
 /// Sends one message with this fault, which loses the response, and lets the reconciliation run.
-async fn after_a_lost_response(act: Value, more: Value) -> (World, Tenant, Value) {
+async fn after_a_lost_response(act: Value, more: Value) -> (World, TestTenant, Value) {
     let (world, tenant, from) = connected().await;
     world.sim_fault(SMS, Some(1), act).await;
     let mut fields = json!({ "to": TO, "from": from, "body": "Lost?" });

@@ -33,7 +33,7 @@ async fn a_text_typed_on_the_simulators_page_arrives_and_is_shown() {
     browser.text("#ledger li").await;
     browser.look("simulator").await;
 
-    // What is missing is told beside the box, and the text stays.
+    // The page says what is missing beside the box, and keeps the text.
     browser.run("document.querySelector('#from').value = ' '").await;
     browser.click("#text").await;
     browser.keys("Hello?").await;

@@ -115,3 +115,77 @@ fn unescaped(text: &str, wanted: char) -> Option<usize> {
 pub fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
+
+/// The crate's modules that code names, with the place: `crate::name`, `crate::{name, …}`, and `super::name` where `depth`
+/// `super`s lead to the crate's root.
+pub fn imports(code: &str, depth: usize, is_module: impl Fn(&str) -> bool) -> Vec<(usize, String)> {
+    let tokens = tokens(code);
+    let word = |at: usize| tokens.get(at).map_or("", |(_, word)| word.as_str());
+    let (mut found, mut braces, mut inner) = (Vec::new(), 0_usize, Vec::new());
+    let mut at = 0;
+    while at < tokens.len() {
+        match word(at) {
+            "{" => {
+                braces += 1;
+                if at >= 2 && word(at - 2) == "mod" {
+                    inner.push(braces);
+                }
+            }
+            "}" => {
+                if inner.last() == Some(&braces) {
+                    inner.pop();
+                }
+                braces = braces.saturating_sub(1);
+            }
+            "crate" if word(at + 1) == "::" => {
+                found.extend(named_after(&tokens, at + 2));
+                at += 1;
+            }
+            "super" if word(at + 1) == "::" => {
+                let mut supers = 1;
+                while word(at + 2) == "super" && word(at + 3) == "::" {
+                    supers += 1;
+                    at += 2;
+                }
+                if supers == depth + inner.len() {
+                    found
+                        .extend(named_after(&tokens, at + 2).into_iter().filter(|(_, name)| is_module(name)));
+                }
+                at += 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+/// The name at a place, or those at the top of the group there.
+fn named_after(tokens: &[(usize, String)], at: usize) -> Vec<(usize, String)> {
+    let is_name = |word: &str| word.starts_with(|c: char| c.is_lowercase());
+    let Some((_, first)) = tokens.get(at) else { return Vec::new() };
+    if first != "{" {
+        return tokens[at..=at].iter().filter(|(_, word)| is_name(word)).cloned().collect();
+    }
+    let (mut names, mut depth, mut begins) = (Vec::new(), 0, false);
+    for (place, word) in &tokens[at..] {
+        match word.as_str() {
+            "{" => {
+                depth += 1;
+                begins = depth == 1;
+            }
+            "}" => depth -= 1,
+            "," => begins = depth == 1,
+            _ => {
+                if begins && is_name(word) {
+                    names.push((*place, word.clone()));
+                }
+                begins = false;
+            }
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, SystemClock};
 use shared::limits;
 
-use crate::world::{Reply, Tenant, World};
+use crate::world::{Reply, TestTenant, World};
 
 /// A well-formed id that does not exist.
 const RANDOM_TENANT: &str = "tenant_00000000000000aa";
@@ -22,14 +22,14 @@ pub async fn app_of(world: &World, key: &str) -> String {
 }
 
 /// Creates an additional key of the tenant's app.
-pub async fn additional_key(world: &World, tenant: &Tenant, body: Value) -> String {
+pub async fn additional_key(world: &World, tenant: &TestTenant, body: Value) -> String {
     let app = app_of(world, &tenant.key).await;
     let made = send(world, "POST", &format!("/v1/apps/{app}/keys"), &tenant.key, body).await.expect(201);
     made.json()["apiKey"].as_str().unwrap().to_owned()
 }
 
 /// Adds app records to a tenant that has one app, until only `room` more can be registered.
-pub async fn fill_with_apps(world: &World, tenant: &Tenant, room: usize) {
+pub async fn fill_with_apps(world: &World, tenant: &TestTenant, room: usize) {
     for at in 1..limits::APPS_PER_TENANT - room {
         let item = json!({ "tenant": { "S": tenant.id }, "item": { "S": format!("app#app_{at:016x}") } });
         world.put_item("TenantsTable", item).await;
@@ -298,7 +298,7 @@ async fn a_rotated_key_is_valid_for_its_overlap_and_a_revoked_one_not_at_all() {
     // A key is revoked while concurrent requests use it.
     let further = additional_key(
         &world,
-        &Tenant { id: tenant.id, key: newest.clone() },
+        &TestTenant { id: tenant.id, key: newest.clone() },
         json!({ "scopes": ["sms:read"] }),
     )
     .await;

@@ -4,17 +4,17 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::receiver::{Behaviour, WebhookEndpoint};
-use crate::world::{Tenant, World};
+use crate::world::{TestTenant, World};
 
 /// Registers an app with this webhook URL. Returns its id and webhook secret.
-async fn app(world: &World, tenant: &Tenant, url: &str) -> (String, String) {
+async fn app(world: &World, tenant: &TestTenant, url: &str) -> (String, String) {
     let order = json!({ "name": "WebhookEndpoint", "tenantId": tenant.id, "webhookUrl": url });
     let app =
         world.call(Method::POST, "/v1/apps/register", &tenant.key, Some(order)).await.expect(201).json();
     (app["appId"].as_str().unwrap().to_owned(), app["webhookSecret"].as_str().unwrap().to_owned())
 }
 
-async fn test_event(world: &World, tenant: &Tenant, app: &str) -> Value {
+async fn test_event(world: &World, tenant: &TestTenant, app: &str) -> Value {
     world.post(&format!("/v1/apps/{app}/test-webhook"), &tenant.key).await.expect(200).json()
 }
 

@@ -93,7 +93,7 @@ impl Reply {
 
 /// A tenant with the key of its first app.
 #[derive(Debug, Clone)]
-pub struct Tenant {
+pub struct TestTenant {
     pub id: String,
     pub key: String,
 }
@@ -122,9 +122,9 @@ impl World {
     }
 
     /// The tenant that the stack creates on start.
-    pub fn tenant(&self) -> Tenant {
+    pub fn tenant(&self) -> TestTenant {
         let info = self.stack.info();
-        Tenant { id: info.tenant_id.clone().unwrap(), key: info.api_key.clone().unwrap() }
+        TestTenant { id: info.tenant_id.clone().unwrap(), key: info.api_key.clone().unwrap() }
     }
 
     pub fn operator_key(&self) -> String {
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// Creates a tenant.
-    pub async fn new_tenant(&self, name: &str) -> Tenant {
+    pub async fn new_tenant(&self, name: &str) -> TestTenant {
         let operator = self.operator_key();
         let tenant = self
             .call(Method::POST, "/v1/tenants", &operator, Some(json!({ "name": name })))
@@ -141,11 +141,11 @@ impl World {
         let id = tenant.json()["tenantId"].as_str().unwrap().to_owned();
         let order = json!({ "name": "App", "tenantId": id });
         let app = self.call(Method::POST, "/v1/apps/register", &operator, Some(order)).await.expect(201);
-        Tenant { id, key: app.json()["apiKey"].as_str().unwrap().to_owned() }
+        TestTenant { id, key: app.json()["apiKey"].as_str().unwrap().to_owned() }
     }
 
     /// The operator suspends or resumes a tenant.
-    pub async fn set_status(&self, tenant: &Tenant, status: &str) {
+    pub async fn set_status(&self, tenant: &TestTenant, status: &str) {
         let path = format!("/v1/tenants/{}", tenant.id);
         self.call(Method::PATCH, &path, &self.operator_key(), Some(json!({ "status": status })))
             .await
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// A connect link's path and query.
-    pub async fn mint(&self, tenant: &Tenant) -> String {
+    pub async fn mint(&self, tenant: &TestTenant) -> String {
         let reply = self.post("/v1/rc/connect-token", &tenant.key).await.expect(200);
         reply.json()["connectUrl"].as_str().unwrap().to_owned()
     }
@@ -202,7 +202,7 @@ impl World {
     }
 
     /// Connects a user of the simulator to a tenant, in a new browser.
-    pub async fn connect(&self, tenant: &Tenant, user: &Value) -> Reply {
+    pub async fn connect(&self, tenant: &TestTenant, user: &Value) -> Reply {
         let mut browser = self.browser();
         let link = self.mint(tenant).await;
         let callback = browser.sign_in(&link, user).await;
@@ -400,12 +400,12 @@ pub async fn now(world: &World) -> Timestamp {
 }
 
 /// Sends a request that needs a valid access token.
-pub async fn use_token(world: &World, tenant: &Tenant) -> Reply {
+pub async fn use_token(world: &World, tenant: &TestTenant) -> Reply {
     world.post("/v1/rc/numbers/refresh", &tenant.key).await
 }
 
 /// A tenant's first extension, as the API shows it.
-pub async fn extension(world: &World, tenant: &Tenant) -> Value {
+pub async fn extension(world: &World, tenant: &TestTenant) -> Value {
     world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json()["extensions"][0].clone()
 }
 

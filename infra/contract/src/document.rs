@@ -155,7 +155,7 @@ fn success(response: &RouteResponse, access: Access, schemas: &mut SchemaGenerat
                 json!({ "application/json": { "schema": schema(schemas), "example": example } });
         }
         ResponseBody::HtmlPage => {
-            described["content"] = json!({ "text/html": { "schema": { "type": "string" } } })
+            described["content"] = json!({ "text/html": { "schema": { "type": "string" } } });
         }
         ResponseBody::Redirect => {
             described["headers"]["Location"] = json!({ "description": "The URL that the browser is redirected to.", "schema": { "type": "string" } });

@@ -51,7 +51,7 @@ pub struct Delivery {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptOutcome {
+pub enum DeliveryOutcome {
     /// 2xx.
     Accepted,
     /// 410: the endpoint asks for no further events.
@@ -138,7 +138,7 @@ pub enum EndpointNotice {
 
 /// What an attempt changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptEffect {
+pub struct DeliveryEffect {
     pub status: DeliveryStatus,
     pub next_attempt: Option<Timestamp>,
     /// The slots are unchanged.
@@ -148,16 +148,16 @@ pub struct AttemptEffect {
 
 /// `attempts` includes this one; `jitter` is between 0 and 1.
 pub fn effect_of(
-    outcome: AttemptOutcome,
+    outcome: DeliveryOutcome,
     attempts: u32,
     health: &EndpointHealth,
     now: Timestamp,
     jitter: f64,
-) -> AttemptEffect {
+) -> DeliveryEffect {
     let slots = health.slots;
     let mut after = EndpointHealth { slots, ..EndpointHealth::default() };
-    if outcome == AttemptOutcome::Accepted {
-        return AttemptEffect {
+    if outcome == DeliveryOutcome::Accepted {
+        return DeliveryEffect {
             status: DeliveryStatus::Delivered,
             next_attempt: None,
             health: after,
@@ -171,9 +171,9 @@ pub fn effect_of(
     after.warnings_sent = health.warnings_sent;
     let mut notice = None;
     let end = saturating_add(since, SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS));
-    if outcome == AttemptOutcome::Gone || end <= now {
+    if outcome == DeliveryOutcome::Gone || end <= now {
         after.disabled_at = Some(now);
-        notice = Some(if outcome == AttemptOutcome::Gone {
+        notice = Some(if outcome == DeliveryOutcome::Gone {
             EndpointNotice::Gone
         } else {
             EndpointNotice::Disabled
@@ -188,7 +188,7 @@ pub fn effect_of(
         }
     }
     let next_attempt = match outcome {
-        AttemptOutcome::Failed(retry_after) if after.disabled_at.is_none() => {
+        DeliveryOutcome::Failed(retry_after) if after.disabled_at.is_none() => {
             next_attempt(attempts, retry_after, now, jitter)
         }
         _ => None,
@@ -198,7 +198,7 @@ pub fn effect_of(
         (None, Some(_)) => DeliveryStatus::Held,
         (None, None) => DeliveryStatus::Failed,
     };
-    AttemptEffect { status, next_attempt, health: after, notice }
+    DeliveryEffect { status, next_attempt, health: after, notice }
 }
 
 /// The next time of the retry schedule after this many attempts; `None` at its end. A longer `Retry-After` is respected up to
@@ -255,7 +255,7 @@ mod tests {
         let mut health = EndpointHealth::default();
         let mut notices = Vec::new();
         for hour in 0..=5 * 24 {
-            let effect = effect_of(AttemptOutcome::Failed(None), 1, &health, at(hour * 3_600), 0.0);
+            let effect = effect_of(DeliveryOutcome::Failed(None), 1, &health, at(hour * 3_600), 0.0);
             notices.extend(effect.notice);
             health = effect.health;
         }
@@ -266,14 +266,14 @@ mod tests {
         );
         assert_eq!(health.admit(at(6 * DAY), 0), Admission::Disabled);
         assert_eq!(
-            effect_of(AttemptOutcome::Failed(None), 1, &health, end, 0.0).status,
+            effect_of(DeliveryOutcome::Failed(None), 1, &health, end, 0.0).status,
             DeliveryStatus::Held
         );
     }
 
     #[test]
     fn gone_disables_an_endpoint_at_once_and_one_success_resets_its_failures() {
-        let gone = effect_of(AttemptOutcome::Gone, 1, &EndpointHealth::default(), at(0), 0.0);
+        let gone = effect_of(DeliveryOutcome::Gone, 1, &EndpointHealth::default(), at(0), 0.0);
         assert_eq!((gone.status, gone.notice), (DeliveryStatus::Held, Some(EndpointNotice::Gone)));
         let failing = EndpointHealth {
             failures: 9,
@@ -282,7 +282,7 @@ mod tests {
             ..EndpointHealth::default()
         };
         assert_eq!(
-            effect_of(AttemptOutcome::Accepted, 3, &failing, at(1), 0.0).health,
+            effect_of(DeliveryOutcome::Accepted, 3, &failing, at(1), 0.0).health,
             EndpointHealth::default()
         );
     }
@@ -292,7 +292,7 @@ mod tests {
         let mut health = EndpointHealth::default();
         for _ in 0..limits::BREAKER_FAILURES {
             assert!(matches!(health.admit(at(0), 0), Admission::Attempt(_)));
-            health = effect_of(AttemptOutcome::Failed(None), 1, &health, at(0), 0.0).health;
+            health = effect_of(DeliveryOutcome::Failed(None), 1, &health, at(0), 0.0).health;
         }
         let Admission::PausedUntil(until) = health.admit(at(0), 0) else { panic!("paused") };
         assert_eq!(until, at(limits::BREAKER_SECONDS));
@@ -331,9 +331,9 @@ mod tests {
             for (kind, retry_after, jitter) in outcomes {
                 attempts += 1;
                 let outcome = match kind {
-                    0 => AttemptOutcome::Accepted,
-                    1 => AttemptOutcome::Gone,
-                    _ => AttemptOutcome::Failed(Some(Duration::from_secs(retry_after))),
+                    0 => DeliveryOutcome::Accepted,
+                    1 => DeliveryOutcome::Gone,
+                    _ => DeliveryOutcome::Failed(Some(Duration::from_secs(retry_after))),
                 };
                 let effect = effect_of(outcome, attempts, &health, now, jitter);
                 prop_assert_eq!(effect.status == DeliveryStatus::Pending, effect.next_attempt.is_some());

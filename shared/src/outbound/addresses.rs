@@ -1,7 +1,7 @@
 //! Which addresses are the public internet.
 //!
 //! IPv4: everything but the ranges that IANA lists as special. IPv6: only what is allocated for the public internet,
-//! 2000::/3, without the special ranges in it. So a range that somebody thinks up tomorrow is refused, not forgotten.
+//! 2000::/3, without the special ranges in it. So a range that is reserved in the future is refused, not allowed by omission.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

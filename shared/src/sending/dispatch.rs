@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::worker::{Worker, retry_after};
 use super::{ATTEMPTS, Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ use crate::model::secret::Secret;
 use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
 };
-use crate::ringcentral::{self, Api, ErrorKind, RateLimit, Retry, Sent, Sms};
+use crate::ringcentral::{self, Api, ErrorKind, RateLimit, Sent, Sms};
 use crate::span;
 use crate::store::{
     Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
@@ -93,13 +94,6 @@ enum NextRun {
     Now,
     /// Messages are pending and can be sent from this moment on.
     At(Timestamp),
-}
-
-pub(super) struct Worker<'a> {
-    pub(super) gateway: &'a Gateway,
-    pub(super) lease: &'a SenderLease,
-    started: Instant,
-    pub(super) token: Option<UsableToken>,
 }
 
 impl Worker<'_> {
@@ -540,11 +534,6 @@ fn outcome_of(error: &ringcentral::Error, message: &Message) -> SendOutcome {
         failure::explain_rejection(code.as_deref()).to_owned()
     };
     SendOutcome::Rejected { code, error }
-}
-
-/// The wait that RingCentral requests.
-pub(super) fn retry_after(error: &ringcentral::Error) -> Duration {
-    if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO }
 }
 
 /// Spreads out the senders whose penalties end at the same time.

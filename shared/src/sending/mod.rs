@@ -10,6 +10,7 @@ mod reconcile;
 mod reports;
 mod request;
 mod wakeup;
+mod worker;
 
 use jiff::SignedDuration;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::dispatch::{Worker, retry_after};
 use super::wake;
+use super::worker::{Worker, retry_after};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;

@@ -14,6 +14,7 @@ mod connections;
 mod deletions;
 mod deliveries;
 mod due;
+mod error;
 mod events;
 mod inbound;
 mod item;
@@ -46,6 +47,7 @@ pub use connections::{ExtensionOwner, NewConnection, StoreConnectionOutcome};
 pub use deletions::{DueDeletion, TenantTable};
 pub use deliveries::{AttemptRecord, DueDelivery, SlotOutcome, time_of_position};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
+pub use error::StoreError;
 pub use events::event_of_image;
 pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
 pub use keepalive::KeepaliveEntry;
@@ -61,7 +63,6 @@ pub use tenants::{ChangeOutcome, TenantChange};
 
 use crate::cache::TtlCache;
 use crate::clock::Clock;
-use crate::error::Error;
 use crate::limits;
 use crate::model::random;
 
@@ -108,29 +109,6 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// Senders whose active marker this process has set.
     active_senders: Arc<TtlCache<()>>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB did not answer, or throttled the request; with its error code. A write may have been applied.
-    #[error("DynamoDB: {0}")]
-    Unavailable(String),
-    /// A record lacks this attribute, or has a value of another form than this version writes.
-    #[error("a record has no valid attribute {0}")]
-    Damaged(&'static str),
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Unavailable(_) => Self::Unavailable {
-                what: "the store",
-                retry_after: Duration::from_secs(5),
-                source: Some(error.into()),
-            },
-            StoreError::Damaged(_) => Self::internal("the store", error),
-        }
-    }
 }
 
 impl Store {
