@@ -1,6 +1,6 @@
 //! The process of a function: builds one [`Gateway`], then handles one event after another.
 //!
-//! `main` of each function is one call of one of these, by how the function is started: [`http`] and [`bare_http`] by
+//! `main` of each function is one call of one of these, by how the function is started: [`http()`] and [`bare_http`] by
 //! API Gateway, [`queue`] by SQS, [`stream`] by a DynamoDB stream, [`event`] and [`invocation`] by EventBridge Scheduler
 //! or another function.
 
