@@ -265,7 +265,9 @@ async fn print_demo(info: &StackInfo) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 async fn print_tenant(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
     let options = options(root, settings);
-    let mut info = running_stack(&options).await.context("no stack is running on this data folder")?;
+    let mut info = running_stack(&options)
+        .await
+        .context("no stack is running on this data folder; start one with cargo local")?;
     let (tenant_id, api_key) = match (info.tenant_id.clone(), info.api_key.clone()) {
         (Some(tenant_id), Some(api_key)) => (tenant_id, api_key),
         _ => {
@@ -288,7 +290,9 @@ async fn print_tenant(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 async fn print_environment(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
     let options = options(root, settings);
-    let info = running_stack(&options).await.context("no stack is running on this data folder")?;
+    let info = running_stack(&options)
+        .await
+        .context("no stack is running on this data folder; start one with cargo local")?;
     for (name, value) in watch::environment(&info, &options)? {
         println!("{name}={value}");
     }

@@ -5,8 +5,8 @@ use reqwest::Method;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Longer than the gateway waits for a function.
-const TIMEOUT: Duration = Duration::from_secs(35);
+/// Long, because `cargo lambda watch` may compile a function at its first request.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 pub struct ApiClient {
     http: reqwest::Client,

@@ -15,7 +15,7 @@ pub enum ResourceType {
     Secret,
     Queue,
     Role,
-    /// Supported, without a function on this machine.
+    /// Accepted, but without effect on this machine.
     Ignored,
 }
 

@@ -1,9 +1,9 @@
 //! The behaviours of AWS that the gateway relies on, as a list of checks. The local stack must pass all of them. A stack on
 //! another engine (`--endpoint-url`) runs the same list, with the known differences of the engine.
 //!
-//! The other engine is moto, once, because `--endpoint-url` needs a test. Other comparisons do not pay: AWS defines the
-//! behaviours, so a difference in an emulator is its defect, and a list of such defects fails with the emulator's releases
-//! instead of with changes of this repository.
+//! The other engine is moto, because `--endpoint-url` needs a test. There is no comparison with further emulators: AWS
+//! defines the behaviours, so a difference in an emulator is a defect of the emulator, and a list of such defects fails
+//! when the emulator has a release, not when this repository changes.
 
 use crate::test_stack::{TestStack, options};
 use crate::tools;
