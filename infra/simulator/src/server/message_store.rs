@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::platform::clock::{DAY, Millis};
@@ -51,14 +52,9 @@ pub async fn list_messages(
 fn list_filter(query: &QueryString, now: Millis) -> Result<impl Fn(&MessageRecord) -> bool, RestError> {
     let to = query.time("dateTo")?.unwrap_or(now);
     let from = query.time("dateFrom")?.unwrap_or(to - DAY);
-    let known = |name: &str| query.all(name).into_iter().filter_map(parse_variant).collect::<Vec<_>>();
-    let mut availability = known("availability");
-    if query.all("availability").is_empty() {
-        availability.push(MessageAvailability::Alive);
-    }
-    let read_status: Option<Vec<ReadStatus>> = query
-        .get("readStatus")
-        .map(|_| query.all("readStatus").into_iter().filter_map(parse_variant).collect());
+    let availability =
+        known_variants(query, "availability").unwrap_or_else(|| vec![MessageAvailability::Alive]);
+    let read_status: Option<Vec<ReadStatus>> = known_variants(query, "readStatus");
     let phone = query.get("phoneNumber").map(|p| p.trim_start_matches('+').to_owned());
     Ok(move |m: &MessageRecord| {
         (from..=to).contains(&m.created_at)
@@ -68,6 +64,12 @@ fn list_filter(query: &QueryString, now: Millis) -> Result<impl Fn(&MessageRecor
                 .as_ref()
                 .is_none_or(|p| m.to.iter().chain([&m.from]).any(|n| n.trim_start_matches('+') == p))
     })
+}
+
+/// The known values of a list parameter; `None` if it is absent.
+fn known_variants<T: DeserializeOwned>(query: &QueryString, name: &str) -> Option<Vec<T>> {
+    query.get(name)?;
+    Some(query.all(name).into_iter().filter_map(parse_variant).collect())
 }
 
 fn message_url(core: &SimulatorCore, id: &str) -> String {
@@ -117,10 +119,7 @@ impl UpdateBody {
     }
 }
 
-fn parse_field<T: serde::de::DeserializeOwned>(
-    name: &str,
-    text: Option<&str>,
-) -> Result<Option<T>, RestError> {
+fn parse_field<T: DeserializeOwned>(name: &str, text: Option<&str>) -> Result<Option<T>, RestError> {
     text.map(|text| parse_variant(text).ok_or_else(|| RestError::parameter(name, text))).transpose()
 }
 
