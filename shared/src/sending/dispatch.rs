@@ -354,7 +354,7 @@ impl Worker<'_> {
             if written == WriteOutcome::Applied {
                 let is_new_status = message.status != previous_status;
                 tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
-                    message.id = %message.id, status = message.status.as_str(), attempts = message.attempts,
+                    message.id = %message.id, message.status = message.status.as_str(), attempts = message.attempts,
                     "send outcome saved");
                 let event = if is_new_status { StatusEvent::Missing } else { StatusEvent::NotNeeded };
                 return self.finish_send(&message, in_flight, event).await;
@@ -439,7 +439,7 @@ impl Worker<'_> {
         let from = Some(PendingIn::Outbox);
         if store.move_message(message, previous_status, from, None).await? == WriteOutcome::Applied {
             tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
-                message.id = %message.id, status = message.status.as_str(), error = message.error,
+                message.id = %message.id, message.status = message.status.as_str(), error = message.error,
                 "message ended without being sent");
         }
         Ok(())

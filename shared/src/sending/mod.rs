@@ -77,7 +77,7 @@ async fn accept_new(
     let receipt = match (gateway.store.accept_message(&message, pending_in, key).await?, key) {
         (AcceptOutcome::Accepted, _) => {
             tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %message.id,
-                status = message.status.as_str(), "message accepted");
+                message.status = message.status.as_str(), "message accepted");
             Receipt { message: message.id.clone(), status: message.status, segments: message.segments }
         }
         (AcceptOutcome::Replayed(response), Some(key)) => replay(response, key)?,

@@ -177,7 +177,7 @@ async fn save(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: Opt
     // On a conflict, the next run repeats the reconciliation.
     if store.move_message(&message, previous_status, from, to).await? == WriteOutcome::Applied {
         tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,
-            message.id = %message.id, part, found = rc_id.is_some(), status = message.status.as_str(),
+            message.id = %message.id, part, found = rc_id.is_some(), message.status = message.status.as_str(),
             "message reconciled");
     }
     Ok(())

@@ -80,7 +80,7 @@ pub(super) async fn apply(
             return Ok(Attempt::Conflict);
         }
         tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %id,
-            status = message.status.as_str(), error.code = report.error_code, "delivery report applied");
+            message.status = message.status.as_str(), error.code = report.error_code, "delivery report applied");
         Ok(Attempt::Done(ReportOutcome::Applied))
     })
     .await
