@@ -1,8 +1,8 @@
 //! The facts of a route: who can call it, what it reads, what it returns, and how the API reference describes it.
 //!
 //! A function states them once, in `route.rs` next to its handler. The handler takes its scopes from there; `infra/contract`
-//! compiles the same file and derives the OpenAPI document, the API reference and the tables of errors and endpoints. All
-//! is constant and behind function pointers, so a function's binary carries none of the texts and schemas.
+//! compiles the same file and derives the OpenAPI document, the API reference and the tables of errors and endpoints.
+//! Everything is constant, and schemas are behind function pointers, so it costs a function no time.
 
 use schemars::generate::SchemaGenerator;
 use schemars::{JsonSchema, Schema};
