@@ -96,7 +96,7 @@ async fn run_shell_examples(name: &str) -> Option<Shown> {
     world.connect(&world.tenant(), &world.user(0)).await.expect(303);
     let examples = blocks(&document(name), "sh")
         .into_iter()
-        .filter(|block| !block.starts_with("cargo ") && !block.contains("$(aws "))
+        .filter(|block| !block.contains("cargo ") && !block.contains("$(aws "))
         .collect::<Vec<_>>()
         .concat();
     // Not all pages set these variables.

@@ -140,21 +140,21 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         &["connected_elsewhere"],
         "connect::an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched",
     ),
-    ("POST /v1/sms/send", &["sender_unknown"], "send::every_wrong_request_is_told_what_is_wrong"),
+    ("POST /v1/sms/send", &["sender_unknown"], "send::every_invalid_request_gets_its_error"),
     (
         "POST /v1/sms/send",
         &["idempotency_in_progress", "idempotency_key_reused"],
-        "send::a_key_makes_one_text_of_fifty_requests_and_goes_with_one_request_alone",
+        "send::fifty_requests_with_one_idempotency_key_send_one_message",
     ),
     (
         "POST /v1/sms/{messageId}/cancel",
         &["message_state"],
-        "send::a_scheduled_text_waits_and_can_be_taken_back",
+        "send::a_scheduled_message_waits_and_can_be_canceled",
     ),
     (
         "POST /v1/sms/{messageId}/resolve",
         &["message_state"],
-        "send_trouble::what_ringcentral_never_got_is_unknown_until_the_tenant_decides",
+        "send_trouble::a_message_that_ringcentral_never_received_is_unknown_until_the_tenant_resolves_it",
     ),
 ];
 

@@ -295,6 +295,8 @@ async fn a_long_message_is_sent_in_ordered_parts_under_one_id() {
     let sent = until(&world, &tenant, &id(&reply), &SENT).await;
     assert_eq!(accepted_texts(&world).await, ["a".repeat(995), format!("{family}{}", "b".repeat(500))]);
     assert_eq!(sent["attempts"], 2);
+    // The worker writes the event after the message.
+    world.idle().await;
     assert_eq!(status_events(&world, &id(&reply)).await[..2], ["sending", "sent"]);
 }
 

@@ -144,7 +144,9 @@ fn duplicates(files: impl IntoIterator<Item = (String, String)>) -> Vec<String> 
         let words: Vec<String> = tokens(&code).into_iter().map(|(_, word)| word).collect();
         for window in words.windows(3) {
             let kind = ["struct", "enum", "trait", "type", "union"].contains(&window[1].as_str());
-            if window[0] == "pub" && kind {
+            // Not the variable of a macro.
+            let is_name = window[2].starts_with(char::is_alphabetic);
+            if window[0] == "pub" && kind && is_name {
                 types.entry(window[2].clone()).or_default().push(file.clone());
             }
         }
