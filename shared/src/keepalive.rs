@@ -19,7 +19,7 @@ use crate::limits;
 use crate::model::connection::{Connection, StatusCause};
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::schedule::ScheduledInvocation;
-use crate::store::{KeepaliveEntry, WorkKind};
+use crate::store::{KeepaliveEntry, WorkKind, WriteOutcome};
 
 /// A request to the function that may open refresh tokens, also as the input of a schedule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -270,8 +270,8 @@ pub struct RevokedConnection {
 pub async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
     let mut made_due = 0;
     for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
-        made_due +=
-            usize::from(gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await?);
+        let outcome = gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await?;
+        made_due += usize::from(outcome == WriteOutcome::Applied);
     }
     Ok(made_due)
 }

@@ -192,7 +192,8 @@ async fn store_records(
         tracing::info!(tenant.id = %tenant, connection.id = %connection.id, extension.id = %extension, found,
             "message sync found missed messages");
         // Events may have stopped: check the subscription now rather than within a day.
-        gateway.store.make_due(WorkKind::Renewal, tenant, &connection.id).await?;
+        // A conflict means that the check is due.
+        _ = gateway.store.make_due(WorkKind::Renewal, tenant, &connection.id).await?;
     }
     let outbound = records.iter().filter(|record| record.direction == Some(Direction::Outbound));
     let reported = stream::iter(outbound).map(async |record| {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Row};
-use super::{Store, StoreError, failure, is_conditional, made, query};
+use super::{Store, StoreError, WriteOutcome, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
@@ -141,17 +141,18 @@ impl Store {
         made(update.condition_expression("#kind = :kind").send().await).map(drop)
     }
 
-    /// Makes a connection's work due now. False if it was due already, or no longer exists.
+    /// Makes a connection's work due now. A conflict if it is due already, or no longer exists.
     pub async fn make_due(
         &self,
         kind: WorkKind,
         tenant: &TenantId,
         connection: &ConnectionId,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<WriteOutcome, StoreError> {
         let now = self.clock.now();
         let due = DueWork { kind, tenant: tenant.clone(), connection: connection.clone(), due_at: now };
         let update = self.update_work(&due, "SET #due = :until", Some(now));
-        made(update.condition_expression("#kind = :kind AND #due > :until").send().await)
+        let written = update.condition_expression("#kind = :kind AND #due > :until").send().await;
+        made(written).map(WriteOutcome::applied_if)
     }
 
     /// A query for the work of one kind, earliest first; with `until`, for the work that is due by then.
