@@ -89,8 +89,8 @@ pub enum EndSessionError {
     /// RingCentral did not end the session. This counts as one of the attempts.
     #[error("RingCentral did not end the session")]
     Rejected(#[source] ringcentral::Error),
-    /// The call was not possible: the vault, the app's secret, a penalty or the rate limit prevents it. This does not count
-    /// as an attempt.
+    /// The call was not possible or did not reach RingCentral: the vault, the app's secret, a penalty, the rate limit or a
+    /// proxy prevents it. This does not count as an attempt.
     #[error("the session could not be ended")]
     NotTried(#[source] Error),
 }
@@ -104,7 +104,7 @@ impl From<Error> for EndSessionError {
 impl From<ringcentral::Error> for EndSessionError {
     fn from(error: ringcentral::Error) -> Self {
         match error.kind() {
-            ErrorKind::AppConfiguration | ErrorKind::RateLimited => {
+            ErrorKind::AppConfiguration | ErrorKind::RateLimited | ErrorKind::Intermediary => {
                 Self::NotTried(Error::unavailable("RingCentral's revoke endpoint", error))
             }
             _ => Self::Rejected(error),

@@ -266,7 +266,8 @@ fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
     })
 }
 
-/// The 10DLC readiness of a number. It is unknown if it can't be read, unless the error affects all calls.
+/// The 10DLC readiness of a number. It is unknown if RingCentral does not report it; an error that affects all calls, or that
+/// is not RingCentral's, is returned.
 async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Readiness> {
     match api.sms_configuration(number).await {
         Ok(configuration) if configuration.is_confirmed() => Ok(Readiness::Ready),
@@ -274,8 +275,10 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Re
             Some(status) => Readiness::Pending(status.to_string()),
             None => Readiness::Unregistered,
         }),
-        Err(error) if matches!(error.kind(), ErrorKind::AccessToken | ErrorKind::RateLimited) => Err(error),
-        Err(_) => Ok(Readiness::Unknown),
+        Err(error) => match error.kind() {
+            ErrorKind::AccessToken | ErrorKind::RateLimited | ErrorKind::Intermediary => Err(error),
+            _ => Ok(Readiness::Unknown),
+        },
     }
 }
 

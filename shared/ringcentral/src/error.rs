@@ -46,8 +46,13 @@ pub enum ErrorKind {
     Timeout,
     /// The connection broke before the response was complete.
     Interrupted,
-    /// The response cannot be understood: malformed JSON, a redirect, HTML instead of JSON.
+    /// A successful response cannot be understood: malformed JSON, HTML instead of JSON.
     Unreadable,
+    /// A 3xx, or a 4xx without an error code of RingCentral: the page of a proxy, firewall or gateway in between.
+    /// RingCentral has not judged the request and has not processed it, so the same call may succeed later. At the
+    /// token endpoint, an error response is RingCentral's only if its JSON has an `error`, or one of their codes that
+    /// concern the app.
+    Intermediary,
     /// The token endpoint rejected **the app**: wrong client id or secret, a grant type that the app may not use, a
     /// redirect URI that is not registered. A new sign-in does not help, and no token is at fault.
     AppConfiguration,
@@ -63,7 +68,7 @@ pub enum ErrorKind {
     Invalid,
     /// 429, or the limiter would have to delay the call for too long.
     RateLimited,
-    /// 408 or 5xx.
+    /// 5xx, or 408 with an error code of RingCentral.
     Unavailable,
     /// The token store failed. The session keeps using its previous tokens.
     Store,
@@ -163,16 +168,18 @@ impl Error {
     ///
     /// Do not repeat a send at once. Repeat a refresh with the **same** refresh token. Lost and unreadable responses,
     /// 408 and 5xx are ambiguous. Not ambiguous are 501, and a 503 with one of RingCentral's codes (such as `MSG-290`)
-    /// or with `Retry-After`: RingCentral did not process the request then.
+    /// or with `Retry-After`: RingCentral did not process the request then. Neither did it if an intermediary responded
+    /// ([`ErrorKind::Intermediary`]).
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         match self.0.sent {
             Sent::No => false,
             Sent::Maybe => true,
+            Sent::Yes if self.0.kind == ErrorKind::Intermediary => false,
             Sent::Yes => match self.0.status {
                 Some(501) => false,
                 Some(503) => self.0.codes.is_empty() && !matches!(self.0.retry, Retry::After(_)),
-                Some(status) => matches!(status, 200..=399 | 408 | 500..),
+                Some(status) => matches!(status, 200..=299 | 408 | 500..),
                 None => true,
             },
         }
@@ -294,6 +301,7 @@ impl fmt::Display for Error {
             ErrorKind::Timeout => "no response within the timeout",
             ErrorKind::Interrupted => "the connection was lost",
             ErrorKind::Unreadable => "the response cannot be read",
+            ErrorKind::Intermediary => "the response is not RingCentral's",
             ErrorKind::AppConfiguration => "the app's configuration was rejected",
             ErrorKind::Grant(Grant::Expired) => "the grant has expired",
             ErrorKind::Grant(Grant::Revoked) => "the grant was revoked",

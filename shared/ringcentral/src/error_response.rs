@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::Value;
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorCode, ErrorDetails, ErrorKind, Grant, Retry, Sent};
 use crate::request::{ErrorFormat, Request, Response};
+use crate::retry_after::retry_after;
 
 /// The penalty after a 429 without `Retry-After` (Developer Guide, "Rate limits").
 const DEFAULT_PENALTY: Duration = Duration::from_secs(30);
@@ -49,9 +50,17 @@ pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> 
     let has = |list: &[&str]| codes.iter().any(|known| list.contains(&known.code.as_str()));
     let status = response.status;
 
+    // Without their code, the response is of a proxy, firewall or gateway in between.
+    let is_judged = match request.error_format {
+        ErrorFormat::OAuth => oauth_error.is_some() || has(&APP_CODES),
+        ErrorFormat::Api => !codes.is_empty() || oauth_error.as_deref() == Some("invalid_token"),
+    };
+
     let kind = match (status, request.error_format) {
         (429, _) => ErrorKind::RateLimited,
-        (408 | 500.., _) => ErrorKind::Unavailable,
+        (500.., _) => ErrorKind::Unavailable,
+        _ if !is_judged => ErrorKind::Intermediary,
+        (408, _) => ErrorKind::Unavailable,
         (_, ErrorFormat::OAuth) => oauth_kind(oauth_error.as_deref(), status, &has),
         (401, ErrorFormat::Api) => ErrorKind::AccessToken,
         (_, ErrorFormat::Api) if has(&TOKEN_CODES) => ErrorKind::AccessToken,
@@ -60,11 +69,11 @@ pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> 
         (400, _) if has(&["CMN-102"]) => ErrorKind::NotFound,
         _ => ErrorKind::Invalid,
     };
-    let requested = retry_after(&response.headers);
+    let requested = requested_wait(&response.headers);
     let retry = match kind {
         ErrorKind::RateLimited => Retry::After(requested.unwrap_or(DEFAULT_PENALTY)),
         ErrorKind::Unavailable if status == 501 => Retry::Never,
-        ErrorKind::Unavailable => requested.map_or(Retry::Backoff, Retry::After),
+        ErrorKind::Unavailable | ErrorKind::Intermediary => requested.map_or(Retry::Backoff, Retry::After),
         ErrorKind::AccessToken => Retry::WithNewToken,
         _ => Retry::Never,
     };
@@ -157,15 +166,11 @@ fn redacted(text: &str, secrets: &[&str]) -> String {
     text.chars().take(500).collect()
 }
 
-/// `Retry-After` in seconds, or as a date relative to the `Date` of the same response.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(MAX_PENALTY));
-    }
-    let date = |text: &str| rfc2822::DateTimeParser::new().parse_timestamp(text).ok();
-    let sent = date(headers.get(DATE)?.to_str().ok()?)?;
-    Some(Duration::try_from(date(text)?.duration_since(sent)).unwrap_or_default().min(MAX_PENALTY))
+/// `Retry-After`, at most [`MAX_PENALTY`]. A date is relative to the `Date` of the same response.
+fn requested_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let wait = retry_after(text(RETRY_AFTER)?, text(DATE), SystemClock::default().now())?;
+    Some(wait.min(MAX_PENALTY))
 }
 
 #[cfg(test)]
@@ -257,16 +262,49 @@ mod tests {
             Some("SMS")
         );
         for (status, body, kind) in [
-            (401, "{}", ErrorKind::AccessToken),
+            (401, r#"{"errorCode":"TokenExpired"}"#, ErrorKind::AccessToken),
+            (401, r#"{"error":"invalid_token"}"#, ErrorKind::AccessToken),
             (400, r#"{"errorCode":"TokenInvalid"}"#, ErrorKind::AccessToken),
-            (404, "", ErrorKind::NotFound),
+            (404, r#"{"errorCode":"CMN-102"}"#, ErrorKind::NotFound),
             (400, r#"{"errorCode":"CMN-102"}"#, ErrorKind::NotFound),
-            (415, "<html>", ErrorKind::Invalid),
+            (415, r#"{"errorCode":"MSG-348"}"#, ErrorKind::Invalid),
             (500, "<html>", ErrorKind::Unavailable),
-            (408, "", ErrorKind::Unavailable),
+            (408, r#"{"errorCode":"CMN-211"}"#, ErrorKind::Unavailable),
         ] {
             assert_eq!(rejected(ErrorFormat::Api, status, body, &[]).kind(), kind, "{status}");
         }
+    }
+
+    /// Bodies without an error code of RingCentral.
+    const FOREIGN_BODIES: [&str; 9] = [
+        "",
+        "<h1>403 ERROR</h1>Request blocked.",
+        r#"{"message":"Forbidden"}"#,
+        r#"{"error":{"code":403}}"#,
+        r#"{"errorCode":403,"errors":[{"errorCode":null}]}"#,
+        r#"{"errorCode":"","errors":{}}"#,
+        "[]",
+        r#""denied""#,
+        "null",
+    ];
+
+    #[test]
+    fn a_4xx_without_a_code_of_ringcentral_is_the_response_of_an_intermediary() {
+        for body in FOREIGN_BODIES {
+            for status in (400..500).filter(|status| *status != 429) {
+                for format in [ErrorFormat::Api, ErrorFormat::OAuth] {
+                    let error = rejected(format, status, body, &[]);
+                    assert_eq!(error.kind(), ErrorKind::Intermediary, "{status} {body}");
+                    assert_eq!(error.retry(), Retry::Backoff, "{status} {body}");
+                    assert!(!error.is_ambiguous(), "{status} {body}");
+                }
+            }
+            assert_eq!(rejected(ErrorFormat::Api, 429, body, &[]).kind(), ErrorKind::RateLimited);
+            assert!(rejected(ErrorFormat::Api, 502, body, &[]).is_ambiguous());
+        }
+        // A denial at the token endpoint needs the `error` of OAuth.
+        let code = r#"{"errorCode":"OAU-213","errors":[{"errorCode":"OAU-213"}]}"#;
+        assert_eq!(rejected(ErrorFormat::OAuth, 400, code, &[]).kind(), ErrorKind::Intermediary);
     }
 
     #[test]
@@ -283,6 +321,7 @@ mod tests {
         let dates =
             [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:50:37 GMT")];
         assert_eq!(wait(429, &dates), seconds(60));
+        assert_eq!(wait(429, &[("retry-after", "999999999999999999999")]), seconds(24 * 3_600));
     }
 
     #[test]
@@ -307,10 +346,10 @@ mod tests {
             (503, true),
             (504, true),
             (520, true),
-            (408, true),
         ] {
             assert_eq!(rejected(ErrorFormat::Api, status, "", &[]).is_ambiguous(), ambiguous, "{status}");
         }
+        assert!(rejected(ErrorFormat::Api, 408, r#"{"errorCode":"CMN-211"}"#, &[]).is_ambiguous());
         let later = r#"{"errorCode":"MSG-290","errors":[{"errorCode":"MSG-290"}]}"#;
         assert!(!rejected(ErrorFormat::Api, 503, later, &[]).is_ambiguous());
         assert!(!rejected(ErrorFormat::Api, 503, "", &[("retry-after", "7")]).is_ambiguous());

@@ -80,6 +80,7 @@ mod open_enum;
 mod paging;
 mod rate_limit;
 mod request;
+mod retry_after;
 pub mod secret;
 mod server;
 mod session;
@@ -112,6 +113,7 @@ pub use self::numbers::{
 };
 pub use self::paging::{Page, Paging};
 pub use self::rate_limit::RateLimit;
+pub use self::retry_after::retry_after;
 pub use self::server::Server;
 pub use self::session::{Session, SessionBuilder};
 pub use self::sms::{Mms, Sms};

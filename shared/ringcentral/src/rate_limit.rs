@@ -47,16 +47,23 @@ pub struct RateLimit {
     pub window_seconds: u32,
 }
 
+/// The largest limit that is read from the headers. RingCentral's limits are a few calls a minute; programs keep a record
+/// of each call.
+const MAX_LIMIT: u32 = 10_000;
+
+/// The longest window that is read from the headers, in seconds.
+const MAX_WINDOW_SECONDS: u32 = 24 * 3_600;
+
 impl RateLimit {
-    /// Returns `None` unless all four headers are present and well formed.
+    /// Returns `None` unless all four headers are present and well formed. Values are clamped to their ranges.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-        let number = |name: &str| text(name)?.parse().ok();
+        let number = |name: &str, max: u32| text(name)?.parse::<u32>().ok().map(|number| number.min(max));
         Some(Self {
             group: text("x-rate-limit-group").filter(|group| group.len() <= 64)?.to_ascii_lowercase(),
-            limit: number("x-rate-limit-limit")?,
-            remaining: number("x-rate-limit-remaining")?,
-            window_seconds: number("x-rate-limit-window")?,
+            limit: number("x-rate-limit-limit", MAX_LIMIT)?,
+            remaining: number("x-rate-limit-remaining", MAX_LIMIT)?,
+            window_seconds: number("x-rate-limit-window", MAX_WINDOW_SECONDS)?,
         })
     }
 }

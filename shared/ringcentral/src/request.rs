@@ -87,9 +87,14 @@ impl Response {
     }
 
     pub fn unreadable(&self, reason: &'static str) -> Error {
+        self.error(ErrorKind::Unreadable, reason)
+    }
+
+    /// The error of a response whose status alone says why it is none.
+    pub fn error(&self, kind: ErrorKind, reason: &'static str) -> Error {
         ErrorDetails {
             operation: self.operation,
-            kind: ErrorKind::Unreadable,
+            kind,
             sent: Sent::Yes,
             retry: Retry::Backoff,
             status: Some(self.status),

@@ -467,7 +467,7 @@ fn is_newly_issued(state: &TokenState, now: Timestamp) -> bool {
 fn is_transient(error: &Error, pause: Duration) -> bool {
     match error.kind() {
         ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Interrupted | ErrorKind::Unreadable => true,
-        ErrorKind::Unavailable => match error.retry() {
+        ErrorKind::Unavailable | ErrorKind::Intermediary => match error.retry() {
             Retry::Backoff => true,
             Retry::After(wait) => wait <= pause,
             _ => false,

@@ -108,7 +108,7 @@ async fn send_and_read(http: &reqwest::Client, request: &Request<'_>, timeout: D
     match (status, reason) {
         (200..=299, None) => Ok(response),
         (200..=299, Some(reason)) => Err(response.unreadable(reason)),
-        (300..=399, _) => Err(response.unreadable("redirects are not followed")),
+        (300..=399, _) => Err(response.error(ErrorKind::Intermediary, "redirects are not followed")),
         (400.., _) => Err(error_from_response(request, response)),
         _ => Err(response.unreadable("the status is not final")),
     }

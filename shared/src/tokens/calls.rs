@@ -108,6 +108,9 @@ impl CallError {
     pub fn reason(&self) -> String {
         match self {
             Self::RingCentral(error) => match (error.status(), error.code()) {
+                (Some(status), _) if error.kind() == ErrorKind::Intermediary => {
+                    format!("a proxy or firewall in front of RingCentral returned {status}")
+                }
                 (Some(status), Some(code)) => format!("RingCentral returned {status} ({code})"),
                 (Some(status), None) => format!("RingCentral returned {status}"),
                 (None, _) if error.kind() == ErrorKind::RateLimited => {

@@ -29,11 +29,6 @@ async fn a_call_that_may_have_had_its_effect_is_ambiguous() {
         (json!({"status": 200, "body": {"id": "?"}}), ErrorKind::Unreadable, Sent::Yes),
         (json!({"status": 500}), ErrorKind::Unavailable, Sent::Yes),
         (json!({"status": 504}), ErrorKind::Unavailable, Sent::Yes),
-        (
-            json!({"status": 302, "headers": {"location": "https://example.com/"}}),
-            ErrorKind::Unreadable,
-            Sent::Yes,
-        ),
     ] {
         let error = failed_send(&rc, fault.clone()).await;
         assert_eq!((error.kind(), error.sent()), (kind, sent), "{fault}: {error:?}");
@@ -53,7 +48,18 @@ async fn a_rejected_call_is_not_ambiguous() {
             Retry::After(Duration::from_secs(7)),
         ),
         (json!({"status": 429}), ErrorKind::RateLimited, Retry::After(Duration::from_secs(30))),
-        (json!({"status": 401}), ErrorKind::AccessToken, Retry::WithNewToken),
+        (
+            json!({"status": 401, "body": {"errorCode": "TokenExpired"}}),
+            ErrorKind::AccessToken,
+            Retry::WithNewToken,
+        ),
+        (json!({"status": 401}), ErrorKind::Intermediary, Retry::Backoff),
+        (json!({"status": 403, "body": "<h1>Blocked</h1>"}), ErrorKind::Intermediary, Retry::Backoff),
+        (
+            json!({"status": 302, "headers": {"location": "https://example.com/"}}),
+            ErrorKind::Intermediary,
+            Retry::Backoff,
+        ),
     ] {
         let error = failed_send(&rc, fault.clone()).await;
         assert_eq!((error.kind(), error.retry()), (kind, retry), "{fault}");

@@ -259,7 +259,7 @@ async fn after_a_401_a_call_is_repeated_once_and_only_with_another_token() {
 async fn a_401_with_a_valid_token_causes_one_repeat() {
     let rc = Rc::start().await;
     let session = quick(&rc).store(MemoryStore::with(rc.tokens().await)).build();
-    rc.faults(json!([{"match": {"path": "/extension/~"}, "times": null, "do": {"status": 401, "body": {}}}]))
+    rc.faults(json!([{"match": {"path": "/extension/~"}, "times": null, "do": {"status": 401, "body": {"errorCode": "TokenExpired"}}}]))
         .await;
     for _ in 0..5 {
         assert_eq!(session.extension().await.expect_err("401").kind(), ErrorKind::AccessToken);
