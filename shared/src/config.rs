@@ -8,7 +8,7 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the client id of the RingCentral app |
 //! | `RINGCENTRAL_SECRET` | name of the secret with `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret with the operator's key |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE`, `QUARANTINE_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
@@ -139,6 +139,7 @@ impl Config {
                 events: required("EVENTS_TABLE"),
                 deliveries: required("DELIVERIES_TABLE"),
                 messages: required("MESSAGES_TABLE"),
+                quarantine: required("QUARANTINE_TABLE"),
             },
             vault_key: required("VAULT_KEY"),
             deliver_sms_queue: required("DELIVER_SMS_QUEUE"),
@@ -263,6 +264,7 @@ mod tests {
             "DELIVERIES_QUEUE",
             "RETRIES_QUEUE",
             "MESSAGES_TABLE",
+            "QUARANTINE_TABLE",
             "VAULT_KEY",
             "DELIVER_SMS_QUEUE",
             "REFRESH_FUNCTION",

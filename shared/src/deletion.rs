@@ -6,7 +6,7 @@
 //! 1. Every connection is removed, so that its tokens can't be used.
 //! 2. The sessions at RingCentral are ended, each in one attempt. This needs the refresh tokens, so it precedes step 3.
 //! 3. Everything sealed for the tenant is erased together with the data keys that could open it: remaining tokens, webhook
-//!    secrets, and the digests of API keys.
+//!    secrets, quarantined records, and the digests of API keys.
 //!
 //! "Erases the data keys at once" means step 3: when the request has been answered, nothing can decrypt what is left in the
 //! tables. If a step fails, the sweep repeats it. A session that RingCentral did not end in time expires within a week, and
@@ -93,6 +93,7 @@ async fn end_sessions(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
 /// Erases everything that was sealed for the tenant, with its data keys.
 async fn erase_keys(gateway: &Gateway, tenant: &TenantId) -> Result<()> {
     gateway.store.erase(TenantTable::Connections, tenant, "revocation#").await?;
+    gateway.store.erase(TenantTable::Quarantine, tenant, "").await?;
     gateway.store.erase(TenantTable::Tenants, tenant, "app#").await?;
     gateway.store.erase(TenantTable::Tenants, tenant, "key#").await?;
     Ok(gateway.store.record_keys_erased(tenant).await?)

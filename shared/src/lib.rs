@@ -24,6 +24,7 @@ pub mod model;
 pub mod outbound;
 pub mod pages;
 pub mod polling;
+pub mod quarantine;
 pub mod queue;
 pub mod rate_limits;
 pub mod receiving;

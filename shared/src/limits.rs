@@ -120,6 +120,15 @@ pub const NUMBERS: usize = 2_000;
 /// Retention of events and deliveries.
 pub const EVENT_RETENTION_SECONDS: i64 = 30 * 24 * 3_600;
 
+/// Retention of quarantined records.
+pub const QUARANTINE_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
+/// How much of a quarantined record is kept.
+pub const QUARANTINE_BYTES: usize = 64 * 1024;
+/// Shards of the list of all quarantined records. DynamoDB writes one shard up to 1,000 times a second.
+pub const QUARANTINE_SHARDS: usize = 16;
+/// How long a process does not look up again that a record is quarantined.
+pub const QUARANTINE_CACHE_SECONDS: i64 = 600;
+
 /// Lifetime of a refresh token, if RingCentral's response does not contain it.
 pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
 /// Lifetime of a webhook subscription; RingCentral's default.

@@ -124,7 +124,7 @@ async fn store(
         }
         (Content::Message(_) | Content::Unknown, _) => {
             let text = String::from_utf8_lossy(body);
-            let outcome = gateway.store.quarantine(auth, &envelope.uuid, &text).await?;
+            let outcome = gateway.store.quarantine_event(auth, &envelope.uuid, &text).await?;
             if outcome != InboundOutcome::Unauthenticated {
                 tracing::error!(tenant.id = %tenant, connection.id = %connection, "unknown event quarantined");
                 return Ok(ReceiveOutcome::Quarantined);

@@ -39,6 +39,8 @@ string_enum! {
         Refresh = "refresh",
         /// The signing secret of an app's webhooks.
         Webhook = "webhook",
+        /// A record that could not be read.
+        Quarantine = "quarantine",
     }
 }
 
@@ -334,7 +336,7 @@ mod tests {
     }
 
     fn purpose() -> impl Strategy<Value = Purpose> {
-        prop_oneof![Just(Purpose::Access), Just(Purpose::Refresh), Just(Purpose::Webhook)]
+        proptest::sample::select(&Purpose::ALL[..])
     }
 
     fn tenant() -> impl Strategy<Value = TenantId> {

@@ -67,6 +67,7 @@ async fn gateway(world: &World) -> Gateway {
         ("AUDIT_TABLE", "AuditTable"),
         ("EVENTS_TABLE", "EventsTable"),
         ("MESSAGES_TABLE", "MessagesTable"),
+        ("QUARANTINE_TABLE", "QuarantineTable"),
     ] {
         environment.insert(name.to_owned(), world.table(logical).await);
     }

@@ -85,6 +85,7 @@ const LAYERS: &[Layer] = &[
             "message_sync",
             "views",
             "batch",
+            "quarantine",
         ],
         may_import: &["base", "domain", "adapters", "context"],
         must_not_know: &["lambda_http", "lambda_runtime", "StatusCode", "aws_sdk", "aws_types", "reqwest"],

@@ -14,6 +14,7 @@ pub mod message;
 pub mod number;
 pub mod patch;
 pub mod phone;
+pub mod quarantine;
 pub mod random;
 pub mod rate_limit;
 pub mod refresh;

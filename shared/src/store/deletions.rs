@@ -29,12 +29,13 @@ pub enum TenantTable {
     Deliveries,
     /// Messages and outboxes.
     Messages,
+    Quarantine,
 }
 
 impl TenantTable {
     /// In the order of erasure: the table with the tenant's record is the last one.
-    pub const ALL: [Self; 5] =
-        [Self::Connections, Self::Messages, Self::Events, Self::Deliveries, Self::Tenants];
+    pub const ALL: [Self; 6] =
+        [Self::Connections, Self::Messages, Self::Events, Self::Deliveries, Self::Quarantine, Self::Tenants];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +203,7 @@ impl Store {
             TenantTable::Events => &self.tables.events,
             TenantTable::Deliveries => &self.tables.deliveries,
             TenantTable::Messages => &self.tables.messages,
+            TenantTable::Quarantine => &self.tables.quarantine,
         }
     }
 

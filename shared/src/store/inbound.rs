@@ -154,7 +154,7 @@ impl Store {
     }
 
     /// Stores an event of an unknown kind or form, for inspection.
-    pub async fn quarantine(
+    pub async fn quarantine_event(
         &self,
         auth: &EventAuth<'_>,
         uuid: &str,

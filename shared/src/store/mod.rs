@@ -24,6 +24,7 @@ mod message_sync;
 mod messages;
 mod numbers;
 mod outbox;
+mod quarantine;
 mod query;
 mod rate_limits;
 mod refresh;
@@ -56,6 +57,7 @@ pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
 pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, StoredRecord};
 pub use numbers::Inventory;
 pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredResponse};
+pub use quarantine::QuarantinedRecord;
 pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
@@ -85,6 +87,8 @@ pub struct Tables {
     pub deliveries: String,
     /// Messages, and the outbox of each sender.
     pub messages: String,
+    /// Records that could not be read.
+    pub quarantine: String,
 }
 
 /// A request for one page of a list.
@@ -138,6 +142,7 @@ impl Store {
             probe(&tables.events, &["tenant", "item"]),
             probe(&tables.deliveries, &["tenant", "item"]),
             probe(&tables.messages, &["tenant", "item"]),
+            probe(&tables.quarantine, &["tenant", "item"]),
         )
         .map(|_| ())
         .map_err(failure)

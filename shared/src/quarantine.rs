@@ -1,0 +1,119 @@
+//! The quarantine: records that could not be read are kept as they came, sealed, until they expire or the operator deletes them.
+//!
+//! One odd record must not hide its neighbours (reliability rules 23 and 24): the reader adds it here and continues. Each new
+//! record raises an alarm. `reprocessing` processes a record again.
+
+use crate::error::{Error, Result};
+use crate::gateway::Gateway;
+use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::quarantine::{QuarantineEntry, QuarantineId, QuarantineKind, RawRecord};
+use crate::model::secret::Secret;
+use crate::store::{Page, QuarantinedRecord, WriteOutcome};
+use crate::vault::{Binding, Owner, Purpose};
+
+/// A record that could not be read.
+#[derive(Debug, Clone, Copy)]
+pub struct UnreadableRecord<'a> {
+    pub kind: QuarantineKind,
+    pub tenant: Option<&'a TenantId>,
+    /// The connection that it came by.
+    pub connection: Option<&'a ConnectionId>,
+    /// Why it could not be read, without its content.
+    pub reason: &'a str,
+    /// The record as it came.
+    pub content: &'a [u8],
+    /// What identifies the record if its content may change, such as the key of a row; otherwise its content does. The same
+    /// record is quarantined once.
+    pub name: Option<&'a str>,
+}
+
+/// Adds a record. Does nothing if it is quarantined already.
+///
+/// # Errors
+/// If the table or KMS is unavailable.
+pub async fn add(gateway: &Gateway, record: UnreadableRecord<'_>) -> Result<()> {
+    let UnreadableRecord { kind, tenant, connection, reason, content, name } = record;
+    let id = QuarantineId::of(kind, tenant, connection, name.map_or(content, str::as_bytes));
+    let (known, now) = (&gateway.cache.quarantined, gateway.clock.now());
+    if known.get(id.as_str(), now).is_some() {
+        return Ok(());
+    }
+    if gateway.store.quarantined_record(&id).await?.is_none() {
+        let raw = RawRecord::of(content);
+        let partition = id.partition();
+        let owner = owner(&partition);
+        let key = gateway.vault().new_key(owner).await?;
+        let sealed = QuarantinedRecord {
+            encoding: raw.encoding,
+            completeness: raw.completeness,
+            content: key.seal(owner, binding(&id), &Secret::new(raw.text)),
+            key: key.wrapped().clone(),
+            entry: QuarantineEntry {
+                id: id.clone(),
+                kind,
+                connection: connection.cloned(),
+                reason: reason.to_owned(),
+                received_at: now,
+            },
+        };
+        if gateway.store.quarantine(&sealed).await? == WriteOutcome::Applied {
+            // The field `alarm` triggers an alarm (template.yaml).
+            tracing::warn!(alarm = "quarantine", quarantine.id = %id, quarantine.kind = kind.as_str(),
+                tenant.id = tenant.map(TenantId::as_str), connection.id = connection.map(ConnectionId::as_str),
+                reason, "record quarantined");
+        }
+    }
+    known.insert(id.as_str(), (), crate::clock::saturating_add(now, KNOWN));
+    Ok(())
+}
+
+/// For how long a process does not look up again that a record is quarantined.
+const KNOWN: jiff::SignedDuration = jiff::SignedDuration::from_secs(crate::limits::QUARANTINE_CACHE_SECONDS);
+
+/// A page of the records of all tenants, newest first.
+///
+/// # Errors
+/// If the table is unavailable.
+pub async fn list(
+    gateway: &Gateway,
+    kind: Option<QuarantineKind>,
+    page: &Page,
+) -> Result<(Vec<QuarantineEntry>, Option<String>)> {
+    Ok(gateway.store.quarantine_of_all_tenants(kind, page).await?)
+}
+
+/// A record with its content.
+///
+/// # Errors
+/// [`Error::NotFound`], or if the table or KMS is unavailable.
+pub async fn open(gateway: &Gateway, id: &QuarantineId) -> Result<(QuarantineEntry, RawRecord)> {
+    let record = gateway.store.quarantined_record(id).await?.ok_or(Error::NotFound)?;
+    let partition = id.partition();
+    let text = gateway.vault().open(owner(&partition), binding(id), &record.key, &record.content).await?;
+    let raw = RawRecord {
+        text: text.expose().to_owned(),
+        encoding: record.encoding,
+        completeness: record.completeness,
+    };
+    Ok((record.entry, raw))
+}
+
+/// Deletes a record.
+///
+/// # Errors
+/// [`Error::NotFound`], or if the table is unavailable.
+pub async fn delete(gateway: &Gateway, id: &QuarantineId) -> Result<()> {
+    match gateway.store.delete_quarantined(id).await? {
+        WriteOutcome::Applied => Ok(()),
+        WriteOutcome::Conflict => Err(Error::NotFound),
+    }
+}
+
+/// The id of the record is in the [`Binding`], not in the encryption context, so that KMS sees no more than the partition.
+fn owner(partition: &TenantId) -> Owner<'_> {
+    Owner { tenant: partition, subject: "quarantine", purpose: Purpose::Quarantine }
+}
+
+fn binding(id: &QuarantineId) -> Binding<'_> {
+    Binding { generation: 0, issuer: id.as_str() }
+}
