@@ -430,12 +430,10 @@ async fn store_tokens(
     Err(error)
 }
 
-const STORE_ATTEMPTS: u32 = 4;
-
 impl ReceivedTokens<'_> {
     async fn store(&self, gateway: &Gateway) -> Result<StoredConnection, StoreTokensError> {
         let busy = || FlowRejection::Busy(Duration::from_secs(5)).into();
-        retry_on_conflict(STORE_ATTEMPTS, busy, || self.try_to_store(gateway)).await
+        retry_on_conflict(limits::CONFLICT_ATTEMPTS, busy, || self.try_to_store(gateway)).await
     }
 
     async fn try_to_store(&self, gateway: &Gateway) -> Result<Attempt<StoredConnection>, StoreTokensError> {
@@ -565,7 +563,8 @@ async fn resolve_lost_response(
     flow: &Flow,
     error: StoreError,
 ) -> Result<(), StoreTokensError> {
-    for _ in 0..RESOLVE_ATTEMPTS {
+    const ATTEMPTS: u32 = 3;
+    for _ in 0..ATTEMPTS {
         match store.delete_flow(&flow.id).await {
             Ok(DeleteFlowOutcome::Completed) => return Ok(()),
             Ok(DeleteFlowOutcome::Deleted) => return Err(StoreTokensError::NotStored(error.into())),
@@ -574,5 +573,3 @@ async fn resolve_lost_response(
     }
     Err(StoreTokensError::Unknown(error.into()))
 }
-
-const RESOLVE_ATTEMPTS: u32 = 3;

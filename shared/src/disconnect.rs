@@ -19,8 +19,6 @@ use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
 use crate::store::{ClaimOutcome, DueWork, Inventory, WorkKind, WriteOutcome};
 
-const ATTEMPTS: u32 = 4;
-
 /// Disconnects one extension of a tenant.
 ///
 /// # Errors
@@ -32,7 +30,7 @@ pub async fn disconnect_extension(
     extension: &ExtensionId,
 ) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
-    let deleted = retry_on_conflict(ATTEMPTS, keeps_changing, || async {
+    let deleted = retry_on_conflict(limits::CONFLICT_ATTEMPTS, keeps_changing, || async {
         let owner = gateway.store.extension_owner_of_any_tenant(issuer, extension).await?;
         let owner = owner.filter(|owner| owner.tenant == *tenant).ok_or(Error::NotFound)?;
         let Some(connection) = gateway.store.connection(tenant, &owner.connection).await? else {
@@ -54,7 +52,7 @@ pub async fn disconnect_extension(
 /// If the store fails, or connections keep changing.
 pub async fn disconnect_account(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
     let mut deleted = Vec::new();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..limits::CONFLICT_ATTEMPTS {
         let connections = gateway.store.connections(tenant).await?;
         if connections.is_empty() {
             return clean_up(gateway, tenant, deleted).await;

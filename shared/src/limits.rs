@@ -221,7 +221,7 @@ pub const APP_SECRET_REREAD_SECONDS: i64 = 60;
 /// The sweep skips a connection for this long after its refresh failed in the gateway.
 pub const REFRESH_BROKEN_SECONDS: i64 = 10 * 60;
 /// Sealed tokens of a revoked connection are erased after this.
-pub const REFUSED_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+pub const REVOKED_TOKENS_KEPT_SECONDS: i64 = 7 * 24 * 3_600;
 /// Time budget for refreshes in one run of the sweep.
 pub const REFRESH_SWEEP_MS: u64 = 60_000;
 

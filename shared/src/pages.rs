@@ -270,7 +270,7 @@ fn refusal_text(refusal: &FlowRejection) -> (&'static str, &'static str, &'stati
     }
 }
 
-/// Whether one of our own pages sent a form: by `Sec-Fetch-Site` if the browser sends it, otherwise by `Origin`.
+/// Whether one of the gateway's pages sent a form: by `Sec-Fetch-Site` if the browser sends it, otherwise by `Origin`.
 pub fn is_same_origin(config: &Config, request: &Request) -> bool {
     let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     match header("sec-fetch-site") {

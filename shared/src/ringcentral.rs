@@ -1,3 +1,3 @@
-//! The RingCentral client, a crate of its own: `shared/ringcentral`.
+//! Re-exports the RingCentral client, the crate in `shared/ringcentral`.
 
 pub use ringbridge_ringcentral::*;

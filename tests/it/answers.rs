@@ -78,7 +78,7 @@ async fn service(answers: &mut Answers<'_>) {
     world.aws_fault(json!({ "function": "receive-event" }), 0, None, down).await;
     let whose = format!("{}-00000000000000aa", world.tenant().id.trim_start_matches("tenant_"));
     let request = world.http.post(format!("{}/v1/webhooks/ringcentral?c={whose}", world.gateway()));
-    let request = request.header("verification-token", "nobody's").body(
+    let request = request.header("verification-token", "unknown").body(
         json!({ "uuid": "1", "event": "/restapi/v1.0/account/1/extension/2/message-store", "subscriptionId": "3",
             "ownerId": "2", "timestamp": "2026-02-03T10:05:09.034Z", "body": { "changes": [] } })
         .to_string(),

@@ -122,7 +122,7 @@ async fn a_person_connects_in_a_browser() {
     assert_eq!(ours.len(), 4, "{ours:#?}");
     let post = last(&sent, "POST", "/v1/rc/connect");
     assert_eq!((post.header("origin"), post.header("sec-fetch-site")), (world.gateway(), "same-origin"));
-    // The link's token goes to nobody else.
+    // The link's token goes to no other site.
     for other in sent.iter().filter(|sent| !sent.url.starts_with(world.gateway())) {
         assert!(!other.header("referer").contains("token="), "{other:#?}");
     }

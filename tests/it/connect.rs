@@ -267,7 +267,7 @@ async fn denying_access_does_not_use_up_the_link() {
         ("error=access_denied&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E", 403, "access_denied"),
         ("error=%3Cimg%20src%3Dx%3E", 502, "provider_error"),
     ] {
-        let authorize = browser.depart(&link).await;
+        let authorize = browser.start_authorization(&link).await;
         let state = authorize.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
         let page = browser.get(&format!("/v1/rc/callback?{query}&state={state}")).await.expect(status);
         assert_eq!(page.page_code(), reference);

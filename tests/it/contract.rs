@@ -47,7 +47,7 @@ fn the_template_has_the_routes_that_the_functions_state() {
             fields(methods).map(|(_, one)| one["operationId"].to_string()).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(ids.len(), operations.len(), "every operation has an id of its own");
+    assert_eq!(ids.len(), operations.len(), "every operation has a different id");
 }
 
 #[test]

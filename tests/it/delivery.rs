@@ -406,7 +406,7 @@ async fn a_flow_is_triggered_by_inbound_messages_until_it_unsubscribes() {
     let ended = world.call(Method::DELETE, &end, &tenant.key, None).await.expect(200);
     assert_eq!(ended.json(), json!({ "ok": true }));
     world.call(Method::DELETE, &end, &tenant.key, None).await.expect(404);
-    text("to nobody").await;
+    text("to no app").await;
     world.idle().await;
     world.advance(61).await;
     assert_eq!(receiver.arrivals("/all").len(), 1);

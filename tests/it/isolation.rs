@@ -327,7 +327,7 @@ async fn a_cursor_is_valid_only_for_its_own_list_and_reader() {
                 cursors.push((list, reader, key, cursor));
             }
         }
-        assert!(cursors.len() > before, "{} is read by nobody", route.path());
+        assert!(cursors.len() > before, "{} is read by no test", route.path());
     }
     for (list, reader, key, cursor) in &cursors {
         world.get(&format!("{list}?cursor={cursor}"), key).await.expect(200);

@@ -1,5 +1,5 @@
 //! Journeys through the front door: HTTP against the real function binaries on the local stack, judged by the answers,
-//! by the simulator's ledger and by what the tables hold. One test binary; every test has a stack of its own.
+//! by the simulator's ledger and by what the tables hold. One test binary; every test starts its own stack.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 

@@ -37,7 +37,7 @@ pub struct MonthReport {
     pub most_in_a_minute: usize,
 }
 
-/// Simulates a month of this many connections, each of its own tenant.
+/// Simulates a month of this many connections, each of a different tenant.
 pub async fn month(connections: usize, seed: u64) -> MonthReport {
     let world = World::start().await;
     // Message sync, every ten minutes, is not part of this test.

@@ -40,7 +40,7 @@ async fn a_text_typed_on_the_simulators_page_arrives_and_is_shown() {
     browser.click("#inbound button").await;
     assert!(!browser.text("#problem:not(:empty)").await.is_empty());
     assert_eq!(browser.run("return document.querySelector('#text').value").await, "Hello?");
-    // Another number has conversations of its own.
+    // Another number has its own conversations.
     browser.click("#users button[aria-pressed=false]:enabled").await;
     assert_eq!(browser.text("#talk p").await, "No messages yet.");
     let errors: Vec<String> =

@@ -1,6 +1,6 @@
 //! A person's browser: headless Chromium, driven over the WebDriver protocol, which is JSON over HTTP.
 //!
-//! This is a client of its own because it needs a dozen commands: the crates that speak the protocol change features of
+//! It is written here because it needs only a dozen commands, and the crates that speak the protocol change features of
 //! serde_json and of the macro crates for the whole workspace, so that everything else would be compiled a second time.
 //! Waiting is the protocol's: an element is looked for until it is there, or until [`PATIENCE`] is over.
 
@@ -23,7 +23,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// A browser with a profile of its own.
+/// A browser with its own profile.
 pub struct Chromium {
     address: String,
     session: String,

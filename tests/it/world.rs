@@ -459,12 +459,12 @@ impl Browser<'_> {
 
     /// Presses the button and signs in. Returns the callback that RingCentral redirects to.
     pub async fn sign_in(&mut self, link: &str, user: &Value) -> String {
-        let authorize = self.depart(link).await;
+        let authorize = self.start_authorization(link).await;
         self.world.consent(&authorize, user).await
     }
 
     /// Presses the button. Returns RingCentral's authorization URL.
-    pub async fn depart(&mut self, link: &str) -> Url {
+    pub async fn start_authorization(&mut self, link: &str) -> Url {
         let reply = self.press(link).await.expect(303);
         Url::parse(reply.header("location")).unwrap()
     }

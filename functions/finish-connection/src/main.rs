@@ -18,9 +18,19 @@ fn main() -> run::ProcessResult {
     run::http(ROUTE.key, handle)
 }
 
+/// What the callback responds with, by the query parameter `format`.
+#[derive(Clone, Copy)]
+enum Format {
+    Html,
+    Json,
+}
+
 /// 303 to the success page, so that code and state leave the address bar; an error page immediately.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let as_json = http::query_parameter(&request, "format").as_deref() == Some("json");
+    let format = match http::query_parameter(&request, "format").as_deref() {
+        Some("json") => Format::Json,
+        _ => Format::Html,
+    };
     let id = RequestId::from(&request);
     let deadline =
         tokens::invocation_deadline(gateway, http::deadline_ms(&request), limits::CALLBACK_FUNCTION_MS);
@@ -32,19 +42,19 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     };
     let (flow, key) = match connect::find_flow(gateway, &callback, http::cookies(&request)).await {
         Ok(found) => found,
-        Err(error) => return reject(error, &id, as_json),
+        Err(error) => return reject(error, &id, format),
     };
     match connect::complete_flow(gateway, &audit, callback, &flow, &key, deadline).await {
         Ok(stored) => {
             follow_up(gateway, stored).await;
-            redirect_to_success_page(&flow, as_json)
+            redirect_to_success_page(&flow, format)
         }
-        Err(error) => reject(error, &id, as_json),
+        Err(error) => reject(error, &id, format),
     }
 }
 
-/// Runs the set-up, ends the replaced session and creates the keepalive schedule. The connection is stored, whatever of
-/// this fails; the list of extensions shows it, and the sweep retries it.
+/// Runs the set-up, ends the replaced session and creates the keepalive schedule. The connection stays stored if any of
+/// these fails; the list of extensions shows it, and the sweep retries it.
 async fn follow_up(gateway: &Gateway, stored: StoredConnection) {
     let StoredConnection { connection, access, replaced } = stored;
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
@@ -61,13 +71,19 @@ async fn follow_up(gateway: &Gateway, stored: StoredConnection) {
     tokio::join!(set_up, end_replaced, keepalive::create_schedule(gateway, &connection));
 }
 
-fn redirect_to_success_page(flow: &Flow, as_json: bool) -> HandlerResult {
-    let mut response = if as_json { http::ok() } else { http::see_other("/v1/rc/connected")? };
+fn redirect_to_success_page(flow: &Flow, format: Format) -> HandlerResult {
+    let mut response = match format {
+        Format::Html => http::see_other("/v1/rc/connected")?,
+        Format::Json => http::ok(),
+    };
     http::set_cookie(&mut response, &BrowserKey::cookie_name(&flow.link), "", 0);
     http::set_cookie(&mut response, DONE_COOKIE, &flow.id, limits::DONE_PAGE_SECONDS);
     Ok(response)
 }
 
-fn reject(error: FlowError, id: &RequestId, as_json: bool) -> HandlerResult {
-    if as_json { pages::error_as_json(error, id) } else { pages::error(error, id) }
+fn reject(error: FlowError, id: &RequestId, format: Format) -> HandlerResult {
+    match format {
+        Format::Html => pages::error(error, id),
+        Format::Json => pages::error_as_json(error, id),
+    }
 }

@@ -106,12 +106,12 @@ fn operation<'a>(
     let text = |value: &str| described[value].as_str().unwrap_or_default();
     let (mut successes, mut errors) = (Vec::new(), Vec::new());
     for (status, response) in fields(&described["responses"]) {
-        let told = response["description"].as_str().unwrap_or_default();
+        let description = response["description"].as_str().unwrap_or_default();
         if status.starts_with(['2', '3']) {
             let shape = response["content"].get("application/json").map(|json| shape(document, json));
-            successes.push(Success { status, description: pieces(told), shape });
+            successes.push(Success { status, description: pieces(description), shape });
         } else {
-            errors.push((status, told.split("\n\n").map(pieces).collect()));
+            errors.push((status, description.split("\n\n").map(pieces).collect()));
         }
     }
     let content = fields(&described["requestBody"]["content"]).next();
@@ -168,13 +168,14 @@ fn collect<'a>(document: &'a Value, schema: &'a Value, before: &str, found: &mut
     let required: Vec<_> = items(&schema["required"]).filter_map(Value::as_str).collect();
     for (name, field) in fields(&schema["properties"]) {
         let name_in_full = format!("{before}{name}");
-        // A reference may have a description of its own beside it.
-        let told = field["description"].as_str().or_else(|| resolve(document, field)["description"].as_str());
+        // A description beside a reference replaces that of the schema.
+        let description =
+            field["description"].as_str().or_else(|| resolve(document, field)["description"].as_str());
         found.push(Field {
             name: name_in_full.clone(),
             kind: kind(document, field),
             required: required.contains(&name),
-            description: pieces(told.unwrap_or_default()),
+            description: pieces(description.unwrap_or_default()),
         });
         collect(document, field, &format!("{name_in_full}."), found);
     }

@@ -1,5 +1,5 @@
-//! The Lambda Runtime API for one instance of a function. Every instance gets a port of its own, so it needs no name, and
-//! an instance that outlives the runner cannot connect and exits.
+//! The Lambda Runtime API for one instance of a function. Every instance gets a separate port. So an instance needs no
+//! name, and one that outlives the runner cannot connect and exits.
 
 use crate::server::{self, HttpRequest, HttpResponse, HttpServer};
 use anyhow::{Context, Result};

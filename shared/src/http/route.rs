@@ -302,7 +302,7 @@ impl Route {
         self
     }
 
-    /// The HEAD route as a route of its own.
+    /// The HEAD route as a separate route.
     pub fn head_route(&self) -> Option<Self> {
         let HeadRoute { key, title, response } = self.head?;
         let route = Self { key, title, description: "", head: None, responses: [None; RESPONSES], ..*self };

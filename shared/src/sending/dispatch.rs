@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::worker::{Worker, retry_after};
-use super::{ATTEMPTS, Wakeup, reconcile, reports, wake};
+use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -336,7 +336,7 @@ impl Worker<'_> {
         outcome: &SendOutcome,
     ) -> Result<Remaining> {
         let store = &self.gateway.store;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..limits::CONFLICT_ATTEMPTS {
             let (previous_status, now) = (message.status, self.now());
             let from = Some(PendingIn::Outbox);
             let written = match sender::record_outcome(&mut message, in_flight, outcome, now) {

@@ -34,9 +34,6 @@ pub use wakeup::{Wakeup, wake_due_senders};
 
 use wakeup::{wake, wake_debounced};
 
-/// Attempts of an operation on a message that other writers change at the same time.
-const ATTEMPTS: u32 = 5;
-
 /// The response to an accepted request.
 #[derive(Debug, Clone)]
 pub struct Receipt {
@@ -157,7 +154,7 @@ pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Resul
 /// [`Error::MessageState`] for any other message.
 pub async fn cancel(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Message> {
     let is_sending = || Error::MessageState { status: MessageStatus::Sending.as_str() };
-    retry_on_conflict(ATTEMPTS, is_sending, || async {
+    retry_on_conflict(limits::CONFLICT_ATTEMPTS, is_sending, || async {
         let mut message = find(gateway, tenant, id).await?;
         if !message.is_cancelable() {
             return Err(Error::MessageState { status: message.status.as_str() });
@@ -187,7 +184,7 @@ pub async fn resolve(
     resolution: Resolution,
 ) -> Result<Message> {
     let exhausted = || Error::unavailable("a message that keeps changing", "resolving it");
-    let (message, pending_in) = retry_on_conflict(ATTEMPTS, exhausted, || async {
+    let (message, pending_in) = retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
         let mut message = find(gateway, tenant, id).await?;
         let previous_status = message.status;
         if sender::resolve(&mut message, resolution, gateway.clock.now()).is_err() {

@@ -1,8 +1,8 @@
 //! Delivery reports: what RingCentral's message store says about messages that were sent.
 
-use super::ATTEMPTS;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{DeliveryReport, PartStage};
 use crate::retry::{Attempt, retry_on_conflict};
@@ -32,7 +32,7 @@ pub async fn apply_delivery_report(
 ) -> Result<ReportOutcome> {
     let Some(report) = delivery_report(record) else { return Ok(ReportOutcome::Unchanged) };
     let rc_id = record.id.to_string();
-    retry_on_conflict(ATTEMPTS, exhausted, || async {
+    retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
         let stored = gateway.store.record(tenant, extension, &rc_id).await?;
         let Some((message, part)) = stored.and_then(|record| record.part) else {
             return Ok(match gateway.store.save_early_report(tenant, extension, &rc_id, &report).await? {
@@ -67,7 +67,7 @@ pub(super) async fn apply(
     part: usize,
     report: &DeliveryReport,
 ) -> Result<ReportOutcome> {
-    retry_on_conflict(ATTEMPTS, exhausted, || async {
+    retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
         let Some(mut message) = gateway.store.message(tenant, id).await? else {
             return Ok(Attempt::Done(ReportOutcome::Uncorrelated));
         };

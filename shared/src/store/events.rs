@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// Writes an event that occurred earlier, unless it was written then. It gets a new id, because polling clients may be past the
-    /// position of its own.
+    /// position of its original id.
     pub async fn append_late(&self, event: &Event) -> Result<(), StoreError> {
         let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
         let get = get.set_key(Some(item::key(&event.tenant, event.id.as_str())));

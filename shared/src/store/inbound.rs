@@ -48,12 +48,12 @@ pub enum InboundOutcome {
 /// The outcome of requesting a sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncRequested {
-    /// A sync is due at this moment; until then further changes need no request of their own.
+    /// A sync is due at this moment; until then further changes need no separate request.
     DueAt(Timestamp),
     Unauthenticated,
 }
 
-/// Holds for the token of the current subscription, or for a while that of the previous one, and for the owner.
+/// Holds for the token of the current subscription, or for ten minutes after a renewal that of the previous one, and for the owner.
 const AUTHENTIC: &str = "((subscription_token_digest = :digest AND subscription = :subscription) \
      OR (previous_token_digest = :digest AND previous_token_until > :now)) AND (extension = :owner OR :owner = :none)";
 

@@ -73,7 +73,8 @@ impl Store {
         let set = match write {
             // Rejected tokens are kept for a while, then erased.
             RefreshWrite::MarkRevoked => {
-                let erase_at = saturating_add(now, SignedDuration::from_secs(limits::REFUSED_KEPT_SECONDS));
+                let erase_at =
+                    saturating_add(now, SignedDuration::from_secs(limits::REVOKED_TOKENS_KEPT_SECONDS));
                 set.set("refresh_kind", item::text(WorkKind::Erasure.as_str()))
                     .set("refresh_due", item::time(erase_at))
             }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// Reports that a tool is missing. In CI (`CI=true`) that fails the test; elsewhere the test is skipped.
-#[expect(clippy::disallowed_methods, reason = "tests have no configuration of their own")]
+#[expect(clippy::disallowed_methods, reason = "tests read the environment directly")]
 pub fn skip(tool: &str, command: &str) {
     assert!(
         std::env::var("CI").as_deref() != Ok("true"),

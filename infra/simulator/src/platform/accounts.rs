@@ -51,6 +51,12 @@ pub struct ExtensionRecord {
 }
 
 impl ExtensionRecord {
+    /// The path of a resource of the extension.
+    #[must_use]
+    pub fn path(&self, resource: &str) -> String {
+        format!("/restapi/v1.0/account/{}/extension/{}/{resource}", self.account_id, self.id)
+    }
+
     /// First and last name.
     #[must_use]
     pub fn name(&self) -> String {

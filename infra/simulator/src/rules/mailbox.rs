@@ -58,7 +58,7 @@ impl MessageSelection {
     }
 }
 
-/// Whether a deletion keeps the message for a while.
+/// Whether a deletion keeps the message until it is purged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeletionMode {
     /// The message can be restored. Deleting it again purges it.

@@ -35,7 +35,7 @@ pub async fn deliver_events(core: Arc<SimulatorCore>, mut events: mpsc::Unbounde
     }
 }
 
-/// Sends events one after the other, in a task of their own.
+/// Sends events one after the other, in a separate task.
 fn start(core: &Arc<SimulatorCore>, events: Vec<WebhookEvent>, faults: WebhookFaults) {
     let core = Arc::clone(core);
     tokio::spawn(async move {

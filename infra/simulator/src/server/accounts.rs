@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::rules::caller::ApiCaller;
 use crate::rules::paging::page_of;
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
+use crate::server::query::Query;
 
 pub async fn get_account(
     State(core): State<Arc<SimulatorCore>>,
@@ -28,9 +29,8 @@ pub async fn list_extensions(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Json<Value>, RestError> {
-    let query = QueryString::parse(query.as_deref());
     check_values(&query, "status", &EXTENSION_STATUSES)?;
     check_values(&query, "type", &EXTENSION_TYPES)?;
     core.update(|state, _| {

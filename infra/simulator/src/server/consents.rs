@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -15,8 +15,8 @@ use crate::rules::caller::ApiCaller;
 use crate::rules::consents::{
     ConsentSearch, ConsentSearchBody, ConsentUpdate, consent_history, export_consents, update_consents,
 };
-use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
+use crate::server::query::Query;
 
 fn with_etag(body: &str, response: impl IntoResponse) -> Response {
     ([(header::ETAG, format!("\"{}\"", fingerprint(body)))], response).into_response()
@@ -31,9 +31,9 @@ pub async fn list_consents(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Response, RestError> {
-    let search = ConsentSearch::from_query(&QueryString::parse(query.as_deref()))?;
+    let search = ConsentSearch::from_query(&query)?;
     core.update(|state, _| {
         let account = caller.account(state, &account)?.id;
         search.run(state, account).map(json_reply)
@@ -45,9 +45,8 @@ pub async fn list_consent_history(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Response, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, _| {
         let account = caller.account(state, &account)?.id;
         consent_history(state, account, &query).map(json_reply)

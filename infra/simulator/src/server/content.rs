@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -18,6 +18,7 @@ use crate::rules::query::QueryString;
 use crate::rules::secrets::random_secret;
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::byte_range::{ByteRange, RequestedRange};
+use crate::server::query::Query;
 
 /// How long the target of a redirect is valid.
 const LINK_LIFETIME: Millis = 5 * MINUTE;
@@ -26,10 +27,9 @@ pub async fn get_content(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path((account, extension, message, attachment)): Path<(String, String, String, String)>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, now| {
         let extension = caller.extension(state, &account, &extension)?.id;
         let message = state.find_message(extension, now, &message)?;
@@ -51,10 +51,9 @@ pub async fn get_content(
 pub async fn get_linked_content(
     State(core): State<Arc<SimulatorCore>>,
     Path(key): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, now| {
         let link = state.mail.media_links.get(&key).filter(|link| now < link.expires_at);
         let message = link.and_then(|link| Some((link, state.mail.messages.get(&link.message_id)?)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -22,15 +22,15 @@ use crate::rules::paging::page_of;
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::multi_status::{ItemOutcome, multi_status, split_ids};
+use crate::server::query::Query;
 
 /// `GET …/message-store`.
 pub async fn list_messages(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path((account, extension)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Json<Value>, RestError> {
-    let query = QueryString::parse(query.as_deref());
     let selection = MessageSelection::from_query(&query)?;
     core.update(|state, now| {
         let extension = caller.extension(state, &account, &extension)?;
@@ -40,11 +40,7 @@ pub async fn list_messages(
         selection.reduce(&mut found);
         let urls = core.urls(state);
         let records = found.iter().map(|m| state.stored_message_json(m, &urls)).collect();
-        let path = format!(
-            "/restapi/v1.0/account/{}/extension/{}/message-store",
-            extension.account_id, extension.id
-        );
-        Ok(Json(page_of(&query, &urls.api(&path), records)?.into_json()))
+        Ok(Json(page_of(&query, &urls.api(&extension.path("message-store")), records)?.into_json()))
     })
 }
 
@@ -177,10 +173,10 @@ pub async fn delete_messages(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path((account, extension, message)): Path<(String, String, String)>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
-    let mode = DeletionMode::from_query(&QueryString::parse(query.as_deref()));
+    let mode = DeletionMode::from_query(&query);
     core.update(|state, now| {
         let extension = caller.extension(state, &account, &extension)?.id;
         let mut items = Vec::new();
@@ -205,9 +201,8 @@ pub async fn delete_conversations(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path((account, extension)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<StatusCode, RestError> {
-    let query = QueryString::parse(query.as_deref());
     let conversations = query.all("conversationId");
     if conversations.is_empty() {
         return Err(RestError::parameter("conversationId", Value::Null));

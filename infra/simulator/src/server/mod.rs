@@ -18,6 +18,7 @@ mod numbers;
 mod oauth;
 mod page;
 mod pipeline;
+mod query;
 mod responses;
 mod routes;
 mod sms;

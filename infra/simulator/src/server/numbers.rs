@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 
-use crate::platform::accounts::NumberRecord;
+use crate::platform::accounts::{AccountRecord, NumberRecord};
 use crate::platform::errors::RestError;
 use crate::platform::state::PlatformState;
 use crate::platform::urls::BaseUrls;
@@ -16,15 +16,15 @@ use crate::rules::consents::OPT_OUT_REPLY;
 use crate::rules::paging::page_of;
 use crate::rules::query::QueryString;
 use crate::runtime::simulator_core::SimulatorCore;
+use crate::server::query::Query;
 
 /// `GET …/extension/{extensionId}/phone-number`.
 pub async fn list_extension_numbers(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path((account, extension)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Json<Value>, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, _| {
         let extension = caller.extension(state, &account, &extension)?;
         let urls = core.urls(state);
@@ -37,9 +37,7 @@ pub async fn list_extension_numbers(
                 record
             })
             .collect();
-        let path =
-            format!("/restapi/v1.0/account/{}/extension/{}/phone-number", extension.account_id, extension.id);
-        Ok(Json(page_of(&query, &urls.api(&path), records)?.into_json()))
+        Ok(Json(page_of(&query, &urls.api(&extension.path("phone-number")), records)?.into_json()))
     })
 }
 
@@ -48,16 +46,12 @@ pub async fn list_account_numbers(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Json<Value>, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, _| {
         let account = caller.account(state, &account)?;
         let urls = core.urls(state);
-        let records = state
-            .numbers
-            .values()
-            .filter(|n| n.account_id == account.id && is_selected(&query, n))
+        let records = selected_numbers(state, account, &query)
             .map(|n| {
                 let mut record = number_json(&urls, state, n);
                 // Fields that only the list of an extension has.
@@ -81,15 +75,11 @@ pub async fn list_account_numbers_v2(
     State(core): State<Arc<SimulatorCore>>,
     Extension(caller): Extension<ApiCaller>,
     Path(account): Path<String>,
-    RawQuery(query): RawQuery,
+    Query(query): Query,
 ) -> Result<Json<Value>, RestError> {
-    let query = QueryString::parse(query.as_deref());
     core.update(|state, _| {
         let account = caller.account(state, &account)?;
-        let records = state
-            .numbers
-            .values()
-            .filter(|n| n.account_id == account.id && is_selected(&query, n))
+        let records = selected_numbers(state, account, &query)
             .map(|n| {
                 let mut record = json!({
                     "id": n.id.to_string(),
@@ -152,6 +142,15 @@ pub async fn get_sms_configuration(
         }
         Ok(Json(reply))
     })
+}
+
+fn selected_numbers<'s>(
+    state: &'s PlatformState,
+    account: &AccountRecord,
+    query: &QueryString,
+) -> impl Iterator<Item = &'s NumberRecord> {
+    let account_id = account.id;
+    state.numbers.values().filter(move |n| n.account_id == account_id && is_selected(query, n))
 }
 
 fn is_selected(query: &QueryString, number: &NumberRecord) -> bool {

@@ -84,7 +84,7 @@ async fn handle_platform_request(
         Err(e) if e.is::<http_body_util::LengthLimitError>() => {
             return RestError::too_large().into_response();
         }
-        // The client disconnected; nobody receives this reply.
+        // The client disconnected, so this response is never received.
         Err(_) => return StatusCode::BAD_REQUEST.into_response(),
     };
     let fault = fire_fault(&core, &head, &body);

@@ -86,7 +86,7 @@ async fn clients_authenticate_by_basic_by_body_or_by_both() {
         (Some((public, "")), None, ""),
         (Some((id, secret)), Some(public), "OAU-150"),
         (Some((id, "wrong")), None, "OAU-146"),
-        (Some(("nobody", "x")), None, "OAU-153"),
+        (Some(("unknown", "x")), None, "OAU-153"),
         (None, Some(id), "OAU-123"),
         (None, None, "OAU-123"),
     ] {

@@ -118,6 +118,17 @@ impl TokenStore for UnreliableStore {
     }
 }
 
+/// A session that has refreshed its tokens, but could not store the new pair.
+async fn session_whose_refresh_was_not_stored(rc: &Rc) -> (Session, Arc<UnreliableStore>) {
+    let store = Arc::new(UnreliableStore::default());
+    let session = quick(rc).shared_store(Arc::<UnreliableStore>::clone(&store)).build();
+    session.set_tokens(rc.tokens().await).await.expect("stored");
+    rc.advance(3600);
+    store.fails.store(true, Ordering::SeqCst);
+    session.tokens().await.expect_err("not stored");
+    (session, store)
+}
+
 #[tokio::test]
 async fn while_the_store_fails_the_old_tokens_are_kept() {
     let rc = Rc::start().await;
@@ -147,12 +158,7 @@ async fn while_the_store_fails_the_old_tokens_are_kept() {
 #[tokio::test]
 async fn a_process_that_crashed_before_the_write_recovers_with_the_old_refresh_token() {
     let rc = Rc::start().await;
-    let store = Arc::new(UnreliableStore::default());
-    let session = quick(&rc).shared_store(Arc::<UnreliableStore>::clone(&store)).build();
-    session.set_tokens(rc.tokens().await).await.expect("stored");
-    rc.advance(3600);
-    store.fails.store(true, Ordering::SeqCst);
-    session.tokens().await.expect_err("not stored");
+    let (session, store) = session_whose_refresh_was_not_stored(&rc).await;
     drop(session);
 
     store.fails.store(false, Ordering::SeqCst);
@@ -407,12 +413,7 @@ async fn a_zero_token_lifetime_does_not_refresh_with_every_call() {
 #[tokio::test]
 async fn a_pair_that_expired_before_it_could_be_stored_is_refreshed_again() {
     let rc = Rc::start().await;
-    let store = Arc::new(UnreliableStore::default());
-    let session = quick(&rc).shared_store(Arc::<UnreliableStore>::clone(&store)).build();
-    session.set_tokens(rc.tokens().await).await.expect("stored");
-    rc.advance(3600);
-    store.fails.store(true, Ordering::SeqCst);
-    session.tokens().await.expect_err("not stored");
+    let (session, store) = session_whose_refresh_was_not_stored(&rc).await;
     rc.advance(7200);
     store.fails.store(false, Ordering::SeqCst);
     session.extension().await.expect("stored, then refreshed");

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::platform::faults::parse_faults;
-use crate::rules::query::QueryString;
 use crate::rules::seed::{AccountSpec, add_account, seed_of, seed_user, seeded_state};
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::control::authorize::authorize;
 use crate::server::control::clock::{advance_clock, get_clock};
 use crate::server::control::inbound::receive_message;
 use crate::server::control::replies::{ControlError, ControlReply, parse_body};
+use crate::server::query::Query;
 
 pub fn add_routes(router: Router<Arc<SimulatorCore>>) -> Router<Arc<SimulatorCore>> {
     router
@@ -58,8 +58,7 @@ async fn post_account(State(core): State<Arc<SimulatorCore>>, bytes: Bytes) -> C
     })
 }
 
-async fn get_ledger(State(core): State<Arc<SimulatorCore>>, RawQuery(query): RawQuery) -> ControlReply {
-    let query = QueryString::parse(query.as_deref());
+async fn get_ledger(State(core): State<Arc<SimulatorCore>>, Query(query): Query) -> ControlReply {
     let since = query.number("since", 0);
     let since = since.map_err(|_| ControlError::bad_request("since: must be a number"))?;
     let since = since.and_then(|n| u64::try_from(n).ok()).unwrap_or_default();
