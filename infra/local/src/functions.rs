@@ -91,7 +91,8 @@ impl FunctionPools {
         pool.map(|pool| &pool.function)
     }
 
-    /// Invokes a function and waits for its response; `capacity_timeout` limits the wait for a free instance.
+    /// Invokes a function and waits for its response. At `ReservedConcurrentExecutions` it is throttled at once, as on
+    /// Lambda. `capacity_timeout` limits the wait for a free instance of another function, which only this machine needs.
     ///
     /// As on Lambda, the invocation runs to its end even if the caller stops waiting.
     pub async fn invoke(
@@ -105,6 +106,8 @@ impl FunctionPools {
         };
         let (reply, response) = oneshot::channel();
         let (inner, pool) = (Arc::clone(&self.inner), Arc::clone(pool));
+        let is_reserved = pool.function.reserved_concurrency.is_some();
+        let capacity_timeout = if is_reserved { Duration::ZERO } else { capacity_timeout };
         inner.running.send_modify(|running| *running += 1);
         tokio::spawn(async move {
             let _running = RunningInvocation(Arc::clone(&inner));
@@ -180,11 +183,12 @@ impl Drop for RunningInvocation {
 
 type Reply = oneshot::Sender<Result<Bytes, InvocationError>>;
 
-async fn run(inner: &Arc<Inner>, pool: &Pool, _slot: OwnedSemaphorePermit, payload: Bytes, reply: Reply) {
+async fn run(inner: &Arc<Inner>, pool: &Pool, slot: OwnedSemaphorePermit, payload: Bytes, reply: Reply) {
     let mut instance = match ready_instance(inner, pool).await {
         Ok(instance) => instance,
         Err(error) => {
             log_error(inner, pool, &error);
+            drop(slot);
             let _ = reply.send(Err(error));
             return;
         }
@@ -204,6 +208,8 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, _slot: OwnedSemaphorePermit, paylo
         log_error(inner, pool, error);
     }
     *lock(&pool.finishing) += 1;
+    // Before the response, so that this invocation does not throttle the caller's next one. Others may wait for the instance.
+    let _slot = pool.function.reserved_concurrency.is_none().then_some(slot);
     let _ = reply.send(result);
     let reusable = instance.is_alive() && instance.finish(limit).await == InstanceState::Ready;
     let current = instance.generation == inner.generation.load(Ordering::SeqCst);

@@ -1,4 +1,5 @@
-//! Lambda's `Invoke`. Asynchronous invocations are queued and repeated up to twice.
+//! Lambda's `Invoke`. Asynchronous invocations are queued; failed ones are repeated up to twice, throttled ones until they
+//! are too old.
 
 use super::error::AwsError;
 use super::request::AwsCall;
@@ -12,10 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long an invocation waits for a free instance.
+/// How long an invocation waits for a free instance, if its function has no reserved concurrency.
 const CAPACITY_TIMEOUT: Duration = Duration::from_secs(29);
 /// Lambda repeats a failed asynchronous invocation after one minute, then after two more.
 const RETRY_DELAY_SECONDS: [i64; 2] = [60, 120];
+/// Lambda repeats a throttled asynchronous invocation after pauses that double from one second to five minutes.
+const MAX_THROTTLE_DELAY_SECONDS: i64 = 300;
+/// Lambda discards an asynchronous invocation that has waited for longer, unless the function's settings say otherwise.
+const MAX_EVENT_AGE: SignedDuration = SignedDuration::from_hours(6);
 
 #[derive(Clone, Debug)]
 pub struct AsyncInvocation {
@@ -23,6 +28,8 @@ pub struct AsyncInvocation {
     pub function: String,
     pub payload: Bytes,
     pub failures: usize,
+    /// Attempts for which the function had no free instance. They do not count as failures.
+    pub throttles: u32,
     pub max_retries: usize,
     /// No retries after this time.
     pub expires: Option<Timestamp>,
@@ -71,8 +78,9 @@ impl Lambda {
                     function: name.clone(),
                     payload,
                     failures: 0,
+                    throttles: 0,
                     max_retries: RETRY_DELAY_SECONDS.len(),
-                    expires: None,
+                    expires: now.checked_add(MAX_EVENT_AGE).ok(),
                     dead_letter_queue: None,
                 };
                 self.lock().push((now, invocation));
@@ -104,17 +112,27 @@ impl Lambda {
         now: Timestamp,
     ) -> AsyncOutcome {
         let payload = invocation.payload.clone();
-        match functions.invoke(&invocation.function, payload, CAPACITY_TIMEOUT).await {
+        let delay = match functions.invoke(&invocation.function, payload, CAPACITY_TIMEOUT).await {
             Ok(_) => return AsyncOutcome::Succeeded,
             Err(InvocationError::UnknownFunction) => return AsyncOutcome::Discarded(invocation),
-            Err(InvocationError::Function(_) | InvocationError::NoCapacity) => {}
-        }
-        let delay = RETRY_DELAY_SECONDS[invocation.failures.min(RETRY_DELAY_SECONDS.len() - 1)];
+            Err(InvocationError::NoCapacity) => {
+                let delay = 1_i64.checked_shl(invocation.throttles).unwrap_or(MAX_THROTTLE_DELAY_SECONDS);
+                invocation.throttles += 1;
+                delay.clamp(1, MAX_THROTTLE_DELAY_SECONDS)
+            }
+            Err(InvocationError::Function(_)) if invocation.failures >= invocation.max_retries => {
+                return AsyncOutcome::Discarded(invocation);
+            }
+            Err(InvocationError::Function(_)) => {
+                let delay = RETRY_DELAY_SECONDS[invocation.failures.min(RETRY_DELAY_SECONDS.len() - 1)];
+                invocation.failures += 1;
+                delay
+            }
+        };
         let due = now.checked_add(SignedDuration::from_secs(delay)).unwrap_or(now);
-        if invocation.failures >= invocation.max_retries || invocation.expires.is_some_and(|end| due > end) {
+        if invocation.expires.is_some_and(|end| due > end) {
             return AsyncOutcome::Discarded(invocation);
         }
-        invocation.failures += 1;
         self.lock().push((due, invocation));
         AsyncOutcome::RetryScheduled
     }

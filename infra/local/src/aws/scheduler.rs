@@ -75,6 +75,7 @@ impl DueSchedule {
             function: self.target["Arn"].as_str().unwrap_or_default().to_owned(),
             payload: payload.into(),
             failures: 0,
+            throttles: 0,
             // Lambda retries a failed invocation twice; a schedule can reduce that.
             max_retries: usize::try_from(max_retries.min(2)).unwrap_or(2),
             expires: self.at.checked_add(SignedDuration::from_secs(age)).ok(),

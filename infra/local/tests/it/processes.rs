@@ -69,33 +69,72 @@ async fn a_function_that_does_not_finish_its_initialization_is_killed() {
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_wait_for_a_free_instance() {
+async fn at_its_reserved_concurrency_a_function_is_throttled_at_once() {
     let test = TestStack::start().await;
-    let key = json!({ "tenant": { "S": "acme" }, "item": { "S": "open" } });
-    let input = json!({ "TableName": "ringbridge-local-things", "Key": key });
-    let mut url = url::Url::parse(&format!("{}/few", test.stack.info().gateway())).unwrap();
-    url.query_pairs_mut().append_pair("do", "await").append_pair("input", &input.to_string());
-    let requests = futures_util::future::join_all((0..6).map(|_| read(test.client.get(url.clone()))));
+    let (url, release) = waiting_requests(&test, "few");
+    let two = futures_util::future::join_all((0..2).map(|_| read(test.client.get(url.clone()))));
     let observe = async {
         until(|| printed(&test, "few", "waiting").len() == 2).await;
-        // Both call DynamoDB a few more times, and still no third instance starts.
+        let throttled = read(test.client.get(url.clone())).await;
+        assert_eq!(
+            (throttled.status, throttled.text.as_str()),
+            (503, r#"{"message":"Service Unavailable"}"#)
+        );
+        let functions = test.stack.functions().unwrap();
+        let throttled = functions.invoke("few", "{}".into(), Duration::from_secs(29)).await;
+        assert!(matches!(throttled, Err(local::InvocationError::NoCapacity)), "{throttled:?}");
+        // An asynchronous invocation is repeated when an instance is free.
+        let name = "ringbridge-local-few";
+        let invocation = format!("{}/2015-03-31/functions/{name}/invocations", test.stack.info().aws());
+        let event = json!({ "late": true }).to_string();
+        let accepted =
+            read(test.client.post(invocation).header("x-amz-invocation-type", "Event").body(event)).await;
+        assert_eq!(accepted.status, 202);
+        assert_eq!(test.aws("DynamoDB_20120810.PutItem", &release).await.status, 200);
+    };
+    let (responses, ()) = futures_util::join!(two, observe);
+    assert!(responses.iter().all(|response| response.status == 200), "both are handled");
+    assert_eq!(test.post("/_local/clock", &json!({ "advanceSeconds": 600 })).await.status, 200);
+    assert!(test.events().contains(&json!({ "late": true })));
+    // No response is throttled by the request before it.
+    for _ in 0..5 {
+        assert_eq!(read(test.client.get(url.clone())).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn requests_over_the_limit_of_this_machine_wait_for_a_free_instance() {
+    let test = TestStack::start().await;
+    let limit = local::DEFAULT_INSTANCES;
+    let (url, release) = waiting_requests(&test, "probe");
+    let requests = futures_util::future::join_all((0..limit + 2).map(|_| read(test.client.get(url.clone()))));
+    let observe = async {
+        until(|| printed(&test, "probe", "waiting").len() == limit).await;
+        // All call DynamoDB a few more times, and still no further instance starts.
         let before = calls(&test).await;
         while calls(&test).await < before + 20 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(printed(&test, "few", "waiting").len(), 2, "the others wait");
+        assert_eq!(printed(&test, "probe", "waiting").len(), limit, "the others wait");
         let functions = test.stack.functions().unwrap();
-        let rejected = functions.invoke("few", "{}".into(), Duration::from_millis(1)).await;
+        let rejected = functions.invoke("probe", "{}".into(), Duration::from_millis(1)).await;
         assert!(matches!(rejected, Err(local::InvocationError::NoCapacity)), "{rejected:?}");
-        let put = json!({ "TableName": "ringbridge-local-things", "Item": key });
-        assert_eq!(test.aws("DynamoDB_20120810.PutItem", &put).await.status, 200);
+        assert_eq!(test.aws("DynamoDB_20120810.PutItem", &release).await.status, 200);
     };
     let (responses, ()) = futures_util::join!(requests, observe);
     assert!(responses.iter().all(|response| response.status == 200), "all are handled");
     let pids: std::collections::BTreeSet<i64> =
         responses.iter().map(|response| response.json()["pid"].as_i64().unwrap()).collect();
-    assert!(pids.len() <= 2, "by no more than two instances: {pids:?}");
-    assert_eq!(printed(&test, "few", "waiting").len(), 6);
+    assert!(pids.len() <= limit, "by no more than {limit} instances: {pids:?}");
+}
+
+/// A URL whose requests wait until an item exists, and the input of `PutItem` that creates it.
+fn waiting_requests(test: &TestStack, function: &str) -> (url::Url, Value) {
+    let key = json!({ "tenant": { "S": "acme" }, "item": { "S": "open" } });
+    let input = json!({ "TableName": "ringbridge-local-things", "Key": key });
+    let mut url = url::Url::parse(&format!("{}/{function}", test.stack.info().gateway())).unwrap();
+    url.query_pairs_mut().append_pair("do", "await").append_pair("input", &input.to_string());
+    (url, json!({ "TableName": "ringbridge-local-things", "Item": key }))
 }
 
 #[tokio::test]
