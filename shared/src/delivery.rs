@@ -20,6 +20,7 @@ use crate::limits;
 use crate::model::app::App;
 use crate::model::delivery::{
     self, Admission, Delivery, DeliveryOutcome, DeliveryStatus, EndpointHealth, EndpointNotice,
+    EndpointWarning, NoticeStage,
 };
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, TenantId};
@@ -305,16 +306,19 @@ fn notice_event(
     now: Timestamp,
 ) -> Event {
     let (stage, disables_at) = match notice {
-        EndpointNotice::Warning(at) => ("warning", Some(format!("{at:.3}"))),
-        EndpointNotice::Disabled => ("disabled", None),
-        EndpointNotice::Gone => ("gone", None),
+        EndpointNotice::Warning(at) => (NoticeStage::Warning, Some(format!("{at:.3}"))),
+        EndpointNotice::Disabled => (NoticeStage::Disabled, None),
+        EndpointNotice::Gone => (NoticeStage::Gone, None),
     };
-    let since = health.failing_since.map(|since| format!("{since:.3}"));
-    let data = json!({
-        "appId": delivery.app.as_str(), "stage": stage, "failingSince": since, "disablesAt": disables_at,
-        "lastStatusCode": delivery.last_status, "lastError": delivery.last_error,
-    });
-    Event::new(&delivery.tenant, EventKind::WebhookDisabled, now, data)
+    let data = EndpointWarning {
+        app_id: delivery.app.as_str(),
+        stage,
+        failing_since: health.failing_since.map(|since| format!("{since:.3}")),
+        disables_at,
+        last_status_code: delivery.last_status,
+        last_error: delivery.last_error.as_deref(),
+    };
+    Event::new(&delivery.tenant, EventKind::WebhookDisabled, now, &data)
 }
 
 /// Enqueues the next attempt if the queue can delay a message for that long. Otherwise the sweep enqueues it when it is due.

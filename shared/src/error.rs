@@ -114,6 +114,9 @@ pub enum Error {
     IdempotencyInProgress,
     #[error("the key was used with another request")]
     IdempotencyReused,
+    /// The route does not support idempotency keys.
+    #[error("idempotency keys are not supported")]
+    IdempotencyNotSupported,
     /// The status of the message does not allow the operation.
     #[error("the message is {status}")]
     MessageState { status: &'static str },

@@ -5,6 +5,7 @@
 pub mod catalogue;
 pub mod route;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use lambda_http::http::header::{
 pub use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use lambda_http::request::RequestContext;
 pub use lambda_http::{Body, Request, Response, http::StatusCode};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -29,6 +30,7 @@ use tracing::field::Empty;
 
 use crate::connect::FlowRejection;
 use crate::error::{Error, Result};
+use crate::http::route::IdempotencyKey;
 use crate::limits;
 use crate::model::cursor::Cursors;
 use crate::model::rate_limit::RateLimitCount;
@@ -42,6 +44,7 @@ pub type HandlerResult = Result<Response<Body>>;
 /// request id and security headers. Logs one line, in the request's span.
 pub async fn respond<F>(
     route: &'static str,
+    idempotency_key: IdempotencyKey,
     request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
@@ -49,7 +52,7 @@ where
     F: Future<Output = HandlerResult>,
 {
     let (id, span) = (request_id(&request), request_span(route, &request));
-    span::in_request(id, span, respond_in_span(request, handle)).await
+    span::in_request(id, span, respond_in_span(idempotency_key, request, handle)).await
 }
 
 /// The span of a request, whose fields every log line of the request carries. `tenant.id` is set after authentication,
@@ -65,6 +68,7 @@ pub fn request_span(route: &'static str, request: &Request) -> Span {
 }
 
 async fn respond_in_span<F>(
+    idempotency_key: IdempotencyKey,
     mut request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
@@ -77,6 +81,8 @@ where
     request.extensions_mut().insert(limit.clone());
     let outcome = if request.body().as_ref().len() > limits::BODY_BYTES {
         Err(Error::BodyTooLarge)
+    } else if idempotency_key == IdempotencyKey::Rejected && request.headers().contains_key(IDEMPOTENCY_KEY) {
+        Err(Error::IdempotencyNotSupported)
     } else {
         handle(request).await
     };
@@ -238,11 +244,19 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-// Serde also accepts a list of the fields' values in order; this accepts objects only. The doc comment is in the contract.
-/// A JSON object.
-#[derive(Debug, Default, JsonSchema)]
-#[schemars(inline)]
+/// A JSON object. Serde alone would also accept a list of the fields' values in order.
+#[derive(Debug, Default)]
 pub struct Object<T>(pub T);
+
+impl<T: JsonSchema> JsonSchema for Object<T> {
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -319,13 +333,19 @@ pub fn query_times(request: &Request) -> Result<(Timestamp, Timestamp)> {
     Ok((time("from")?.unwrap_or(Timestamp::UNIX_EPOCH), time("to")?.unwrap_or(Timestamp::MAX)))
 }
 
-/// The `Idempotency-Key` header. A value that is not ASCII is rejected.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The `Idempotency-Key` header: 1 to 255 printable ASCII characters.
 pub fn idempotency_key(request: &Request) -> Result<Option<String>> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Error::InvalidField {
-        text: "Idempotency-Key must be 1-255 printable ASCII characters".to_owned(),
-        field: "Idempotency-Key",
-    })?;
+    let Some(value) = request.headers().get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if !printable || !(1..=limits::IDEMPOTENCY_KEY_CHARS).contains(&text.len()) {
+        return Err(Error::InvalidField {
+            text: "Idempotency-Key must be 1-255 printable ASCII characters".to_owned(),
+            field: "Idempotency-Key",
+        });
+    }
     Ok(Some(text.to_owned()))
 }
 
@@ -398,7 +418,7 @@ pub fn set_error_code(response: &mut Response<Body>, code: &'static str) {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Error")]
+#[schemars(rename = "ErrorResponse")]
 pub struct ErrorBody<'a> {
     /// The text of the error.
     error: &'a str,

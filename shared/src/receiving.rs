@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -14,7 +14,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
-use crate::model::message::{Attachment, Message};
+use crate::model::message::{Attachment, InboundMessage, Message};
 use crate::model::secret::Secret;
 use crate::ringcentral::{self, Availability, Direction, MessageKind};
 use crate::store::{EventAuth, InboundOutcome, SyncRequested};
@@ -230,17 +230,17 @@ fn inbound(
             size: file.size,
         })
         .collect();
-    let attachments: Vec<Value> = message
-        .attachments
-        .iter()
-        .map(|file| json!({ "id": file.id, "contentType": file.content_type, "size": file.size }))
-        .collect();
-    let data = json!({
-        "messageId": message.id.as_str(), "from": message.from, "to": message.to, "body": message.body,
-        "rcMessageId": record.id.to_string(), "extensionId": extension.as_str(), "attachments": attachments,
-        "late": found == Found::BySync,
-    });
-    let event = Event::new(tenant, EventKind::SmsInbound, now, data);
+    let data = InboundMessage {
+        message_id: message.id.as_str(),
+        from: &message.from,
+        to: &message.to,
+        body: &message.body,
+        rc_message_id: &record.id.to_string(),
+        extension_id: extension.as_str(),
+        attachments: &message.attachments,
+        late: found == Found::BySync,
+    };
+    let event = Event::new(tenant, EventKind::SmsInbound, now, &data);
     (message, event)
 }
 
@@ -285,6 +285,7 @@ fn content(filter: &str, body: Value) -> Content {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 

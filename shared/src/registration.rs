@@ -2,6 +2,7 @@
 //! tenants.
 
 use data_encoding::BASE64;
+use serde_json::json;
 use url::Url;
 
 use crate::config::{self, Config};
@@ -19,22 +20,38 @@ use crate::model::signature;
 use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
 use crate::outbound;
 use crate::retry::{Attempt, retry_on_conflict};
-use crate::store::{ChangeOutcome, SealedSecret, SigningSecrets, TenantChange, WriteOutcome};
+use crate::store::{
+    ChangeOutcome, CreateOutcome, Idempotency, SealedSecret, SigningSecrets, TenantChange, WriteOutcome,
+};
 use crate::vault::{Binding, Owner, Purpose};
 
+/// The attributes of a new tenant.
+#[derive(Debug)]
+pub struct TenantSpec {
+    pub name: String,
+    pub limits: TenantLimits,
+    pub return_url: Option<String>,
+}
+
+/// Creates a tenant. Requests with the same idempotency key create one.
+///
+/// # Errors
+/// [`Error::IdempotencyReused`] and [`Error::IdempotencyInProgress`].
 pub async fn create_tenant(
     gateway: &Gateway,
     audit: &AuditContext,
-    name: String,
-    limits: TenantLimits,
-    return_url: Option<String>,
+    spec: TenantSpec,
+    key: Option<&str>,
 ) -> Result<Tenant> {
-    let tenant = Tenant {
+    let TenantLimits { requests_per_minute, connect_tokens_per_hour } = spec.limits;
+    let content = json!([spec.name, requests_per_minute, connect_tokens_per_hour, spec.return_url]);
+    let key = key.map(|key| Idempotency::of(key, &content));
+    let mut tenant = Tenant {
         id: TenantId::generate(),
-        name,
+        name: spec.name,
         status: TenantStatus::Active,
-        limits,
-        return_url,
+        limits: spec.limits,
+        return_url: spec.return_url,
         cursor_key: Secret::random(),
         apps_registered: 0,
         created_at: gateway.clock.now(),
@@ -43,8 +60,16 @@ pub async fn create_tenant(
     let action = Action::TenantCreated;
     let entry =
         AuditEntry { context: audit, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
-    gateway.store.create_tenant(&tenant, &entry).await?;
-    tracing::info!(tenant.id = %tenant.id, "tenant created");
+    match gateway.store.create_tenant(&tenant, key.as_ref(), &entry).await? {
+        CreateOutcome::Created => tracing::info!(tenant.id = %tenant.id, "tenant created"),
+        CreateOutcome::Replayed(stored) => {
+            if key.is_some_and(|key| key.fingerprint != stored.fingerprint) {
+                return Err(Error::IdempotencyReused);
+            }
+            (tenant.id, tenant.created_at) = (stored.id, stored.created_at);
+        }
+        CreateOutcome::InProgress => return Err(Error::IdempotencyInProgress),
+    }
     Ok(tenant)
 }
 

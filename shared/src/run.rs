@@ -16,6 +16,7 @@ use tracing::field::Empty;
 use crate::batch;
 use crate::error::Result;
 use crate::gateway::Gateway;
+use crate::http::route::IdempotencyKey;
 use crate::http::{self, HandlerResult};
 use crate::span;
 use crate::telemetry;
@@ -31,16 +32,19 @@ pub struct Invocation<T> {
     pub deadline_ms: u64,
 }
 
-/// Serves an HTTP route; the log shows its key. Errors become responses, and every response gets its request id and security headers.
+/// Serves an HTTP route; the log shows `route`, its method and path. Errors become responses, and every response gets its request id and security headers.
 pub fn http<F>(
     route: &'static str,
+    idempotency_key: IdempotencyKey,
     handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static,
 ) -> ProcessResult
 where
     F: Future<Output = HandlerResult> + Send + 'static,
 {
     serve(async |gateway| {
-        let respond = move |request| http::respond(route, request, move |request| handle(gateway, request));
+        let respond = move |request| {
+            http::respond(route, idempotency_key, request, move |request| handle(gateway, request))
+        };
         lambda_http::run(service_fn(respond)).await
     })
 }

@@ -1,6 +1,7 @@
 //! The API's representations of connections and numbers.
 
 pub mod deliveries;
+pub mod events;
 pub mod messages;
 pub mod tenancy;
 
@@ -24,35 +25,41 @@ fn as_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&iso(*time))
 }
 
-/// `{"ok":true}`.
+/// The action is done.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Done")]
 pub struct OkResponse {
     /// Always true.
     pub ok: bool,
 }
 
+/// The health of the service.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct StatusOnly {
+pub struct Health {
+    /// Always `ok`; otherwise the response is an error.
+    #[schemars(extend("enum" = ["ok"]))]
     pub status: &'static str,
 }
 
+/// A new link.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ConnectLink")]
 pub struct NewLink {
     /// Path and query of the link, relative to the base URL of the API.
     pub connect_url: String,
 }
 
-/// `GET /v1/rc/status`.
+/// Whether the tenant is connected to RingCentral.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Status")]
 pub struct ConnectionSummary {
+    /// True if at least one extension can be used.
     connected: bool,
+    /// When the access token expires. It is refreshed before; absent if nothing is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
+    /// RingCentral's id of the account; absent if nothing is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     rc_account_id: Option<Nullable>,
@@ -77,23 +84,29 @@ struct Nullable(Option<String>);
 
 /// `GET /v1/rc/extensions`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExtensionList")]
 pub struct Extensions<'a> {
+    /// The extensions, the one that was connected first at the beginning.
     extensions: Vec<ExtensionView<'a>>,
 }
 
+/// A connected RingCentral extension.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Extension")]
 struct ExtensionView<'a> {
+    /// RingCentral's id of the extension.
     extension_id: &'a str,
+    /// RingCentral's id of the account; `null` until it is known.
     rc_account_id: Option<&'a str>,
+    /// When the extension was first connected. Authorizing again keeps it.
     #[serde(serialize_with = "as_iso")]
     connected_at: Timestamp,
     /// `active`: usable. `refresh_failed`: the access tokens can't be refreshed at the moment; this is retried automatically,
     /// and messages wait. `revoked`: RingCentral has ended the access; the user has to connect again.
-    status: &'static str,
-    /// Why the extension is not active: `ringcentral_unavailable`, `revoked_by_user`, `expired` or `lost_rotation`.
-    cause: Option<&'static str>,
+    status: ConnectionStatus,
+    /// Why the extension is not active.
+    cause: Option<StatusCause>,
     /// When the extension got its current status.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
@@ -102,37 +115,48 @@ struct ExtensionView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
+    /// The name of the extension's user; `null` until it is known.
     name: Option<&'a str>,
+    /// The short number of the extension within its account.
     extension_number: Option<&'a str>,
+    /// The extension's phone numbers that can send messages.
     numbers: Vec<&'a str>,
-    /// Why a set-up step failed.
+    /// Why a set-up step failed; `null` if none did.
     last_error: Option<&'a str>,
     /// The webhook subscription at RingCentral.
     subscription: Option<SubscriptionView<'a>>,
-    setup: SetupView<'a>,
+    /// The progress of the set-up after connecting.
+    setup: SetupView,
 }
 
+/// A webhook subscription at RingCentral.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Subscription")]
+#[schemars(rename = "RingCentralSubscription")]
 struct SubscriptionView<'a> {
+    /// RingCentral's status of the subscription.
     status: &'a str,
+    /// When the subscription expires. It is renewed before.
     #[serde(serialize_with = "as_iso")]
     expires_at: Timestamp,
 }
 
+/// The set-up of an extension.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Setup")]
-struct SetupView<'a> {
+#[schemars(rename = "ExtensionSetup")]
+struct SetupView {
     /// True if all steps are done. Failed steps are retried automatically.
     complete: bool,
-    /// Reading the account and the user's name: `pending`, `done` or `failed`.
-    identity: &'a str,
-    /// Reading the phone numbers: `pending`, `done` or `failed`.
-    numbers: &'a str,
-    /// Creating the webhook subscription: `pending`, `done` or `failed`.
-    subscription: &'a str,
+    /// Reading the account and the user's name.
+    #[schemars(extend("enum" = ["pending", "done", "failed"]))]
+    identity: &'static str,
+    /// Reading the phone numbers.
+    #[schemars(extend("enum" = ["pending", "done", "failed"]))]
+    numbers: &'static str,
+    /// Creating the webhook subscription.
+    #[schemars(extend("enum" = ["pending", "done", "failed"]))]
+    subscription: &'static str,
 }
 
 impl<'a> Extensions<'a> {
@@ -141,8 +165,8 @@ impl<'a> Extensions<'a> {
             extension_id: connection.extension.as_str(),
             rc_account_id: connection.identity.account.as_deref(),
             connected_at: connection.connected_at,
-            status: connection.status.as_str(),
-            cause: connection.refresh_state.cause.map(StatusCause::as_str),
+            status: connection.status,
+            cause: connection.refresh_state.cause,
             status_since: connection.refresh_state.status_since.map(iso),
             next_attempt_at: connection
                 .refresh_state
@@ -180,41 +204,57 @@ fn last_error(setup: &Setup) -> Option<&str> {
 
 /// `GET /v1/rc/numbers`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PhoneNumberList")]
 pub struct Numbers<'a> {
+    /// The numbers of connected extensions, then the other numbers of their accounts.
     numbers: Vec<NumberView<'a>>,
 }
 
+/// A phone number that can send messages.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Number")]
+#[schemars(rename = "PhoneNumber")]
 struct NumberView<'a> {
+    /// The number in E.164 form.
     phone_number: &'a str,
+    /// RingCentral's id of the extension that has the number.
     extension_id: Option<&'a str>,
+    /// The name of the extension's user.
     extension_name: Option<&'a str>,
     /// False for a number of the account whose extension is not connected. It can't send messages here.
     connected: bool,
+    /// RingCentral's usage type, such as `DirectNumber`.
     usage_type: Option<&'a str>,
+    /// The label that the number has at RingCentral.
     label: Option<&'a str>,
+    /// What the number can send; `null` if its extension is not connected.
     features: Option<FeaturesView>,
+    /// The registration for messages in the USA.
     ten_dlc: TenDlcView<'a>,
 }
 
+/// What a phone number can send.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Features")]
+#[schemars(rename = "PhoneNumberFeatures")]
 struct FeaturesView {
+    /// Text messages.
     sms: bool,
+    /// Messages with media.
     mms: bool,
     /// High-volume messages (application to person).
     a2p: bool,
+    /// Messages to other countries.
     international: bool,
 }
 
+/// The registration of a phone number for messages in the USA (10DLC).
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "TenDlc")]
+#[schemars(rename = "TenDlcRegistration")]
 struct TenDlcView<'a> {
     /// Whether the number may send messages in the USA. `ready`: registered with a campaign. `pending`: the registration is
     /// in progress; `status` is RingCentral's status. `unregistered`: not linked to a campaign. `unknown`: RingCentral does
     /// not report it, did not respond, or the extension has more than 20 numbers.
+    #[schemars(extend("enum" = ["ready", "pending", "unregistered", "unknown"]))]
     readiness: &'a str,
     /// RingCentral's status, while `readiness` is `pending`.
     #[serde(skip_serializing_if = "Option::is_none")]

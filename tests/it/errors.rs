@@ -19,7 +19,7 @@ use crate::world::{Reply, TestTenant, World};
 /// Errors of every route with a key, except for the rate limit, which is tested last.
 const OF_KEYS: [&str; 4] = ["unauthorized", "tenant_suspended", "address_not_allowed", "insufficient_scope"];
 /// Errors caused by outages or by the form of a request, independent of the route.
-const OF_ALL: [&str; 9] = [
+const OF_ALL: [&str; 10] = [
     "rate_limited",
     "unavailable",
     "internal",
@@ -29,6 +29,7 @@ const OF_ALL: [&str; 9] = [
     "invalid_query",
     "invalid_id",
     "not_found",
+    "idempotency_not_supported",
 ];
 
 /// Route, code, and the body (of a GET: the query) that causes it. `operator`: with the operator's key.
@@ -139,6 +140,11 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         "GET /v1/rc/callback",
         &["connected_elsewhere"],
         "connect::an_extension_of_another_tenant_is_refused_and_its_grant_is_untouched",
+    ),
+    (
+        "POST /v1/tenants",
+        &["idempotency_in_progress", "idempotency_key_reused"],
+        "tenancy::requests_with_one_idempotency_key_create_one_tenant",
     ),
     ("POST /v1/sms/send", &["sender_unknown"], "send::every_invalid_request_gets_its_error"),
     (
@@ -404,6 +410,9 @@ impl Cast {
             if !key.is_empty() {
                 request = request.header("authorization", format!("Bearer {key}"));
             }
+            if code == "idempotency_not_supported" {
+                request = request.header("idempotency-key", "order-4711");
+            }
             let request = request.header("content-type", "application/json").body(body.clone());
             let reply = Reply::of(request.send().await.unwrap()).await;
             if is_error(&reply, code) {
@@ -418,8 +427,8 @@ impl Cast {
 /// A message that does not exist.
 const NOBODYS: &str = "msg_00000000000000000000000000aa";
 
-/// Codes of an invalid body, which is rejected before anything is read.
-const BODIES: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
+/// Codes of requests that are rejected before anything is read.
+const BODIES: [&str; 4] = ["invalid_body", "unknown_field", "body_too_large", "idempotency_not_supported"];
 
 /// Whether a response is the error of the catalogue.
 fn is_error(reply: &Reply, code: &str) -> bool {

@@ -44,10 +44,15 @@ pub async fn send(world: &World, tenant: &TestTenant, fields: Value) -> Reply {
 
 /// Sends a message with an idempotency key.
 pub async fn send_once(world: &World, tenant: &TestTenant, key: &str, fields: &Value) -> Reply {
+    post_once(world, "/v1/sms/send", &tenant.key, key, fields).await
+}
+
+/// Sends a POST request with an idempotency key.
+pub async fn post_once(world: &World, path: &str, api_key: &str, key: &str, fields: &Value) -> Reply {
     let request = world
         .http
-        .post(format!("{}/v1/sms/send", world.gateway()))
-        .header("authorization", format!("Bearer {}", tenant.key))
+        .post(format!("{}{path}", world.gateway()))
+        .header("authorization", format!("Bearer {api_key}"))
         .header("idempotency-key", key)
         .body(fields.to_string());
     Reply::of(request.send().await.unwrap()).await

@@ -1,10 +1,14 @@
 //! Tenants, apps and keys: permissions and visibility.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::clock::{Clock, SystemClock};
 use shared::limits;
 
+use crate::send::post_once;
 use crate::world::{Reply, TestTenant, World};
 
 /// A well-formed id that does not exist.
@@ -72,6 +76,35 @@ async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
             assert_eq!(reply.json()["error"], "Tenant suspended or inactive");
         }
     }
+}
+
+#[tokio::test]
+async fn requests_with_one_idempotency_key_create_one_tenant() {
+    let world = World::start().await;
+    let operator = world.operator_key();
+    let create = async |key: &str, body: Value| post_once(&world, "/v1/tenants", &operator, key, &body).await;
+    let order = json!({ "name": "Acme", "limits": { "requestsPerMinute": 7 } });
+    let mut made = BTreeSet::new();
+    for reply in join_all((0..20).map(|_| create("order-4711", order.clone()))).await {
+        match reply.status.as_u16() {
+            201 => drop(made.insert(reply.text)),
+            _ => assert_eq!(reply.error(), (409, "idempotency_in_progress".into())),
+        }
+    }
+    assert_eq!(made.len(), 1, "{made:?}");
+    let first = made.pop_first().unwrap();
+    let all = world.get("/v1/tenants", &operator).await.expect(200).json();
+    assert_eq!(all["tenants"].as_array().unwrap().len(), 2, "the tenant, and the one of the test");
+    // Spaces around the name and the default of a limit do not make another request.
+    let same = json!({ "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 7 }, "name": " Acme " });
+    assert_eq!(create("order-4711", same).await.expect(201).text, first);
+    let other = json!({ "name": "Other" });
+    assert_eq!(create("order-4711", other.clone()).await.error(), (422, "idempotency_key_reused".into()));
+    assert_eq!(create("", other.clone()).await.error(), (400, "invalid_field".into()));
+    create("order-4712", other).await.expect(201);
+    // The key is stored for two days.
+    world.advance(49 * 3_600).await;
+    assert_ne!(create("order-4711", order).await.expect(201).text, first);
 }
 
 #[tokio::test]
@@ -258,7 +291,7 @@ async fn concurrent_registrations_of_apps_and_flows_respect_the_limit() {
         };
         send(&world, "POST", path, &tenant.key, order.clone()).await
     };
-    let replies = futures_util::future::join_all((0..8).map(register)).await;
+    let replies = join_all((0..8).map(register)).await;
     let (made, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 201);
     assert_eq!(made.len(), 3);
     for reply in refused {

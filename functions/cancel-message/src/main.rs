@@ -11,7 +11,7 @@ use shared::{auth, run, sending};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the message; 409 in any other status.

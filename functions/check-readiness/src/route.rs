@@ -1,8 +1,9 @@
 //! The facts of this route.
 
 use shared::http::route::Route;
-use shared::views::StatusOnly;
+use shared::views::Health;
 
 pub const ROUTE: Route = Route::new("GET /health/ready", "Check readiness")
-    .response::<StatusOnly>(200, "All tables and the encryption key are available.", r#"{ "status": "ok" }"#)
+    .description("Responds once all tables and the encryption key were reached.")
+    .response::<Health>(200, "All tables and the encryption key are available.", r#"{ "status": "ok" }"#)
     .errors(&["unavailable"]);

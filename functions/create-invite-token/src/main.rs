@@ -12,7 +12,7 @@ use shared::views::NewLink;
 use route::{CreateInviteTokenRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the link, relative to the base URL of the API.

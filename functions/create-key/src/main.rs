@@ -12,7 +12,7 @@ use shared::{auth, run};
 use route::{CreateKeyRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 201 with the key, which is shown only once.

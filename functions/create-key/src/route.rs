@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
+use shared::limits;
 use shared::model::app::Scope;
 use shared::views::tenancy::NewKey;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/keys", "Create an API key")
+    .description("Creates a further key of the app, beside its main key.")
     .key_with(&[Scope::AppsManage])
     .request::<CreateKeyRequest>(
         r#"{
@@ -29,15 +31,12 @@ pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/keys", "Create an API
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateKeyRequest {
     /// The scopes of the key; at least one.
-    #[schemars(
-        required,
-        length(min = 1),
-        inner(regex(pattern = "^(sms:send|sms:read|rc:manage|apps:manage)$"))
-    )]
+    #[schemars(required, with = "Vec<Scope>", length(min = 1))]
     pub scopes: Option<Vec<String>>,
     /// Expiry of the key, in the future. Default: none.
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
     /// IP addresses and CIDR ranges that can use the key, at most 50. Default: all.
+    #[schemars(length(max = limits::ALLOWED_IPS))]
     pub allowed_ips: Option<Vec<String>>,
 }

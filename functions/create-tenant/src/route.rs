@@ -9,6 +9,7 @@ use shared::{http, limits};
 pub const ROUTE: Route = Route::new("POST /v1/tenants", "Create a tenant")
     .description("A new tenant has no API key. Register an app to get one.")
     .operator_only()
+    .idempotent()
     .request::<CreateTenantRequest>(r#"{ "limits": {"requestsPerMinute": 100}, "name": "Acme" }"#)
     .response::<TenantView<'static>>(
         201,

@@ -11,7 +11,7 @@ use shared::{auth, run};
 use route::{CreateTriggerRequest, ROUTE};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE.

@@ -25,6 +25,7 @@ pub const ROUTE: Route =
             "The trigger. Send DELETE to the URL in `Location` to end it.",
             r#"{ "id": "app_9c1e5d20b7f3a468" }"#,
         )
+        .response_header("Location", "The URL of the trigger. Send DELETE to it to end the trigger.")
         .errors(&["missing_field", "invalid_field", "too_many_apps"]);
 
 #[derive(Debug, Deserialize, JsonSchema)]

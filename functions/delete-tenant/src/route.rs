@@ -1,7 +1,7 @@
 //! The facts of this route.
 
 use shared::http::route::Route;
-use shared::views::StatusOnly;
+use shared::views::tenancy::DeletionStarted;
 
 pub const ROUTE: Route = Route::new("DELETE /v1/tenants/{tenantId}", "Delete a tenant")
     .description(
@@ -11,5 +11,5 @@ pub const ROUTE: Route = Route::new("DELETE /v1/tenants/{tenantId}", "Delete a t
          background.",
     )
     .operator_only()
-    .response::<StatusOnly>(202, "The deletion has started.", r#"{ "status": "deleting" }"#)
+    .response::<DeletionStarted>(202, "The deletion has started.", r#"{ "status": "deleting" }"#)
     .errors(&["invalid_id", "not_found"]);

@@ -9,7 +9,7 @@ use shared::{auth, disconnect, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with `{"ok":true}`, even if nothing was connected.

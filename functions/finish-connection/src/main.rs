@@ -15,7 +15,7 @@ use shared::{auth, keepalive, limits, pages, revocation, run, setup, tokens};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// What the callback responds with, by the query parameter `format`.

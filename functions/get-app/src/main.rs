@@ -13,7 +13,7 @@ use shared::{apps, auth, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the app; 404 if the tenant has no such app.

@@ -5,14 +5,14 @@ mod route;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::run;
-use shared::views::StatusOnly;
+use shared::views::Health;
 
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
-    Ok(http::reply(StatusCode::OK, &StatusOnly { status: "ok" }))
+    Ok(http::reply(StatusCode::OK, &Health { status: "ok" }))
 }

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::messages::MessageView;
 
 pub const ROUTE: Route = Route::new("GET /v1/sms/status/{messageId}", "Get a message")
+    .description("Returns a sent or received message with its status.")
     .key_with(&[Scope::SmsRead, Scope::SmsSend])
     .response::<MessageView<'static>>(
         200,

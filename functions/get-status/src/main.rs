@@ -10,7 +10,7 @@ use shared::{auth, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with `{connected:true, expiresAt, rcAccountId}` or `{connected:false}`.

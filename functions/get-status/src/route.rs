@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::ConnectionSummary;
 
 pub const ROUTE: Route = Route::new("GET /v1/rc/status", "Get the connection status")
+    .description("Returns whether messages can be sent and received.")
     .key_with(&[Scope::RcManage, Scope::SmsRead])
     .response::<ConnectionSummary>(
         200,

@@ -12,7 +12,7 @@ use shared::{auth, deletion, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the tenant; 404 if it does not exist or is completely deleted.

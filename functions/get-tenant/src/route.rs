@@ -4,6 +4,7 @@ use shared::http::route::Route;
 use shared::views::tenancy::TenantView;
 
 pub const ROUTE: Route = Route::new("GET /v1/tenants/{tenantId}", "Get a tenant")
+    .description("Returns a tenant, also while it is being deleted.")
     .operator_only()
     .response::<TenantView<'static>>(
         200,

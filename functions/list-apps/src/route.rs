@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::tenancy::Apps;
 
 pub const ROUTE: Route = Route::new("GET /v1/apps", "List apps")
+    .description("Returns the apps of the tenant, Power Automate triggers included.")
     .key_with(&[Scope::AppsManage])
     .list()
     .response::<Apps<'static>>(

@@ -1,18 +1,22 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, Route, date_time, one_of, text};
+use shared::http::route::{Parameter, Route, date_time, one_of};
 use shared::model::app::Scope;
 use shared::model::delivery::DeliveryStatus;
+use shared::model::event::EventKind;
 use shared::views::deliveries::Deliveries;
 
 pub const ROUTE: Route = Route::new("GET /v1/apps/{appId}/deliveries", "List deliveries")
+    .description("Returns the delivery log of the app, which is kept for 30 days.")
     .key_with(&[Scope::AppsManage])
     .list()
     .query(&[
         Parameter::new("status", "Only deliveries with this status.", || {
             one_of(DeliveryStatus::ALL.iter().map(|status| status.as_str()))
         }),
-        Parameter::new("type", "Only deliveries of events of this type.", text),
+        Parameter::new("type", "Only deliveries of events of this type.", || {
+            one_of(EventKind::ALL.iter().map(|kind| kind.as_str()))
+        }),
         Parameter::new("from", "Only events at or after this time.", date_time),
         Parameter::new("to", "Only events before this time.", date_time),
     ])

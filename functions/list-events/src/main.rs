@@ -5,13 +5,13 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
-use shared::views::deliveries::Events;
+use shared::views::events::Events;
 use shared::{auth, polling, run};
 
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with `{events, nextCursor}`. The cursor is present even if there are no events.

@@ -2,7 +2,7 @@
 
 use shared::http::route::Route;
 use shared::model::app::Scope;
-use shared::views::deliveries::Events;
+use shared::views::events::Events;
 
 pub const ROUTE: Route = Route::new("GET /v1/events", "List events")
     .description(

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::Extensions;
 
 pub const ROUTE: Route = Route::new("GET /v1/rc/extensions", "List extensions")
+    .description("Returns the connected RingCentral extensions with their health.")
     .key_with(&[Scope::RcManage, Scope::SmsRead])
     .response::<Extensions<'static>>(
         200,

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::tenancy::Keys;
 
 pub const ROUTE: Route = Route::new("GET /v1/apps/{appId}/keys", "List API keys")
+    .description("Returns the keys of the app without their secrets.")
     .key_with(&[Scope::AppsManage])
     .response::<Keys>(
         200,

@@ -15,7 +15,7 @@ use route::ROUTE;
 const FILTERS: [&str; 7] = ["direction", "status", "from", "to", "startDate", "endDate", "page"];
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with `{messages, total, page, limit, nextCursor}`; without `total` and `page` for a cursor.

@@ -1,6 +1,6 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, Route, one_of, positive_integer, text};
+use shared::http::route::{Parameter, Route, one_of, phone_number, positive_integer, text};
 use shared::model::app::Scope;
 use shared::model::message::{Direction, MessageStatus};
 use shared::views::messages::MessageList;
@@ -20,8 +20,8 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
         Parameter::new("status", "Only messages with this status.", || {
             one_of(MessageStatus::ALL.iter().map(|status| status.as_str()))
         }),
-        Parameter::new("from", "Only messages from this number, E.164.", text),
-        Parameter::new("to", "Only messages to this number, E.164.", text),
+        Parameter::new("from", "Only messages from this number, E.164.", phone_number),
+        Parameter::new("to", "Only messages to this number, E.164.", phone_number),
         Parameter::new(
             "startDate",
             "Only messages created at or after this time, or on or after this day in UTC.",

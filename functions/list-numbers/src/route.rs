@@ -5,6 +5,9 @@ use shared::model::app::Scope;
 use shared::views::Numbers;
 
 pub const ROUTE: Route = Route::new("GET /v1/rc/numbers", "List phone numbers")
+    .description(
+        "Returns the phone numbers that can send messages, and whether their extension is connected.",
+    )
     .key_with(&[Scope::RcManage, Scope::SmsRead])
     .response::<Numbers<'static>>(
         200,

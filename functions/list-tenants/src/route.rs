@@ -4,6 +4,7 @@ use shared::http::route::Route;
 use shared::views::tenancy::Tenants;
 
 pub const ROUTE: Route = Route::new("GET /v1/tenants", "List tenants")
+    .description("Returns all tenants, those that are being deleted included.")
     .operator_only()
     .list()
     .response::<Tenants<'static>>(

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::Numbers;
 
 pub const ROUTE: Route = Route::new("POST /v1/rc/numbers/refresh", "Refresh phone numbers")
+    .description("Reads the phone numbers of all connected extensions from RingCentral again.")
     .key_with(&[Scope::RcManage])
     .response::<Numbers<'static>>(
         200,

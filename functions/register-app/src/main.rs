@@ -13,7 +13,7 @@ use shared::views::tenancy::RegisteredAppView;
 use route::{ROUTE, RegisterAppRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 201 with the app, its key and its webhook secret, which are shown only once.

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use shared::http::route::Route;
 use shared::limits;
 use shared::model::app::Scope;
+use shared::model::event::EventKind;
+use shared::model::ids::TenantId;
+use shared::model::phone::E164;
 use shared::views::tenancy::RegisteredAppView;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
@@ -43,14 +46,16 @@ pub struct RegisterAppRequest {
     #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
     pub name: Option<String>,
     /// The tenant of the key. The operator can name any tenant.
-    #[schemars(required)]
+    #[schemars(required, regex(pattern = TenantId::PATTERN))]
     pub tenant_id: Option<String>,
     /// The URL that events are sent to: https, with a host name.
     #[schemars(length(max = limits::URL_CHARS))]
     pub webhook_url: Option<String>,
     /// Only events of these types are sent. Default: all types.
+    #[schemars(with = "Option<Vec<EventKind>>")]
     pub event_types: Option<Vec<String>>,
     /// Only events about these numbers of the tenant are sent, at most 100. Default: all numbers.
+    #[schemars(length(max = limits::APP_NUMBERS), inner(regex(pattern = E164::PATTERN)))]
     pub numbers: Option<Vec<String>>,
     /// A label that the tenant chooses.
     #[schemars(length(min = 1, max = limits::NAME_CHARS))]

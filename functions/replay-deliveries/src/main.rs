@@ -12,7 +12,7 @@ use shared::{apps, auth, delivery, run};
 use route::{ROUTE, ReplayDeliveriesRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 202 with their number; `to` is the end of the remaining range if one request could not replay all.

@@ -1,8 +1,8 @@
 //! The facts of this route.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use shared::http::route::Route;
+use shared::http::route::{Route, one_of_or_null};
 use shared::model::app::Scope;
 use shared::views::deliveries::ReplayView;
 
@@ -31,5 +31,10 @@ pub struct ReplayDeliveriesRequest {
     #[schemars(extend("format" = "date-time"))]
     pub to: Option<String>,
     /// Deliveries with this status: `held`, `failed` or `delivered`. Default: `held`.
+    #[schemars(schema_with = "status")]
     pub status: Option<String>,
+}
+
+fn status(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(&["held", "failed", "delivered"])
 }

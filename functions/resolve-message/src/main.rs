@@ -13,7 +13,7 @@ use shared::{auth, run, sending};
 use route::{ROUTE, ResolveMessageRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the message; 409 if its outcome is known or still being reconciled.

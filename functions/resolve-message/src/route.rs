@@ -4,10 +4,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::http::route::Route;
 use shared::model::app::Scope;
+use shared::model::message::Resolution;
 use shared::views::messages::MessageView;
 
 pub const ROUTE: Route =
     Route::new("POST /v1/sms/{messageId}/resolve", "Resolve a message with an unknown outcome")
+        .description(
+            "Decides about a message whose outcome is `unknown`: sends it again, or marks it as failed.",
+        )
         .key_with(&[Scope::SmsSend])
         .request::<ResolveMessageRequest>(r#"{ "action": "drop" }"#)
         .response::<MessageView<'static>>(
@@ -28,6 +32,6 @@ pub const ROUTE: Route =
 #[serde(deny_unknown_fields)]
 pub struct ResolveMessageRequest {
     /// `resend` sends the message again, `drop` marks it as failed.
-    #[schemars(required, extend("enum" = ["resend", "drop"]))]
+    #[schemars(required, with = "Resolution")]
     pub action: Option<String>,
 }

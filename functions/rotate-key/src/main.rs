@@ -12,7 +12,7 @@ use shared::{apps, auth, run};
 use route::{ROUTE, RotateKeyRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the new key, which is shown only once.

@@ -8,6 +8,7 @@ use shared::model::app::Scope;
 use shared::views::tenancy::RotatedKey;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/rotate-key", "Rotate an API key")
+    .description("Replaces the app's main key. The old key is rejected at once, or after `overlapSeconds`.")
     .key_with(&[Scope::AppsManage])
     .optional_request::<RotateKeyRequest>(r#"{ "overlapSeconds": 600 }"#)
     .response::<RotatedKey<'static>>(

@@ -11,7 +11,7 @@ use shared::{auth, run, span};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 202 with `{messageId, status, segments}`; 400 or 409 for a number that cannot send; 422 for a key that another request

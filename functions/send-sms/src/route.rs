@@ -1,6 +1,6 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, Route, printable};
+use shared::http::route::Route;
 use shared::model::app::Scope;
 use shared::sending::SendRequest;
 use shared::views::messages::ReceiptView;
@@ -11,11 +11,7 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/send", "Send a message")
          repeat the request with the same `Idempotency-Key`: the message is sent once.",
     )
     .key_with(&[Scope::SmsSend])
-    .headers(&[Parameter::new(
-        "Idempotency-Key",
-        "Identifies the request for 24 hours. Use a new key for each message.",
-        || printable(255),
-    )])
+    .idempotent()
     .request::<SendRequest>(
         r#"{ "body": "Your table is ready.", "from": "+14155550100", "to": "+16505550111" }"#,
     )
@@ -32,6 +28,4 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/send", "Send a message")
         "invalid_field",
         "sender_unknown",
         "sender_not_connected",
-        "idempotency_in_progress",
-        "idempotency_key_reused",
     ]);

@@ -9,7 +9,7 @@ use shared::{connect, pages, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the page, or an error page that explains why the link can't be used.

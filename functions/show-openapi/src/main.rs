@@ -11,7 +11,7 @@ use route::ROUTE;
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {

@@ -10,7 +10,7 @@ use shared::{pages, run};
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 303 to RingCentral's authorize page, with the flow's cookie.

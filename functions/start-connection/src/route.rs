@@ -1,5 +1,8 @@
 //! The facts of this route.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use shared::http::route::{RequestBody, ResponseBody, Route};
 
 pub const ROUTE: Route = Route::new("POST /v1/rc/connect", "Start authorization")
@@ -28,12 +31,24 @@ const FORM: RequestBody = RequestBody {
     media: "application/x-www-form-urlencoded",
     required: true,
     example: r#"{ "token": "NyGku2lEBD-pZKx7" }"#,
-    schema: |_| {
+    schema: SchemaGenerator::subschema_for::<StartConnectionForm>,
+    parse: |form| form["token"].as_str().map(drop).ok_or_else(|| "no token".to_owned()),
+};
+
+/// The schema of the form, which the handler reads field by field.
+struct StartConnectionForm;
+
+impl JsonSchema for StartConnectionForm {
+    fn schema_name() -> Cow<'static, str> {
+        "StartConnectionForm".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schemars::json_schema!({
             "type": "object",
+            "description": "The form of the confirmation page.",
             "properties": { "token": { "type": "string", "description": "The token of the link." } },
             "required": ["token"],
         })
-    },
-    parse: |form| form["token"].as_str().map(drop).ok_or_else(|| "no token".to_owned()),
-};
+    }
+}

@@ -5,6 +5,7 @@ use shared::model::app::Scope;
 use shared::views::deliveries::TestedView;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/test-webhook", "Send a test event")
+    .description("Sends the event `test` to the webhook URL of the app, once, and returns the response. It is not in the delivery log.")
     .key_with(&[Scope::AppsManage])
     .no_fields()
     .response::<TestedView>(

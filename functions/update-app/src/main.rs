@@ -15,7 +15,7 @@ use shared::{apps, auth, delivery, registration, run};
 use route::{ROUTE, UpdateAppRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the updated app.

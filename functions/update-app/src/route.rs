@@ -5,7 +5,9 @@ use serde::Deserialize;
 use shared::http::route::Route;
 use shared::limits;
 use shared::model::app::Scope;
+use shared::model::event::EventKind;
 use shared::model::patch::Patch;
+use shared::model::phone::E164;
 use shared::views::deliveries::UpdatedAppView;
 
 pub const ROUTE: Route = Route::new("PUT /v1/apps/{appId}", "Update an app")
@@ -38,8 +40,10 @@ pub struct UpdateAppRequest {
     #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
     pub webhook_url: Patch<String>,
     /// Only events of these types are sent. An empty list means all types.
+    #[schemars(with = "Option<Vec<EventKind>>")]
     pub event_types: Option<Vec<String>>,
     /// Only events about these numbers of the tenant are sent, at most 100. An empty list means all numbers.
+    #[schemars(length(max = limits::APP_NUMBERS), inner(regex(pattern = E164::PATTERN)))]
     pub numbers: Option<Vec<String>>,
     /// A label that the tenant chooses; `null` removes it.
     #[serde(default)]

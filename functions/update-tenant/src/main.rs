@@ -12,7 +12,7 @@ use shared::{auth, registration, run};
 use route::{ROUTE, UpdateTenantRequest};
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, handle)
+    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
 /// 200 with the updated tenant.

@@ -1,8 +1,8 @@
 //! The facts of this route.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use shared::http::route::Route;
+use shared::http::route::{Route, one_of_or_null};
 use shared::model::patch::Patch;
 use shared::views::tenancy::{LimitsRequest, TenantView};
 use shared::{http, limits};
@@ -32,7 +32,7 @@ pub struct UpdateTenantRequest {
     #[schemars(length(min = 1, max = limits::NAME_CHARS))]
     pub name: Option<String>,
     /// `active` or `suspended`.
-    #[schemars(extend("enum" = ["active", "suspended", null]))]
+    #[schemars(schema_with = "status")]
     pub status: Option<String>,
     /// The limits to change; absent limits do not change.
     pub limits: Option<http::Object<LimitsRequest>>,
@@ -40,4 +40,8 @@ pub struct UpdateTenantRequest {
     #[serde(default)]
     #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
     pub return_url: Patch<String>,
+}
+
+fn status(_: &mut SchemaGenerator) -> Schema {
+    one_of_or_null(&["active", "suspended"])
 }

@@ -16,8 +16,9 @@ struct Page<'a> {
     style: &'static str,
     title: &'a str,
     version: &'a str,
-    introduction: Vec<Piece<'a>>,
+    introduction: Vec<Vec<Piece<'a>>>,
     subjects: Vec<Subject<'a>>,
+    events: Vec<DescribedEvent<'a>>,
 }
 
 /// Text, or code.
@@ -29,7 +30,15 @@ enum Piece<'a> {
 struct Subject<'a> {
     name: &'a str,
     id: String,
+    description: &'a str,
     operations: Vec<DescribedOperation<'a>>,
+}
+
+/// An event that a webhook URL receives.
+struct DescribedEvent<'a> {
+    kind: &'a str,
+    description: &'a str,
+    fields: Vec<Field<'a>>,
 }
 
 struct DescribedOperation<'a> {
@@ -74,8 +83,11 @@ struct Field<'a> {
 pub fn page(document: &Value) -> Result<String, askama::Error> {
     let text = |value: &'static str| document["info"][value].as_str().unwrap_or_default();
     let mut subjects: Vec<Subject<'_>> = items(&document["tags"])
-        .filter_map(|tag| tag["name"].as_str())
-        .map(|name| Subject { name, id: anchor(name), operations: Vec::new() })
+        .map(|tag| {
+            let text = |value: &str| tag[value].as_str().unwrap_or_default();
+            let (name, description) = (text("name"), text("description"));
+            Subject { name, id: anchor(name), description, operations: Vec::new() }
+        })
         .collect();
     // In the order of the rows: the document has its paths in that of the alphabet.
     for Operation { tag, route, .. } in operations() {
@@ -84,17 +96,37 @@ pub fn page(document: &Value) -> Result<String, askama::Error> {
             subject.operations.push(operation(document, route.path(), route.method(), described));
         }
     }
+    // The tag of webhooks has no operations of the API.
+    subjects.retain(|subject| !subject.operations.is_empty());
     Page {
         style: include_str!("../templates/api.css"),
         title: text("title"),
         version: text("version"),
-        introduction: pieces(text("description")),
+        introduction: text("description").split("\n\n").map(pieces).collect(),
         subjects,
+        events: fields(&document["webhooks"])
+            .map(|(kind, webhook)| event(document, kind, resolve(document, webhook)))
+            .collect(),
     }
     .render()
     .map(|page| {
         page.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n") + "\n"
     })
+}
+
+fn event<'a>(document: &'a Value, kind: &'a str, webhook: &'a Value) -> DescribedEvent<'a> {
+    let mut found = Vec::new();
+    collect(
+        document,
+        &webhook["post"]["requestBody"]["content"]["application/json"]["schema"],
+        "",
+        &mut found,
+    );
+    DescribedEvent {
+        kind,
+        description: webhook["post"]["description"].as_str().unwrap_or_default(),
+        fields: found,
+    }
 }
 
 fn operation<'a>(
@@ -106,6 +138,7 @@ fn operation<'a>(
     let text = |value: &str| described[value].as_str().unwrap_or_default();
     let (mut successes, mut errors) = (Vec::new(), Vec::new());
     for (status, response) in fields(&described["responses"]) {
+        let response = resolve(document, response);
         let description = response["description"].as_str().unwrap_or_default();
         if status.starts_with(['2', '3']) {
             let shape = response["content"].get("application/json").map(|json| shape(document, json));
@@ -122,7 +155,7 @@ fn operation<'a>(
         summary: text("summary"),
         description: pieces(text("description")),
         opens: opens(&described["security"]),
-        parameters: items(&described["parameters"]).map(parameter).collect(),
+        parameters: items(&described["parameters"]).map(|one| parameter(document, one)).collect(),
         body: content.map(|(_, body)| shape(document, body)),
         body_required: described["requestBody"]["required"] == true,
         successes,
@@ -146,11 +179,12 @@ fn opens(security: &Value) -> Vec<String> {
         .collect()
 }
 
-fn parameter(parameter: &Value) -> Field<'_> {
+fn parameter<'a>(document: &'a Value, parameter: &'a Value) -> Field<'a> {
+    let parameter = resolve(document, parameter);
     let text = |value: &str| parameter[value].as_str().unwrap_or_default();
     Field {
         name: text("name").to_owned(),
-        kind: format!("{}, {}", text("in"), kind(&Value::Null, &parameter["schema"])),
+        kind: format!("{}, {}", text("in"), kind(document, &parameter["schema"])),
         required: parameter["required"] == true,
         description: pieces(text("description")),
     }
@@ -198,10 +232,10 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 fn kind(document: &Value, schema: &Value) -> String {
     let may_be_null = items(&schema["anyOf"]).any(|one| one["type"] == "null");
     let schema = resolve(document, schema);
-    let word = |kind: &str| match (kind, schema["format"].as_str()) {
+    let word = |name: &str| match (name, schema["format"].as_str()) {
         ("string", Some("date-time")) => "time".to_owned(),
-        ("array", _) => format!("array of {}", kind_of_items(document, schema)),
-        (kind, _) => kind.to_owned(),
+        ("array", _) => format!("array of {}", kind(document, &schema["items"])),
+        (name, _) => name.to_owned(),
     };
     let mut words: Vec<_> = match &schema["type"] {
         Value::String(kind) => vec![word(kind)],
@@ -219,6 +253,10 @@ fn kind(document: &Value, schema: &Value) -> String {
             .collect();
         return values.join(", ");
     }
+    if let Some(types) = schema["discriminator"]["mapping"].as_object() {
+        let types: Vec<_> = types.keys().map(String::as_str).collect();
+        return format!("one of the events {}", types.join(", "));
+    }
     let mut text = words.join(" or ");
     for (name, sign) in [("minLength", "≥"), ("maxLength", "≤"), ("minimum", "≥"), ("maximum", "≤")] {
         let Some(bound) = schema[name].as_u64().filter(|bound| *bound > 0) else { continue };
@@ -226,14 +264,6 @@ fn kind(document: &Value, schema: &Value) -> String {
         text = format!("{text}, {sign} {bound}{what}");
     }
     text
-}
-
-fn kind_of_items(document: &Value, schema: &Value) -> String {
-    let items = &schema["items"];
-    if let Some(pattern) = items["pattern"].as_str() {
-        return pattern.trim_matches(['^', '$', '(', ')']).replace('|', ", ");
-    }
-    kind(document, items)
 }
 
 /// Text with its `code`.

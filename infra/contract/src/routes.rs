@@ -96,6 +96,23 @@ pub mod update_app;
 #[path = "../../../functions/update-tenant/src/route.rs"]
 pub mod update_tenant;
 
+/// The headings of the API reference, with their descriptions.
+pub const TAGS: [(&str, &str); 7] = [
+    (
+        "Connecting RingCentral",
+        "Connect RingCentral extensions with links that their users open in a browser, and read their phone numbers.",
+    ),
+    ("Messages", "Send messages, and read sent and received ones."),
+    (
+        "Events and webhooks",
+        "Receive events by webhook, by polling or in Power Automate, and read the delivery log.",
+    ),
+    ("Apps and keys", "Register the apps of a tenant, and manage their API keys and webhook secrets."),
+    ("Tenants", "Create and manage tenants, with the operator key."),
+    ("Service", "Check the service, and read this documentation."),
+    ("Webhooks", "The requests that Ringbridge sends to the webhook URL of an app."),
+];
+
 /// A route, with what its place in the tree adds.
 #[derive(Debug, Clone)]
 pub struct Operation {

@@ -191,6 +191,13 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "A request with this Idempotency-Key is in progress",
             "Repeat the request after the seconds of `Retry-After`.",
         ),
+        Error::IdempotencyNotSupported => new(
+            S::BAD_REQUEST,
+            "idempotency_not_supported",
+            "Idempotency-Key is not supported here",
+            "Send the request without the header. Before repeating it, check whether the first request took effect.",
+        )
+        .at("Idempotency-Key"),
         Error::IdempotencyReused => new(
             S::UNPROCESSABLE_ENTITY,
             "idempotency_key_reused",
@@ -361,6 +368,7 @@ fn examples() -> Vec<Error> {
         Error::SenderNotConnected,
         Error::IdempotencyInProgress,
         Error::IdempotencyReused,
+        Error::IdempotencyNotSupported,
         Error::MessageState { status: "sent" },
         Error::RateLimited { limit: 100, retry_after: wait },
         Error::Unavailable { what: "", retry_after: wait, source: None },

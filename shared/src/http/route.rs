@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::limits;
 use crate::model::app::Scope;
+use crate::model::phone::E164;
 use crate::views::OkResponse;
 
 /// Who can call a route. It determines which errors every such route can return.
@@ -52,6 +53,28 @@ impl Access {
     }
 }
 
+/// What a route does with the header `Idempotency-Key`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdempotencyKey {
+    /// The route changes nothing, or no API client calls it.
+    Ignored,
+    /// Requests with the same key take effect once.
+    Supported,
+    /// 400 `idempotency_not_supported`: a client must not rely on a key that has no effect.
+    Rejected,
+}
+
+impl IdempotencyKey {
+    /// The codes that follow from it.
+    pub const fn codes(self) -> &'static [&'static str] {
+        match self {
+            Self::Ignored => &[],
+            Self::Supported => &["invalid_field", "idempotency_in_progress", "idempotency_key_reused"],
+            Self::Rejected => &["idempotency_not_supported"],
+        }
+    }
+}
+
 /// The codes of a route that parses a JSON body.
 const BODY_CODES: [&str; 3] = ["invalid_body", "unknown_field", "body_too_large"];
 
@@ -74,6 +97,7 @@ pub struct Route {
     pub errors: &'static [&'static str],
     pub query: &'static [Parameter],
     pub headers: &'static [Parameter],
+    pub idempotency_key: IdempotencyKey,
     /// Whether the response is a page of a list, with `limit` and `cursor` in the query.
     pub is_list: bool,
     reads_json: bool,
@@ -123,6 +147,8 @@ pub struct RouteResponse {
     pub status: u16,
     pub description: &'static str,
     pub body: ResponseBody,
+    /// A header that every such response has, beyond those of all responses.
+    pub header: Option<ResponseHeader>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -138,8 +164,16 @@ pub enum ResponseBody {
     Empty,
 }
 
+/// A header of a response.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHeader {
+    pub name: &'static str,
+    pub description: &'static str,
+}
+
 impl Route {
     pub const fn new(key: &'static str, title: &'static str) -> Self {
+        let only_reads = key.as_bytes()[0] == b'G';
         Self {
             key,
             title,
@@ -150,6 +184,7 @@ impl Route {
             errors: &[],
             query: &[],
             headers: &[],
+            idempotency_key: if only_reads { IdempotencyKey::Ignored } else { IdempotencyKey::Rejected },
             is_list: false,
             reads_json: false,
             head: None,
@@ -191,12 +226,14 @@ impl Route {
     #[must_use]
     pub const fn for_browsers(mut self) -> Self {
         self.access = Access::Browser;
+        self.idempotency_key = IdempotencyKey::Ignored;
         self
     }
 
     #[must_use]
     pub const fn for_ringcentral(mut self) -> Self {
         self.access = Access::RingCentral;
+        self.idempotency_key = IdempotencyKey::Ignored;
         self
     }
 
@@ -215,6 +252,13 @@ impl Route {
     #[must_use]
     pub const fn headers(mut self, headers: &'static [Parameter]) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Requests with the same `Idempotency-Key` take effect once.
+    #[must_use]
+    pub const fn idempotent(mut self) -> Self {
+        self.idempotency_key = IdempotencyKey::Supported;
         self
     }
 
@@ -247,7 +291,7 @@ impl Route {
             media: "application/json",
             required: true,
             example,
-            schema: T::json_schema,
+            schema: SchemaGenerator::subschema_for::<T>,
             parse: parse::<T>,
         });
         self
@@ -298,14 +342,34 @@ impl Route {
         while self.responses[next].is_some() {
             next += 1;
         }
-        self.responses[next] = Some(RouteResponse { status, description, body });
+        self.responses[next] = Some(RouteResponse { status, description, body, header: None });
+        self
+    }
+
+    /// Declares a header of the response that was added last.
+    #[must_use]
+    pub const fn response_header(mut self, name: &'static str, description: &'static str) -> Self {
+        let mut last = RESPONSES - 1;
+        while self.responses[last].is_none() {
+            last -= 1;
+        }
+        if let Some(response) = &mut self.responses[last] {
+            response.header = Some(ResponseHeader { name, description });
+        }
         self
     }
 
     /// The HEAD route as a separate route.
     pub fn head_route(&self) -> Option<Self> {
         let HeadRoute { key, title, response } = self.head?;
-        let route = Self { key, title, description: "", head: None, responses: [None; RESPONSES], ..*self };
+        let route = Self {
+            key,
+            title,
+            description: "Like GET, without the body.",
+            head: None,
+            responses: [None; RESPONSES],
+            ..*self
+        };
         Some(route.other_response(200, response, ResponseBody::Empty))
     }
 
@@ -331,7 +395,13 @@ impl Route {
     /// The codes of all errors that the route can return.
     pub fn codes(&self) -> Vec<&'static str> {
         let body: &[&str] = if self.reads_json { &BODY_CODES } else { &[] };
-        [self.access.codes(), body, self.errors].concat()
+        let mut codes = Vec::new();
+        for code in [self.access.codes(), body, self.idempotency_key.codes(), self.errors].concat() {
+            if !codes.contains(&code) {
+                codes.push(code);
+            }
+        }
+        codes
     }
 
     pub fn responses(&self) -> impl Iterator<Item = &RouteResponse> {
@@ -350,16 +420,17 @@ impl RequestBody {
     }
 }
 
-const LIST_PARAMETERS: [Parameter; 2] = [
+/// The query parameters of all lists.
+pub const LIST_PARAMETERS: [Parameter; 2] = [
     Parameter::new(
         "limit",
-        "The maximum number of entries.",
+        "The maximum number of entries in the response.",
         || json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE_MAX, "default": limits::PAGE_DEFAULT }),
     ),
     Parameter::new(
         "cursor",
-        "`nextCursor` of the previous page. Valid for the same list and the same caller only.",
-        text,
+        "`nextCursor` of the previous page. It is valid for the same list and the same caller only.",
+        || json!({ "type": "string", "minLength": 1 }),
     ),
 ];
 
@@ -383,11 +454,20 @@ pub fn pattern(pattern: &str) -> Value {
 
 /// The schema of a header with printable ASCII characters.
 pub fn printable(max: usize) -> Value {
-    json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[!-~]+$" })
+    json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[!-~]([ -~]*[!-~])?$" })
+}
+
+pub fn phone_number() -> Value {
+    pattern(E164::PATTERN)
 }
 
 pub fn one_of(values: impl IntoIterator<Item = &'static str>) -> Value {
     json!({ "type": "string", "enum": values.into_iter().collect::<Vec<_>>() })
+}
+
+/// The schema of an optional field with one of these values.
+pub fn one_of_or_null(values: &[&str]) -> Schema {
+    schemars::json_schema!({ "anyOf": [{ "type": "string", "enum": values }, { "type": "null" }] })
 }
 
 fn parse<T: DeserializeOwned>(value: Value) -> Result<(), String> {

@@ -1,7 +1,8 @@
 //! Connections. A connection is the authorization that one RingCentral user gave to a tenant, with its sealed tokens.
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::event::{Event, EventKind};
 use super::ids::{ConnectionId, ExtensionId, TenantId};
@@ -243,16 +244,30 @@ pub struct Connection {
     pub rate_limited_until: Option<Timestamp>,
 }
 
+/// The fields of the events about a connection.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionChange<'a> {
+    /// RingCentral's id of the extension.
+    extension_id: &'a str,
+    /// RingCentral's id of the account; `null` until it is known.
+    rc_account_id: Option<&'a str>,
+    /// The status of the connection.
+    status: ConnectionStatus,
+    /// Why the connection is not active.
+    cause: Option<StatusCause>,
+}
+
 impl Connection {
     /// The event about a change of the connection, for the tenant's apps.
     pub fn event(&self, kind: EventKind, now: Timestamp) -> Event {
-        let data = json!({
-            "extensionId": self.extension.as_str(),
-            "rcAccountId": self.identity.account,
-            "status": self.status.as_str(),
-            "cause": self.refresh_state.cause.map(StatusCause::as_str),
-        });
-        Event::new(&self.tenant, kind, now, data)
+        let data = ConnectionChange {
+            extension_id: self.extension.as_str(),
+            rc_account_id: self.identity.account.as_deref(),
+            status: self.status,
+            cause: self.refresh_state.cause,
+        };
+        Event::new(&self.tenant, kind, now, &data)
     }
 
     /// `seconds`, up to a fifth more or less. The variation is fixed for each connection, so that recurring work of many

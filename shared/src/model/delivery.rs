@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::event::EventKind;
 use super::ids::{AppId, DeliveryId, EventId, MessageId, TenantId};
@@ -134,6 +136,36 @@ pub enum EndpointNotice {
     Disabled,
     /// Disabled because it answered 410.
     Gone,
+}
+
+/// The fields of the event `webhook_disabled`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointWarning<'a> {
+    /// The id of the app.
+    pub app_id: &'a str,
+    /// `warning`: the endpoint keeps failing; `disabled`: it was disabled after failing for five days; `gone`: it was
+    /// disabled because it answered 410.
+    pub stage: NoticeStage,
+    /// Since when every attempt has failed.
+    #[schemars(with = "Option<Timestamp>")]
+    pub failing_since: Option<String>,
+    /// When the endpoint will be disabled unless it recovers; `null` if it is disabled.
+    #[schemars(with = "Option<Timestamp>")]
+    pub disables_at: Option<String>,
+    /// HTTP status of the last response; `null` if there was none.
+    pub last_status_code: Option<u16>,
+    /// Why the last attempt got no response, as in `lastError` of a delivery.
+    pub last_error: Option<&'a str>,
+}
+
+string_enum! {
+    /// How far an endpoint is from being disabled.
+    pub enum NoticeStage {
+        Warning = "warning",
+        Disabled = "disabled",
+        Gone = "gone",
+    }
 }
 
 /// What an attempt changes.

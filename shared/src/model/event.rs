@@ -1,7 +1,9 @@
 //! Events about a tenant's connections and messages, as apps receive them.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::ids::{EventId, MessageId, TenantId};
 use super::string_enum::string_enum;
@@ -36,28 +38,47 @@ pub struct Event {
     pub data: Map<String, Value>,
 }
 
+/// The fields that all events have.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventEnvelope<'a> {
+    /// The type of the event.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The version of the event format.
+    version: u32,
+    /// The id of the event, the same for every app that receives it.
+    id: &'a str,
+    /// When it happened.
+    #[schemars(with = "Timestamp")]
+    timestamp: String,
+    /// The tenant that the event is about.
+    tenant_id: &'a str,
+}
+
+fn fields_of(data: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(data).expect("events are plain data") {
+        Value::Object(fields) => fields,
+        other => Map::from_iter([("value".to_owned(), other)]),
+    }
+}
+
 impl Event {
-    /// `data` is a JSON object.
-    pub fn new(tenant: &TenantId, kind: EventKind, now: Timestamp, data: Value) -> Self {
-        let data = match data {
-            Value::Object(fields) => fields,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
-        Self { id: EventId::generate(now), tenant: tenant.clone(), kind, at: now, data }
+    /// `data` serializes as a JSON object.
+    pub fn new(tenant: &TenantId, kind: EventKind, now: Timestamp, data: &impl Serialize) -> Self {
+        Self { id: EventId::generate(now), tenant: tenant.clone(), kind, at: now, data: fields_of(data) }
     }
 
     /// The JSON of webhooks and of the event list: the common fields and `data` in one object.
     pub fn json(&self) -> Value {
         let mut all = self.data.clone();
-        for (name, value) in [
-            ("type", json!(self.kind.as_str())),
-            ("version", json!(VERSION)),
-            ("id", json!(self.id.as_str())),
-            ("timestamp", json!(format!("{:.3}", self.at))),
-            ("tenantId", json!(self.tenant.as_str())),
-        ] {
-            all.insert(name.to_owned(), value);
-        }
+        all.extend(fields_of(&EventEnvelope {
+            kind: self.kind.as_str(),
+            version: VERSION,
+            id: self.id.as_str(),
+            timestamp: format!("{:.3}", self.at),
+            tenant_id: self.tenant.as_str(),
+        }));
         Value::Object(all)
     }
 
@@ -76,8 +97,14 @@ impl Event {
         self.data.get("messageId")?.as_str().and_then(MessageId::parse)
     }
 
-    /// An event that may be written more than once: the same time and seed give the same id. `data` is a JSON object.
-    pub fn repeatable(tenant: &TenantId, kind: EventKind, at: Timestamp, seed: &str, data: Value) -> Self {
+    /// An event that may be written more than once: the same time and seed give the same id.
+    pub fn repeatable(
+        tenant: &TenantId,
+        kind: EventKind,
+        at: Timestamp,
+        seed: &str,
+        data: &impl Serialize,
+    ) -> Self {
         Self { id: EventId::repeatable(at, seed), ..Self::new(tenant, kind, at, data) }
     }
 }

@@ -25,6 +25,8 @@ macro_rules! prefixed_id {
 
         impl $name {
             pub const PREFIX: &'static str = $prefix;
+            /// The regular expression of the id.
+            pub const PATTERN: &'static str = concat!("^", $prefix, "[0-9a-f]{16}$");
 
             pub fn generate() -> Self {
                 Self(format!("{}{}", $prefix, random_hex::<8>()))

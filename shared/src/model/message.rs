@@ -6,7 +6,8 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::event::{Event, EventKind};
 use super::ids::{ExtensionId, MessageId, TenantId};
@@ -104,13 +105,16 @@ pub struct MessagePart {
     pub submitted_at: Option<Timestamp>,
 }
 
-/// Metadata of a media file that came with an inbound message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A file of an inbound message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "MessageAttachment")]
 pub struct Attachment {
     /// RingCentral's attachment id.
     pub id: String,
+    /// The media type, if RingCentral reports it.
     pub content_type: Option<String>,
-    /// In bytes.
+    /// The size in bytes, if RingCentral reports it.
     pub size: Option<i64>,
 }
 
@@ -331,19 +335,63 @@ impl Message {
 
     /// The `sms_status` event of the current status. Deterministic: the same change always has the same event id.
     pub fn status_event(&self) -> Event {
-        let data = json!({
-            "messageId": self.id.as_str(),
-            "status": self.status.as_str(),
-            "from": self.from,
-            "to": self.to,
-            "userId": self.user_id,
-            "rcMessageId": self.rc_id(),
-            "errorCode": self.error_code,
-            "error": self.error,
-        });
+        let data = StatusChange {
+            message_id: self.id.as_str(),
+            status: self.status,
+            from: &self.from,
+            to: &self.to,
+            user_id: self.user_id.as_deref(),
+            rc_message_id: self.rc_id(),
+            error_code: self.error_code.as_deref(),
+            error: self.error.as_deref(),
+        };
         let seed = format!("{}\n{}\n{}", self.tenant, self.id, self.status.as_str());
-        Event::repeatable(&self.tenant, EventKind::SmsStatus, self.updated_at, &seed, data)
+        Event::repeatable(&self.tenant, EventKind::SmsStatus, self.updated_at, &seed, &data)
     }
+}
+
+/// The fields of the event `sms_status`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusChange<'a> {
+    /// The id of the message.
+    message_id: &'a str,
+    /// The new status of the message.
+    status: MessageStatus,
+    /// The sender's phone number.
+    from: &'a str,
+    /// The recipient's phone number.
+    to: &'a str,
+    /// The caller's own reference to the user who sent it.
+    user_id: Option<&'a str>,
+    /// RingCentral's id of the message, or of its first part that has one.
+    rc_message_id: Option<&'a str>,
+    /// RingCentral's code of the failure.
+    error_code: Option<&'a str>,
+    /// Reason of the failure, as a sentence.
+    error: Option<&'a str>,
+}
+
+/// The fields of the event `sms_inbound`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundMessage<'a> {
+    /// The id of the message.
+    pub message_id: &'a str,
+    /// The sender's phone number; an extension number of the same account, or `anonymous`.
+    pub from: &'a str,
+    /// The phone number of the tenant that received the message.
+    pub to: &'a str,
+    /// The text of the message.
+    pub body: &'a str,
+    /// RingCentral's id of the message.
+    pub rc_message_id: &'a str,
+    /// RingCentral's id of the extension that received the message.
+    pub extension_id: &'a str,
+    /// The files of the message.
+    pub attachments: &'a [Attachment],
+    /// True if the message was found later by message sync, because RingCentral did not report it.
+    pub late: bool,
 }
 
 #[cfg(test)]

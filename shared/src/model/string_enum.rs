@@ -2,8 +2,8 @@
 
 /// Declares a fieldless enum together with the strings of its variants, so that neither direction can miss one.
 ///
-/// The enum gets `ALL` (in the order of declaration), `as_str` and `parse`. Attributes of the enum and of its variants are kept; `Debug`,
-/// `Clone`, `Copy`, `PartialEq`, `Eq` and `Hash` are derived.
+/// The enum gets `ALL` (in the order of declaration), `as_str`, `parse`, and implementations of `Serialize` and `JsonSchema`.
+/// Attributes of the enum and of its variants are kept; `Debug`, `Clone`, `Copy`, `PartialEq`, `Eq` and `Hash` are derived.
 ///
 /// ```ignore
 /// string_enum! {
@@ -34,6 +34,27 @@ macro_rules! string_enum {
                     $($text => Some(Self::$variant),)+
                     _ => None,
                 }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            // A named schema would become constants in a client's code, and two enums can have a string in common.
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "enum": Self::ALL.map(Self::as_str) })
             }
         }
     };

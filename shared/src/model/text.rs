@@ -2,6 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::string_enum::string_enum;
+
 /// The longest text that RingCentral accepts as one message, in UTF-16 code units.
 pub const PART_UNITS: usize = 1_000;
 
@@ -11,23 +13,17 @@ const GSM_BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæ
 /// The extension table of that alphabet (section 6.2.1.1). Each of its characters takes an escape and a septet.
 const GSM_EXTENDED: &str = "\u{c}^{}\\[~]|€";
 
-/// The character encoding of an SMS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// The GSM 7-bit alphabet: 160 septets in one segment.
-    Gsm7,
-    /// UTF-16 code units of two bytes: 70 in one segment.
-    Ucs2,
+string_enum! {
+    /// The character encoding of an SMS.
+    pub enum Encoding {
+        /// The GSM 7-bit alphabet: 160 septets in one segment.
+        Gsm7 = "GSM-7",
+        /// UTF-16 code units of two bytes: 70 in one segment.
+        Ucs2 = "UCS-2",
+    }
 }
 
 impl Encoding {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gsm7 => "GSM-7",
-            Self::Ucs2 => "UCS-2",
-        }
-    }
-
     /// The encoding that a text needs.
     pub fn of(text: &str) -> Self {
         if text.chars().all(|char| septets(char).is_some()) { Self::Gsm7 } else { Self::Ucs2 }

@@ -11,36 +11,36 @@ use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::message::{Message, OnAmbiguous, Priority};
 use crate::model::phone::E164;
-use crate::model::secret::Secret;
 use crate::store::Idempotency;
 
 /// The body of `POST /v1/sms/send`.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SendRequest {
-    /// Recipient's phone number, in E.164 form.
+    /// The recipient's phone number in E.164 form.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     to: Option<String>,
-    /// Sender's phone number, in E.164 form: a number of the tenant that can send SMS and whose extension is connected.
+    /// The sender's phone number in E.164 form: a number of the tenant that can send SMS and whose extension is connected.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
-    /// Text of the message: 1 to 1,600 UTF-16 code units.
+    /// The text of the message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line breaks.
     #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
     body: Option<String>,
     /// The caller's own reference to the user who sends it, 1 to 200 characters. Returned in the message and its events.
+    #[schemars(length(min = 1, max = limits::USER_ID_CHARS))]
     user_id: Option<String>,
     /// Order of sending among the sender's messages. Default: `normal`.
-    #[schemars(extend("enum" = ["high", "normal", "bulk", null]))]
+    #[schemars(with = "Option<Priority>")]
     priority: Option<String>,
     /// What happens if RingCentral's response is lost and its message store does not show the message: `hold` sets the status
     /// `unknown`, `resend` sends the message again. Default: `hold`.
-    #[schemars(extend("enum" = ["hold", "resend", null]))]
+    #[schemars(with = "Option<OnAmbiguous>")]
     on_ambiguous: Option<String>,
     /// Time before which the message is not sent, at most a year ahead. ISO 8601. Default: now.
-    #[schemars(extend("format" = "date-time"))]
+    #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
     /// Time from which the message is no longer sent. ISO 8601. Default: none.
-    #[schemars(extend("format" = "date-time"))]
+    #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
 }
 
@@ -88,7 +88,7 @@ impl SendRequest {
         };
         let send_at = time("sendAt", self.send_at)?;
         let expires_at = time("expiresAt", self.expires_at)?;
-        let key = key.map(idempotency_key).transpose()?;
+        let key = key.map(str::to_owned);
         Ok(ValidatedSend { from, to, body, user_id, priority, on_ambiguous, send_at, expires_at, key })
     }
 }
@@ -119,9 +119,7 @@ impl ValidatedSend {
             ms(self.send_at),
             ms(self.expires_at),
         ]);
-        let digest = |text: &str| Secret::new(text).digest();
-        let fingerprint = digest(&content.to_string());
-        self.key.as_ref().map(|key| Idempotency { digest: digest(key), fingerprint })
+        self.key.as_ref().map(|key| Idempotency::of(key, &content))
     }
 
     /// Builds the message to send.
@@ -175,14 +173,6 @@ fn time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>> 
         Timestamp::from_millisecond(at.as_millisecond()).map_err(|error| Error::internal("a time", error))
     };
     text.map(read).transpose()
-}
-
-fn idempotency_key(text: &str) -> Result<String> {
-    let printable = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if !(1..=limits::IDEMPOTENCY_KEY_CHARS).contains(&text.len()) || !printable {
-        return Err(invalid("Idempotency-Key", "Idempotency-Key must be 1-255 printable ASCII characters"));
-    }
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub use quarantine::QuarantinedRecord;
 pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
-pub use tenants::{ChangeOutcome, TenantChange};
+pub use tenants::{ChangeOutcome, CreateOutcome, StoredTenant, TenantChange};
 
 use crate::cache::TtlCache;
 use crate::clock::Clock;

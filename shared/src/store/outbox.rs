@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::due::skip_unreadable;
 use super::item::{self, Item, Row, Writer};
@@ -22,6 +23,7 @@ use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
+use crate::model::secret::Secret;
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,13 @@ pub struct Idempotency {
     pub digest: String,
     /// The digest of the request's content.
     pub fingerprint: String,
+}
+
+impl Idempotency {
+    pub fn of(key: &str, content: &Value) -> Self {
+        let digest = |text: &str| Secret::new(text).digest();
+        Self { digest: digest(key), fingerprint: digest(&content.to_string()) }
+    }
 }
 
 /// The response to an earlier request with the same idempotency key.

@@ -1,12 +1,18 @@
 //! Table `tenants`. In the partition of a tenant: the item `tenant`, items `app#…` (`apps.rs`) and `key#…` (`keys.rs`). The index
-//! `listed` has the tenants only, by creation time.
+//! `listed` has the tenants only, by creation time. In the partition `operator`: `idempotency#<digest>`, the stored response to
+//! the request with this idempotency key.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::item::{self, Item, Row, Writer};
+use super::outbox::Idempotency;
 use super::{Page, Store, StoreError, complete, failed, failure, query};
+use crate::clock::saturating_add;
+use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
@@ -33,20 +39,96 @@ pub enum ChangeOutcome {
     Conflict,
 }
 
+/// The outcome of creating a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateOutcome {
+    Created,
+    /// An earlier request has used the idempotency key.
+    Replayed(StoredTenant),
+    /// A request with the same key is being processed.
+    InProgress,
+}
+
+/// What an earlier request with the same idempotency key created. The rest of its response is in the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredTenant {
+    pub id: TenantId,
+    pub created_at: Timestamp,
+    /// The digest of that request's content.
+    pub fingerprint: String,
+}
+
+fn idempotency_key(key: &Idempotency) -> Item {
+    let name = format!("idempotency#{}", key.digest);
+    Writer::keyed([("tenant", item::text("operator")), ("item", item::text(name))]).done()
+}
+
 /// The partition of the index `listed`.
 const LISTED: &str = "tenants";
 
 impl Store {
-    pub async fn create_tenant(&self, tenant: &Tenant, entry: &AuditEntry<'_>) -> Result<(), StoreError> {
+    /// Stores a tenant, and the response for its idempotency key, in one transaction.
+    pub async fn create_tenant(
+        &self,
+        tenant: &Tenant,
+        key: Option<&Idempotency>,
+        entry: &AuditEntry<'_>,
+    ) -> Result<CreateOutcome, StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.tenants)
             .set_item(Some(tenant_item(tenant)))
             .condition_expression("attribute_not_exists(tenant)");
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        match self.transact(vec![put, self.put_audit_entry(entry)]).await? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(StoreError::Damaged("tenant")),
+        let mut items = vec![put, self.put_audit_entry(entry)];
+        items.extend(key.map(|key| self.put_stored_tenant(tenant, key)));
+        match self.transact(items).await {
+            Ok(Ok(())) => Ok(CreateOutcome::Created),
+            Ok(Err(reasons)) if failed(&reasons, 2) => {
+                let stored = match key {
+                    Some(key) => self.stored_tenant(key).await?,
+                    None => None,
+                };
+                Ok(stored.map_or(CreateOutcome::InProgress, CreateOutcome::Replayed))
+            }
+            Ok(Err(_)) => Err(StoreError::Damaged("tenant")),
+            // Every attempt conflicted with another request that has the same key.
+            Err(StoreError::Unavailable(code)) if key.is_some() && code == "TransactionCanceledException" => {
+                Ok(CreateOutcome::InProgress)
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    fn put_stored_tenant(&self, tenant: &Tenant, key: &Idempotency) -> TransactWriteItem {
+        let now = self.clock.now();
+        let kept = saturating_add(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
+        let row = Writer(idempotency_key(key))
+            .set("created", item::text(tenant.id.as_str()))
+            .set("made_at", item::time(tenant.created_at))
+            .set("fingerprint", item::text(&key.fingerprint))
+            .set("expires_at", item::time(kept))
+            .set("ttl", item::ttl(kept));
+        let put = Put::builder()
+            .table_name(&self.tables.tenants)
+            .set_item(Some(row.done()))
+            .condition_expression("attribute_not_exists(tenant) OR expires_at <= :now")
+            .expression_attribute_values(":now", item::time(now));
+        TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    /// What an earlier request with this idempotency key created, unless the key has expired.
+    async fn stored_tenant(&self, key: &Idempotency) -> Result<Option<StoredTenant>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.tenants).consistent_read(true);
+        let get = get.set_key(Some(idempotency_key(key)));
+        let Some(row) = get.send().await.map_err(failure)?.item.map(Row) else { return Ok(None) };
+        if row.time("expires_at")? <= self.clock.now() {
+            return Ok(None);
+        }
+        Ok(Some(StoredTenant {
+            id: TenantId::from_record(row.text("created")?).ok_or(StoreError::Damaged("created"))?,
+            created_at: row.time("made_at")?,
+            fingerprint: row.text("fingerprint")?.to_owned(),
+        }))
     }
 
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {

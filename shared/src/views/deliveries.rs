@@ -3,27 +3,30 @@
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 
 use super::iso;
 use super::tenancy::AppView;
 use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, EndpointHealth};
-use crate::model::event::Event;
+use crate::model::event::EventKind;
+use crate::model::string_enum::string_enum;
 use crate::outbound::Exchange;
 
 /// One event for one app.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Delivery")]
+#[schemars(rename = "WebhookDelivery")]
 pub struct DeliveryView<'a> {
+    /// The id of the delivery.
     id: &'a str,
+    /// The id of the event, which `webhook-id` repeats.
     event_id: &'a str,
+    /// The type of the event.
     #[serde(rename = "type")]
-    kind: &'static str,
+    kind: EventKind,
     /// `pending`: due, or waiting for its next attempt. `delivered`: the endpoint answered with a 2xx status. `failed`: every
     /// attempt failed, or the app has no webhook URL any more. `held`: the endpoint is disabled; the delivery can be replayed.
-    status: &'static str,
+    status: DeliveryStatus,
     /// Attempts since the delivery was created or replayed.
     attempts: u32,
     /// HTTP status of the last response; `null` if there was none.
@@ -32,11 +35,12 @@ pub struct DeliveryView<'a> {
     /// `name_not_found`, `connection_failed`, `tls_failed`, `timeout`, `invalid_answer`; `no_webhook_url` if the app has no
     /// webhook URL any more.
     last_error: Option<&'a str>,
-    /// Duration of the last attempt.
+    /// Duration of the last attempt in milliseconds.
     last_duration_ms: Option<u64>,
+    /// When the delivery was created.
     #[schemars(with = "Timestamp")]
     created_at: String,
-    /// `null` if there is no further attempt.
+    /// When the next attempt is due; `null` if there is none.
     #[schemars(with = "Option<Timestamp>")]
     next_attempt_at: Option<String>,
 }
@@ -46,8 +50,8 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
         Self {
             id: delivery.id.as_str(),
             event_id: delivery.event.as_str(),
-            kind: delivery.kind.as_str(),
-            status: delivery.status.as_str(),
+            kind: delivery.kind,
+            status: delivery.status,
             attempts: delivery.attempts,
             last_status_code: delivery.last_status,
             last_error: delivery.last_error.as_deref(),
@@ -61,9 +65,13 @@ impl<'a> From<&'a Delivery> for DeliveryView<'a> {
 /// `GET /v1/apps/{appId}/deliveries`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "WebhookDeliveryList")]
 pub struct Deliveries<'a> {
+    /// The deliveries, newest first.
     deliveries: Vec<DeliveryView<'a>>,
+    /// The state of the app's webhook URL.
     endpoint: EndpointView,
+    /// Send it as `cursor` to get the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
@@ -74,16 +82,26 @@ impl<'a> Deliveries<'a> {
     }
 }
 
+string_enum! {
+    /// The health of an app's endpoint.
+    pub enum EndpointStatus {
+        Ok = "ok",
+        Failing = "failing",
+        Disabled = "disabled",
+    }
+}
+
 /// The health of an app's endpoint, over all its deliveries.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Endpoint")]
+#[schemars(rename = "WebhookEndpoint")]
 struct EndpointView {
     /// `ok`; `failing`: the last attempt failed; `disabled`: nothing is sent, and deliveries are held.
-    status: &'static str,
+    status: EndpointStatus,
+    /// Since when every attempt has failed; `null` if the last one succeeded.
     #[schemars(with = "Option<Timestamp>")]
     failing_since: Option<String>,
-    /// Update the app with its `webhookUrl`, even unchanged, to enable the endpoint again.
+    /// When the endpoint was disabled; `null` if it is not. Update the app with its `webhookUrl`, even unchanged, to enable the endpoint again.
     #[schemars(with = "Option<Timestamp>")]
     disabled_at: Option<String>,
 }
@@ -91,9 +109,9 @@ struct EndpointView {
 impl From<&EndpointHealth> for EndpointView {
     fn from(health: &EndpointHealth) -> Self {
         let status = match (health.disabled_at, health.failing_since) {
-            (Some(_), _) => "disabled",
-            (None, Some(_)) => "failing",
-            (None, None) => "ok",
+            (Some(_), _) => EndpointStatus::Disabled,
+            (None, Some(_)) => EndpointStatus::Failing,
+            (None, None) => EndpointStatus::Ok,
         };
         Self {
             status,
@@ -106,6 +124,7 @@ impl From<&EndpointHealth> for EndpointView {
 /// An updated app.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "UpdatedApp")]
 pub struct UpdatedAppView<'a> {
     #[serde(flatten)]
     app: AppView<'a>,
@@ -117,9 +136,11 @@ pub struct UpdatedAppView<'a> {
 /// The body of a `POST /v1/apps/{appId}/replay` that replays the held deliveries.
 #[derive(Debug, Serialize, JsonSchema)]
 struct ReplayOffer {
+    /// Deliveries of events at or after this time.
     #[schemars(with = "Timestamp")]
     from: String,
-    status: &'static str,
+    /// Deliveries with this status.
+    status: DeliveryStatus,
 }
 
 impl<'a> UpdatedAppView<'a> {
@@ -130,14 +151,14 @@ impl<'a> UpdatedAppView<'a> {
         // Held deliveries may be of events from before the endpoint began to fail, because retries take days.
         let earlier = SignedDuration::from_secs(limits::DISABLED_AFTER_SECONDS);
         let disabled_since = disabled_since.map(|at| at.saturating_sub(earlier).unwrap_or(at));
-        let status = DeliveryStatus::Held.as_str();
+        let status = DeliveryStatus::Held;
         Self { app, replay: disabled_since.map(|from| ReplayOffer { from: iso(from), status }) }
     }
 }
 
 /// `POST /v1/apps/{appId}/replay`.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "Replayed")]
+#[schemars(rename = "ReplayResult")]
 pub struct ReplayView {
     /// How many deliveries were replayed.
     pub replayed: usize,
@@ -150,11 +171,13 @@ pub struct ReplayView {
 /// `POST /v1/apps/{appId}/test-webhook`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Tested")]
+#[schemars(rename = "WebhookTestResult")]
 pub struct TestedView {
     /// True if the endpoint answered with a 2xx status.
     delivered: bool,
+    /// HTTP status of the response; `null` if there was none.
     status_code: Option<u16>,
+    /// Duration of the request in milliseconds.
     duration_ms: u64,
     /// Why there was no response, as in `lastError` of a delivery.
     error: Option<String>,
@@ -176,20 +199,5 @@ impl From<&Exchange> for TestedView {
             error: exchange.outcome.as_ref().err().map(ToString::to_string),
             body: response.map(|response| shown(&response.body)),
         }
-    }
-}
-
-/// `GET /v1/events`.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Events {
-    events: Vec<Value>,
-    /// Send it as `cursor` with the next request, now or later.
-    next_cursor: Option<String>,
-}
-
-impl Events {
-    pub fn of(events: &[Event], next_cursor: Option<String>) -> Self {
-        Self { events: events.iter().map(Event::json).collect(), next_cursor }
     }
 }

@@ -5,18 +5,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{as_iso, iso};
-use crate::model::message::{Attachment, Message};
+use crate::model::message::{Attachment, Direction, Message, MessageStatus, Priority};
 use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
 
 /// The response of `POST /v1/sms/send`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Receipt")]
+#[schemars(rename = "AcceptedMessage")]
 pub struct ReceiptView {
+    /// The id of the message.
     message_id: String,
     /// `queued`, or `scheduled` if `sendAt` is in the future.
-    status: &'static str,
+    status: MessageStatus,
     /// Number of segments that carriers bill; see `POST /v1/sms/preview`.
     segments: u32,
 }
@@ -25,7 +26,7 @@ impl From<&Receipt> for ReceiptView {
     fn from(receipt: &Receipt) -> Self {
         Self {
             message_id: receipt.message.as_str().to_owned(),
-            status: receipt.status.as_str(),
+            status: receipt.status,
             segments: receipt.segments,
         }
     }
@@ -36,17 +37,21 @@ impl From<&Receipt> for ReceiptView {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Message")]
 pub struct MessageView<'a> {
+    /// The id of the message.
     message_id: &'a str,
     /// `outbound` (sent by the tenant) or `inbound`.
-    direction: &'static str,
+    direction: Direction,
     /// `scheduled`: waits for `sendAt`. `queued`: waits to be sent. `sending`: parts are still to be sent, or RingCentral's
     /// response was lost and is being reconciled. `sent`: accepted by RingCentral; carriers need not report a delivery.
     /// `delivered`: delivered by the carrier. `failed`: not sent or not delivered, `error` says why. `canceled`: canceled
     /// before it was sent. `expired`: not sent before `expiresAt`. `unknown`: RingCentral's response was lost and its
     /// message store does not show the message; resolve it. `received`: inbound.
-    status: &'static str,
+    status: MessageStatus,
+    /// The sender's phone number. Of an inbound message it can also be an extension number or `anonymous`.
     from: &'a str,
+    /// The recipient's phone number.
     to: &'a str,
+    /// The text of the message.
     body: &'a str,
     /// The caller's own reference to the user who sent it.
     user_id: Option<&'a str>,
@@ -62,44 +67,31 @@ pub struct MessageView<'a> {
     parts: usize,
     /// Number of times that a part was submitted to RingCentral.
     attempts: u32,
-    /// `high`, `normal` or `bulk`.
-    priority: &'static str,
+    /// Order of sending among the sender's messages.
+    priority: Priority,
     /// Time before which it is not sent.
     #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
     /// Time from which it is no longer sent.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<AttachmentView<'a>>,
+    /// The files of an inbound message; absent if there are none.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attachments: &'a [Attachment],
+    /// When the message was accepted or received.
     #[serde(serialize_with = "as_iso")]
     created_at: Timestamp,
+    /// When the status changed last.
     #[serde(serialize_with = "as_iso")]
     updated_at: Timestamp,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Attachment")]
-struct AttachmentView<'a> {
-    /// RingCentral's attachment id.
-    id: &'a str,
-    content_type: Option<&'a str>,
-    /// In bytes.
-    size: Option<i64>,
-}
-
 impl<'a> MessageView<'a> {
     pub fn of(message: &'a Message) -> Self {
-        let attachment = |attachment: &'a Attachment| AttachmentView {
-            id: &attachment.id,
-            content_type: attachment.content_type.as_deref(),
-            size: attachment.size,
-        };
         Self {
             message_id: message.id.as_str(),
-            direction: message.direction.as_str(),
-            status: message.status.as_str(),
+            direction: message.direction,
+            status: message.status,
             from: &message.from,
             to: &message.to,
             body: &message.body,
@@ -110,10 +102,10 @@ impl<'a> MessageView<'a> {
             segments: message.segments,
             parts: message.parts.len(),
             attempts: message.attempts,
-            priority: message.priority.as_str(),
+            priority: message.priority,
             send_at: message.send_at.map(iso),
             expires_at: message.expires_at.map(iso),
-            attachments: message.attachments.iter().map(attachment).collect(),
+            attachments: &message.attachments,
             created_at: message.created_at,
             updated_at: message.updated_at,
         }
@@ -124,14 +116,17 @@ impl<'a> MessageView<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageList<'a> {
+    /// The messages, newest first.
     messages: Vec<MessageView<'a>>,
     /// Number of messages that match, among the newest 10,000 and as far as one request reads. Absent with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
+    /// The page number of the request. Absent with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
+    /// The maximum number of messages of the page.
     limit: u32,
-    /// Pass it as `cursor` to continue; `null` on the last page. A page may have fewer messages than `limit`, even none,
+    /// Send it as `cursor` to get the next page; `null` on the last page. A page may have fewer messages than `limit`, even none,
     /// without being the last one: a request reads a limited amount of data.
     next_cursor: Option<String>,
 }
@@ -157,9 +152,10 @@ impl<'a> MessageList<'a> {
 /// The response of `POST /v1/sms/preview`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "MessagePreview")]
 pub struct Preview<'a> {
-    /// `GSM-7` or `UCS-2`.
-    encoding: &'static str,
+    /// The encoding of the text; one part may need a smaller one.
+    encoding: Encoding,
     /// Number of segments that carriers bill, over all parts.
     segments: u32,
     /// Parts in order; each is sent as one RingCentral message.
@@ -168,14 +164,18 @@ pub struct Preview<'a> {
     ucs2_characters: Vec<char>,
 }
 
+/// A part of a message.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Part")]
+#[schemars(rename = "MessagePart")]
 struct PartView<'a> {
+    /// The text of the part.
     text: &'a str,
-    encoding: &'static str,
+    /// The encoding of the part.
+    encoding: Encoding,
     /// Length in UTF-16 code units.
     units: usize,
+    /// Number of segments that carriers bill.
     segments: u32,
 }
 
@@ -184,12 +184,12 @@ impl<'a> Preview<'a> {
     pub fn of(body: &'a str, ends: &'a [usize]) -> Self {
         let part = |part: &'a str| PartView {
             text: part,
-            encoding: Encoding::of(part).as_str(),
+            encoding: Encoding::of(part),
             units: part.encode_utf16().count(),
             segments: text::segments(part),
         };
         Self {
-            encoding: Encoding::of(body).as_str(),
+            encoding: Encoding::of(body),
             segments: text::segments_of_parts(body, ends),
             parts: text::parts(body, ends).map(part).collect(),
             ucs2_characters: text::outside_gsm(body),

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::model::app::{ApiKey, App, AppKind, KeyRecord};
+use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope};
 use crate::model::audit::AuditRecord;
+use crate::model::event::EventKind;
 use crate::model::ids::KeyId;
 use crate::model::phone::E164;
-use crate::model::tenant::{Deletion, Tenant, TenantLimits};
+use crate::model::tenant::{Deletion, Tenant, TenantLimits, TenantStatus};
 use crate::registration::RegisteredApp;
 use crate::views::iso;
 
@@ -54,27 +55,34 @@ impl LimitsRequest {
     }
 }
 
+/// A tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Tenant")]
 pub struct TenantView<'a> {
+    /// The id of the tenant.
     tenant_id: &'a str,
+    /// The name of the tenant.
     name: &'a str,
-    /// `active`, `suspended` or `deleting`.
-    status: &'static str,
+    /// `active`; `suspended`: its keys are rejected; `deleting`: its data is being deleted.
+    status: TenantStatus,
+    /// The limits of the tenant.
     limits: LimitsView,
     /// The URL that the success page links to, unless the invite has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     return_url: Option<&'a str>,
+    /// When the tenant was created.
     #[schemars(with = "Timestamp")]
     created_at: String,
+    /// The progress of the deletion; absent unless the tenant is being deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion: Option<DeletionView>,
 }
 
+/// The limits of a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Limits")]
+#[schemars(rename = "TenantLimits")]
 struct LimitsView {
     /// Requests of one API key in a rolling minute.
     requests_per_minute: u32,
@@ -85,11 +93,12 @@ struct LimitsView {
 /// The progress of a deletion.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Deletion")]
+#[schemars(rename = "TenantDeletion")]
 struct DeletionView {
+    /// When the deletion was requested.
     #[schemars(with = "Timestamp")]
     ordered_at: String,
-    /// Since when nothing can decrypt the sealed data of the tenant.
+    /// Since when nothing can decrypt the sealed data of the tenant; `null` if the data keys are not erased yet.
     #[schemars(with = "Option<Timestamp>")]
     data_keys_erased_at: Option<String>,
     /// Number of remaining items by kind.
@@ -107,7 +116,7 @@ impl<'a> From<&'a Tenant> for TenantView<'a> {
         Self {
             tenant_id: tenant.id.as_str(),
             name: &tenant.name,
-            status: tenant.status.as_str(),
+            status: tenant.status,
             limits: LimitsView {
                 requests_per_minute: tenant.limits.requests_per_minute,
                 connect_tokens_per_hour: tenant.limits.connect_tokens_per_hour,
@@ -130,11 +139,21 @@ impl TenantView<'_> {
     }
 }
 
+/// The deletion of a tenant has started.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct DeletionStarted {
+    /// The status of the tenant, `deleting`.
+    pub status: TenantStatus,
+}
+
 /// `GET /v1/tenants`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "TenantList")]
 pub struct Tenants<'a> {
+    /// The tenants, newest first.
     tenants: Vec<TenantView<'a>>,
+    /// Send it as `cursor` to get the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
@@ -147,26 +166,33 @@ impl<'a> Tenants<'a> {
 /// The last use of each key of an app.
 pub type Uses = HashMap<KeyId, Timestamp>;
 
+/// An app of a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "App")]
 pub struct AppView<'a> {
+    /// The id of the app.
     app_id: &'a str,
     /// `program`, or `trigger` for a Power Automate flow.
-    kind: &'static str,
+    kind: AppKind,
+    /// The name of the app.
     name: &'a str,
+    /// The tenant of the app.
     tenant_id: &'a str,
+    /// A label that the tenant chose.
     role: Option<&'a str>,
-    /// `null` for a flow: anyone with its URL can trigger it.
+    /// The URL that events are sent to. `null` for a flow: anyone with its URL can trigger it.
     webhook_url: Option<&'a str>,
     /// Only events of these types are delivered; all if empty.
-    event_types: Vec<&'static str>,
+    event_types: Vec<EventKind>,
     /// Only events of these numbers are delivered; all if empty. Events without a number are always delivered.
     numbers: Vec<&'a str>,
     /// The beginning of the main key.
     api_key_prefix: Option<String>,
+    /// When the app was registered.
     #[schemars(with = "Timestamp")]
     created_at: String,
+    /// When one of its keys was last used, to the minute; `null` if never.
     #[schemars(with = "Option<Timestamp>")]
     last_used_at: Option<String>,
 }
@@ -175,12 +201,12 @@ impl<'a> AppView<'a> {
     pub fn of(app: &'a App, uses: Option<&Uses>) -> Self {
         Self {
             app_id: app.id.as_str(),
-            kind: app.kind.as_str(),
+            kind: app.kind,
             name: &app.name,
             tenant_id: app.tenant.as_str(),
             role: app.role.as_deref(),
             webhook_url: app.webhook_url.as_deref().filter(|_| app.kind == AppKind::Program),
-            event_types: app.event_types.iter().map(|kind| kind.as_str()).collect(),
+            event_types: app.event_types.clone(),
             numbers: app.numbers.iter().map(E164::as_str).collect(),
             api_key_prefix: app.main_key.as_ref().map(|id| id.key_prefix(&app.tenant)),
             created_at: iso(app.created_at),
@@ -192,8 +218,11 @@ impl<'a> AppView<'a> {
 /// `GET /v1/apps`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AppList")]
 pub struct Apps<'a> {
+    /// The apps, sorted by id.
     apps: Vec<AppView<'a>>,
+    /// Send it as `cursor` to get the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
@@ -205,7 +234,9 @@ impl<'a> Apps<'a> {
 
 /// A new subscription of a Power Automate flow.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CreatedTrigger")]
 pub struct NewTrigger {
+    /// The id of the trigger.
     id: String,
 }
 
@@ -218,19 +249,25 @@ impl From<&App> for NewTrigger {
 /// A key without its secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Key")]
+#[schemars(rename = "ApiKey")]
 pub struct KeyView {
+    /// The id of the key.
     key_id: String,
+    /// The beginning of the key.
     api_key_prefix: String,
-    scopes: Vec<&'static str>,
+    /// The scopes of the key.
+    scopes: Vec<Scope>,
     /// Where the key may be used from; anywhere if empty.
     allowed_ips: Vec<String>,
     /// True for the key that `POST /v1/apps/{appId}/rotate-key` replaces.
     is_main: bool,
+    /// When the key was created.
     #[schemars(with = "Timestamp")]
     created_at: String,
+    /// When the key expires; `null` if it does not.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
+    /// When the key was last used, to the minute; `null` if never.
     #[schemars(with = "Option<Timestamp>")]
     last_used_at: Option<String>,
 }
@@ -240,7 +277,7 @@ impl KeyView {
         Self {
             key_id: record.id.to_string(),
             api_key_prefix: record.prefix(),
-            scopes: record.scopes.iter().map(|scope| scope.as_str()).collect(),
+            scopes: record.scopes.clone(),
             allowed_ips: record.allowed_ips.iter().map(ToString::to_string).collect(),
             is_main: app.main_key.as_ref() == Some(&record.id),
             created_at: iso(record.created_at),
@@ -252,22 +289,31 @@ impl KeyView {
 
 /// `GET /v1/apps/{appId}/keys`.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeyList")]
 pub struct Keys {
-    /// Oldest first.
+    /// The keys, oldest first.
     pub keys: Vec<KeyView>,
 }
 
 /// A new key. Its secret is shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "CreatedApiKey")]
 pub struct NewKey<'a> {
+    /// The id of the key.
     key_id: &'a str,
+    /// The key itself.
     api_key: &'a str,
+    /// The beginning of the key.
     api_key_prefix: String,
-    scopes: Vec<&'static str>,
+    /// The scopes of the key.
+    scopes: Vec<Scope>,
+    /// Where the key may be used from; anywhere if empty.
     allowed_ips: Vec<String>,
+    /// When the key was created.
     #[schemars(with = "Timestamp")]
     created_at: String,
+    /// When the key expires; `null` if it does not.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
 }
@@ -278,7 +324,7 @@ impl<'a> NewKey<'a> {
             key_id: record.id.as_str(),
             api_key: key.expose(),
             api_key_prefix: key.prefix(),
-            scopes: record.scopes.iter().map(|scope| scope.as_str()).collect(),
+            scopes: record.scopes.clone(),
             allowed_ips: record.allowed_ips.iter().map(ToString::to_string).collect(),
             created_at: iso(record.created_at),
             expires_at: record.expires_at.map(iso),
@@ -289,8 +335,11 @@ impl<'a> NewKey<'a> {
 /// The new main key. Its secret is shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "RotatedApiKey")]
 pub struct RotatedKey<'a> {
+    /// The key itself.
     api_key: &'a str,
+    /// The beginning of the key.
     api_key_prefix: String,
 }
 
@@ -303,7 +352,9 @@ impl<'a> From<&'a ApiKey> for RotatedKey<'a> {
 /// A new webhook secret.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "RotatedWebhookSecret")]
 pub struct RotatedSecret<'a> {
+    /// The secret itself.
     pub webhook_secret: &'a str,
     /// Until then events are also signed with the previous secret.
     #[schemars(with = "Timestamp")]
@@ -314,33 +365,49 @@ pub struct RotatedSecret<'a> {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditLog<'a> {
+    /// The entries, newest first.
     entries: Vec<EntryView<'a>>,
+    /// Send it as `cursor` to get the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
+/// An action that was done for a tenant.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Entry")]
+#[schemars(rename = "AuditEntry")]
 struct EntryView<'a> {
+    /// The id of the entry.
     id: &'a str,
+    /// When it was done.
     #[schemars(with = "Timestamp")]
     at: String,
+    /// Who did it.
     actor: ActorView<'a>,
+    /// The action, such as `app.changed`. New actions may be added at any time.
     action: &'a str,
+    /// The tenant for which it was done.
     tenant_id: &'a str,
+    /// The id of the changed resource.
     subject: &'a str,
+    /// The names of the changed fields; absent if the action changes none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<&'a str>,
+    /// The IP address that the request came from; `null` for background work.
     source_ip: Option<&'a str>,
+    /// The id of the request; `null` for background work.
     request_id: Option<&'a str>,
 }
 
+/// Who did an action.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Actor")]
+#[schemars(rename = "AuditActor")]
 struct ActorView<'a> {
+    /// `operator`; `key`: a tenant's key; `browser`: a person with a connect link; `background`: Ringbridge.
     #[serde(rename = "type")]
+    #[schemars(extend("enum" = ["operator", "key", "browser", "background"]))]
     kind: &'static str,
+    /// The id of the key, if the actor is a key.
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<&'a str>,
 }
@@ -365,14 +432,21 @@ impl<'a> AuditLog<'a> {
 /// A new app. Its key and webhook secret are shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(rename = "Registered")]
+#[schemars(rename = "RegisteredApp")]
 pub struct RegisteredAppView<'a> {
+    /// The id of the app.
     app_id: &'a str,
+    /// The name of the app.
     name: &'a str,
+    /// The app's first API key.
     api_key: &'a str,
+    /// The beginning of the key.
     api_key_prefix: String,
+    /// The secret that signs the app's webhooks.
     webhook_secret: &'a str,
+    /// A label that the tenant chose.
     role: Option<&'a str>,
+    /// The tenant of the app.
     tenant_id: &'a str,
 }
 
