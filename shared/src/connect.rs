@@ -20,7 +20,8 @@ use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
 use crate::model::connection::{
-    Connection, ConnectionStatus, RefreshState, Revocation, SealedPair, SealedToken, Setup,
+    Connection, ConnectionStatus, RefreshState, Revocation, SealedPair, SealedToken, Setup, access_expiry,
+    refresh_expiry,
 };
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
@@ -522,9 +523,9 @@ impl ReceivedTokens<'_> {
             key: key.wrapped().clone(),
             expires_at,
         };
-        let default_expiry = saturating_add(now, SignedDuration::from_secs(limits::REFRESH_TOKEN_SECONDS));
-        let refresh_expires_at = self.tokens.refresh_expires_at.unwrap_or(default_expiry);
-        let (access_token, access_expires_at) = (self.tokens.access_token.expose(), self.tokens.expires_at);
+        let refresh_expires_at = refresh_expiry(self.tokens.refresh_expires_at, now);
+        let access_expires_at = access_expiry(self.tokens.expires_at, now);
+        let access_token = self.tokens.access_token.expose();
         SealedPair {
             access: seal(&self.keys.access, Purpose::Access, access_token, access_expires_at),
             refresh: seal(&self.keys.refresh, Purpose::Refresh, self.refresh.expose(), refresh_expires_at),

@@ -6,7 +6,6 @@
 //! lost ones.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -241,7 +240,7 @@ async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<Del
     Ok(match &exchange.outcome {
         _ if exchange.is_accepted() => DeliveryOutcome::Accepted,
         Ok(response) if response.status == 410 => DeliveryOutcome::Gone,
-        Ok(response) => DeliveryOutcome::Failed(response.retry_after_seconds.map(Duration::from_secs)),
+        Ok(response) => DeliveryOutcome::Failed(response.retry_after),
         Err(_) => DeliveryOutcome::Failed(None),
     })
 }
@@ -480,7 +479,7 @@ async fn post(
         ("webhook-timestamp", now.as_second().to_string()),
         ("webhook-signature", signature),
     ];
-    Ok(gateway.outbound().post(url, &headers, body).await)
+    Ok(gateway.outbound().post(url, &headers, body, now).await)
 }
 
 /// Uniformly distributed between 0 and 1.

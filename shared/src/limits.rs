@@ -129,10 +129,39 @@ pub const QUARANTINE_SHARDS: usize = 16;
 /// How long a process does not look up again that a record is quarantined.
 pub const QUARANTINE_CACHE_SECONDS: i64 = 600;
 
-/// Lifetime of a refresh token, if RingCentral's response does not contain it.
+// Values that come from outside are clamped to these ranges before they are stored, so that every stored value can be read.
+
+/// The earliest time that is stored, in milliseconds since 1970: 1970-01-01T00:00:00Z.
+pub const STORED_TIME_MIN_MS: i64 = 0;
+/// The latest time that is stored, in milliseconds since 1970: 9999-01-01T00:00:00Z.
+pub const STORED_TIME_MAX_MS: i64 = 253_370_764_800_000;
+/// Lifetime of an access token, if RingCentral's response does not contain a plausible one.
+pub const ACCESS_TOKEN_SECONDS: i64 = 3_600;
+/// Longest plausible lifetime of an access token. RingCentral grants an hour, at most two.
+pub const ACCESS_TOKEN_MAX_SECONDS: i64 = 24 * 3_600;
+/// Lifetime of a refresh token, if RingCentral's response does not contain a plausible one.
 pub const REFRESH_TOKEN_SECONDS: i64 = 7 * 24 * 3_600;
+/// Longest plausible lifetime of a refresh token (API Reference, `refresh_token_ttl`: 30 days).
+pub const REFRESH_TOKEN_MAX_SECONDS: i64 = 30 * 24 * 3_600;
 /// Lifetime of a webhook subscription; RingCentral's default.
 pub const SUBSCRIPTION_SECONDS: i64 = 7 * 24 * 3_600;
+/// Longest plausible lifetime of a webhook subscription: ten years and a month.
+pub const SUBSCRIPTION_MAX_SECONDS: i64 = 3_680 * 24 * 3_600;
+/// Longest text that RingCentral reports about an extension or a number and that is stored, such as a name, in characters.
+pub const REPORTED_TEXT_CHARS: usize = 500;
+/// How many features of a number are stored.
+pub const NUMBER_FEATURES: usize = 50;
+
+const _: () = assert!(ACCESS_TOKEN_SECONDS <= ACCESS_TOKEN_MAX_SECONDS);
+const _: () = assert!(REFRESH_TOKEN_SECONDS <= REFRESH_TOKEN_MAX_SECONDS);
+const _: () = assert!(SUBSCRIPTION_SECONDS <= SUBSCRIPTION_MAX_SECONDS);
+
+/// A row that cannot be read is tried again after this time.
+pub const UNREADABLE_RETRY_SECONDS: i64 = 3_600;
+/// A process reports the same unreadable row at most once in this time.
+pub const UNREADABLE_REPORT_SECONDS: i64 = 600;
+/// Unreadable rows that a process collects until the end of an invocation.
+pub const UNREADABLE_ROWS: usize = 100;
 
 /// Pauses before the sweep's attempts to end a session: from the disconnect, which tries at once, to the first attempt, then
 /// after each failed attempt. After the last one the sealed tokens are erased, and the session expires.
@@ -375,6 +404,10 @@ pub const SEND_CACHE_SECONDS: i64 = 10;
 pub const SENDS_PER_WINDOW: u32 = 40;
 /// Length of that window.
 pub const SEND_WINDOW_SECONDS: u32 = 60;
+/// Largest number of calls per window that response headers may report: a sender's state has the time of each.
+pub const SENDS_PER_WINDOW_MAX: u32 = 1_000;
+/// Longest window that response headers may report.
+pub const SEND_WINDOW_SECONDS_MAX: u32 = 3_600;
 /// Calls of each window that are left to other clients of the extension.
 pub const SENDS_RESERVED: u32 = 1;
 /// Shortest penalty after a rate-limited call.
@@ -435,6 +468,9 @@ pub const CHECK_SECONDS: i64 = 24 * 3_600;
 pub const CHECK_RETRY_SECONDS: i64 = 60;
 /// Longest such delay.
 pub const CHECK_RETRY_MAX_SECONDS: i64 = 3_600;
+/// A subscription that RingCentral grants for less than two intervals is checked after half of its lifetime, but no earlier than
+/// after this time.
+pub const CHECK_MIN_SECONDS: i64 = 60;
 /// Number of concurrent checks of connections.
 pub const CHECKS_AT_ONCE: usize = 16;
 /// Time budget of one run of renew-subscriptions; its timeout is 300 s (template.yaml).

@@ -17,9 +17,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{
+    ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -28,7 +31,7 @@ use url::{Host, Url};
 
 pub use addresses::is_public;
 
-use crate::limits;
+use crate::{clock, limits};
 
 /// Which destinations are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,8 @@ pub enum Destinations {
 #[derive(Debug, Clone)]
 pub struct OutboundResponse {
     pub status: u16,
-    /// From `Retry-After`, if it is a number of seconds.
-    pub retry_after_seconds: Option<u64>,
+    /// The wait that `Retry-After` requests.
+    pub retry_after: Option<Duration>,
     /// The beginning of the body, at most [`limits::OUTBOUND_RESPONSE_BYTES`].
     pub body: Bytes,
 }
@@ -94,11 +97,18 @@ impl Outbound {
         Self { destinations, tls: OnceLock::new() }
     }
 
-    /// Posts a JSON body with additional headers.
-    pub async fn post(&self, url: &str, headers: &[(&'static str, String)], json: String) -> Exchange {
+    /// Posts a JSON body with additional headers. A date in the response is relative to `now`, unless the response has the
+    /// time of its own.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        json: String,
+        now: Timestamp,
+    ) -> Exchange {
         let began = Instant::now();
         let deadline = Duration::from_millis(limits::OUTBOUND_MS);
-        let outcome = match tokio::time::timeout(deadline, self.exchange(url, headers, json)).await {
+        let outcome = match tokio::time::timeout(deadline, self.exchange(url, headers, json, now)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(OutboundError::Timeout),
         };
@@ -110,6 +120,7 @@ impl Outbound {
         url: &str,
         headers: &[(&'static str, String)],
         json: String,
+        now: Timestamp,
     ) -> Result<OutboundResponse, OutboundError> {
         let target = Target::parse(url, self.destinations)?;
         let request = target.request(headers, json)?;
@@ -118,9 +129,9 @@ impl Outbound {
         if target.is_tls {
             let name = ServerName::try_from(target.host.clone()).map_err(|_| OutboundError::NotAllowed)?;
             let tls = TlsConnector::from(Arc::clone(self.tls())).connect(name, stream).await;
-            send(TokioIo::new(tls.map_err(|_| OutboundError::TlsFailed)?), request).await
+            send(TokioIo::new(tls.map_err(|_| OutboundError::TlsFailed)?), request, now).await
         } else {
-            send(TokioIo::new(stream), request).await
+            send(TokioIo::new(stream), request, now).await
         }
     }
 
@@ -241,7 +252,11 @@ fn is_loopback_host(host: &Host<&str>) -> bool {
 }
 
 /// Sends one request on its own connection.
-async fn send<I>(io: TokioIo<I>, request: Request<Full<Bytes>>) -> Result<OutboundResponse, OutboundError>
+async fn send<I>(
+    io: TokioIo<I>,
+    request: Request<Full<Bytes>>,
+    now: Timestamp,
+) -> Result<OutboundResponse, OutboundError>
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
@@ -251,7 +266,7 @@ where
         .handshake(io)
         .await
         .map_err(invalid)?;
-    let exchange = async { read(sender.send_request(request).await.map_err(invalid)?).await };
+    let exchange = async { read(sender.send_request(request).await.map_err(invalid)?, now).await };
     // The connection makes progress only while it is polled. When it ends, buffered data can still be read.
     let driver = async {
         let _ = connection.await;
@@ -263,9 +278,9 @@ where
     }
 }
 
-async fn read(mut response: Response<Incoming>) -> Result<OutboundResponse, OutboundError> {
-    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-    let retry_after_seconds = retry_after.and_then(|text| text.trim().parse().ok());
+async fn read(mut response: Response<Incoming>, now: Timestamp) -> Result<OutboundResponse, OutboundError> {
+    let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let retry_after = text(RETRY_AFTER).and_then(|value| clock::retry_after(value, text(DATE), now));
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while body.len() < limits::OUTBOUND_RESPONSE_BYTES {
@@ -275,7 +290,7 @@ async fn read(mut response: Response<Incoming>) -> Result<OutboundResponse, Outb
         let room = limits::OUTBOUND_RESPONSE_BYTES - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
-    Ok(OutboundResponse { status, retry_after_seconds, body: body.into() })
+    Ok(OutboundResponse { status, retry_after, body: body.into() })
 }
 
 #[cfg(test)]
@@ -314,7 +329,8 @@ mod tests {
     async fn no_spelling_of_an_address_literal_is_connected_to() {
         for destinations in [Destinations::Public, Destinations::PublicAndLoopback] {
             for url in SPELLINGS {
-                let exchange = Outbound::new(destinations).post(url, &[], "{}".into()).await;
+                let exchange =
+                    Outbound::new(destinations).post(url, &[], "{}".into(), Timestamp::UNIX_EPOCH).await;
                 assert_eq!(exchange.outcome.unwrap_err(), OutboundError::NotAllowed, "{url}");
             }
         }
@@ -323,7 +339,9 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_judged_by_the_addresses_it_resolves_to() {
         for url in ["https://localhost/", "https://LOCALHOST./"] {
-            let exchange = Outbound::new(Destinations::PublicAndLoopback).post(url, &[], "{}".into()).await;
+            let exchange = Outbound::new(Destinations::PublicAndLoopback)
+                .post(url, &[], "{}".into(), Timestamp::UNIX_EPOCH)
+                .await;
             let refused = exchange.outcome.unwrap_err();
             // Some resolvers do not know the name, which is just as safe.
             assert!(

@@ -1,5 +1,5 @@
 //! Renewal of webhook subscriptions: about once a day each subscription is checked and renewed, six days before it would
-//! expire.
+//! expire. One that RingCentral grants for less than two days is renewed after half of its lifetime.
 //!
 //! A subscription that is gone or was stopped is replaced by a new one with a new verification token; events in transit
 //! may still carry the old token for a while. A backfill by message sync covers the events that were missed. The same
@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::batch;
 use crate::clock::saturating_add;
@@ -78,7 +78,7 @@ async fn check_subscription(
     let Renewal { known, backfill, .. } = renewal;
     let check = match &result {
         Ok(subscription) => {
-            let due = setup::next_check(&connection, gateway.clock.now());
+            let due = setup::next_check(&connection, subscription, gateway.clock.now());
             SubscriptionCheck { subscription: subscription.clone(), due, backfill }
         }
         Err(error) => {
@@ -117,7 +117,8 @@ impl Renewal<'_> {
             None => BackfillReason::Expired,
             Some(found) if found.is_active() => {
                 self.delete_orphans(&listed).await?;
-                match renew(self.api, &self.known).await? {
+                let now = self.gateway.clock.now();
+                match renew(self.api, &self.known, now).await? {
                     Some(renewed) => return Ok(renewed),
                     None => BackfillReason::Expired,
                 }
@@ -154,11 +155,15 @@ impl Renewal<'_> {
 }
 
 /// Renews a subscription. Returns `None` if it no longer exists or no longer delivers events.
-async fn renew(api: &Api, known: &Subscription) -> Result<Option<Subscription>, ringcentral::Error> {
+async fn renew(
+    api: &Api,
+    known: &Subscription,
+    now: Timestamp,
+) -> Result<Option<Subscription>, ringcentral::Error> {
     match api.renew_subscription(&known.id).await {
         Ok(renewed) if renewed.is_active() => Ok(Some(Subscription {
             status: SUBSCRIPTION_ACTIVE.to_owned(),
-            expires_at: renewed.expiration_time.unwrap_or(known.expires_at),
+            expires_at: setup::subscription_expiry(&renewed, known.expires_at, now),
             failures: 0,
             ..known.clone()
         })),

@@ -63,7 +63,7 @@ async fn run_steps(
     connection.setup = setup;
     let now = gateway.clock.now();
     let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
-    let first_check = created.as_ref().map(|created| (created, next_check(&connection, now)));
+    let first_check = created.as_ref().map(|created| (created, next_check(&connection, created, now)));
     let outcome = gateway.store.record_setup(&connection, due, first_check).await?;
     if outcome == WriteOutcome::Conflict
         && let Some(created) = created.as_ref().or(connection.subscription.as_ref())
@@ -139,9 +139,22 @@ pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Dura
     Ok(tokens::call(gateway, &connection.tenant, &connection.id, read).await?)
 }
 
-/// When the next check of a connection's subscription and numbers is due: in about a day.
-pub fn next_check(connection: &Connection, now: Timestamp) -> Timestamp {
-    saturating_add(now, connection.spread_interval(limits::CHECK_SECONDS))
+/// When the next check of a connection's subscription and numbers is due: in about a day, and after half of the subscription's
+/// lifetime at the latest.
+pub fn next_check(connection: &Connection, subscription: &Subscription, now: Timestamp) -> Timestamp {
+    let half_life = subscription.expires_at.duration_since(now).as_secs() / 2;
+    let interval = connection.spread_interval(limits::CHECK_SECONDS.min(half_life));
+    saturating_add(now, interval.max(SignedDuration::from_secs(limits::CHECK_MIN_SECONDS)))
+}
+
+/// When a subscription expires, given what RingCentral reports: the earlier of both forms, if it is in the future. Without a
+/// plausible one it is `fallback`.
+pub fn subscription_expiry(listed: &Listed, fallback: Timestamp, now: Timestamp) -> Timestamp {
+    let relative =
+        listed.expires_in_seconds.map(|seconds| saturating_add(now, SignedDuration::from_secs(seconds)));
+    let reported = [listed.expiration_time, relative].into_iter().flatten().filter(|at| *at > now).min();
+    let most = saturating_add(now, SignedDuration::from_secs(limits::SUBSCRIPTION_MAX_SECONDS));
+    reported.unwrap_or(fallback).min(most)
 }
 
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
@@ -183,9 +196,20 @@ async fn read_identity(api: &Api, connection: &Connection) -> Result<ExtensionId
     let known = &connection.identity;
     Ok(ExtensionIdentity {
         account: extension.account_id().map(|id| id.to_string()).or_else(|| known.account.clone()),
-        name: extension.name.or_else(|| known.name.clone()),
-        extension_number: extension.extension_number.or_else(|| known.extension_number.clone()),
+        name: extension.name.map(reported_text).or_else(|| known.name.clone()),
+        extension_number: extension
+            .extension_number
+            .map(reported_text)
+            .or_else(|| known.extension_number.clone()),
     })
+}
+
+/// A text that RingCentral reports, no longer than is stored.
+fn reported_text(text: String) -> String {
+    match text.char_indices().nth(limits::REPORTED_TEXT_CHARS) {
+        Some((end, _)) => text[..end].to_owned(),
+        None => text,
+    }
 }
 
 /// Reads the extension's numbers that can send messages, and the account-wide list, and stores both.
@@ -241,8 +265,8 @@ async fn read_account_numbers(
                 number: E164::from_ringcentral(&listed.phone_number)?,
                 account: account.clone(),
                 extension: listed.extension.as_ref().and_then(|e| ExtensionId::parse(&e.id?.to_string())),
-                extension_name: listed.extension.and_then(|extension| extension.name),
-                usage: listed.usage_type.map(|usage| usage.to_string()),
+                extension_name: listed.extension.and_then(|extension| extension.name).map(reported_text),
+                usage: listed.usage_type.map(|usage| reported_text(usage.to_string())),
             })
         })
         .take(limits::NUMBERS)
@@ -251,7 +275,8 @@ async fn read_account_numbers(
 }
 
 fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
-    let features: Vec<String> = listed.features.iter().map(ToString::to_string).collect();
+    let features = listed.features.iter().take(limits::NUMBER_FEATURES);
+    let features: Vec<String> = features.map(|feature| reported_text(feature.to_string())).collect();
     if !Features::of(&features).any() {
         return None;
     }
@@ -260,8 +285,8 @@ fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
         id: listed.id?.to_string(),
         extension: extension.clone(),
         features,
-        usage: listed.usage_type.as_ref().map(ToString::to_string),
-        label: listed.label.clone(),
+        usage: listed.usage_type.as_ref().map(|usage| reported_text(usage.to_string())),
+        label: listed.label.clone().map(reported_text),
         readiness: Readiness::Unknown,
     })
 }
@@ -272,7 +297,7 @@ async fn readiness(api: &Api, number: ringcentral::Id) -> ringcentral::Result<Re
     match api.sms_configuration(number).await {
         Ok(configuration) if configuration.is_confirmed() => Ok(Readiness::Ready),
         Ok(configuration) => Ok(match configuration.campaign.and_then(|campaign| campaign.status) {
-            Some(status) => Readiness::Pending(status.to_string()),
+            Some(status) => Readiness::Pending(reported_text(status.to_string())),
             None => Readiness::Unregistered,
         }),
         Err(error) => match error.kind() {
@@ -310,11 +335,13 @@ pub async fn subscribe(
     let now = gateway.clock.now();
     let default_expiry = saturating_add(now, SignedDuration::from_secs(limits::SUBSCRIPTION_SECONDS));
     Ok(Subscription {
+        expires_at: subscription_expiry(&made, default_expiry, now),
         id: made.id,
         token_digest: token.digest(),
         previous: None,
-        status: made.status.map_or_else(|| SUBSCRIPTION_ACTIVE.to_owned(), |status| status.to_string()),
-        expires_at: made.expiration_time.unwrap_or(default_expiry),
+        status: made
+            .status
+            .map_or_else(|| SUBSCRIPTION_ACTIVE.to_owned(), |status| reported_text(status.to_string())),
         failures: 0,
     })
 }

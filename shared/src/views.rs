@@ -160,7 +160,7 @@ struct SetupView {
 }
 
 impl<'a> Extensions<'a> {
-    pub fn of(inventory: &'a Inventory) -> Self {
+    pub fn of(inventory: &'a Inventory, now: Timestamp) -> Self {
         let view = |connection: &'a Connection| ExtensionView {
             extension_id: connection.extension.as_str(),
             rc_account_id: connection.identity.account.as_deref(),
@@ -180,7 +180,7 @@ impl<'a> Extensions<'a> {
                 .collect(),
             last_error: last_error(&connection.setup),
             subscription: connection.subscription.as_ref().map(|subscription| SubscriptionView {
-                status: &subscription.status,
+                status: subscription.status_at(now),
                 expires_at: subscription.expires_at,
             }),
             setup: SetupView {

@@ -168,7 +168,7 @@ impl Run {
         }
         let mut message = self.outbox.pop_front().unwrap();
         let in_flight = self.sender.begin_send(&message.id, self.now);
-        match sender::head_action(&mut message, in_flight.at) {
+        match sender::head_action(&mut message, &self.sender, in_flight.at) {
             HeadAction::Send(part) => self.send(message, part, &in_flight),
             HeadAction::SaveEnded | HeadAction::Remove => panic!("no message expires or is canceled here"),
         }

@@ -17,5 +17,5 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let inventory = gateway.store.inventory(caller.tenant_id()).await?;
-    Ok(http::reply(StatusCode::OK, &Extensions::of(&inventory)))
+    Ok(http::reply(StatusCode::OK, &Extensions::of(&inventory, gateway.clock.now())))
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::event::{Event, EventKind};
 use super::ids::{ConnectionId, ExtensionId, TenantId};
 use super::string_enum::string_enum;
+use crate::clock::plausible_expiry;
+use crate::limits;
 
 /// Ciphertext that only the vault can open. The store accepts tokens in no other form.
 #[derive(Clone, PartialEq, Eq)]
@@ -185,6 +187,17 @@ pub struct PreviousVerificationToken {
     pub valid_until: Timestamp,
 }
 
+/// When an access token expires, given what RingCentral reports.
+pub fn access_expiry(reported: Timestamp, now: Timestamp) -> Timestamp {
+    let (default, max) = (limits::ACCESS_TOKEN_SECONDS, limits::ACCESS_TOKEN_MAX_SECONDS);
+    plausible_expiry(Some(reported), now, default, max)
+}
+
+/// When a refresh token expires, given what RingCentral reports.
+pub fn refresh_expiry(reported: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    plausible_expiry(reported, now, limits::REFRESH_TOKEN_SECONDS, limits::REFRESH_TOKEN_MAX_SECONDS)
+}
+
 string_enum! {
     /// Why webhook events may have been missed, so that message sync has to backfill.
     pub enum BackfillReason {
@@ -214,6 +227,13 @@ pub struct Subscription {
     pub expires_at: Timestamp,
     /// Consecutive failed checks and renewals.
     pub failures: u32,
+}
+
+impl Subscription {
+    /// RingCentral's status, unless the subscription has expired since.
+    pub fn status_at(&self, now: Timestamp) -> &str {
+        if self.expires_at <= now { "Expired" } else { &self.status }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -23,6 +23,9 @@ impl Responsible {
     }
 }
 
+/// The `errorCode` of a message that could not be sent until its `expiresAt`, or for three days.
+pub const UNREACHABLE: &str = "ringcentral_unreachable";
+
 /// A delivery error code and its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryFailure {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::failure;
 use super::ids::MessageId;
 use super::message::{Message, MessagePart, MessageStatus, OnAmbiguous, PartStage, Resolution};
 use crate::clock::saturating_add;
@@ -119,10 +120,10 @@ impl SenderState {
 
     /// Applies the rate limit that a response reports. Calls of other clients for the same extension count as made now.
     pub fn update_limit(&mut self, limit: u32, remaining: u32, window_seconds: u32, now: Timestamp) {
-        self.limit = limit.max(1);
-        self.window_seconds = window_seconds.clamp(1, 3_600);
+        self.limit = limit.clamp(1, limits::SENDS_PER_WINDOW_MAX);
+        self.window_seconds = window_seconds.clamp(1, limits::SEND_WINDOW_SECONDS_MAX);
         self.drop_expired_sends(now);
-        let used = usize::try_from(limit.saturating_sub(remaining)).unwrap_or(0).min(1_000);
+        let used = usize::try_from(self.limit.saturating_sub(remaining)).unwrap_or(0);
         while self.sends.len() < used {
             self.sends.push(now);
         }
@@ -180,18 +181,21 @@ pub enum HeadAction {
     Remove,
 }
 
-/// Decides what to do with the message at the head of the outbox. Ends the message if it has expired.
-pub fn head_action(message: &mut Message, now: Timestamp) -> HeadAction {
+/// Decides what to do with the message at the head of the sender's outbox. Ends the message if it has expired.
+pub fn head_action(message: &mut Message, sender: &SenderState, now: Timestamp) -> HeadAction {
     let is_pending =
         matches!(message.status, MessageStatus::Queued | MessageStatus::Scheduled | MessageStatus::Sending);
     match message.next_part().filter(|_| is_pending) {
         None => HeadAction::Remove,
         Some(_) if message.is_expired(now) => {
-            let is_partly_sent = !message.is_unsubmitted();
-            let status = if is_partly_sent { MessageStatus::Failed } else { MessageStatus::Expired };
-            let error =
-                is_partly_sent.then(|| "The rest of the message was not sent before expiresAt".to_owned());
-            message.end(status, error, None, now);
+            if sender.failures > 0 {
+                end_unreachable(message, now);
+            } else if message.is_unsubmitted() {
+                message.end(MessageStatus::Expired, None, None, now);
+            } else {
+                let error = "The rest of the message was not sent before expiresAt".to_owned();
+                message.end(MessageStatus::Failed, Some(error), None, now);
+            }
             HeadAction::SaveEnded
         }
         Some(part) => HeadAction::Send(part),
@@ -278,12 +282,17 @@ pub fn record_outcome(
                 return MessageUpdate::Unchanged;
             }
             update_part(message, PartStage::Failed, None);
-            let error = "RingCentral could not be reached".to_owned();
-            message.end(MessageStatus::Failed, Some(error), None, now);
+            end_unreachable(message, now);
             MessageUpdate::Ended
         }
         SendOutcome::RateLimited(_) => MessageUpdate::Unchanged,
     }
+}
+
+/// Ends a message that could not be sent for as long as it was allowed to wait.
+fn end_unreachable(message: &mut Message, now: Timestamp) {
+    let error = "RingCentral could not be reached".to_owned();
+    message.end(MessageStatus::Failed, Some(error), Some(failure::UNREACHABLE.to_owned()), now);
 }
 
 /// When a part that was submitted at this moment without a response is reconciled: no earlier than it can have arrived.

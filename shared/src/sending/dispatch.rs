@@ -302,7 +302,7 @@ impl Worker<'_> {
         in_flight: &InFlight,
     ) -> Result<()> {
         let previous_status = message.status;
-        match sender::head_action(&mut message, in_flight.at) {
+        match sender::head_action(&mut message, sender, in_flight.at) {
             HeadAction::Remove => {
                 sender.discard_head();
                 Ok(self.gateway.store.remove_from_outbox(&message).await?)
@@ -420,7 +420,7 @@ impl Worker<'_> {
                 continue;
             };
             let previous_status = message.status;
-            if sender::head_action(&mut message, self.now()) == HeadAction::Remove {
+            if sender::head_action(&mut message, sender, self.now()) == HeadAction::Remove {
                 self.gateway.store.remove_from_outbox(&message).await?;
                 continue;
             }

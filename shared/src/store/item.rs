@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
 use super::StoreError;
+use crate::limits;
 use crate::model::connection::{Sealed, SealedToken};
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 
@@ -20,9 +21,9 @@ pub(super) fn number(value: impl std::fmt::Display) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, clamped to the range that [`Row::time`] reads.
 pub(super) fn time(value: Timestamp) -> AttributeValue {
-    number(value.as_millisecond())
+    number(value.as_millisecond().clamp(limits::STORED_TIME_MIN_MS, limits::STORED_TIME_MAX_MS))
 }
 
 /// Seconds since 1970, for DynamoDB's TTL. It deletes up to two days late, so readers check the expiry themselves.

@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::keepalive::RefreshRequest;
 use crate::limits;
-use crate::model::connection::{Connection, Revocation, SealedPair, SealedToken, StatusCause};
+use crate::model::connection::{
+    Connection, Revocation, SealedPair, SealedToken, StatusCause, access_expiry, refresh_expiry,
+};
 use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::{
@@ -306,11 +308,9 @@ impl<'a> AttemptRunner<'a> {
     /// Seals the received pair to the next generation. A response without a refresh token leaves the old one valid.
     fn seal_pair(&mut self, tokens: &TokenSet) {
         let (Some(prepared), Some(found)) = (&self.prepared, &self.found) else { return };
+        let now = self.gateway.clock.now();
         let (refresh_token, refresh_expires_at) = match &tokens.refresh_token {
-            Some(token) => (
-                token.clone(),
-                tokens.refresh_expires_at.unwrap_or_else(|| self.after(limits::REFRESH_TOKEN_SECONDS)),
-            ),
+            Some(token) => (token.clone(), refresh_expiry(tokens.refresh_expires_at, now)),
             None => (prepared.refresh_token.clone(), found.refresh.expires_at),
         };
         let seal = |key: &DataKey, purpose, text: &str, expires_at| {
@@ -321,7 +321,12 @@ impl<'a> AttemptRunner<'a> {
         };
         let access_token = tokens.access_token.expose();
         let sealed = SealedPair {
-            access: seal(&prepared.access_key, Purpose::Access, access_token, tokens.expires_at),
+            access: seal(
+                &prepared.access_key,
+                Purpose::Access,
+                access_token,
+                access_expiry(tokens.expires_at, now),
+            ),
             refresh: seal(
                 &prepared.refresh_key,
                 Purpose::Refresh,
