@@ -15,8 +15,9 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::clock::saturating_add;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::limits;
 use crate::store::{DueWork, WorkKind};
 
 /// The event that SQS invokes a function with.
@@ -76,8 +77,19 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
     response
 }
 
+/// What became of an item of due work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handled {
+    Processed,
+    /// Another run has it, or it failed and is retried.
+    Left,
+    /// Its row cannot be read. It is due again later.
+    Passed,
+}
+
 /// Processes due work of one kind, up to `at_once` items concurrently, until there is none or the time is over. `work` returns
-/// whether it processed the item. A failing one is logged and does not stop the others. Returns how many were processed.
+/// whether it processed the item. A failing one is logged and does not stop the others; one whose row cannot be read is made due
+/// later, so that it does not delay them either. Returns how many were processed.
 ///
 /// # Errors
 /// If the index can't be read.
@@ -97,25 +109,41 @@ pub async fn drain_due(
         let results = in_time.map(|due| {
             let span = tracing::error_span!("due", tenant.id = %due.tenant, message.id = Empty);
             let result = async {
-                work(due).await.unwrap_or_else(|error| {
-                    tracing::warn!(
-                        kind = kind.as_str(),
-                        error = error.chain(),
-                        "due work failed, a later run retries it"
-                    );
-                    false
-                })
+                match work(due).await {
+                    Ok(true) => Handled::Processed,
+                    Ok(false) => Handled::Left,
+                    Err(Error::Unreadable(_)) => pass(gateway, due).await,
+                    Err(error) => {
+                        tracing::warn!(
+                            kind = kind.as_str(),
+                            error = error.chain(),
+                            "due work failed, a later run retries it"
+                        );
+                        Handled::Left
+                    }
+                }
             };
             result.instrument(span)
         });
-        let results: Vec<bool> = results.buffer_unordered(at_once).collect().await;
-        let some = results.into_iter().filter(|done| *done).count();
-        done += some;
-        if some == 0 {
+        let results: Vec<Handled> = results.buffer_unordered(at_once).collect().await;
+        done += results.iter().filter(|handled| **handled == Handled::Processed).count();
+        if results.iter().all(|handled| *handled == Handled::Left) {
             break;
         }
     }
     Ok(done)
+}
+
+/// Makes an item due later, because its row cannot be read.
+async fn pass(gateway: &Gateway, due: &DueWork) -> Handled {
+    let later = SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS);
+    match gateway.store.postpone_work(due, saturating_add(gateway.clock.now(), later)).await {
+        Ok(()) => Handled::Passed,
+        Err(error) => {
+            tracing::warn!(kind = due.kind.as_str(), error = %error, "unreadable item could not be made due later");
+            Handled::Left
+        }
+    }
 }
 
 /// The event that a DynamoDB stream invokes a function with.

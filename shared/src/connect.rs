@@ -448,12 +448,13 @@ impl ReceivedTokens<'_> {
                 return Err(FlowRejection::ConnectedElsewhere.into());
             }
             Some(owner) => {
-                store.connection(&flow.tenant, &owner.connection).await.map_err(FlowError::from)?
+                store.removable_connection(&flow.tenant, &owner.connection).await.map_err(FlowError::from)?
             }
             None => None,
         };
         let connected_at = owner.as_ref().map(|owner| owner.connected_at);
-        let connection = self.connection(gateway.clock.now(), connected_at, old.as_ref());
+        let readable = old.as_ref().and_then(|old| old.connection.as_ref());
+        let connection = self.connection(gateway.clock.now(), connected_at, readable);
         let new = NewConnection {
             connection: &connection,
             flow,
@@ -478,7 +479,7 @@ impl ReceivedTokens<'_> {
             Err(error) => resolve_lost_response(store, flow, error).await?,
         }
         tracing::info!(tenant.id = %flow.tenant, connection.id = %connection.id, "extension connected");
-        let replaced = old.as_ref().map(Revocation::from);
+        let replaced = old.and_then(|old| old.revocation);
         Ok(Attempt::Done(StoredConnection { connection, access: self.tokens.access_token.clone(), replaced }))
     }
 

@@ -59,7 +59,7 @@ async fn disconnect_and_erase(gateway: &Gateway, audit: &AuditContext, tenant: &
 async fn remove_connections(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
     // A connection that changes concurrently is read again. A tenant that is being deleted gets no new ones.
     loop {
-        let connections = gateway.store.connections(tenant).await?;
+        let connections = gateway.store.removable_connections(tenant).await?;
         if connections.is_empty() {
             return Ok(());
         }

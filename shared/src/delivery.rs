@@ -29,7 +29,7 @@ use crate::outbound::{Exchange, OutboundError};
 use crate::registration;
 use crate::span;
 use crate::store::{
-    AttemptRecord, DueDelivery, Page, SigningSecrets, SlotOutcome, WriteOutcome, time_of_position,
+    AttemptRecord, DueDelivery, Page, SigningSecrets, SlotOutcome, StoreError, WriteOutcome, time_of_position,
 };
 
 /// The queue message of a due delivery.
@@ -212,7 +212,15 @@ async fn acquire_slot(
 }
 
 async fn post_delivery(gateway: &Gateway, delivery: &mut Delivery) -> Result<DeliveryOutcome> {
-    let app = gateway.store.signing_app(&delivery.tenant, &delivery.app).await?;
+    let app = match gateway.store.signing_app(&delivery.tenant, &delivery.app).await {
+        Ok(app) => app,
+        Err(StoreError::Damaged(_)) => {
+            delivery.attempts = delivery.attempts.saturating_add(1);
+            delivery.last_error = Some("app_unreadable".to_owned());
+            return Ok(DeliveryOutcome::Failed(None));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let Some((app, sealed)) = app.filter(|(app, _)| app.webhook_url.is_some()) else {
         delivery.last_error = Some("no_webhook_url".to_owned());
         return Ok(DeliveryOutcome::Gone);

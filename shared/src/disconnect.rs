@@ -5,19 +5,20 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use crate::batch;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
-use crate::model::connection::Connection;
-use crate::model::event::EventKind;
+use crate::model::connection::ConnectionStatus;
+use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
-use crate::store::{ClaimOutcome, DueWork, Inventory, WorkKind, WriteOutcome};
+use crate::store::{ClaimOutcome, DueWork, Inventory, RemovableConnection, WorkKind, WriteOutcome};
 
 /// Disconnects one extension of a tenant.
 ///
@@ -33,7 +34,7 @@ pub async fn disconnect_extension(
     let deleted = retry_on_conflict(limits::CONFLICT_ATTEMPTS, keeps_changing, || async {
         let owner = gateway.store.extension_owner_of_any_tenant(issuer, extension).await?;
         let owner = owner.filter(|owner| owner.tenant == *tenant).ok_or(Error::NotFound)?;
-        let Some(connection) = gateway.store.connection(tenant, &owner.connection).await? else {
+        let Some(connection) = gateway.store.removable_connection(tenant, &owner.connection).await? else {
             // The connection was replaced or disconnected since its owner was read.
             return Ok(Attempt::Conflict);
         };
@@ -53,7 +54,7 @@ pub async fn disconnect_extension(
 pub async fn disconnect_account(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId) -> Result<()> {
     let mut deleted = Vec::new();
     for _ in 0..limits::CONFLICT_ATTEMPTS {
-        let connections = gateway.store.connections(tenant).await?;
+        let connections = gateway.store.removable_connections(tenant).await?;
         if connections.is_empty() {
             return clean_up(gateway, tenant, deleted).await;
         }
@@ -75,22 +76,41 @@ fn keeps_changing() -> Error {
 pub async fn delete_connection(
     gateway: &Gateway,
     audit: &AuditContext,
-    connection: &Connection,
+    connection: &RemovableConnection,
 ) -> Result<WriteOutcome> {
+    let RemovableConnection { tenant, id, extension, .. } = connection;
     let audit_entry = AuditEntry {
         context: audit,
         action: Action::ExtensionDisconnected,
-        tenant: &connection.tenant,
-        subject: connection.extension.as_str(),
+        tenant,
+        subject: extension.as_ref().map_or(id.as_str(), ExtensionId::as_str),
         fields: &[],
     };
-    let event = connection.event(EventKind::RcDisconnected, gateway.clock.now());
+    if connection.revocation.is_none() {
+        tracing::error!(tenant.id = %tenant, connection.id = %id, "tokens cannot be read: the session ends when they expire");
+    }
+    let event = disconnected_event(connection, gateway.clock.now());
     Ok(gateway.store.delete_connection(connection, &audit_entry, &event).await?)
+}
+
+fn disconnected_event(connection: &RemovableConnection, now: Timestamp) -> Event {
+    let kind = EventKind::RcDisconnected;
+    match &connection.connection {
+        Some(readable) => readable.event(kind, now),
+        None => {
+            let extension = connection.extension.as_ref().map(ExtensionId::as_str);
+            let data = json!({
+                "extensionId": extension, "rcAccountId": null, "status": ConnectionStatus::Revoked.as_str(),
+                "cause": null,
+            });
+            Event::new(&connection.tenant, kind, now, data)
+        }
+    }
 }
 
 /// Deletes the numbers of deleted connections and ends their sessions, as far as time allows. The sweep does the rest, and
 /// also deletes the numbers first.
-async fn clean_up(gateway: &Gateway, tenant: &TenantId, deleted: Vec<Connection>) -> Result<()> {
+async fn clean_up(gateway: &Gateway, tenant: &TenantId, deleted: Vec<RemovableConnection>) -> Result<()> {
     delete_unused_numbers(gateway, tenant).await?;
     let within = Duration::from_millis(limits::REVOCATIONS_AT_ONCE_MS);
     let count = deleted.len();

@@ -135,7 +135,10 @@ pub enum Error {
         retry_after: Duration,
         source: Option<Source>,
     },
-    /// A bug, or damaged data. Only the log shows the details.
+    /// A record of this stack cannot be read. Only this record is affected.
+    #[error("an unreadable record")]
+    Unreadable(#[source] Source),
+    /// A bug. Only the log shows the details.
     #[error("internal error: {what}")]
     Internal {
         /// What failed, for the log.

@@ -401,7 +401,9 @@ pub fn note(error: &Error, what: &'static str) {
 /// Logs the cause of a 5xx response. Of a refused request, the last line of the request has the code.
 pub fn report(error: &Error) {
     match error {
-        Error::Internal { .. } => tracing::error!(error = error.chain(), "request failed"),
+        Error::Internal { .. } | Error::Unreadable(_) => {
+            tracing::error!(error = error.chain(), "request failed");
+        }
         Error::Unavailable { .. } => tracing::warn!(error = error.chain(), "dependency unavailable"),
         _ => {}
     }

@@ -19,7 +19,7 @@ use crate::limits;
 use crate::model::connection::{Connection, StatusCause};
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::schedule::ScheduledInvocation;
-use crate::store::{KeepaliveEntry, WorkKind, WriteOutcome};
+use crate::store::{KeepaliveEntry, StoreError, WorkKind, WriteOutcome};
 
 /// A request to the function that may open refresh tokens, also as the input of a schedule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -284,7 +284,13 @@ pub async fn report_restore_check(gateway: &Gateway) -> Result<RestoreCheck> {
     let waiting = entries.iter().filter(|entry| entry.is_failing || entry.due <= now).count();
     let mut must_reconnect = Vec::new();
     for due in gateway.store.revoked_of_all_tenants().await? {
-        if let Some(connection) = gateway.store.connection(&due.tenant, &due.connection).await? {
+        let connection = match gateway.store.connection(&due.tenant, &due.connection).await {
+            Ok(connection) => connection,
+            // Reported; the list goes on.
+            Err(StoreError::Damaged(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(connection) = connection {
             must_reconnect.push(RevokedConnection {
                 tenant_id: connection.tenant.to_string(),
                 extension_id: connection.extension.to_string(),

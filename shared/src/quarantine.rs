@@ -8,7 +8,7 @@ use crate::gateway::Gateway;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::quarantine::{QuarantineEntry, QuarantineId, QuarantineKind, RawRecord};
 use crate::model::secret::Secret;
-use crate::store::{Page, QuarantinedRecord, WriteOutcome};
+use crate::store::{Page, QuarantinedRecord, UnreadableRow, WriteOutcome};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// A record that could not be read.
@@ -65,6 +65,23 @@ pub async fn add(gateway: &Gateway, record: UnreadableRecord<'_>) -> Result<()> 
     }
     known.insert(id.as_str(), (), crate::clock::saturating_add(now, KNOWN));
     Ok(())
+}
+
+/// Adds the unreadable rows that this process has found. A failure is logged: the rows stay where they are, and are found again.
+pub async fn add_unreadable_rows(gateway: &Gateway, rows: &[UnreadableRow]) {
+    for row in rows {
+        let record = UnreadableRecord {
+            kind: QuarantineKind::TableRow,
+            tenant: row.tenant.as_ref(),
+            connection: None,
+            reason: &row.reason,
+            content: row.content.as_bytes(),
+            name: Some(&row.name),
+        };
+        if let Err(error) = add(gateway, record).await {
+            tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
+        }
+    }
 }
 
 /// For how long a process does not look up again that a record is quarantined.

@@ -153,12 +153,18 @@ async fn count_in_log(
 ) -> Result<RateLimitCount, StoreError> {
     retry_on_conflict(limits::COUNTER_ATTEMPTS, keeps_changing, || async {
         let now = gateway.clock.now();
-        let log = match gateway.store.append_to_log(counter, allowance, now).await? {
-            LogCountOutcome::Appended(log) => {
+        let log = match gateway.store.append_to_log(counter, allowance, now).await {
+            Ok(LogCountOutcome::Appended(log)) => {
                 let recent = within(allowance, &log, now);
                 return Ok(Attempt::Done(RateLimitCount::of_log(allowance, &recent, now)));
             }
-            LogCountOutcome::Full(log) => log,
+            Ok(LogCountOutcome::Full(log)) => log,
+            Err(StoreError::Damaged(_)) => {
+                tracing::warn!("unreadable rate limit counter started anew");
+                gateway.store.restart_log(counter, allowance, now).await?;
+                return Ok(Attempt::Done(RateLimitCount::of_log(allowance, &[now], now)));
+            }
+            Err(error) => return Err(error),
         };
         let mut recent = within(allowance, &log, now);
         if recent.len() >= usize::try_from(allowance.limit).unwrap_or(usize::MAX) {
@@ -181,12 +187,20 @@ async fn count_in_slots(
     retry_on_conflict(limits::COUNTER_ATTEMPTS, keeps_changing, || async {
         let now = gateway.clock.now();
         let slot = Slots::number_at(allowance.window, now);
-        let seen = match gateway.store.count_in_slot(counter, allowance, slot).await? {
-            SlotCountOutcome::Counted(slots) => {
+        let seen = match gateway.store.count_in_slot(counter, allowance, slot).await {
+            Ok(SlotCountOutcome::Counted(slots)) => {
                 return Ok(Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now)));
             }
-            SlotCountOutcome::NotCounted(slots) => Some(slots),
-            SlotCountOutcome::Absent => None,
+            Ok(SlotCountOutcome::NotCounted(slots)) => Some(slots),
+            Ok(SlotCountOutcome::Absent) => None,
+            Err(StoreError::Damaged(_)) => {
+                tracing::warn!("unreadable rate limit counter started anew");
+                let mut slots = Slots::empty(slot);
+                slots.add();
+                gateway.store.restart_slots(counter, allowance, &slots).await?;
+                return Ok(Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now)));
+            }
+            Err(error) => return Err(error),
         };
         let mut moved = seen.clone().unwrap_or_else(|| Slots::empty(slot)).moved_to(slot);
         if moved.total >= allowance.limit {

@@ -21,6 +21,7 @@ use crate::model::secret::Secret;
 use crate::ringcentral::oauth::RevocableToken;
 use crate::ringcentral::{self, AccessToken, ErrorKind, RefreshToken};
 use crate::span;
+use crate::store::{DueWork, StoreError, WorkKind};
 use crate::vault::{Binding, Owner, Purpose};
 
 /// A request to the function that may open refresh tokens.
@@ -138,8 +139,18 @@ pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Resul
     let tenant = TenantId::from_record(&request.tenant_id).ok_or_else(invalid)?;
     span::set_tenant(&tenant);
     let connection = ConnectionId::from_record(&request.connection_id).ok_or_else(invalid)?;
-    let Some(revocation) = gateway.store.revocation(&tenant, &connection).await? else {
-        return Ok(RevokeResponse { revoked: true });
+    let revocation = match gateway.store.revocation(&tenant, &connection).await {
+        Ok(Some(revocation)) => revocation,
+        Ok(None) => return Ok(RevokeResponse { revoked: true }),
+        Err(StoreError::Damaged(_)) => {
+            // It expires; until then the operator can repair it.
+            let now = gateway.clock.now();
+            let until = saturating_add(now, SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS));
+            let due = DueWork { kind: WorkKind::Revocation, tenant, connection, due_at: now };
+            gateway.store.postpone_work(&due, until).await?;
+            return Ok(RevokeResponse { revoked: false });
+        }
+        Err(error) => return Err(error.into()),
     };
     let (ended, ()) =
         tokio::join!(try_once(gateway, &revocation), keepalive::delete_schedule(gateway, &connection));

@@ -18,8 +18,10 @@ use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::http::route::IdempotencyKey;
 use crate::http::{self, HandlerResult};
+use crate::quarantine;
 use crate::span;
-use crate::telemetry;
+use crate::store::UnreadableRow;
+use crate::telemetry::{self, Unit};
 
 /// What `main` returns.
 pub type ProcessResult = std::result::Result<(), lambda_http::Error>;
@@ -42,9 +44,12 @@ where
     F: Future<Output = HandlerResult> + Send + 'static,
 {
     serve(async |gateway| {
-        let respond = move |request| {
-            http::respond(route, idempotency_key, request, move |request| handle(gateway, request))
+        let handle = move |request| async move {
+            let handled = handle(gateway, request).await;
+            count_unreadable_rows(gateway);
+            handled
         };
+        let respond = move |request| http::respond(route, idempotency_key, request, handle);
         lambda_http::run(service_fn(respond)).await
     })
 }
@@ -111,11 +116,28 @@ where
         let respond = async |event: LambdaEvent<T>| {
             let (id, span) = (event.context.request_id.clone(), invocation_span(&event.context));
             let deadline_ms = event.context.deadline;
-            let handled = handle(gateway, Invocation { payload: event.payload, deadline_ms });
+            let handled = async {
+                let handled = handle(gateway, Invocation { payload: event.payload, deadline_ms }).await;
+                let rows = count_unreadable_rows(gateway);
+                quarantine::add_unreadable_rows(gateway, &rows).await;
+                handled
+            };
             span::in_request(id, span, handled).await.map_err(lambda_runtime::Error::from)
         };
         lambda_runtime::run(service_fn(respond)).await
     })
+}
+
+/// Counts the unreadable rows that the invocation has found and passed, and returns them. Functions that are not invoked by HTTP
+/// may quarantine them.
+fn count_unreadable_rows(gateway: &Gateway) -> Vec<UnreadableRow> {
+    let rows = gateway.store.take_unreadable_rows();
+    if !rows.is_empty() {
+        #[expect(clippy::cast_precision_loss, reason = "the number of rows is limited")]
+        let count = rows.len() as f64;
+        telemetry::metrics(gateway, &[("UnreadableRows", Unit::Count, count)]);
+    }
+    rows
 }
 
 /// The span of an invocation, whose fields every log line carries. `batch` opens another for each record.

@@ -4,7 +4,6 @@
 use serde_json::Value;
 use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::store::event_of_image;
 use shared::{delivery, run};
 
 fn main() -> run::ProcessResult {
@@ -12,5 +11,9 @@ fn main() -> run::ProcessResult {
 }
 
 async fn handle(gateway: &Gateway, image: Value) -> Result<()> {
-    delivery::fan_out(gateway, &event_of_image(&image)?).await
+    match gateway.store.event_of_image(&image) {
+        Some(event) => delivery::fan_out(gateway, &event).await,
+        // An unreadable event must not hold up the stream.
+        None => Ok(()),
+    }
 }

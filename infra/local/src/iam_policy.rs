@@ -1,8 +1,9 @@
 //! IAM policies of the template, and the permissions that a call requires.
 //!
-//! Supported are `Allow`, patterns in actions and resources, and the conditions `StringEquals` and
-//! `ForAllValues:StringEquals` on encryption contexts and on DynamoDB's leading keys and attributes. Anything else is an
-//! error in the template: a permission that is not enforced here would never be tested.
+//! Supported are `Allow`, patterns in actions and resources, and the conditions `StringEquals`, `StringEqualsIfExists` and
+//! `ForAllValues:StringEquals` on encryption contexts, on DynamoDB's leading keys, attributes and what a request returns, and on
+//! the service that a role is passed to. Anything else is an error in the template: a permission that is not enforced here
+//! would never be tested.
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -49,6 +50,8 @@ struct Condition {
 enum Operator {
     /// The request has the key, and one of its values is listed.
     StringEquals,
+    /// As `StringEquals`, but a request without the key is allowed.
+    StringEqualsIfExists,
     /// Every value of the request is listed. A request without the key is allowed.
     ForAllValuesStringEquals,
 }
@@ -89,10 +92,20 @@ impl Condition {
         let listed = |value: &String| self.values.contains(value);
         match self.operator {
             Operator::StringEquals => values.iter().any(listed),
+            Operator::StringEqualsIfExists => values.is_empty() || values.iter().any(listed),
             Operator::ForAllValuesStringEquals => values.iter().all(listed),
         }
     }
 }
+
+/// The condition keys that `aws/permissions.rs` provides, beside those of encryption contexts.
+const CONDITION_KEYS: [&str; 5] = [
+    "dynamodb:LeadingKeys",
+    "dynamodb:Attributes",
+    "dynamodb:ReturnValues",
+    "dynamodb:Select",
+    "iam:PassedToService",
+];
 
 fn read_statement(statement: &Value) -> Result<Statement> {
     for (key, _) in statement.as_object().into_iter().flatten() {
@@ -112,12 +125,12 @@ fn read_statement(statement: &Value) -> Result<Statement> {
     for (operator, keys) in statement["Condition"].as_object().into_iter().flatten() {
         let operator = match operator.as_str() {
             "StringEquals" => Operator::StringEquals,
+            "StringEqualsIfExists" => Operator::StringEqualsIfExists,
             "ForAllValues:StringEquals" => Operator::ForAllValuesStringEquals,
             other => bail!("the condition {other} is not supported by the local stack"),
         };
         for (key, values) in keys.as_object().context("a condition has keys")? {
-            let known = key.starts_with("kms:EncryptionContext:")
-                || ["dynamodb:LeadingKeys", "dynamodb:Attributes"].contains(&key.as_str());
+            let known = key.starts_with("kms:EncryptionContext:") || CONDITION_KEYS.contains(&key.as_str());
             if !known {
                 bail!("a condition on {key} is not supported by the local stack");
             }
@@ -220,6 +233,18 @@ mod tests {
         let key = "dynamodb:LeadingKeys";
         assert!(policy.allows(&permission("dynamodb:BatchGetItem", "t", &[(key, &["a", "b"])])));
         assert!(!policy.allows(&permission("dynamodb:BatchGetItem", "t", &[(key, &["a", "c"])])));
+    }
+
+    #[test]
+    fn a_condition_that_applies_if_the_key_exists_allows_requests_without_it() {
+        let policy = policy(&json!({
+            "Effect": "Allow", "Action": "dynamodb:UpdateItem", "Resource": "t",
+            "Condition": { "StringEqualsIfExists": { "dynamodb:ReturnValues": ["NONE", "UPDATED_NEW"] } },
+        }));
+        let key = "dynamodb:ReturnValues";
+        assert!(policy.allows(&permission("dynamodb:UpdateItem", "t", &[])));
+        assert!(policy.allows(&permission("dynamodb:UpdateItem", "t", &[(key, &["UPDATED_NEW"])])));
+        assert!(!policy.allows(&permission("dynamodb:UpdateItem", "t", &[(key, &["ALL_OLD"])])));
     }
 
     #[test]

@@ -222,6 +222,12 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "Temporarily unavailable",
             "Repeat the request after the seconds of `Retry-After`.",
         ),
+        Error::Unreadable(_) => new(
+            S::INTERNAL_SERVER_ERROR,
+            "internal",
+            "The stored record cannot be read",
+            "Do not repeat the request. An alarm has notified the operator, who can repair the record.",
+        ),
         Error::Internal { .. } => new(
             S::INTERNAL_SERVER_ERROR,
             "internal",

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::worker::{Worker, retry_after};
-use super::{Wakeup, reconcile, reports, wake};
+use super::{Wakeup, readable_message, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -57,7 +57,11 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
         tracing::warn!(tenant.id = %lease.tenant, extension.id = %lease.extension,
             message.id = sender.in_flight.as_ref().map(|in_flight| in_flight.message.as_str()),
             error = error.chain(), "sending stopped for sender");
-        NextRun::At(saturating_add(now, SignedDuration::from_secs(limits::SENDER_BLOCKED_RETRY_SECONDS)))
+        let pause = match error {
+            Error::Unreadable(_) => limits::UNREADABLE_RETRY_SECONDS,
+            _ => limits::SENDER_BLOCKED_RETRY_SECONDS,
+        };
+        NextRun::At(saturating_add(now, SignedDuration::from_secs(pause)))
     });
     let update = match next_run {
         NextRun::At(at) => LeaseUpdate::ReleaseUntil(at),
@@ -124,8 +128,9 @@ impl Worker<'_> {
         self.started.elapsed() >= Duration::from_millis(limits::SEND_RUN_MS)
     }
 
+    /// A message of this sender. One that cannot be read counts as absent: it must not hold up the others.
     async fn message(&self, id: &MessageId) -> Result<Option<Message>> {
-        Ok(self.gateway.store.message(&self.lease.tenant, id).await?)
+        readable_message(self.gateway, &self.lease.tenant, id).await
     }
 
     /// Records the outcome of a send that a crashed worker left in flight. It is ambiguous unless the message shows it.
@@ -150,7 +155,11 @@ impl Worker<'_> {
     async fn enqueue_due_scheduled(&self) -> Result<()> {
         let due = self.gateway.store.due_scheduled(&self.lease.tenant, &self.lease.extension).await?;
         for (at, id) in due {
-            let Some(mut message) = self.message(&id).await? else { continue };
+            let Some(mut message) = self.message(&id).await? else {
+                let (store, lease) = (&self.gateway.store, self.lease);
+                store.remove_scheduled_orphan(&lease.tenant, &lease.extension, (at, &id)).await?;
+                continue;
+            };
             if message.status == MessageStatus::Scheduled {
                 message.end(MessageStatus::Queued, None, None, self.now());
                 let (from, to) = (Some(PendingIn::Scheduled(at)), Some(PendingIn::Outbox));
@@ -268,7 +277,7 @@ impl Worker<'_> {
                 None => {
                     sender.discard_head();
                     let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
-                    self.gateway.store.remove_orphan_from_outbox(tenant, extension, &id).await?;
+                    self.gateway.store.remove_orphan(tenant, extension, &id).await?;
                 }
             }
         }
@@ -290,8 +299,8 @@ impl Worker<'_> {
             // Another worker may be sending the message.
             return Err(Error::unavailable("a sender", "its lease has expired"));
         }
-        let (message, tenant) =
-            tokio::try_join!(store.message(&self.lease.tenant, id), store.tenant(&self.lease.tenant))?;
+        let tenant = async { Ok(store.tenant(&self.lease.tenant).await?) };
+        let (message, tenant) = tokio::try_join!(self.message(id), tenant)?;
         Ok(Claim { message, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
     }
 
@@ -416,7 +425,7 @@ impl Worker<'_> {
             }
             let Some(mut message) = self.message(&id).await? else {
                 let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
-                self.gateway.store.remove_orphan_from_outbox(tenant, extension, &id).await?;
+                self.gateway.store.remove_orphan(tenant, extension, &id).await?;
                 continue;
             };
             let previous_status = message.status;

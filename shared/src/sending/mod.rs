@@ -25,7 +25,7 @@ use crate::model::phone::E164;
 use crate::model::sender;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::span;
-use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoredResponse, WriteOutcome};
+use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoreError, StoredResponse, WriteOutcome};
 
 pub use filter::filter;
 pub use reports::{ReportOutcome, apply_delivery_report};
@@ -146,6 +146,15 @@ pub fn message_id(text: &str) -> Result<MessageId> {
 pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Message> {
     span::set_message(id);
     gateway.store.message(tenant, id).await?.ok_or(Error::NotFound)
+}
+
+/// A message; `None` if it does not exist or cannot be read.
+async fn readable_message(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Option<Message>> {
+    match gateway.store.message(tenant, id).await {
+        Ok(message) => Ok(message),
+        Err(StoreError::Damaged(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Cancels a message of which nothing was submitted to RingCentral.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
-use super::wake;
 use super::worker::{Worker, retry_after};
+use super::{readable_message, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -17,7 +17,7 @@ use crate::model::sender::{
     self, AmbiguousPart, PartContent, Remaining, SenderState, UncorrelatedRecord, reconcile_at,
 };
 use crate::ringcentral::{self, Api, Direction, ErrorKind, MessageQuery};
-use crate::store::{Correlation, PendingIn, WriteOutcome};
+use crate::store::{Correlation, PendingIn, StoreError, StoredRecord, WriteOutcome};
 use crate::tokens::{self, CallError};
 
 /// A message to reconcile, with the part whose response was lost.
@@ -42,7 +42,10 @@ pub(super) async fn run(
     }
     let mut due = Vec::new();
     for id in reconciling {
-        let Some(message) = store.message(tenant, id).await? else { continue };
+        let Some(message) = readable_message(worker.gateway, tenant, id).await? else {
+            store.remove_orphan(tenant, &worker.lease.extension, id).await?;
+            continue;
+        };
         match ambiguous(&message) {
             Some((_, part)) if reconcile_at(part.submitted_at) > now => {}
             Some((index, part)) => due.push(Ambiguous { message, index, part }),
@@ -70,15 +73,17 @@ pub(super) async fn run(
     // A worker that crashed may have correlated a record with one of the parts already.
     let (mut correlated, mut ids, mut candidates) = (HashMap::new(), Vec::new(), Vec::new());
     for (rc_id, record) in records {
-        let stored = store.record(tenant, &worker.lease.extension, &rc_id).await?;
-        match stored.and_then(|stored| stored.part) {
-            Some(part) => {
+        match store.record(tenant, &worker.lease.extension, &rc_id).await {
+            Ok(Some(StoredRecord { part: Some(part), .. })) => {
                 correlated.insert(part, rc_id);
             }
-            None => {
+            Ok(_) => {
                 ids.push(rc_id);
                 candidates.push(record);
             }
+            // It may be correlated with any message.
+            Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     let mut unmatched = Vec::new();

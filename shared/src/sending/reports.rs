@@ -1,5 +1,6 @@
 //! Delivery reports: what RingCentral's message store says about messages that were sent.
 
+use super::readable_message;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -7,7 +8,7 @@ use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{DeliveryReport, PartStage};
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::ringcentral;
-use crate::store::{EarlyReportOutcome, WriteOutcome};
+use crate::store::{EarlyReportOutcome, StoreError, WriteOutcome};
 
 /// The outcome of applying a delivery report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,12 @@ pub async fn apply_delivery_report(
     let Some(report) = delivery_report(record) else { return Ok(ReportOutcome::Unchanged) };
     let rc_id = record.id.to_string();
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
-        let stored = gateway.store.record(tenant, extension, &rc_id).await?;
+        let stored = match gateway.store.record(tenant, extension, &rc_id).await {
+            Ok(stored) => stored,
+            // An unreadable record must not hold up the reports of others.
+            Err(StoreError::Damaged(_)) => return Ok(Attempt::Done(ReportOutcome::Uncorrelated)),
+            Err(error) => return Err(error.into()),
+        };
         let Some((message, part)) = stored.and_then(|record| record.part) else {
             return Ok(match gateway.store.save_early_report(tenant, extension, &rc_id, &report).await? {
                 EarlyReportOutcome::Saved => Attempt::Done(ReportOutcome::Uncorrelated),
@@ -68,7 +74,7 @@ pub(super) async fn apply(
     report: &DeliveryReport,
 ) -> Result<ReportOutcome> {
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
-        let Some(mut message) = gateway.store.message(tenant, id).await? else {
+        let Some(mut message) = readable_message(gateway, tenant, id).await? else {
             return Ok(Attempt::Done(ReportOutcome::Uncorrelated));
         };
         let before = message.clone();

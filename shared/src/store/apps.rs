@@ -89,8 +89,8 @@ impl Store {
 
     pub async fn app(&self, tenant: &TenantId, id: &AppId) -> Result<Option<App>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
-        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
-        row.map(|row| read_app(&row)).transpose()
+        let item = get.consistent_read(true).send().await.map_err(failure)?.item;
+        self.read_one(&self.tables.tenants, item, read_app)
     }
 
     /// An app with the secrets that sign its events.
@@ -100,15 +100,16 @@ impl Store {
         id: &AppId,
     ) -> Result<Option<(App, SigningSecrets)>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(app_key(tenant, id)));
-        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
-        let Some(row) = row else { return Ok(None) };
-        let mut replaced = Vec::new();
-        for row in row.rows("replaced_webhooks") {
-            replaced.push((read_secret(&row)?, row.time("until")?));
-        }
+        let item = get.consistent_read(true).send().await.map_err(failure)?.item;
         let now = self.clock.now();
-        replaced.retain(|(_, until)| now < *until);
-        Ok(Some((read_app(&row)?, SigningSecrets { current: read_secret(&row)?, replaced })))
+        self.read_one(&self.tables.tenants, item, |row| {
+            let mut replaced = Vec::new();
+            for row in row.rows("replaced_webhooks") {
+                replaced.push((read_secret(&row)?, row.time("until")?));
+            }
+            replaced.retain(|(_, until)| now < *until);
+            Ok((read_app(row)?, SigningSecrets { current: read_secret(row)?, replaced }))
+        })
     }
 
     /// A page of a tenant's apps, ordered by id.
@@ -123,7 +124,7 @@ impl Store {
             .limit(page.rows())
             .set_exclusive_start_key(page.after.as_ref().map(|at| item::key(tenant, at)));
         let (rows, last) = query::page(query).await?;
-        let apps = rows.iter().map(read_app).collect::<Result<_, _>>()?;
+        let apps = self.readable(&self.tables.tenants, &rows, read_app);
         Ok((apps, last.and_then(|key| key.maybe_text("item"))))
     }
 

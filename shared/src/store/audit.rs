@@ -53,7 +53,7 @@ impl Store {
             .key_condition_expression("tenant = :tenant")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()));
         let start = page.after.as_ref().map(|position| position_key(tenant.as_str(), position));
-        let (entries, last) = entries(query, page, start).await?;
+        let (entries, last) = self.audit_entries(query, page, start).await?;
         Ok((entries, last.and_then(|key| key.maybe_text("position"))))
     }
 
@@ -73,26 +73,27 @@ impl Store {
         let start = page.after.as_ref().and_then(|at| at.split_once('/')).map(|(tenant, position)| {
             Writer(position_key(tenant, position)).set("log", item::text(ALL)).done()
         });
-        let (entries, last) = entries(query, page, start).await?;
+        let (entries, last) = self.audit_entries(query, page, start).await?;
         let position =
             |key: Row| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("position")?));
         Ok((entries, last.and_then(position)))
+    }
+
+    /// A page of entries, newest first, and the key of the last one if there may be more.
+    async fn audit_entries(
+        &self,
+        query: QueryFluentBuilder,
+        page: &Page,
+        start: Option<Item>,
+    ) -> Result<(Vec<AuditRecord>, Option<Row>), StoreError> {
+        let query = query.scan_index_forward(false).limit(page.rows()).set_exclusive_start_key(start);
+        let (rows, last) = query::page(query).await?;
+        Ok((self.readable(&self.tables.audit, &rows, read), last))
     }
 }
 
 fn position_key(tenant: &str, position: &str) -> Item {
     Writer::keyed([("tenant", item::text(tenant)), ("position", item::text(position))]).done()
-}
-
-/// A page of entries, newest first, and the key of the last one if there may be more.
-async fn entries(
-    query: QueryFluentBuilder,
-    page: &Page,
-    start: Option<Item>,
-) -> Result<(Vec<AuditRecord>, Option<Row>), StoreError> {
-    let query = query.scan_index_forward(false).limit(page.rows()).set_exclusive_start_key(start);
-    let (rows, last) = query::page(query).await?;
-    Ok((rows.iter().map(read).collect::<Result<_, _>>()?, last))
 }
 
 fn read(row: &Row) -> Result<AuditRecord, StoreError> {

@@ -21,14 +21,15 @@ pub enum ProbeOutcome {
 }
 
 impl Store {
-    /// The records of at most 100 scopes. A scope without a record is absent.
+    /// The records of at most 100 scopes. A scope without a readable record is absent.
     pub async fn breaker_records(
         &self,
         scopes: &[&str],
     ) -> Result<HashMap<String, BreakerRecord>, StoreError> {
         let keys = scopes.iter().map(|scope| key(scope)).collect();
         let rows = self.rows_by_key(&self.tables.rate_limits, keys).await?;
-        rows.iter().map(|row| Ok((row.text("counter")?.to_owned(), read_record(row)?))).collect()
+        let read = |row: &Row| Ok((row.text("counter")?.to_owned(), read_record(row)?));
+        Ok(self.readable(&self.tables.rate_limits, &rows, read).into_iter().collect())
     }
 
     /// Records that a member of a scope was rate limited. Returns the record as it was before.
@@ -42,7 +43,9 @@ impl Store {
             .expression_attribute_values(":now", item::time(now))
             .expression_attribute_values(":ttl", item::ttl(record_expiry(now)))
             .return_values(ReturnValue::AllOld);
-        read_record(&Row(update.send().await.map_err(failure)?.attributes.unwrap_or_default()))
+        let before = Row(update.send().await.map_err(failure)?.attributes.unwrap_or_default());
+        let record = self.checked(&self.tables.rate_limits, &before, read_record(&before));
+        Ok(record.unwrap_or_default())
     }
 
     /// Opens a scope's breaker, unless it is open for longer.

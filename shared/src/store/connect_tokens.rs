@@ -62,7 +62,8 @@ impl Store {
     }
 
     pub async fn link(&self, digest: &str) -> Result<Option<Link>, StoreError> {
-        self.token_row(link_id(digest)).await?.map(|row| read_link(&row)).transpose()
+        let item = self.token_item(link_id(digest)).await?;
+        self.read_one(&self.tables.connect_tokens, item, read_link)
     }
 
     /// Binds the link to the flow's browser and stores the flow in one transaction, if the link is still open to that browser
@@ -105,7 +106,8 @@ impl Store {
 
     /// A flow that has not expired.
     pub async fn flow(&self, id: &str) -> Result<Option<Flow>, StoreError> {
-        let flow = self.token_row(flow_id(id)).await?.map(|row| read_flow(id, &row)).transpose()?;
+        let item = self.token_item(flow_id(id)).await?;
+        let flow = self.read_one(&self.tables.connect_tokens, item, |row| read_flow(id, row))?;
         Ok(flow.filter(|flow| flow.expires_at > self.clock.now()))
     }
 
@@ -147,9 +149,9 @@ impl Store {
         })
     }
 
-    async fn token_row(&self, id: String) -> Result<Option<Row>, StoreError> {
+    async fn token_item(&self, id: String) -> Result<Option<Item>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.connect_tokens).key("id", item::text(id));
-        Ok(get.consistent_read(true).send().await.map_err(failure)?.item.map(Row))
+        Ok(get.consistent_read(true).send().await.map_err(failure)?.item)
     }
 
     /// The items of a transaction that mark the link as used and the flow as done.

@@ -3,7 +3,7 @@
 //! Table `connections`, partition `tenant`, items `connection#<id>`. Table `extensions`, one item for each connected
 //! extension across all tenants, with its owner. Both change in one transaction.
 
-use aws_sdk_dynamodb::types::{Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use jiff::Timestamp;
 
 use super::connection_item::{
@@ -14,7 +14,7 @@ use super::item::{self, Change, Row, Writer};
 use super::{Store, StoreError, WriteOutcome, complete, failed, failure, query, write_outcome};
 use crate::model::audit::AuditEntry;
 use crate::model::connect_token::Flow;
-use crate::model::connection::{BackfillReason, Connection, Revocation, Subscription};
+use crate::model::connection::{BackfillReason, Connection, Revocation, SealedToken, Subscription};
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 
@@ -36,9 +36,24 @@ pub struct NewConnection<'a> {
     /// The owner of the extension as the caller has read it. It belongs to the same tenant.
     pub owner: Option<&'a ExtensionOwner>,
     /// The connection to replace. Its session is to be ended.
-    pub replaces: Option<&'a Connection>,
+    pub replaces: Option<&'a RemovableConnection>,
     pub audit_entry: AuditEntry<'a>,
     pub event: Event,
+}
+
+/// A connection to remove. Its row may be unreadable.
+#[derive(Debug, Clone)]
+pub struct RemovableConnection {
+    pub tenant: TenantId,
+    pub id: ConnectionId,
+    pub extension: Option<ExtensionId>,
+    issuer: Option<String>,
+    /// The attribute as it was read. The removal requires that it has not changed.
+    generation: Option<AttributeValue>,
+    /// `None` if the row cannot be read.
+    pub connection: Option<Connection>,
+    /// `None` if the tokens cannot be read: the session ends when they expire.
+    pub revocation: Option<Revocation>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +76,13 @@ impl Store {
         let get = self.db.get_item().table_name(&self.tables.extensions).consistent_read(true);
         let output =
             get.key("extension", item::text(owner_key(issuer, extension))).send().await.map_err(failure)?;
-        let read = |row: Row| {
+        self.read_one(&self.tables.extensions, output.item, |row| {
             Ok(ExtensionOwner {
                 tenant: row.tenant()?,
                 connection: row.connection()?,
                 connected_at: row.time("connected_at")?,
             })
-        };
-        output.item.map(Row).map(read).transpose()
+        })
     }
 
     /// Stores a connection in one transaction, which also sets the extension's owner, closes the link and the flow, and
@@ -126,13 +140,52 @@ impl Store {
     ) -> Result<Option<Connection>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
         let output = get.consistent_read(true).send().await.map_err(failure)?;
-        output.item.map(|row| read_connection(&Row(row))).transpose()
+        self.read_one(&self.tables.connections, output.item, read_connection)
+    }
+
+    /// A connection to remove, even if its row cannot be read.
+    pub async fn removable_connection(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+    ) -> Result<Option<RemovableConnection>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
+        let output = get.consistent_read(true).send().await.map_err(failure)?;
+        Ok(output.item.map(Row).and_then(|row| self.removable(tenant, &row)))
+    }
+
+    /// A tenant's connections to remove, including those whose rows cannot be read.
+    pub async fn removable_connections(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<RemovableConnection>, StoreError> {
+        let rows = self.rows(tenant, CONNECTION).await?;
+        Ok(rows.iter().filter_map(|row| self.removable(tenant, row)).collect())
+    }
+
+    /// `None` if not even the key of the row can be read: no other item refers to that.
+    fn removable(&self, tenant: &TenantId, row: &Row) -> Option<RemovableConnection> {
+        let id = ConnectionId::from_record(row.text("item").ok()?.strip_prefix(CONNECTION)?)?;
+        let connection = self.checked(&self.tables.connections, row, read_connection(row)).ok();
+        let revocation = match &connection {
+            Some(connection) => Some(Revocation::from(connection)),
+            None => salvage_revocation(tenant, &id, row, self.clock.now()).ok(),
+        };
+        Some(RemovableConnection {
+            tenant: tenant.clone(),
+            extension: row.extension().ok(),
+            issuer: row.maybe_text("issuer"),
+            generation: row.0.get("generation").cloned(),
+            id,
+            connection,
+            revocation,
+        })
     }
 
     /// A tenant's connections, the earliest connected first.
     pub async fn connections(&self, tenant: &TenantId) -> Result<Vec<Connection>, StoreError> {
-        let rows = self.rows(tenant, "connection#").await?;
-        let mut connections = rows.iter().map(read_connection).collect::<Result<Vec<_>, _>>()?;
+        let rows = self.rows(tenant, CONNECTION).await?;
+        let mut connections = self.readable(&self.tables.connections, &rows, read_connection);
         connections.sort_by(|a, b| (a.connected_at, &a.extension).cmp(&(b.connected_at, &b.extension)));
         Ok(connections)
     }
@@ -193,17 +246,20 @@ impl Store {
     /// condition fails if the connection has changed since it was read.
     pub async fn delete_connection(
         &self,
-        connection: &Connection,
+        connection: &RemovableConnection,
         audit_entry: &AuditEntry<'_>,
         event: &Event,
     ) -> Result<WriteOutcome, StoreError> {
-        let delete_owner = Delete::builder()
-            .table_name(&self.tables.extensions)
-            .key("extension", item::text(owner_key(&connection.issuer, &connection.extension)))
-            .condition_expression("attribute_not_exists(extension) OR #connection = :connection")
-            .expression_attribute_names("#connection", "connection")
-            .expression_attribute_values(":connection", item::text(connection.id.as_str()));
-        let mut items = vec![TransactWriteItem::builder().delete(complete(delete_owner.build())).build()];
+        let mut items = Vec::new();
+        if let (Some(issuer), Some(extension)) = (&connection.issuer, &connection.extension) {
+            let delete_owner = Delete::builder()
+                .table_name(&self.tables.extensions)
+                .key("extension", item::text(owner_key(issuer, extension)))
+                .condition_expression("attribute_not_exists(extension) OR #connection = :connection")
+                .expression_attribute_names("#connection", "connection")
+                .expression_attribute_values(":connection", item::text(connection.id.as_str()));
+            items.push(TransactWriteItem::builder().delete(complete(delete_owner.build())).build());
+        }
         items.extend(self.replace_by_revocation(connection));
         items.push(self.put_audit_entry(audit_entry));
         items.push(self.append(event));
@@ -233,16 +289,20 @@ impl Store {
     }
 
     /// The items of a transaction that turn a connection into a revocation.
-    fn replace_by_revocation(&self, old: &Connection) -> [TransactWriteItem; 2] {
-        let delete = Delete::builder()
-            .table_name(&self.tables.connections)
-            .set_key(Some(key(&old.tenant, &old.id)))
-            .condition_expression("generation = :generation")
-            .expression_attribute_values(":generation", item::number(old.generation));
-        [
-            TransactWriteItem::builder().delete(complete(delete.build())).build(),
-            self.put_revocation_item(&Revocation::from(old)),
-        ]
+    fn replace_by_revocation(&self, old: &RemovableConnection) -> Vec<TransactWriteItem> {
+        let delete =
+            Delete::builder().table_name(&self.tables.connections).set_key(Some(key(&old.tenant, &old.id)));
+        let delete = match &old.generation {
+            Some(generation) => delete
+                .condition_expression("generation = :generation")
+                .expression_attribute_values(":generation", generation.clone()),
+            None => {
+                delete.condition_expression("attribute_exists(tenant) AND attribute_not_exists(generation)")
+            }
+        };
+        let mut items = vec![TransactWriteItem::builder().delete(complete(delete.build())).build()];
+        items.extend(old.revocation.as_ref().map(|revocation| self.put_revocation_item(revocation)));
+        items
     }
 
     /// All items of a tenant in this table whose sort key begins with `prefix`.
@@ -252,6 +312,36 @@ impl Store {
             .expression_attribute_values(":prefix", item::text(prefix));
         query::all(query).await
     }
+}
+
+/// The prefix of the sort key.
+const CONNECTION: &str = "connection#";
+
+/// The revocation of a connection whose row cannot be read, if at least its tokens can. Unreadable expiries count as past.
+fn salvage_revocation(
+    tenant: &TenantId,
+    id: &ConnectionId,
+    row: &Row,
+    now: Timestamp,
+) -> Result<Revocation, StoreError> {
+    let token = |token, key, expires_at| {
+        Ok(SealedToken {
+            token: row.ciphertext(token)?,
+            key: row.ciphertext(key)?,
+            expires_at: row.time(expires_at).unwrap_or(now),
+        })
+    };
+    Ok(Revocation {
+        tenant: tenant.clone(),
+        connection: id.clone(),
+        extension: row.extension()?,
+        issuer: row.text("issuer")?.to_owned(),
+        generation: row.number("generation")?,
+        access: token("access_token", "access_key", "access_expires_at")?,
+        refresh: token("refresh_token", "refresh_key", "refresh_expires_at")?,
+        subscription: row.maybe_text("subscription"),
+        attempts: 0,
+    })
 }
 
 fn owner_key(issuer: &str, extension: &ExtensionId) -> String {

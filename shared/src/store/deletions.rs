@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{Delete, DeleteRequest, Put, Select, TransactWriteItem, WriteRequest};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::skip_unreadable;
-use super::item::{self, Item, Row, Writer};
+use super::item::{self, Item, Writer};
 use super::tenants::{ChangeOutcome, tenant_key};
 use super::{Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
@@ -116,8 +115,17 @@ impl Store {
             .expression_attribute_values(":kind", item::text(WORK_KIND))
             .expression_attribute_values(":now", item::time(self.clock.now()))
             .limit(limits::SWEEP_BATCH);
-        let read = |row: &Row| Ok(DueDeletion { tenant: row.tenant()?, at: row.time("due_at")? });
-        Ok(query::page(query).await?.0.iter().filter_map(|row| skip_unreadable(read(row))).collect())
+        let mut due = Vec::new();
+        for row in query::page(query).await?.0 {
+            match row.tenant().and_then(|tenant| Ok(DueDeletion { tenant, at: row.time("due_at")? })) {
+                Ok(deletion) => due.push(deletion),
+                Err(error) => {
+                    let (table, index) = (&self.tables.connections, ("work_kind", "due_at"));
+                    self.pass_index_entry(table, index, &row, |row| row.tenant().is_ok(), &error).await;
+                }
+            }
+        }
+        Ok(due)
     }
 
     /// Leases a deletion for two minutes.

@@ -5,7 +5,6 @@
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
-use super::due::skip_unreadable;
 use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
@@ -23,6 +22,10 @@ pub struct DueDelivery {
     /// The `due_at` that was read. If the item has another one by now, another worker has leased or rescheduled it.
     pub at: Timestamp,
 }
+
+/// Where a page of overdue deliveries ended.
+#[derive(Debug, Clone)]
+pub struct DeliveryCursor(Item);
 
 /// The time of the delivery at a position in the list of an app's deliveries.
 pub fn time_of_position(position: &str) -> Option<Timestamp> {
@@ -103,7 +106,17 @@ impl Store {
             .send()
             .await;
         match leased {
-            Ok(answer) => read(&Row(answer.attributes.unwrap_or_default())).map(Some),
+            Ok(answer) => {
+                let row = Row(answer.attributes.unwrap_or_default());
+                match self.checked(&self.tables.deliveries, &row, read(&row)) {
+                    Ok(delivery) => Ok(Some(delivery)),
+                    Err(error) => {
+                        // It can't be attempted.
+                        self.pass_delivery(&row, |_| false, &error).await;
+                        Ok(None)
+                    }
+                }
+            }
             Err(error) if is_conditional(&error) => Ok(None),
             Err(error) => Err(failure(error)),
         }
@@ -148,7 +161,8 @@ impl Store {
         };
         match update.send().await {
             Ok(answer) => {
-                Ok(SlotOutcome::Acquired(read_health(&Row(answer.attributes.unwrap_or_default()))?))
+                let row = Row(answer.attributes.unwrap_or_default());
+                self.slot_outcome(tenant, app, row, SlotOutcome::Acquired).await
             }
             Err(error) if is_conditional(&error) => {
                 let old = match error.into_service_error() {
@@ -157,10 +171,35 @@ impl Store {
                     ) => failed.item.unwrap_or_default(),
                     _ => Item::default(),
                 };
-                Ok(SlotOutcome::Rejected(read_health(&Row(old))?))
+                self.slot_outcome(tenant, app, Row(old), SlotOutcome::Rejected).await
             }
             Err(error) => Err(failure(error)),
         }
+    }
+
+    /// The outcome with the health in the row. An unreadable health is deleted, so that the endpoint counts as healthy; the caller
+    /// tries again.
+    async fn slot_outcome(
+        &self,
+        tenant: &TenantId,
+        app: &AppId,
+        row: Row,
+        outcome: impl FnOnce(EndpointHealth) -> SlotOutcome,
+    ) -> Result<SlotOutcome, StoreError> {
+        match self.checked(&self.tables.deliveries, &row, read_health(&row)) {
+            Ok(health) => Ok(outcome(health)),
+            Err(_) => Ok(SlotOutcome::Rejected(self.reset_endpoint(tenant, app).await?)),
+        }
+    }
+
+    /// The health in the row; that of a healthy endpoint if it cannot be read.
+    fn health_in(&self, row: &Row) -> EndpointHealth {
+        self.checked(&self.tables.deliveries, row, read_health(row)).unwrap_or_default()
+    }
+
+    async fn pass_delivery(&self, row: &Row, key_is_readable: impl FnOnce(&Row) -> bool, error: &StoreError) {
+        let index = ("work_kind", "due_at");
+        self.pass_index_entry(&self.tables.deliveries, index, row, key_is_readable, error).await;
     }
 
     /// Saves a delivery without the endpoint's health. Nothing is written if another worker has leased the delivery since.
@@ -202,7 +241,8 @@ impl Store {
             .table_name(&self.tables.deliveries)
             .set_key(Some(endpoint_key(tenant, app)))
             .return_values(ReturnValue::AllOld);
-        read_health(&Row(delete.send().await.map_err(failure)?.attributes.unwrap_or_default()))
+        let deleted = delete.send().await.map_err(failure)?.attributes;
+        Ok(self.health_in(&Row(deleted.unwrap_or_default())))
     }
 
     pub async fn endpoint_health(
@@ -212,7 +252,7 @@ impl Store {
     ) -> Result<EndpointHealth, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.deliveries).consistent_read(true);
         let answer = get.set_key(Some(endpoint_key(tenant, app))).send().await.map_err(failure)?;
-        read_health(&Row(answer.item.unwrap_or_default()))
+        Ok(self.health_in(&Row(answer.item.unwrap_or_default())))
     }
 
     pub async fn delivery(
@@ -223,7 +263,7 @@ impl Store {
     ) -> Result<Option<Delivery>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.deliveries).consistent_read(true);
         let answer = get.set_key(Some(key(tenant, app, id))).send().await.map_err(failure)?;
-        answer.item.map(|row| read(&Row(row))).transpose()
+        self.read_one(&self.tables.deliveries, answer.item, read)
     }
 
     /// A page of an app's deliveries in a time range, newest first, optionally of one status and one event type; and the
@@ -261,7 +301,7 @@ impl Store {
         let start = page.after.as_ref().map(|after| item::key(tenant, after));
         let (rows, last) = query::page(query.set_exclusive_start_key(start)).await?;
         let next = last.and_then(|key| key.maybe_text("item"));
-        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
+        Ok((self.readable(&self.tables.deliveries, &rows, read), next))
     }
 
     /// Makes a completed delivery pending again, with a new retry schedule. A conflict if it is pending, or expired.
@@ -284,17 +324,11 @@ impl Store {
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// A page of overdue deliveries, earliest first, and the last one read if there may be more.
+    /// A page of overdue deliveries, earliest first, and where it ended if there may be more.
     pub async fn overdue_deliveries_of_all_tenants(
         &self,
-        from: Option<DueDelivery>,
-    ) -> Result<(Vec<DueDelivery>, Option<DueDelivery>), StoreError> {
-        let start = from.map(|due| {
-            Writer(key(&due.tenant, &due.app, &due.id))
-                .set("work_kind", item::text(WORK_KIND))
-                .set("due_at", item::time(due.at))
-                .done()
-        });
+        from: Option<DeliveryCursor>,
+    ) -> Result<(Vec<DueDelivery>, Option<DeliveryCursor>), StoreError> {
         let query = self
             .db
             .query()
@@ -303,14 +337,22 @@ impl Store {
             .key_condition_expression("work_kind = :kind AND due_at <= :now")
             .expression_attribute_values(":kind", item::text(WORK_KIND))
             .expression_attribute_values(":now", item::time(self.clock.now()))
-            .set_exclusive_start_key(start);
+            .set_exclusive_start_key(from.map(|from| from.0));
         let read = |row: &Row| {
             let (app, id) = names(row)?;
             Ok::<_, StoreError>(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
         };
         let (rows, last) = query::page(query).await?;
-        let due = rows.iter().filter_map(|row| skip_unreadable(read(row))).collect();
-        Ok((due, last.and_then(|last| skip_unreadable(read(&last)))))
+        let mut due = Vec::new();
+        for row in &rows {
+            match read(row) {
+                Ok(delivery) => due.push(delivery),
+                Err(error) => {
+                    self.pass_delivery(row, |row| row.tenant().is_ok() && names(row).is_ok(), &error).await;
+                }
+            }
+        }
+        Ok((due, last.map(|last| DeliveryCursor(last.0))))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {

@@ -89,8 +89,30 @@ impl Store {
     /// Overdue work of one kind across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
     pub async fn overdue_of_all_tenants(&self, kind: WorkKind) -> Result<Vec<DueWork>, StoreError> {
         let query = self.query_work(kind, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
-        let (rows, _) = query::page(query).await?;
-        Ok(rows.iter().filter_map(|row| skip_unreadable(read(kind, row))).collect())
+        let (mut overdue, mut from) = (Vec::new(), None);
+        // Unreadable entries are made due later. Those of one page must not hide the next page.
+        for _ in 0..limits::DUE_PAGES {
+            let (rows, last) = query::page(query.clone().set_exclusive_start_key(from)).await?;
+            for row in &rows {
+                match read(kind, row) {
+                    Ok(due) => overdue.push(due),
+                    Err(error) => self.pass_work(kind, row, &error).await,
+                }
+            }
+            from = last.map(|last| last.0);
+            if from.is_none() || !overdue.is_empty() {
+                break;
+            }
+        }
+        Ok(overdue)
+    }
+
+    /// Makes an entry that cannot be read due later.
+    pub(super) async fn pass_work(&self, kind: WorkKind, row: &Row, error: &StoreError) {
+        let index = kind.index();
+        let key_is_readable = |row: &Row| row.tenant().is_ok() && connection_in(row).is_ok();
+        let table = &self.tables.connections;
+        self.pass_index_entry(table, (index.kind, index.due), row, key_is_readable, error).await;
     }
 
     /// Claims a piece of work.
@@ -119,7 +141,9 @@ impl Store {
         };
         let UpdateItemError::ConditionalCheckFailedException(refused) = error else { return Ok(None) };
         let row = Row(refused.item.unwrap_or_default());
-        if let Some(until) = row.maybe_time("rate_limited_until")?.filter(|until| *until > now) {
+        let limited_until = row.maybe_time("rate_limited_until");
+        let limited_until = self.checked(&self.tables.connections, &row, limited_until)?;
+        if let Some(until) = limited_until.filter(|until| *until > now) {
             let postpone = self
                 .update_work(due, "SET #due = :until", Some(until))
                 .condition_expression("#kind = :kind AND #due = :seen")
@@ -200,18 +224,14 @@ impl Store {
     }
 }
 
-/// Logs an index entry that cannot be read, and skips it: one damaged item must not block the others.
-pub(super) fn skip_unreadable<T>(entry: Result<T, StoreError>) -> Option<T> {
-    entry.inspect_err(|error| tracing::error!(error = %error, "unreadable index entry skipped")).ok()
-}
-
 /// Reads an index entry.
 pub(super) fn read(kind: WorkKind, row: &Row) -> Result<DueWork, StoreError> {
+    let (tenant, connection) = (row.tenant()?, connection_in(row)?);
+    Ok(DueWork { kind, tenant, connection, due_at: row.time(kind.index().due)? })
+}
+
+/// The connection in the sort key of its item, or of its revocation.
+fn connection_in(row: &Row) -> Result<ConnectionId, StoreError> {
     let (_, connection) = row.text("item")?.split_once('#').ok_or(StoreError::Damaged("item"))?;
-    Ok(DueWork {
-        kind,
-        tenant: row.tenant()?,
-        connection: ConnectionId::from_record(connection).ok_or(StoreError::Damaged("item"))?,
-        due_at: row.time(kind.index().due)?,
-    })
+    ConnectionId::from_record(connection).ok_or(StoreError::Damaged("item"))
 }

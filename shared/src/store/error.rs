@@ -22,7 +22,7 @@ impl From<StoreError> for Error {
                 retry_after: Duration::from_secs(5),
                 source: Some(error.into()),
             },
-            StoreError::Damaged(_) => Self::internal("the store", error),
+            StoreError::Damaged(_) => Self::Unreadable(error.into()),
         }
     }
 }

@@ -45,12 +45,8 @@ impl Store {
         Ok(())
     }
 
-    /// A page of a tenant's events, oldest first, and the position of the next page if there may be more.
-    pub async fn events(
-        &self,
-        tenant: &TenantId,
-        page: &Page,
-    ) -> Result<(Vec<Event>, Option<String>), StoreError> {
+    /// A page of a tenant's events.
+    pub async fn events(&self, tenant: &TenantId, page: &Page) -> Result<EventPage, StoreError> {
         let start = page.after.as_ref().map(|after| item::key(tenant, after));
         let query = self
             .db
@@ -61,10 +57,26 @@ impl Store {
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
             .limit(page.rows())
             .set_exclusive_start_key(start);
-        let (rows, last) = query::page(query).await?;
-        let next = last.and_then(|key| key.maybe_text("item"));
-        Ok((rows.iter().map(read).collect::<Result<_, _>>()?, next))
+        let (rows, _) = query::page(query).await?;
+        let events = self.readable(&self.tables.events, &rows, read);
+        let last = rows.iter().rev().find_map(|row| row.parsed("item", EventId::parse).ok());
+        Ok(EventPage { events, last })
     }
+
+    /// The event in the new image of a stream record. An unreadable one is passed.
+    pub fn event_of_image(&self, image: &Value) -> Option<Event> {
+        let row = Row(image.as_object().into_iter().flatten().filter_map(attribute).collect());
+        self.checked(&self.tables.events, &row, read(&row)).ok()
+    }
+}
+
+/// A page of a tenant's events.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    /// Oldest first, without unreadable ones.
+    pub events: Vec<Event>,
+    /// The id of the last event of the page, even if that is unreadable.
+    pub last: Option<EventId>,
 }
 
 fn event_item(event: &Event) -> Item {
@@ -77,15 +89,11 @@ fn event_item(event: &Event) -> Item {
         .done()
 }
 
-/// The event in the new image of a stream record.
-pub fn event_of_image(image: &Value) -> Result<Event, StoreError> {
-    let attribute = |(name, value): (&String, &Value)| {
-        let text = |kind: &str| value[kind].as_str().map(str::to_owned);
-        let value = text("S").map(AttributeValue::S).or_else(|| text("N").map(AttributeValue::N));
-        value.map(|value| (name.clone(), value))
-    };
-    let fields = image.as_object().ok_or(StoreError::Damaged("image"))?;
-    read(&Row(fields.iter().filter_map(attribute).collect()))
+/// An attribute of the image of a stream record.
+fn attribute((name, value): (&String, &Value)) -> Option<(String, AttributeValue)> {
+    let text = |kind: &str| value[kind].as_str().map(str::to_owned);
+    let value = text("S").map(AttributeValue::S).or_else(|| text("N").map(AttributeValue::N))?;
+    Some((name.clone(), value))
 }
 
 fn read(row: &Row) -> Result<Event, StoreError> {

@@ -3,11 +3,8 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::connection_item::key;
@@ -66,16 +63,6 @@ impl EventAuth<'_> {
             (":none", item::text(NO_OWNER)),
             (":now", item::time(now)),
         ]
-    }
-
-    /// Evaluates [`AUTHENTIC`] for a row that a failed write has returned.
-    fn is_authentic_for(&self, row: &Row, now: Timestamp) -> Result<bool, StoreError> {
-        let is = |name: &str, value: &str| row.maybe_text(name).as_deref() == Some(value);
-        let current =
-            is("subscription_token_digest", self.token_digest) && is("subscription", self.subscription);
-        let previous = is("previous_token_digest", self.token_digest)
-            && row.maybe_time("previous_token_until")?.is_some_and(|until| until > now);
-        Ok((current || previous) && self.owner.is_none_or(|owner| is("extension", owner.as_str())))
     }
 }
 
@@ -188,22 +175,25 @@ impl Store {
             .condition_expression(format!(
                 "{AUTHENTIC} AND (attribute_not_exists(sync_due) OR sync_due > :due) \
                  AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :due OR sync_due > rate_limited_until)"
-            ))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+            ));
         match update.send().await {
-            Ok(_) => Ok(SyncRequested::DueAt(soon)),
-            Err(error) if is_conditional(&error) => {
-                let UpdateItemError::ConditionalCheckFailedException(refused) = error.into_service_error()
-                else {
-                    return Ok(SyncRequested::Unauthenticated);
-                };
-                let row = Row(refused.item.unwrap_or_default());
-                let due = row.maybe_time("sync_due")?;
-                Ok(match due {
-                    Some(due) if auth.is_authentic_for(&row, now)? => SyncRequested::DueAt(due),
-                    _ => SyncRequested::Unauthenticated,
-                })
+            Ok(_) => return Ok(SyncRequested::DueAt(soon)),
+            Err(error) if is_conditional(&error) => {}
+            Err(error) => return Err(failure(error)),
+        }
+        // A sync is due already, or the event is not authentic. The function may not read the whole row, so a second write, which
+        // changes nothing, tells them apart and returns when the sync is due.
+        let unchanged = self
+            .request_work(auth, now, WorkKind::Sync, soon)
+            .update_expression("SET sync_kind = :kind, sync_due = if_not_exists(sync_due, :due)")
+            .condition_expression(AUTHENTIC)
+            .return_values(ReturnValue::UpdatedNew);
+        match unchanged.send().await {
+            Ok(answer) => {
+                let due = Row(answer.attributes.unwrap_or_default()).maybe_time("sync_due");
+                Ok(SyncRequested::DueAt(due.ok().flatten().unwrap_or(soon)))
             }
+            Err(error) if is_conditional(&error) => Ok(SyncRequested::Unauthenticated),
             Err(error) => Err(failure(error)),
         }
     }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::due::{self, DueWork, WorkKind, skip_unreadable};
+use super::due::{self, DueWork, WorkKind};
 use super::item::{self, Row};
 use super::{Store, StoreError, WriteOutcome, query, write_outcome};
 use crate::limits;
@@ -30,28 +30,27 @@ impl Store {
     /// Connections of all tenants whose refresh is overdue: up to [`limits::SWEEP_OVERDUE`] of the longest overdue, in the
     /// order in which their refresh tokens expire.
     pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        let mut overdue = self.keepalive_entries(Some(self.clock.now()), limits::SWEEP_OVERDUE).await?;
+        let query = self.query_work(WorkKind::Refresh, Some(self.clock.now()));
+        let mut overdue = Vec::new();
+        for row in query::up_to(limits::SWEEP_OVERDUE, query).await?.iter().take(limits::SWEEP_OVERDUE) {
+            match read_entry(row) {
+                Ok(entry) => overdue.push(entry),
+                Err(error) => self.pass_work(WorkKind::Refresh, row, &error).await,
+            }
+        }
         overdue.sort_by_key(|entry| entry.expires_at);
         Ok(overdue)
     }
 
     pub async fn keepalive_entries_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        self.keepalive_entries(None, usize::MAX).await
-    }
-
-    async fn keepalive_entries(
-        &self,
-        due_until: Option<Timestamp>,
-        limit: usize,
-    ) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        let rows = query::up_to(limit, self.query_work(WorkKind::Refresh, due_until)).await?;
-        Ok(rows.iter().filter_map(|row| skip_unreadable(read_entry(row))).take(limit).collect())
+        let rows = query::all(self.query_work(WorkKind::Refresh, None)).await?;
+        Ok(self.readable(&self.tables.connections, &rows, read_entry))
     }
 
     /// Revoked connections of all tenants whose tokens are not erased yet.
     pub async fn revoked_of_all_tenants(&self) -> Result<Vec<DueWork>, StoreError> {
         let rows = query::all(self.query_work(WorkKind::Erasure, None)).await?;
-        Ok(rows.iter().filter_map(|row| skip_unreadable(due::read(WorkKind::Erasure, row))).collect())
+        Ok(self.readable(&self.tables.connections, &rows, |row| due::read(WorkKind::Erasure, row)))
     }
 
     /// Postpones an overdue refresh. The condition fails if its due time has changed.

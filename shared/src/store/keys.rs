@@ -34,8 +34,8 @@ impl Store {
         let (mut tenant, mut record) = (None, None);
         for row in rows {
             match row.text("item")? {
-                "tenant" => tenant = Some(read_tenant(&row)?),
-                _ => record = Some(read_key(&row)?),
+                "tenant" => tenant = Some(self.checked(&self.tables.tenants, &row, read_tenant(&row))?),
+                _ => record = Some(self.checked(&self.tables.tenants, &row, read_key(&row))?),
             }
         }
         Ok(tenant.zip(record))
@@ -45,7 +45,7 @@ impl Store {
     pub async fn keys(&self, app: &App) -> Result<Vec<KeyRecord>, StoreError> {
         let keys = app.keys.iter().map(|id| key_key(&app.tenant, id)).collect();
         let rows = self.rows_by_key(&self.tables.tenants, keys).await?;
-        let mut keys = rows.iter().map(read_key).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = self.readable(&self.tables.tenants, &rows, read_key);
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         Ok(keys)
     }

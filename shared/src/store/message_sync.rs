@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::connection_item::key;
 use super::due::DueWork;
-use super::item::{self, Change};
+use super::item::{self, Change, Row};
 use super::{Store, StoreError, made};
 
 /// The progress of a connection's sync. Every change before the sync token is stored, except for those in the backfill.
@@ -54,11 +54,11 @@ impl Store {
     /// claimed it, or if the connection is rate-limited.
     pub async fn claim_sync(&self, due: &DueWork) -> Result<Option<ClaimedSync>, StoreError> {
         let Some((row, due_at)) = self.claim_row(due).await? else { return Ok(None) };
-        let token = row.maybe_text("sync_token").zip(row.maybe_time("sync_token_at")?);
-        let bounds = row.maybe_time("backfill_from")?.zip(row.maybe_time("backfill_until")?);
-        let backfill = bounds.map(|(from, until)| BackfillRange { from, until });
-        let revision = row.maybe_number("sync_revision")?.unwrap_or(0);
-        Ok(Some(ClaimedSync { progress: SyncProgress { token, backfill }, revision, due_at }))
+        let table = &self.tables.connections;
+        // Without readable progress, the sync starts anew.
+        let progress = self.checked(table, &row, read_progress(&row)).unwrap_or_default();
+        let revision = self.checked(table, &row, row.maybe_number("sync_revision"))?.unwrap_or(0);
+        Ok(Some(ClaimedSync { progress, revision, due_at }))
     }
 
     /// Saves the progress of a sync, after all records up to it were stored, and when the next one is due. A sync that was
@@ -105,6 +105,12 @@ impl Store {
         claimed.revision += 1;
         Ok(if is_committed { SyncCommit::Committed } else { SyncCommit::Superseded })
     }
+}
+
+fn read_progress(row: &Row) -> Result<SyncProgress, StoreError> {
+    let token = row.maybe_text("sync_token").zip(row.maybe_time("sync_token_at")?);
+    let bounds = row.maybe_time("backfill_from")?.zip(row.maybe_time("backfill_until")?);
+    Ok(SyncProgress { token, backfill: bounds.map(|(from, until)| BackfillRange { from, until }) })
 }
 
 /// The row exists, and no other run has saved progress since the claim.

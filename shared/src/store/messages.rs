@@ -58,7 +58,7 @@ impl Store {
     pub async fn message(&self, tenant: &TenantId, id: &MessageId) -> Result<Option<Message>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.messages).set_key(Some(message_key(tenant, id)));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
-        answer.item.map(|row| read_message(&Row(row))).transpose()
+        self.read_one(&self.tables.messages, answer.item, read_message)
     }
 
     /// The items of a transaction that stores an inbound message: the message, its correlated record, and the event.
@@ -89,7 +89,7 @@ impl Store {
         let key = record_key(tenant, extension, rc_id);
         let get = self.db.get_item().table_name(&self.tables.messages).set_key(Some(key));
         let answer = get.consistent_read(true).send().await.map_err(failure)?;
-        answer.item.map(|row| read_record(&Row(row))).transpose()
+        self.read_one(&self.tables.messages, answer.item, read_record)
     }
 
     /// Correlates a record with a part of a message. Idempotent.
@@ -114,8 +114,9 @@ impl Store {
             .return_values(ReturnValue::AllNew);
         match update.send().await {
             Ok(answer) => {
-                let record = answer.attributes.map(|row| read_record(&Row(row))).transpose()?;
-                Ok(Correlation::Correlated(record.and_then(|record| record.early_report)))
+                let record = self.read_one(&self.tables.messages, answer.attributes, read_record);
+                // The record is correlated, whatever else cannot be read.
+                Ok(Correlation::Correlated(record.ok().flatten().and_then(|record| record.early_report)))
             }
             Err(error) if is_conditional(&error) => Ok(Correlation::Taken),
             Err(error) => Err(failure(error)),
@@ -191,7 +192,8 @@ impl Store {
         for _ in 0..limits::LIST_PAGES {
             let (rows, next) = self.message_rows(tenant, filter, after.as_deref(), Projection::All).await?;
             for row in rows {
-                messages.push(read_message(&row)?);
+                // An unreadable message is passed.
+                messages.extend(self.checked(&self.tables.messages, &row, read_message(&row)));
                 if messages.len() == most {
                     let last = row.text("item")?.to_owned();
                     return Ok((messages, Some(last)));
@@ -235,7 +237,7 @@ impl Store {
         let next = if end < names.len() { shown.clone().next_back().cloned() } else { after };
         let keys: Vec<Item> = shown.map(|name| item::key(tenant, name)).collect();
         let rows = self.rows_by_key(&self.tables.messages, keys).await?;
-        let mut messages = rows.iter().map(read_message).collect::<Result<Vec<_>, _>>()?;
+        let mut messages = self.readable(&self.tables.messages, &rows, read_message);
         messages.sort_by(|one, other| other.id.cmp(&one.id));
         Ok((names.len(), messages, next))
     }

@@ -27,6 +27,7 @@ mod outbox;
 mod quarantine;
 mod query;
 mod rate_limits;
+mod readable;
 mod refresh;
 mod revocations;
 mod senders;
@@ -44,12 +45,12 @@ pub use apps::AppChange;
 pub(crate) use apps::{SealedSecret, SigningSecrets};
 pub use circuit_breaker::ProbeOutcome;
 pub use connect_tokens::{ClaimFlowOutcome, DeleteFlowOutcome, StartFlowOutcome};
-pub use connections::{ExtensionOwner, NewConnection, StoreConnectionOutcome};
+pub use connections::{ExtensionOwner, NewConnection, RemovableConnection, StoreConnectionOutcome};
 pub use deletions::{DueDeletion, TenantTable};
-pub use deliveries::{AttemptRecord, DueDelivery, SlotOutcome, time_of_position};
+pub use deliveries::{AttemptRecord, DeliveryCursor, DueDelivery, SlotOutcome, time_of_position};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
 pub use error::StoreError;
-pub use events::event_of_image;
+pub use events::EventPage;
 pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
 pub use keepalive::KeepaliveEntry;
 pub use keys::KeyChange;
@@ -59,6 +60,7 @@ pub use numbers::Inventory;
 pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;
 pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
+pub use readable::UnreadableRow;
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
 pub use tenants::{ChangeOutcome, CreateOutcome, StoredTenant, TenantChange};
@@ -113,6 +115,7 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// Senders whose active marker this process has set.
     active_senders: Arc<TtlCache<()>>,
+    unreadable: Arc<readable::UnreadableRows>,
 }
 
 impl Store {
@@ -122,6 +125,7 @@ impl Store {
             tables: Arc::new(tables),
             clock,
             active_senders: Arc::new(TtlCache::with_capacity(limits::CACHE_ENTRIES)),
+            unreadable: Arc::default(),
         }
     }
 

@@ -29,12 +29,18 @@ impl Store {
     pub async fn inventory(&self, tenant: &TenantId) -> Result<Inventory, StoreError> {
         let mut inventory = Inventory::default();
         for row in self.all_rows(tenant).await? {
-            match row.text("item")?.split_once('#').map(|(kind, _)| kind) {
-                Some("connection") => inventory.connections.push(read_connection(&row)?),
-                Some("number") => inventory.numbers.push(read_number(&row)?),
-                Some("account-number") => inventory.account_numbers.push(read_account_number(&row)?),
-                _ => {}
-            }
+            let read = match row.text("item")?.split_once('#').map(|(kind, _)| kind) {
+                Some("connection") => {
+                    read_connection(&row).map(|connection| inventory.connections.push(connection))
+                }
+                Some("number") => read_number(&row).map(|number| inventory.numbers.push(number)),
+                Some("account-number") => {
+                    read_account_number(&row).map(|number| inventory.account_numbers.push(number))
+                }
+                _ => Ok(()),
+            };
+            // An unreadable row is passed.
+            let _ = self.checked(&self.tables.connections, &row, read);
         }
         inventory
             .connections
@@ -45,7 +51,7 @@ impl Store {
     /// A number, if a connected extension can send from it.
     pub async fn number(&self, tenant: &TenantId, number: &E164) -> Result<Option<Number>, StoreError> {
         let row = self.connections_row(tenant, format!("number#{number}")).await?;
-        row.map(|row| read_number(&row)).transpose()
+        self.read_one(&self.tables.connections, row.map(|row| row.0), read_number)
     }
 
     pub async fn is_account_number(

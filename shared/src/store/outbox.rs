@@ -15,7 +15,6 @@ use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::due::skip_unreadable;
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
 use super::{Store, StoreError, WriteOutcome, complete, failed, failure, is_conflict, made, query};
@@ -137,16 +136,17 @@ impl Store {
     ) -> Result<Option<StoredResponse>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.messages).consistent_read(true);
         let get = get.set_key(Some(idempotency_key(tenant, &key.digest)));
-        let Some(row) = get.send().await.map_err(failure)?.item.map(Row) else { return Ok(None) };
-        if row.time("expires_at")? <= self.clock.now() {
-            return Ok(None);
-        }
-        Ok(Some(StoredResponse {
-            message: MessageId::parse(row.text("message")?).ok_or(StoreError::Damaged("message"))?,
-            status: MessageStatus::parse(row.text("status")?).ok_or(StoreError::Damaged("status"))?,
-            segments: row.number("segments")?,
-            fingerprint: row.text("fingerprint")?.to_owned(),
-        }))
+        let item = get.send().await.map_err(failure)?.item;
+        let stored = self.read_one(&self.tables.messages, item, |row| {
+            let response = StoredResponse {
+                message: row.parsed("message", MessageId::parse)?,
+                status: row.parsed("status", MessageStatus::parse)?,
+                segments: row.number("segments")?,
+                fingerprint: row.text("fingerprint")?.to_owned(),
+            };
+            Ok((row.time("expires_at")?, response))
+        })?;
+        Ok(stored.filter(|(until, _)| *until > self.clock.now()).map(|(_, response)| response))
     }
 
     /// Saves a changed message, moves its pending entry, and appends an event if its status is no longer
@@ -213,19 +213,33 @@ impl Store {
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Removes the outbox entries of a message that no longer exists.
-    pub async fn remove_orphan_from_outbox(
+    /// Removes the pending entries of a message that no longer exists, or cannot be read.
+    pub async fn remove_orphan(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
         id: &MessageId,
     ) -> Result<(), StoreError> {
-        for priority in Priority::ALL {
-            let name = outbox_item(extension, priority, id);
-            let delete = self.db.delete_item().table_name(&self.tables.messages);
-            delete.set_key(Some(item::key(tenant, &name))).send().await.map_err(failure)?;
+        let outbox = Priority::ALL.map(|priority| outbox_item(extension, priority, id));
+        for name in outbox.into_iter().chain([reconciling_item(extension, id)]) {
+            self.remove_entry(tenant, &name).await?;
         }
         Ok(())
+    }
+
+    /// Removes the schedule entry of a message that no longer exists, or cannot be read.
+    pub async fn remove_scheduled_orphan(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        (at, id): (Timestamp, &MessageId),
+    ) -> Result<(), StoreError> {
+        self.remove_entry(tenant, &scheduled_item(extension, at, id)).await
+    }
+
+    async fn remove_entry(&self, tenant: &TenantId, name: &str) -> Result<(), StoreError> {
+        let delete = self.db.delete_item().table_name(&self.tables.messages);
+        delete.set_key(Some(item::key(tenant, name))).send().await.map(|_| ()).map_err(failure)
     }
 
     /// The message at the head of a sender's outbox.
@@ -235,8 +249,8 @@ impl Store {
         extension: &ExtensionId,
     ) -> Result<Option<MessageId>, StoreError> {
         let prefix = format!("outbox#{extension}#");
-        let names = self.item_names(tenant, &prefix, &format!("{prefix}~"), 1).await?;
-        names.first().map(|name| message_in(name)).transpose()
+        let head = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, message_in).await?;
+        Ok(head.into_iter().next())
     }
 
     /// A sender's scheduled messages whose `sendAt` has come, with that time. At most [`limits::SCHEDULED_BATCH`].
@@ -247,14 +261,13 @@ impl Store {
     ) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
         let prefix = format!("scheduled#{extension}#");
         let until = format!("{prefix}{:013}~", self.clock.now().as_millisecond());
-        let names = self.item_names(tenant, &prefix, &until, limits::SCHEDULED_BATCH).await?;
-        let read = |name: &String| {
+        let read = |name: &str| {
             let ms = name.strip_prefix(&prefix).and_then(|rest| rest.split('#').next()?.parse().ok());
             let at =
                 ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or(StoreError::Damaged("item"))?;
             Ok((at, message_in(name)?))
         };
-        names.iter().map(read).collect()
+        self.entries(tenant, &prefix, &until, limits::SCHEDULED_BATCH, read).await
     }
 
     /// A sender's messages that wait to be reconciled. At most [`limits::RECONCILE_BATCH`].
@@ -264,24 +277,41 @@ impl Store {
         extension: &ExtensionId,
     ) -> Result<Vec<MessageId>, StoreError> {
         let prefix = format!("reconciling#{extension}#");
-        let names = self.item_names(tenant, &prefix, &format!("{prefix}~"), limits::RECONCILE_BATCH).await?;
-        names.iter().map(|name| message_in(name)).collect()
+        let last = format!("{prefix}~");
+        self.entries(tenant, &prefix, &last, limits::RECONCILE_BATCH, message_in).await
     }
 
-    async fn item_names(
+    /// Reads the names of entries. One that cannot be read refers to nothing and is removed.
+    async fn entries<T>(
         &self,
         tenant: &TenantId,
         first: &str,
         last: &str,
         most: i32,
-    ) -> Result<Vec<String>, StoreError> {
+        read: impl Fn(&str) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
         let query = self
             .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
             .expression_attribute_values(":first", item::text(first))
             .expression_attribute_values(":last", item::text(last))
             .projection_expression("#item")
             .limit(most);
-        query::page(query).await?.0.iter().map(|row| Ok(row.text("item")?.to_owned())).collect()
+        let (mut entries, mut from) = (Vec::new(), None);
+        for _ in 0..limits::DUE_PAGES {
+            let (rows, next) = query::page(query.clone().set_exclusive_start_key(from)).await?;
+            for row in rows {
+                let name = row.text("item")?;
+                match self.checked(&self.tables.messages, &row, read(name)) {
+                    Ok(entry) => entries.push(entry),
+                    Err(_) => self.remove_entry(tenant, name).await?,
+                }
+            }
+            from = next.map(|next| next.0);
+            if from.is_none() || !entries.is_empty() {
+                break;
+            }
+        }
+        Ok(entries)
     }
 
     /// Senders with pending work across all tenants. The outbox of a sender with an active marker may be empty.
@@ -298,7 +328,15 @@ impl Store {
                 .expression_attribute_values(":now", item::time(self.clock.now()))
                 .set_exclusive_start_key(from);
             let (rows, last) = query::page(query).await?;
-            senders.extend(rows.iter().filter_map(|row| skip_unreadable(due_sender(row))));
+            for row in &rows {
+                match due_sender(row) {
+                    Ok(sender) => drop(senders.insert(sender)),
+                    Err(error) => {
+                        let (table, index) = (&self.tables.messages, ("work_kind", "due_at"));
+                        self.pass_index_entry(table, index, row, |_| false, &error).await;
+                    }
+                }
+            }
             from = last.map(|last| last.0);
             if from.is_none() {
                 break;
@@ -371,9 +409,17 @@ fn pending_item(message: &Message, pending_in: PendingIn) -> String {
     let Message { extension, id, priority, .. } = message;
     match pending_in {
         PendingIn::Outbox => outbox_item(extension, *priority, id),
-        PendingIn::Scheduled(at) => format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond()),
-        PendingIn::Reconciling(_) => format!("reconciling#{extension}#{id}"),
+        PendingIn::Scheduled(at) => scheduled_item(extension, at, id),
+        PendingIn::Reconciling(_) => reconciling_item(extension, id),
     }
+}
+
+fn scheduled_item(extension: &ExtensionId, at: Timestamp, id: &MessageId) -> String {
+    format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond())
+}
+
+fn reconciling_item(extension: &ExtensionId, id: &MessageId) -> String {
+    format!("reconciling#{extension}#{id}")
 }
 
 fn outbox_item(extension: &ExtensionId, priority: Priority, id: &MessageId) -> String {
@@ -389,7 +435,8 @@ fn outbox_item(extension: &ExtensionId, priority: Priority, id: &MessageId) -> S
 fn due_sender(row: &Row) -> Result<DueSender, StoreError> {
     let name = row.text("item")?;
     let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
-    let active_since = if name.starts_with(ACTIVE) { Some(row.time("due_at")?) } else { None };
+    // A sender whose marker has no readable time is woken, as for a message whose moment has come.
+    let active_since = if name.starts_with(ACTIVE) { row.time("due_at").ok() } else { None };
     let extension = extension.ok_or(StoreError::Damaged("item"))?;
     Ok(DueSender { tenant: row.tenant()?, extension, active_since })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
@@ -63,13 +63,58 @@ impl Store {
             .await;
         match appended {
             Ok(answer) => {
-                Ok(LogCountOutcome::Appended(read_log(&Row(answer.attributes.unwrap_or_default()))?))
+                let row = Row(answer.attributes.unwrap_or_default());
+                Ok(LogCountOutcome::Appended(self.checked_counter(&row, read_log(&row))?))
             }
             Err(error) => match rejected_item(error)? {
-                Some(row) => Ok(LogCountOutcome::Full(read_log(&row)?)),
+                Some(row) => Ok(LogCountOutcome::Full(self.checked_counter(&row, read_log(&row))?)),
                 None => Err(StoreError::Damaged("times")),
             },
         }
+    }
+
+    fn checked_counter<T>(&self, row: &Row, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.checked(&self.tables.rate_limits, row, result)
+    }
+
+    /// Starts a counter that cannot be read anew, as a log of `now` alone.
+    pub async fn restart_log(
+        &self,
+        counter: &str,
+        allowance: Allowance,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let restart = self
+            .update_counter(counter)
+            .update_expression("SET times = :one, #ttl = :ttl")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":one", AttributeValue::L(vec![item::time(now)]))
+            .expression_attribute_values(":ttl", expiry(allowance, now));
+        restart.send().await.map(|_| ()).map_err(failure)
+    }
+
+    /// Starts a counter that cannot be read anew, with these slots.
+    pub async fn restart_slots(
+        &self,
+        counter: &str,
+        allowance: Allowance,
+        slots: &Slots,
+    ) -> Result<(), StoreError> {
+        let restart = self.set_slots(counter, allowance, slots);
+        restart.send().await.map(|_| ()).map_err(failure)
+    }
+
+    fn set_slots(&self, counter: &str, allowance: Allowance, new: &Slots) -> UpdateItemFluentBuilder {
+        let counts = AttributeValue::L(new.counts.iter().map(item::number).collect());
+        self.update_counter(counter)
+            .update_expression("SET #slot = :slot, #total = :total, counts = :counts, #ttl = :ttl")
+            .expression_attribute_names("#slot", "slot")
+            .expression_attribute_names("#total", "total")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":slot", item::number(new.slot))
+            .expression_attribute_values(":total", item::number(new.total))
+            .expression_attribute_values(":counts", counts)
+            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()))
     }
 
     /// Replaces a log. The condition fails if it is not equal to `seen`.
@@ -119,10 +164,11 @@ impl Store {
             .await;
         match counted {
             Ok(answer) => {
-                Ok(SlotCountOutcome::Counted(read_slots(&Row(answer.attributes.unwrap_or_default()))?))
+                let row = Row(answer.attributes.unwrap_or_default());
+                Ok(SlotCountOutcome::Counted(self.checked_counter(&row, read_slots(&row))?))
             }
             Err(error) => rejected_item(error)?.map_or(Ok(SlotCountOutcome::Absent), |row| {
-                Ok(SlotCountOutcome::NotCounted(read_slots(&row)?))
+                Ok(SlotCountOutcome::NotCounted(self.checked_counter(&row, read_slots(&row))?))
             }),
         }
     }
@@ -135,17 +181,7 @@ impl Store {
         seen: Option<&Slots>,
         new: &Slots,
     ) -> Result<WriteOutcome, StoreError> {
-        let counts = AttributeValue::L(new.counts.iter().map(item::number).collect());
-        let request = self
-            .update_counter(counter)
-            .update_expression("SET #slot = :slot, #total = :total, counts = :counts, #ttl = :ttl")
-            .expression_attribute_names("#slot", "slot")
-            .expression_attribute_names("#total", "total")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":slot", item::number(new.slot))
-            .expression_attribute_values(":total", item::number(new.total))
-            .expression_attribute_values(":counts", counts)
-            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()));
+        let request = self.set_slots(counter, allowance, new);
         // Within a slot the total only increases, so slot and total identify the state of a counter.
         let request = match seen {
             None => request.condition_expression("attribute_not_exists(#slot)"),
@@ -215,6 +251,8 @@ fn rejected_item(error: SdkError<UpdateItemError>) -> Result<Option<Row>, StoreE
         Some(UpdateItemError::ConditionalCheckFailedException(rejected)) => {
             Ok(rejected.item().cloned().filter(|item| !item.is_empty()).map(Row))
         }
+        // The item has an attribute of another type than the expression needs.
+        Some(other) if other.code() == Some("ValidationException") => Err(StoreError::Damaged("counter")),
         _ => Err(failure(error)),
     }
 }

@@ -25,8 +25,8 @@ impl Store {
         id: &ConnectionId,
     ) -> Result<Option<Revocation>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.connections).set_key(Some(key(tenant, id)));
-        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
-        row.map(|row| read(&row)).transpose()
+        let item = get.consistent_read(true).send().await.map_err(failure)?.item;
+        self.read_one(&self.tables.connections, item, read)
     }
 
     /// Deletes a revocation with its sealed tokens and data keys: the session has ended, or the last attempt has failed.

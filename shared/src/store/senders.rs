@@ -1,6 +1,8 @@
 //! The state of each sender, in the table `messages`: items `sender#<extension>`. A worker holds the item's lease, which
 //! outlives the worker.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::{SignedDuration, Timestamp};
 
@@ -66,7 +68,17 @@ impl Store {
             .expression_attribute_values(":soon", item::time(soon))
             .return_values(ReturnValue::AllNew);
         match update.send().await {
-            Ok(answer) => Ok(LeaseOutcome::Acquired(read(&Row(answer.attributes.unwrap_or_default()))?)),
+            Ok(answer) => {
+                let row = Row(answer.attributes.unwrap_or_default());
+                Ok(match self.checked(&self.tables.messages, &row, read(&row)) {
+                    Ok(sender) => LeaseOutcome::Acquired(sender),
+                    Err(_) => match salvage(&row, now) {
+                        Ok(sender) => LeaseOutcome::Acquired(sender),
+                        // Another send could repeat the one in flight. The sender waits for the operator.
+                        Err(_) => LeaseOutcome::Unavailable,
+                    },
+                })
+            }
             Err(error) if is_conditional(&error) => Ok(LeaseOutcome::Unavailable),
             Err(error) => Err(failure(error)),
         }
@@ -127,6 +139,23 @@ pub(super) fn sender_key(tenant: &TenantId, extension: &ExtensionId) -> Item {
     item::key(tenant, &format!("sender#{extension}"))
 }
 
+/// What can be read of an unreadable state. A part in flight must be known; the limit counts as used up.
+fn salvage(row: &Row, now: Timestamp) -> Result<SenderState, StoreError> {
+    let mut sender = SenderState { in_flight: read_in_flight(row)?, ..SenderState::default() };
+    sender.partly_sent = row.maybe_text("partly_sent").as_deref().and_then(MessageId::parse);
+    sender.pause(Duration::from_secs(limits::PENALTY_SECONDS), now);
+    Ok(sender)
+}
+
+fn read_message_id(row: &Row, name: &'static str) -> Result<Option<MessageId>, StoreError> {
+    row.0.contains_key(name).then(|| row.parsed(name, MessageId::parse)).transpose()
+}
+
+fn read_in_flight(row: &Row) -> Result<Option<InFlight>, StoreError> {
+    let message = read_message_id(row, "in_flight_message")?;
+    message.map(|message| Ok(InFlight { message, at: row.time("in_flight_at")? })).transpose()
+}
+
 fn read(row: &Row) -> Result<SenderState, StoreError> {
     let sends = row.0.get("sends").and_then(|value| value.as_l().ok());
     let time = |value: &AttributeValue| {
@@ -134,14 +163,6 @@ fn read(row: &Row) -> Result<SenderState, StoreError> {
         Timestamp::from_millisecond(ms).ok()
     };
     let sends = sends.into_iter().flatten().map(time).collect::<Option<Vec<_>>>();
-    let message = |name: &'static str| {
-        let id = row.maybe_text(name);
-        id.map(|id| MessageId::parse(&id).ok_or(StoreError::Damaged(name))).transpose()
-    };
-    let in_flight = match message("in_flight_message")? {
-        None => None,
-        Some(message) => Some(InFlight { message, at: row.time("in_flight_at")? }),
-    };
     let new = SenderState::default();
     Ok(SenderState {
         sends: sends.ok_or(StoreError::Damaged("sends"))?,
@@ -149,8 +170,8 @@ fn read(row: &Row) -> Result<SenderState, StoreError> {
         window_seconds: row.maybe_number("window_seconds")?.unwrap_or(new.window_seconds),
         paused_until: row.maybe_time("paused_until")?,
         failures: row.maybe_number("failures")?.unwrap_or(0),
-        in_flight,
-        partly_sent: message("partly_sent")?,
+        in_flight: read_in_flight(row)?,
+        partly_sent: read_message_id(row, "partly_sent")?,
         reconcile_after: row.maybe_time("reconcile_after")?,
     })
 }
@@ -163,5 +184,21 @@ mod tests {
     #[test]
     fn an_item_without_attributes_is_the_default_state() {
         assert_eq!(read(&Row(Writer::default().done())).unwrap(), SenderState::default());
+    }
+
+    #[test]
+    fn of_an_unreadable_state_the_part_in_flight_is_kept() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let row = |id: &str| {
+            let row =
+                Writer::default().set("limit", item::text("many")).set("in_flight_message", item::text(id));
+            Row(row.set("in_flight_at", item::time(now)).done())
+        };
+        let id = MessageId::generate(now);
+        assert!(read(&row(id.as_str())).is_err());
+        let sender = salvage(&row(id.as_str()), now).unwrap();
+        assert_eq!(sender.in_flight, Some(InFlight { message: id, at: now }));
+        assert!(sender.next_send_at(now) > now, "the limit counts as used up");
+        assert!(salvage(&row("?"), now).is_err(), "it is not known what is in flight");
     }
 }

@@ -133,8 +133,8 @@ impl Store {
 
     pub async fn tenant(&self, id: &TenantId) -> Result<Option<Tenant>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.tenants).set_key(Some(item::key(id, TENANT)));
-        let row = get.consistent_read(true).send().await.map_err(failure)?.item.map(Row);
-        row.map(|row| read_tenant(&row)).transpose()
+        let item = get.consistent_read(true).send().await.map_err(failure)?.item;
+        self.read_one(&self.tables.tenants, item, read_tenant)
     }
 
     /// A page of all tenants, newest first. Eventually consistent.
@@ -142,7 +142,8 @@ impl Store {
         let start = page.after.as_ref().and_then(|at| {
             let (created, id) = at.split_once('/')?;
             let tenant = item::key(&TenantId::from_record(id)?, TENANT);
-            let created = item::number(created.parse::<i64>().ok()?);
+            // As DynamoDB returned it: the last row of a page may be an unreadable one.
+            let created = item::number(created.parse::<f64>().is_ok().then_some(created)?);
             Some(Writer(tenant).set("listed", item::text(LISTED)).set("created_at", created).done())
         });
         let query = self
@@ -157,10 +158,10 @@ impl Store {
             .set_exclusive_start_key(start);
         let (rows, last) = query::page(query).await?;
         let next = last.and_then(|key| {
-            let created: i64 = key.number("created_at").ok()?;
+            let created = key.0.get("created_at")?.as_n().ok()?;
             Some(format!("{created}/{}", key.maybe_text("tenant")?))
         });
-        Ok((rows.iter().map(read_tenant).collect::<Result<_, _>>()?, next))
+        Ok((self.readable(&self.tables.tenants, &rows, read_tenant), next))
     }
 
     /// A conflict if the tenant is being deleted.

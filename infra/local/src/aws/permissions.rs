@@ -75,7 +75,7 @@ pub fn required(
 
 fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<RequiredPermission> {
     let table_arn = |table: &str| names::table_arn(table.rsplit('/').next().unwrap_or(table));
-    let permission = |action: &str, table: &str, items: &[&Value]| {
+    let permission = |action: &str, table: &str, items: &[&Value], input: &Value| {
         let mut permission = RequiredPermission::new(format!("dynamodb:{action}"), table_arn(table));
         let key = keys.of(table.rsplit('/').next().unwrap_or(table), None);
         let leading: Vec<String> =
@@ -90,6 +90,11 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Require
             .chain(attribute_names(input))
             .collect();
         permission.context.insert("dynamodb:Attributes".to_owned(), attributes);
+        for parameter in ["ReturnValues", "Select"] {
+            if let Some(value) = input[parameter].as_str() {
+                permission.context.insert(format!("dynamodb:{parameter}"), vec![value.to_owned()]);
+            }
+        }
         permission
     };
     let table = input["TableName"].as_str().unwrap_or_default();
@@ -108,6 +113,7 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Require
                         &name,
                         action["TableName"].as_str().unwrap_or_default(),
                         &[of],
+                        action,
                     ));
                 }
             }
@@ -118,7 +124,7 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Require
             tables
                 .map(|(table, what)| {
                     let items: Vec<&Value> = what["Keys"].as_array().into_iter().flatten().collect();
-                    permission(operation, table, &items)
+                    permission(operation, table, &items, what)
                 })
                 .collect()
         }
@@ -133,13 +139,13 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Require
                         .flat_map(|write| [&write["PutRequest"]["Item"], &write["DeleteRequest"]["Key"]])
                         .filter(|item| !item.is_null())
                         .collect();
-                    permission(operation, table, &items)
+                    permission(operation, table, &items, &Value::Null)
                 })
                 .collect()
         }
         "Query" | "Scan" => {
             let index = input["IndexName"].as_str();
-            let mut permission = permission(operation, table, &[]);
+            let mut permission = permission(operation, table, &[], input);
             if let Some(index) = index {
                 permission.resource = format!("{}/index/{index}", permission.resource);
             }
@@ -156,15 +162,51 @@ fn dynamodb(keys: &PartitionKeys, operation: &str, input: &Value) -> Vec<Require
         "ListTables" => vec![RequiredPermission::new("dynamodb:ListTables", "*")],
         _ => {
             let item = if input.get("Item").is_some() { &input["Item"] } else { &input["Key"] };
-            vec![permission(operation, table, &[item])]
+            vec![permission(operation, table, &[item], input)]
         }
     }
 }
 
-/// The attribute names in expressions.
+/// The top-level attributes that the expressions of a request name, directly or by a placeholder.
 fn attribute_names(input: &Value) -> Vec<String> {
-    let names = input["ExpressionAttributeNames"].as_object().into_iter().flatten();
-    names.filter_map(|(_, name)| name.as_str().map(str::to_owned)).collect()
+    EXPRESSIONS
+        .iter()
+        .filter_map(|name| input[*name].as_str())
+        .flat_map(|text| attributes_in(text, input))
+        .collect()
+}
+
+const EXPRESSIONS: [&str; 5] = [
+    "UpdateExpression",
+    "ConditionExpression",
+    "KeyConditionExpression",
+    "FilterExpression",
+    "ProjectionExpression",
+];
+
+/// Words of expressions that are no attributes. DynamoDB ignores their case; functions are lower case.
+const KEYWORDS: [&str; 9] = ["SET", "REMOVE", "ADD", "DELETE", "AND", "OR", "NOT", "BETWEEN", "IN"];
+const OPERATIONS: [&str; 8] = [
+    "attribute_exists",
+    "attribute_not_exists",
+    "attribute_type",
+    "begins_with",
+    "contains",
+    "size",
+    "if_not_exists",
+    "list_append",
+];
+
+fn attributes_in(expression: &str, input: &Value) -> Vec<String> {
+    let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '#' | ':' | '.');
+    let words = expression.split(|char| !is_word(char)).filter(|word| !word.is_empty());
+    // What follows a dot or stands in brackets is inside of an attribute.
+    let names = words.filter_map(|word| word.split('.').next()).filter(|word| {
+        let is_value = word.starts_with(':') || word.starts_with(|char: char| char.is_ascii_digit());
+        let is_keyword = KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word));
+        !word.is_empty() && !is_value && !is_keyword && !OPERATIONS.contains(word)
+    });
+    names.map(|name| input["ExpressionAttributeNames"][name].as_str().unwrap_or(name).to_owned()).collect()
 }
 
 /// The partition key value of a query, `#key = :value` in its key condition.
@@ -207,7 +249,27 @@ fn scheduler(operation: &str, input: &Value) -> Vec<RequiredPermission> {
     };
     let mut permissions = vec![RequiredPermission::new(format!("scheduler:{operation}"), resource)];
     if let Some(role) = input["Target"]["RoleArn"].as_str() {
-        permissions.push(RequiredPermission::new("iam:PassRole", role));
+        let mut pass_role = RequiredPermission::new("iam:PassRole", role);
+        pass_role
+            .context
+            .insert("iam:PassedToService".to_owned(), vec!["scheduler.amazonaws.com".to_owned()]);
+        permissions.push(pass_role);
     }
     permissions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attribute_names;
+    use serde_json::json;
+
+    #[test]
+    fn the_attributes_of_expressions_are_named_directly_or_by_a_placeholder() {
+        let names = attribute_names(&json!({
+            "UpdateExpression": "SET #a = if_not_exists(#a, :one), counts[3] = :x REMOVE some.inner",
+            "ConditionExpression": "attribute_exists(tenant) AND (size(times) < :max or not other = :x)",
+            "ExpressionAttributeNames": { "#a": "first" },
+        }));
+        assert_eq!(names, ["first", "first", "counts", "some", "tenant", "times", "other"]);
+    }
 }
