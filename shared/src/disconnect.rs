@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
 use crate::batch;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
-use crate::model::connection::ConnectionStatus;
+use crate::model::connection::{ConnectionChange, ConnectionStatus};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::retry::{Attempt, retry_on_conflict};
@@ -98,12 +97,13 @@ fn disconnected_event(connection: &RemovableConnection, now: Timestamp) -> Event
     match &connection.connection {
         Some(readable) => readable.event(kind, now),
         None => {
-            let extension = connection.extension.as_ref().map(ExtensionId::as_str);
-            let data = json!({
-                "extensionId": extension, "rcAccountId": null, "status": ConnectionStatus::Revoked.as_str(),
-                "cause": null,
-            });
-            Event::new(&connection.tenant, kind, now, data)
+            let data = ConnectionChange {
+                extension_id: connection.extension.as_ref().map_or("", ExtensionId::as_str),
+                rc_account_id: None,
+                status: ConnectionStatus::Revoked,
+                cause: None,
+            };
+            Event::new(&connection.tenant, kind, now, &data)
         }
     }
 }

@@ -412,3 +412,34 @@ async fn a_flow_is_triggered_by_inbound_messages_until_it_unsubscribes() {
     assert_eq!(receiver.arrivals("/all").len(), 1);
     assert!(receiver.arrivals("/another").is_empty());
 }
+
+/// H10.
+#[tokio::test]
+async fn retry_after_is_read_as_a_date_and_up_to_its_cap() {
+    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
+    let tenant = world.tenant();
+    let hour = ("/hour", Behaviour::LaterAt(503, 3_600), 3_500..3_700);
+    let huge = ("/huge", Behaviour::LaterAs(503, "999999999999999999999"), 14_300..14_500);
+    let decades = ("/decades", Behaviour::LaterAt(429, 1_000_000_000), 14_300..14_500);
+    let past = ("/past", Behaviour::LaterAt(503, -60), 0..60);
+    let unclear = ("/unclear", Behaviour::LaterAs(503, "in a while"), 0..60);
+    let mut apps = Vec::new();
+    for (path, behaviour, wait) in [hour, huge, decades, past, unclear] {
+        receiver.behave(path, behaviour);
+        let fields = json!({ "webhookUrl": receiver.at(path), "eventTypes": ["rc_connected"] });
+        apps.push((app(&world, &tenant, fields).await, path, wait));
+    }
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    for (app, path, wait) in apps {
+        arrived(&receiver, path, 1).await;
+        until("the attempt is recorded", async || {
+            let log = log(&world, &tenant, &app, "").await;
+            log["deliveries"][0]["lastStatusCode"].is_number()
+        })
+        .await;
+        let log = log(&world, &tenant, &app, "").await;
+        let next: jiff::Timestamp = log["deliveries"][0]["nextAttemptAt"].as_str().unwrap().parse().unwrap();
+        let seconds = next.duration_since(crate::world::now(&world).await).as_secs();
+        assert!(wait.contains(&seconds), "{path}: {seconds}");
+    }
+}

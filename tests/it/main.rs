@@ -26,6 +26,7 @@ mod message_sync;
 mod month;
 #[path = "../../infra/simulator/tests/it/packages.rs"]
 mod packages;
+mod proxies;
 mod random;
 mod receive;
 mod receiver;
@@ -44,6 +45,7 @@ mod simulator_page;
 mod source;
 mod template;
 mod tenancy;
+mod unreadable_rows;
 mod vocabulary;
 mod webdriver;
 mod webhooks;

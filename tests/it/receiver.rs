@@ -43,6 +43,10 @@ pub enum Behaviour {
     Status(u16),
     /// With a status and `Retry-After` in seconds.
     Later(u16, u64),
+    /// With a status and `Retry-After` as a date, this many seconds after that of the response.
+    LaterAt(u16, i64),
+    /// With a status and this `Retry-After`.
+    LaterAs(u16, &'static str),
     /// Never.
     Hang,
     /// With a body of one byte per second.
@@ -156,6 +160,20 @@ async fn respond(
         Behaviour::Status(status) => plain.status(status).body(Body::from("noted")),
         Behaviour::Later(status, seconds) => {
             plain.status(status).header("retry-after", seconds).body(Body::empty())
+        }
+        Behaviour::LaterAt(status, seconds) => {
+            let date = |after| {
+                let at = jiff::Timestamp::from_second(1_900_000_000 + after).unwrap();
+                at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+            };
+            plain
+                .status(status)
+                .header("date", date(0))
+                .header("retry-after", date(seconds))
+                .body(Body::empty())
+        }
+        Behaviour::LaterAs(status, text) => {
+            plain.status(status).header("retry-after", text).body(Body::empty())
         }
         Behaviour::Hang => {
             tokio::time::sleep(Duration::from_secs(3_600)).await;

@@ -153,3 +153,50 @@ async fn a_revoked_connection_is_not_checked() {
     assert_eq!(attribute(&world, "renewal_kind").await, "");
     assert_eq!(world.count("subscription_renewed").await, 0);
 }
+
+/// H12.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_granted_for_hours_is_renewed_before_it_ends() {
+    for seconds in [6 * 3_600, 3_600] {
+        let world = World::start().await;
+        let tenant = world.tenant();
+        let settings = json!({ "maxSubscriptionTtl": seconds });
+        world.sim(Method::PUT, "/_sim/settings", Some(settings)).await;
+        world.connect(&tenant, &world.user(0)).await.expect(303);
+        for _ in 0..36 {
+            world.advance(600).await;
+            let shown = extension(&world, &tenant).await["subscription"].clone();
+            let ends: Timestamp = shown["expiresAt"].as_str().unwrap().parse().unwrap();
+            assert!(ends > now(&world).await, "{shown}");
+            assert_eq!(shown["status"], "Active");
+        }
+        assert_eq!(world.count("subscription_expired").await, 0);
+        assert_eq!(world.count("subscription_created").await, 1);
+        assert!(world.count("subscription_renewed").await >= 1);
+    }
+}
+
+/// Whatever RingCentral answers about the end of a subscription, it is checked, and never shown as active after its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_implausible_end_of_a_subscription_is_not_stored() {
+    let (world, tenant) = connected().await;
+    let id = attribute(&world, "subscription").await;
+    for times in [
+        json!({ "expirationTime": "2001-01-01T00:00:00Z" }),
+        json!({ "expirationTime": "9999-12-31T23:59:59.999Z" }),
+        json!({ "expiresIn": -5 }),
+        json!({ "expiresIn": 9_000_000_000_000_000_000_i64 }),
+        json!({}),
+    ] {
+        let mut body = json!({ "id": id, "status": "Active" });
+        body.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        world.sim_fault("/renew", None, json!({ "status": 200, "body": body })).await;
+        world.advance(A_DAY_AND_A_BIT).await;
+        let shown = extension(&world, &tenant).await["subscription"].clone();
+        let ends: Timestamp = shown["expiresAt"].as_str().unwrap().parse().unwrap();
+        assert!(ends > now(&world).await || shown["status"] == "Expired", "{times}: {shown}");
+        let due: i64 = attribute(&world, "renewal_due").await.parse().unwrap();
+        let due = Timestamp::from_millisecond(due).unwrap().duration_since(now(&world).await);
+        assert!(due.as_secs() <= A_DAY_AND_A_BIT, "{times}");
+    }
+}

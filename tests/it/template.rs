@@ -116,6 +116,22 @@ fn every_wildcard_resource_has_a_comment_with_the_reason() {
 }
 
 #[test]
+fn roles_are_passed_to_the_scheduler_alone() {
+    let template = template();
+    let mut passing = 0;
+    for (id, function) in resources(&template, "AWS::Serverless::Function") {
+        for statement in statements(function) {
+            if strings(statement.get("Action")).iter().any(|action| action == "iam:PassRole") {
+                let service = &statement["Condition"]["StringEquals"]["iam:PassedToService"];
+                assert_eq!(service.as_str(), Some("scheduler.amazonaws.com"), "{id}");
+                passing += 1;
+            }
+        }
+    }
+    assert_eq!(passing, 2);
+}
+
+#[test]
 fn only_one_function_can_decrypt_refresh_tokens() {
     let template = template();
     let mut decrypting = Vec::new();

@@ -373,6 +373,18 @@ impl World {
         self.operation("dynamodb", &format!("DynamoDB_20120810.{operation}"), body).await
     }
 
+    /// An operation of DynamoDB, with the role of a function.
+    pub async fn dynamodb_as(&self, role: &str, operation: &str, body: &Value) -> Reply {
+        let request = self
+            .http
+            .post(self.stack.info().aws())
+            .header("x-amz-target", format!("DynamoDB_20120810.{operation}"))
+            .header("authorization", signature_of(&format!("ASIALOCAL.{role}"), "dynamodb"))
+            .header("content-type", "application/x-amz-json-1.0")
+            .body(body.to_string());
+        Reply::of(request.send().await.unwrap()).await
+    }
+
     /// An operation of Secrets Manager.
     pub async fn secrets(&self, operation: &str, body: &Value) -> Value {
         self.operation("secretsmanager", &format!("secretsmanager.{operation}"), body).await

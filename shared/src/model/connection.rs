@@ -269,13 +269,13 @@ pub struct Connection {
 #[serde(rename_all = "camelCase")]
 pub struct ConnectionChange<'a> {
     /// RingCentral's id of the extension.
-    extension_id: &'a str,
+    pub extension_id: &'a str,
     /// RingCentral's id of the account; `null` until it is known.
-    rc_account_id: Option<&'a str>,
+    pub rc_account_id: Option<&'a str>,
     /// The status of the connection.
-    status: ConnectionStatus,
+    pub status: ConnectionStatus,
     /// Why the connection is not active.
-    cause: Option<StatusCause>,
+    pub cause: Option<StatusCause>,
 }
 
 impl Connection {
