@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 
+use futures_util::future::BoxFuture;
 use lambda_http::{Body, Context, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -38,32 +39,47 @@ pub struct Invocation<T> {
 pub fn http<F>(
     route: &'static str,
     idempotency_key: IdempotencyKey,
-    handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static,
+    handle: impl Fn(&'static Gateway, Request) -> F + Send + Sync + 'static,
 ) -> ProcessResult
 where
     F: Future<Output = HandlerResult> + Send + 'static,
 {
-    serve(async |gateway| {
-        let handle = move |request| async move {
-            let handled = handle(gateway, request).await;
-            count_unreadable_rows(gateway);
-            handled
-        };
-        let respond = move |request| http::respond(route, idempotency_key, request, handle);
-        lambda_http::run(service_fn(respond)).await
-    })
+    serve_http(route, idempotency_key, &move |gateway, request| Box::pin(handle(gateway, request)))
 }
 
 /// Serves an HTTP route whose responses carry no header but those that the handler sets.
 pub fn bare_http<F>(
     route: &'static str,
-    handle: impl Fn(&'static Gateway, Request) -> F + Copy + Send + 'static,
+    handle: impl Fn(&'static Gateway, Request) -> F + Send + Sync + 'static,
 ) -> ProcessResult
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
+    serve_bare_http(route, &move |gateway, request| Box::pin(handle(gateway, request)))
+}
+
+/// A handler of any function. With it, the Lambda runtime is compiled once, in this crate, rather than in each function.
+type Handler<R> = dyn Fn(&'static Gateway, Request) -> BoxFuture<'static, R> + Send + Sync;
+
+fn serve_http(
+    route: &'static str,
+    idempotency_key: IdempotencyKey,
+    handle: &Handler<HandlerResult>,
+) -> ProcessResult {
     serve(async |gateway| {
-        let respond = move |request| {
+        let handle = |request| async move {
+            let handled = handle(gateway, request).await;
+            count_unreadable_rows(gateway);
+            handled
+        };
+        let respond = |request| http::respond(route, idempotency_key, request, handle);
+        lambda_http::run(service_fn(respond)).await
+    })
+}
+
+fn serve_bare_http(route: &'static str, handle: &Handler<Response<Body>>) -> ProcessResult {
+    serve(async |gateway| {
+        let respond = |request| {
             let (id, span) = (http::RequestId::from(&request), http::request_span(route, &request));
             let response = handle(gateway, request);
             span::in_request(id.into(), span, async { Ok::<_, Infallible>(response.await) })
