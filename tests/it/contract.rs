@@ -29,6 +29,9 @@ fn the_documents_are_what_the_code_says() {
     written("api.html", &contract::page(&document).unwrap());
     written("errors.md", &contract::errors());
     written("endpoints.md", &endpoint_tables::as_markdown(&document));
+    let json = |value: &Value| format!("{}\n", serde_json::to_string_pretty(value).unwrap());
+    written("power-automate/apiDefinition.swagger.json", &json(&contract::connector_definition(&document)));
+    written("power-automate/apiProperties.json", &json(&contract::connector_properties()));
 }
 
 /// Each function states its route; `template.yaml` is the one other place that names routes and functions.

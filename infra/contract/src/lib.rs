@@ -1,4 +1,4 @@
-//! The API's contract: an OpenAPI 3.1 document, the API reference, and the tables of errors.
+//! The API's contract: an OpenAPI 3.1 document, the API reference, the tables of errors, and the connector for Power Automate.
 //!
 //! Everything comes from the code that it describes: routes from [`routes`], errors from `shared::http::catalogue`, schemas from
 //! the types that the functions parse and serialize. `docs/openapi.json`, `docs/api.html` and `docs/errors.md` are generated from
@@ -16,13 +16,25 @@
 mod components;
 mod document;
 mod page;
+mod power_automate;
 pub mod routes;
 mod webhooks;
 
 pub use document::document;
 pub use page::page;
 pub use routes::{Operation, TAGS, operations};
+use serde_json::Value;
 use shared::http::catalogue;
+
+/// `docs/power-automate/apiDefinition.swagger.json`.
+pub fn connector_definition(document: &Value) -> Value {
+    power_automate::definition(document)
+}
+
+/// `docs/power-automate/apiProperties.json`.
+pub fn connector_properties() -> Value {
+    power_automate::properties()
+}
 
 /// `docs/errors.md`.
 pub fn errors() -> String {

@@ -6,7 +6,9 @@ use aws_lc_rs::{constant_time, digest, rand};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use ipnet::IpNet;
 use jiff::Timestamp;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::event::{Event, EventKind};
 use super::ids::{AppId, KeyId, TenantId};
@@ -57,6 +59,23 @@ pub struct App {
     pub created_at: Timestamp,
 }
 
+/// A received message, as a Power Automate flow gets it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerMessage<'a> {
+    /// The id of the message.
+    message_id: &'a str,
+    /// The sender's phone number; an extension number of the same account, or `anonymous`.
+    from: &'a str,
+    /// The phone number of the tenant that received the message.
+    to: &'a str,
+    /// The text of the message.
+    text: &'a str,
+    /// When the message was received.
+    #[schemars(with = "Timestamp")]
+    received_at: String,
+}
+
 impl App {
     /// True if the event passes the filters of the app.
     pub fn wants(&self, event: &Event) -> bool {
@@ -75,12 +94,15 @@ impl App {
         match self.kind {
             AppKind::Program => event.json().to_string(),
             AppKind::Trigger => {
-                let field = |name: &str| event.data.get(name);
-                json!({
-                    "messageId": field("messageId"), "from": field("from"), "to": field("to"),
-                    "text": field("body"), "receivedAt": format!("{:.3}", event.at),
-                })
-                .to_string()
+                let field = |name: &str| event.data.get(name).and_then(Value::as_str).unwrap_or_default();
+                let message = TriggerMessage {
+                    message_id: field("messageId"),
+                    from: field("from"),
+                    to: field("to"),
+                    text: field("body"),
+                    received_at: format!("{:.3}", event.at),
+                };
+                serde_json::to_string(&message).expect("messages are plain data")
             }
         }
     }
