@@ -32,9 +32,9 @@ pub struct CreateInviteTokenRequest {
     #[schemars(range(min = limits::INVITE_TOKEN_MIN_SECONDS, max = limits::INVITE_TOKEN_MAX_SECONDS))]
     pub expires_in: Option<i64>,
     /// A description that the confirmation page shows.
-    #[schemars(length(max = limits::LABEL_CHARS))]
+    #[schemars(length(max = limits::LABEL_CHARS), regex(pattern = limits::LINE_PATTERN))]
     pub label: Option<String>,
     /// An https URL that the success page links to.
-    #[schemars(length(max = limits::URL_CHARS))]
+    #[schemars(length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub return_url: Option<String>,
 }

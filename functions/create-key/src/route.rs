@@ -37,6 +37,6 @@ pub struct CreateKeyRequest {
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
     /// IP addresses and CIDR ranges that can use the key, at most 50. Default: all.
-    #[schemars(length(max = limits::ALLOWED_IPS))]
+    #[schemars(length(max = limits::ALLOWED_IPS), inner(regex(pattern = limits::ADDRESS_PATTERN)))]
     pub allowed_ips: Option<Vec<String>>,
 }

@@ -26,11 +26,11 @@ pub const ROUTE: Route = Route::new("POST /v1/tenants", "Create a tenant")
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateTenantRequest {
     /// The name of the tenant, 1 to 100 characters.
-    #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(required, length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub name: Option<String>,
     /// Overrides the default limits.
     pub limits: Option<http::Object<LimitsRequest>>,
     /// An https URL that the success page links to.
-    #[schemars(length(max = limits::URL_CHARS))]
+    #[schemars(length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub return_url: Option<String>,
 }

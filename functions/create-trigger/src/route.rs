@@ -32,7 +32,7 @@ pub const ROUTE: Route =
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateTriggerRequest {
     /// The callback URL of the flow: https, with a host name.
-    #[schemars(required, length(min = 1, max = limits::URL_CHARS))]
+    #[schemars(required, length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub callback_url: Option<String>,
     /// Only messages to this number, E.164. Default: all numbers.
     #[schemars(regex(pattern = E164::PATTERN))]

@@ -1,6 +1,6 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, ResponseBody, Route, one_of, text};
+use shared::http::route::{Parameter, ResponseBody, Route, one_of, some_text, text};
 
 pub const ROUTE: Route = Route::new("GET /v1/rc/callback", "Finish authorization")
     .description(
@@ -9,8 +9,8 @@ pub const ROUTE: Route = Route::new("GET /v1/rc/callback", "Finish authorization
     )
     .for_browsers()
     .query(&[
-        Parameter::new("code", "The authorization code.", text),
-        Parameter::new("state", "The state of the flow.", text),
+        Parameter::new("code", "The authorization code.", some_text),
+        Parameter::new("state", "The state of the flow.", some_text),
         Parameter::new("error", "The OAuth error, if RingCentral returns no code.", text),
         Parameter::new("format", "`json` returns JSON instead of a redirect.", || one_of(["json"])),
     ])

@@ -1,6 +1,6 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, Route, one_of, phone_number, positive_integer, text};
+use shared::http::route::{Parameter, Route, day_or_time, one_of, phone_number, positive_integer};
 use shared::model::app::Scope;
 use shared::model::message::{Direction, MessageStatus};
 use shared::views::messages::MessageList;
@@ -25,12 +25,12 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
         Parameter::new(
             "startDate",
             "Only messages created at or after this time, or on or after this day in UTC.",
-            text,
+            day_or_time,
         ),
         Parameter::new(
             "endDate",
             "Only messages created before this time, or on or before this day in UTC.",
-            text,
+            day_or_time,
         ),
     ])
     .response::<MessageList<'static>>(

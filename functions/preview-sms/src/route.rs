@@ -27,6 +27,6 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/preview", "Preview a message")
 #[serde(deny_unknown_fields)]
 pub struct PreviewSmsRequest {
     /// The text of the message.
-    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
+    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
     pub body: Option<String>,
 }

@@ -43,13 +43,13 @@ pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegisterAppRequest {
     /// The name of the app, 1 to 100 characters.
-    #[schemars(required, length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(required, length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub name: Option<String>,
     /// The tenant of the key. The operator can name any tenant.
     #[schemars(required, regex(pattern = TenantId::PATTERN))]
     pub tenant_id: Option<String>,
     /// The URL that events are sent to: https, with a host name.
-    #[schemars(length(max = limits::URL_CHARS))]
+    #[schemars(length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub webhook_url: Option<String>,
     /// Only events of these types are sent. Default: all types.
     #[schemars(with = "Option<Vec<EventKind>>")]
@@ -58,6 +58,6 @@ pub struct RegisterAppRequest {
     #[schemars(length(max = limits::APP_NUMBERS), inner(regex(pattern = E164::PATTERN)))]
     pub numbers: Option<Vec<String>>,
     /// A label that the tenant chooses.
-    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub role: Option<String>,
 }

@@ -1,11 +1,11 @@
 //! The facts of this route.
 
-use shared::http::route::{HeadRoute, Parameter, ResponseBody, Route, text};
+use shared::http::route::{HeadRoute, Parameter, ResponseBody, Route, some_text};
 
 pub const ROUTE: Route = Route::new("GET /v1/rc/connect", "Show the confirmation page")
     .description("Does not consume the token, because mail scanners open every link.")
     .for_browsers()
-    .query(&[Parameter::new("token", "The token of the link.", text)])
+    .query(&[Parameter::new("token", "The token of the link.", some_text)])
     .head(HeadRoute {
         key: "HEAD /v1/rc/connect",
         title: "Check a connect link",

@@ -33,11 +33,11 @@ pub const ROUTE: Route = Route::new("PUT /v1/apps/{appId}", "Update an app")
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateAppRequest {
     /// The name of the app, 1 to 100 characters.
-    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub name: Option<String>,
     /// The URL that events are sent to: https, with a host name; `null` removes it.
     #[serde(default)]
-    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
+    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub webhook_url: Patch<String>,
     /// Only events of these types are sent. An empty list means all types.
     #[schemars(with = "Option<Vec<EventKind>>")]
@@ -47,6 +47,6 @@ pub struct UpdateAppRequest {
     pub numbers: Option<Vec<String>>,
     /// A label that the tenant chooses; `null` removes it.
     #[serde(default)]
-    #[schemars(with = "Option<String>", length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(with = "Option<String>", length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub role: Patch<String>,
 }

@@ -29,7 +29,7 @@ pub const ROUTE: Route = Route::new("PATCH /v1/tenants/{tenantId}", "Update a te
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateTenantRequest {
     /// The name of the tenant, 1 to 100 characters.
-    #[schemars(length(min = 1, max = limits::NAME_CHARS))]
+    #[schemars(length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub name: Option<String>,
     /// `active` or `suspended`.
     #[schemars(schema_with = "status")]
@@ -38,7 +38,7 @@ pub struct UpdateTenantRequest {
     pub limits: Option<http::Object<LimitsRequest>>,
     /// An https URL that the success page links to; `null` removes it.
     #[serde(default)]
-    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS))]
+    #[schemars(with = "Option<String>", length(max = limits::URL_CHARS), regex(pattern = limits::URL_PATTERN))]
     pub return_url: Patch<String>,
 }
 

@@ -430,7 +430,7 @@ pub const LIST_PARAMETERS: [Parameter; 2] = [
     Parameter::new(
         "cursor",
         "`nextCursor` of the previous page. It is valid for the same list and the same caller only.",
-        || json!({ "type": "string", "minLength": 1 }),
+        some_text,
     ),
 ];
 
@@ -441,6 +441,16 @@ pub fn text() -> Value {
 
 pub fn date_time() -> Value {
     json!({ "type": "string", "format": "date-time" })
+}
+
+/// The schema of a day, or of a time with its offset.
+pub fn day_or_time() -> Value {
+    pattern(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ].+)?$")
+}
+
+/// The schema of a text that is not empty.
+pub fn some_text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
 }
 
 pub fn positive_integer() -> Value {

@@ -24,10 +24,10 @@ pub struct SendRequest {
     #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
     /// The text of the message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line breaks.
-    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS))]
+    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
     body: Option<String>,
     /// The caller's own reference to the user who sends it, 1 to 200 characters. Returned in the message and its events.
-    #[schemars(length(min = 1, max = limits::USER_ID_CHARS))]
+    #[schemars(length(min = 1, max = limits::USER_ID_CHARS), regex(pattern = limits::LINE_PATTERN))]
     user_id: Option<String>,
     /// Order of sending among the sender's messages. Default: `normal`.
     #[schemars(with = "Option<Priority>")]
