@@ -471,6 +471,8 @@ const MESSAGES: &str = "## In a message
 
 A message that RingCentral accepted can still fail. Its `errorCode`, in its status and in the `sms_status` event, is then
 RingCentral's `deliveryErrorCode`, and `error` explains it.
+
+A message with the code `ringcentral_unreachable` could not be sent for three days, or until its `expiresAt`.
 ";
 
 const REJECTIONS: &str = "A message that RingCentral rejected has the code of the rejection:

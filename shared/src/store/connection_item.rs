@@ -179,3 +179,92 @@ fn read_subscription(row: &Row) -> Result<Option<Subscription>, StoreError> {
         failures: row.maybe_number("renewal_failures")?.unwrap_or(0),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::connection::{Sealed, SealedToken, access_expiry, refresh_expiry};
+    use crate::model::ids::ExtensionId;
+
+    /// Any time that a computation with a value from outside may come to.
+    fn any_time() -> impl Strategy<Value = Timestamp> {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        prop_oneof![
+            any::<i64>().prop_map(move |seconds| saturating_add(now, SignedDuration::from_secs(seconds))),
+            any::<i64>().prop_map(|ms| Timestamp::from_millisecond(ms % 253_402_207_200_000).unwrap()),
+            Just(Timestamp::MIN),
+            Just(Timestamp::MAX),
+        ]
+    }
+
+    fn connection(times: [Timestamp; 6], text: &str, count: u32) -> Connection {
+        let [now, access, refresh, subscription, limited, due] = times;
+        let token = |expires_at| SealedToken {
+            token: Sealed::from_record(vec![1]),
+            key: Sealed::from_record(vec![2]),
+            expires_at,
+        };
+        Connection {
+            tenant: TenantId::generate(),
+            id: ConnectionId::generate(),
+            extension: ExtensionId::parse("700100201").unwrap(),
+            issuer: "https://platform.example".to_owned(),
+            generation: u64::from(count),
+            status: ConnectionStatus::Active,
+            access: token(access_expiry(access, now)),
+            refresh: token(refresh_expiry(Some(refresh), now)),
+            scope: text.to_owned(),
+            connected_at: now,
+            authorized_at: now,
+            identity: ExtensionIdentity {
+                account: Some(text.to_owned()),
+                name: Some(text.to_owned()),
+                extension_number: Some(text.to_owned()),
+            },
+            setup: Setup { attempts: count, ..Setup::default() },
+            subscription: Some(Subscription {
+                id: text.to_owned(),
+                token_digest: text.to_owned(),
+                previous: None,
+                status: text.to_owned(),
+                expires_at: subscription,
+                failures: count,
+            }),
+            refresh_state: RefreshState {
+                due: Some(due),
+                blocked_until: Some(limited),
+                status_since: Some(now),
+                failures: count,
+                ..RefreshState::default()
+            },
+            rate_limited_until: Some(limited),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_computed_from_outside_the_written_row_can_be_read(
+            times in proptest::array::uniform6(any_time()), text in "\\PC{0,40}", count in any::<u32>()
+        ) {
+            let connection = connection(times, &text, count);
+            let item = Writer(new_connection_item(&connection, times[0]));
+            let item = set_subscription(item, connection.subscription.as_ref().unwrap()).done();
+            let mut item = item;
+            item.extend(refresh_attributes(&connection.refresh_state).done());
+            let read = read_connection(&Row(item)).unwrap();
+            prop_assert_eq!(read.generation, connection.generation);
+            prop_assert_eq!(read.identity, connection.identity);
+            prop_assert_eq!(read.refresh_state.failures, count);
+        }
+
+        #[test]
+        fn every_time_is_written_in_a_form_that_is_read(at in any_time()) {
+            let row = Row(Writer::default().set("at", item::time(at)).done());
+            let read = row.time("at").unwrap();
+            let ms = at.as_millisecond().clamp(limits::STORED_TIME_MIN_MS, limits::STORED_TIME_MAX_MS);
+            prop_assert_eq!(read.as_millisecond(), ms);
+        }
+    }
+}
