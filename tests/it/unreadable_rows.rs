@@ -197,6 +197,7 @@ async fn unreadable_rows_of_a_sender_do_not_hold_up_its_messages() {
     world.idle().await;
     let name = |id: &str| format!("message#{id}");
     let first = rows(&world, "MessagesTable", &name(&ids[0])).await.remove(0);
+    let intact = first.clone();
     damage(&world, "MessagesTable", first, json!({ "parts": { "L": [{ "M": { "end": { "S": "?" } } }] } }))
         .await;
     for item in [
@@ -223,9 +224,15 @@ async fn unreadable_rows_of_a_sender_do_not_hold_up_its_messages() {
     }
     until(&world, &tenant, &ids[2], &SENT).await;
     assert_eq!(accepted_texts(&world).await, ["second", "third"]);
-    // The messages of another time and of other senders are not affected.
     let id = accept(&world, &tenant, &from, "fourth").await;
     until(&world, &tenant, &id, &SENT).await;
+    // Once it is repaired, the first one is sent too.
+    world.put_item("MessagesTable", intact).await;
+    for _ in 0..2 {
+        world.advance(HOUR).await;
+    }
+    until(&world, &tenant, &ids[0], &SENT).await;
+    assert_eq!(accepted_texts(&world).await, ["second", "third", "fourth", "first"]);
 }
 
 /// Entries that nothing can be done about, before all others in the indexes of pending work.

@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::worker::{Worker, retry_after};
-use super::{Wakeup, readable_message, reconcile, reports, wake};
+use super::{FoundMessage, Wakeup, find_message, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::failure;
 use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
-use crate::model::message::{Message, MessageStatus, PartStage};
+use crate::model::message::{Message, MessagePart, MessageStatus, PartStage};
 use crate::model::random;
 use crate::model::secret::Secret;
 use crate::model::sender::{
@@ -128,16 +128,25 @@ impl Worker<'_> {
         self.started.elapsed() >= Duration::from_millis(limits::SEND_RUN_MS)
     }
 
-    /// A message of this sender. One that cannot be read counts as absent: it must not hold up the others.
-    async fn message(&self, id: &MessageId) -> Result<Option<Message>> {
-        readable_message(self.gateway, &self.lease.tenant, id).await
+    /// A message of this sender that waits in the outbox. One that does not exist is removed from there; one that cannot be read is
+    /// held.
+    async fn pending_message(&self, id: &MessageId) -> Result<Option<Message>> {
+        match find_message(self.gateway, &self.lease.tenant, id).await? {
+            FoundMessage::Readable(message) => return Ok(Some(message)),
+            FoundMessage::Unreadable => self.hold_unreadable(id).await?,
+            FoundMessage::Absent => {
+                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
+                self.gateway.store.remove_orphan(tenant, extension, id).await?;
+            }
+        }
+        Ok(None)
     }
 
     /// Records the outcome of a send that a crashed worker left in flight. It is ambiguous unless the message shows it.
     async fn recover_in_flight(&self, sender: &mut SenderState, in_flight: &InFlight) -> Result<()> {
         sender.apply_outcome(&SendOutcome::Ambiguous, 0, self.now());
-        let remaining = match self.message(&in_flight.message).await? {
-            Some(message) => {
+        let remaining = match find_message(self.gateway, &self.lease.tenant, &in_flight.message).await? {
+            FoundMessage::Readable(message) => {
                 if !in_flight.is_recorded_in(&message) {
                     tracing::warn!(tenant.id = %message.tenant, extension.id = %message.extension,
                         message.id = %message.id, "in-flight send of a crashed worker found");
@@ -145,28 +154,45 @@ impl Worker<'_> {
                 }
                 self.save_outcome(message, in_flight, &SendOutcome::Ambiguous).await?
             }
-            None => Remaining::Nothing,
+            FoundMessage::Absent => Remaining::Nothing,
+            FoundMessage::Unreadable => {
+                // It may have been sent, so it is not sent again even if it can be read later.
+                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
+                self.gateway.store.remove_orphan(tenant, extension, &in_flight.message).await?;
+                Remaining::Nothing
+            }
         };
         sender.complete_send(remaining);
         Ok(())
     }
 
-    /// Moves scheduled messages whose time has come to the outbox.
+    /// Moves scheduled messages whose time has come to the outbox, and those that could not be read to where they were.
     async fn enqueue_due_scheduled(&self) -> Result<()> {
-        let due = self.gateway.store.due_scheduled(&self.lease.tenant, &self.lease.extension).await?;
-        for (at, id) in due {
-            let Some(mut message) = self.message(&id).await? else {
-                let (store, lease) = (&self.gateway.store, self.lease);
-                store.remove_scheduled_orphan(&lease.tenant, &lease.extension, (at, &id)).await?;
+        let (store, lease) = (&self.gateway.store, self.lease);
+        for (at, id) in store.due_scheduled(&lease.tenant, &lease.extension).await? {
+            let found = find_message(self.gateway, &lease.tenant, &id).await?;
+            if found == FoundMessage::Unreadable {
+                self.hold_unreadable(&id).await?;
+            }
+            let FoundMessage::Readable(mut message) = found else {
+                store.remove_scheduled(&lease.tenant, &lease.extension, (at, &id)).await?;
                 continue;
             };
-            if message.status == MessageStatus::Scheduled {
+            let previous_status = message.status;
+            if previous_status == MessageStatus::Scheduled {
                 message.end(MessageStatus::Queued, None, None, self.now());
-                let (from, to) = (Some(PendingIn::Scheduled(at)), Some(PendingIn::Outbox));
-                // The only other writer cancels the message: after a conflict there is nothing to send.
-                let _: WriteOutcome =
-                    self.gateway.store.move_message(&message, MessageStatus::Scheduled, from, to).await?;
             }
+            let is_submitted = |part: &MessagePart| part.stage == PartStage::Submitted;
+            let to = match message.status {
+                MessageStatus::Queued | MessageStatus::Sending if message.parts.iter().any(is_submitted) => {
+                    Some(PendingIn::Reconciling(self.now()))
+                }
+                MessageStatus::Queued | MessageStatus::Sending => Some(PendingIn::Outbox),
+                _ => None,
+            };
+            // The only other writer cancels the message: after a conflict there is nothing to send.
+            let from = Some(PendingIn::Scheduled(at));
+            let _: WriteOutcome = store.move_message(&message, previous_status, from, to).await?;
         }
         Ok(())
     }
@@ -274,11 +300,7 @@ impl Worker<'_> {
                         message.id = %message.id);
                     self.process_head(sender, message, &in_flight).instrument(span).await?;
                 }
-                None => {
-                    sender.discard_head();
-                    let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
-                    self.gateway.store.remove_orphan(tenant, extension, &id).await?;
-                }
+                None => sender.discard_head(),
             }
         }
         Ok(NextRun::WhenWoken)
@@ -300,7 +322,7 @@ impl Worker<'_> {
             return Err(Error::unavailable("a sender", "its lease has expired"));
         }
         let tenant = async { Ok(store.tenant(&self.lease.tenant).await?) };
-        let (message, tenant) = tokio::try_join!(self.message(id), tenant)?;
+        let (message, tenant) = tokio::try_join!(self.pending_message(id), tenant)?;
         Ok(Claim { message, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
     }
 
@@ -369,8 +391,14 @@ impl Worker<'_> {
                 return self.finish_send(&message, in_flight, event).await;
             }
             // Another writer has changed the message, or this write was applied and its response lost.
-            let Some(changed) = self.message(&message.id).await? else { return Ok(Remaining::Nothing) };
-            message = changed;
+            match find_message(self.gateway, &message.tenant, &message.id).await? {
+                FoundMessage::Readable(changed) => message = changed,
+                FoundMessage::Absent | FoundMessage::Unreadable => {
+                    // It was submitted, so it must not be sent again.
+                    store.remove_orphan(&message.tenant, &message.extension, &message.id).await?;
+                    return Ok(Remaining::Nothing);
+                }
+            }
         }
         Err(Error::unavailable("a message", "it keeps changing"))
     }
@@ -423,11 +451,7 @@ impl Worker<'_> {
             if self.is_time_over() {
                 return Ok(());
             }
-            let Some(mut message) = self.message(&id).await? else {
-                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
-                self.gateway.store.remove_orphan(tenant, extension, &id).await?;
-                continue;
-            };
+            let Some(mut message) = self.pending_message(&id).await? else { continue };
             let previous_status = message.status;
             if sender::head_action(&mut message, sender, self.now()) == HeadAction::Remove {
                 self.gateway.store.remove_from_outbox(&message).await?;

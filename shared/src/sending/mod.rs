@@ -148,11 +148,21 @@ pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Resul
     gateway.store.message(tenant, id).await?.ok_or(Error::NotFound)
 }
 
-/// A message; `None` if it does not exist or cannot be read.
-async fn readable_message(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Option<Message>> {
+/// A message that background work looks for.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
+enum FoundMessage {
+    Readable(Message),
+    Absent,
+    /// Its row cannot be read. It must not hold up other messages.
+    Unreadable,
+}
+
+async fn find_message(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<FoundMessage> {
     match gateway.store.message(tenant, id).await {
-        Ok(message) => Ok(message),
-        Err(StoreError::Damaged(_)) => Ok(None),
+        Ok(Some(message)) => Ok(FoundMessage::Readable(message)),
+        Ok(None) => Ok(FoundMessage::Absent),
+        Err(StoreError::Damaged(_)) => Ok(FoundMessage::Unreadable),
         Err(error) => Err(error.into()),
     }
 }

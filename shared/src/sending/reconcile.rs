@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::worker::{Worker, retry_after};
-use super::{readable_message, wake};
+use super::{FoundMessage, find_message, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -42,9 +42,16 @@ pub(super) async fn run(
     }
     let mut due = Vec::new();
     for id in reconciling {
-        let Some(message) = readable_message(worker.gateway, tenant, id).await? else {
-            store.remove_orphan(tenant, &worker.lease.extension, id).await?;
-            continue;
+        let message = match find_message(worker.gateway, tenant, id).await? {
+            FoundMessage::Readable(message) => message,
+            FoundMessage::Absent => {
+                store.remove_orphan(tenant, &worker.lease.extension, id).await?;
+                continue;
+            }
+            FoundMessage::Unreadable => {
+                worker.hold_unreadable(id).await?;
+                continue;
+            }
         };
         match ambiguous(&message) {
             Some((_, part)) if reconcile_at(part.submitted_at) > now => {}

@@ -1,6 +1,6 @@
 //! Delivery reports: what RingCentral's message store says about messages that were sent.
 
-use super::readable_message;
+use super::{FoundMessage, find_message};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -74,7 +74,7 @@ pub(super) async fn apply(
     report: &DeliveryReport,
 ) -> Result<ReportOutcome> {
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, exhausted, || async {
-        let Some(mut message) = readable_message(gateway, tenant, id).await? else {
+        let FoundMessage::Readable(mut message) = find_message(gateway, tenant, id).await? else {
             return Ok(Attempt::Done(ReportOutcome::Uncorrelated));
         };
         let before = message.clone();

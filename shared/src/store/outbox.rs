@@ -213,7 +213,24 @@ impl Store {
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Removes the pending entries of a message that no longer exists, or cannot be read.
+    /// Takes a message that cannot be read out of the sender's way: an entry of the schedule, due at `until`, replaces its pending
+    /// entries.
+    pub async fn hold_unreadable(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+        id: &MessageId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let row = Writer(item::key(tenant, &scheduled_item(extension, until, id)))
+            .set("work_kind", item::text(WORK_KIND))
+            .set("due_at", item::time(until));
+        let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
+        put.send().await.map_err(failure)?;
+        self.remove_orphan(tenant, extension, id).await
+    }
+
+    /// Removes the pending entries of a message that no longer exists.
     pub async fn remove_orphan(
         &self,
         tenant: &TenantId,
@@ -227,8 +244,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the schedule entry of a message that no longer exists, or cannot be read.
-    pub async fn remove_scheduled_orphan(
+    /// Removes a schedule entry whose message no longer waits for it.
+    pub async fn remove_scheduled(
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
