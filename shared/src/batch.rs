@@ -77,7 +77,7 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
     response
 }
 
-/// What became of an item of due work.
+/// How an item of due work was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handled {
     Processed,
