@@ -6,21 +6,28 @@
 use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clock::saturating_add;
+use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope, ip_range};
+use crate::model::app::{ApiKey, App, AppKind, GrantExcess, KeyGrant, KeyRecord, Scope, ip_range};
 use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::patch::Patch;
 use crate::model::secret::Secret;
+use crate::model::trigger_token::TriggerToken;
 use crate::registration;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::store::{AppChange, ChangeOutcome, KeyChange};
 
 pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<App> {
     gateway.store.app(tenant, id).await?.ok_or(Error::NotFound)
+}
+
+/// An app that can have keys and a webhook secret. A Power Automate flow has neither and is not found.
+async fn find_program(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<App> {
+    let app = gateway.store.app(tenant, id).await?;
+    app.filter(|app| app.kind == AppKind::Program).ok_or(Error::NotFound)
 }
 
 pub async fn update(
@@ -48,13 +55,18 @@ pub async fn update(
     };
     match gateway.store.change_app(tenant, id, change, &entry).await? {
         ChangeOutcome::Applied => find(gateway, tenant, id).await,
-        ChangeOutcome::NotFound | ChangeOutcome::Conflict => Err(Error::NotFound),
+        ChangeOutcome::NotFound => Err(Error::NotFound),
+        ChangeOutcome::Conflict => Err(Error::InvalidField {
+            text: "webhookUrl of a Power Automate trigger can't be changed: the flow subscribes with its URL"
+                .to_owned(),
+            field: "webhookUrl",
+        }),
     }
 }
 
 /// Deletes an app and its keys.
 pub async fn delete(gateway: &Gateway, audit: &AuditContext, tenant: &TenantId, id: &AppId) -> Result<()> {
-    delete_app(gateway, audit, tenant, id, Action::AppDeleted, None).await
+    delete_app(gateway, audit, tenant, id, Action::AppDeleted, |_| true).await
 }
 
 /// Ends the subscription of a Power Automate flow. An app of another kind is not found.
@@ -64,7 +76,19 @@ pub async fn delete_trigger(
     tenant: &TenantId,
     id: &AppId,
 ) -> Result<()> {
-    delete_app(gateway, audit, tenant, id, Action::TriggerDeleted, Some(AppKind::Trigger)).await
+    let is_trigger = |app: &App| app.kind == AppKind::Trigger;
+    delete_app(gateway, audit, tenant, id, Action::TriggerDeleted, is_trigger).await
+}
+
+/// Ends the subscription of a Power Automate flow by its token. With a wrong token, the trigger is not found.
+pub async fn end_trigger(
+    gateway: &Gateway,
+    audit: &AuditContext,
+    id: &AppId,
+    token: &TriggerToken,
+) -> Result<()> {
+    let has_token = |app: &App| app.trigger_token.as_deref().is_some_and(|digest| token.matches(digest));
+    delete_app(gateway, audit, token.tenant(), id, Action::TriggerDeleted, has_token).await
 }
 
 async fn delete_app(
@@ -73,26 +97,17 @@ async fn delete_app(
     tenant: &TenantId,
     id: &AppId,
     action: Action,
-    required_kind: Option<AppKind>,
+    may_delete: impl Fn(&App) -> bool,
 ) -> Result<()> {
     let entry = AuditEntry { context: audit, action, tenant, subject: id.as_str(), fields: &[] };
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, contended, || async {
         let app = find(gateway, tenant, id).await?;
-        if required_kind.is_some_and(|kind| kind != app.kind) {
+        if !may_delete(&app) {
             return Err(Error::NotFound);
         }
         attempt_of(gateway.store.delete_app(&app, &entry).await?, ())
     })
     .await
-}
-
-/// The attributes of a key to create.
-#[derive(Debug)]
-pub struct KeySpec {
-    pub scopes: Vec<Scope>,
-    pub expires_at: Option<Timestamp>,
-    /// Where the key may be used from; anywhere if empty.
-    pub allowed_ips: Vec<IpNet>,
 }
 
 /// At least one scope is required; duplicates are dropped.
@@ -138,7 +153,7 @@ pub fn expiry(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>> {
         text: "expiresAt must be an ISO 8601 time in the future".to_owned(),
         field: "expiresAt",
     };
-    let end = text.map(|text| text.parse::<Timestamp>().map_err(|_| invalid())).transpose()?;
+    let end = text.map(|text| parse_time(text).ok_or_else(invalid)).transpose()?;
     if end.is_some_and(|end| end <= now) { Err(invalid()) } else { Ok(end) }
 }
 
@@ -152,25 +167,26 @@ pub fn overlap(seconds: Option<i64>) -> Result<SignedDuration> {
     Err(Error::InvalidField { text, field: "overlapSeconds" })
 }
 
-/// Creates an additional key of an app. Expired keys are deleted, so that they do not count against the limit.
+/// Creates an additional key of an app, which can do no more than the caller's. Expired keys are deleted, so that they do not
+/// count against the limit.
 pub async fn create_key(
     gateway: &Gateway,
     audit: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
-    spec: &KeySpec,
+    callers: &KeyGrant,
+    grant: &KeyGrant,
 ) -> Result<(ApiKey, KeyRecord)> {
+    if let Some(excess) = callers.excess_of(grant) {
+        return Err(exceeded(callers, &excess));
+    }
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, contended, || async {
         let (app, expired) = with_expired_keys(gateway, tenant, id).await?;
         if app.keys.len() - expired.len() >= limits::KEYS_PER_APP {
             return Err(Error::TooManyKeys);
         }
         let key = ApiKey::generate(tenant);
-        let record = KeyRecord {
-            allowed_ips: spec.allowed_ips.clone(),
-            expires_at: spec.expires_at,
-            ..KeyRecord::of(&key, id, spec.scopes.clone(), gateway.clock.now())
-        };
+        let record = KeyRecord::of(&key, id, grant.clone(), gateway.clock.now());
         let change = KeyChange { add: Some(&record), remove: expired, ..KeyChange::default() };
         let entry = AuditEntry {
             context: audit,
@@ -185,33 +201,59 @@ pub async fn create_key(
     .await
 }
 
-/// Replaces an app's main key by one with the same permissions. The old key expires after the overlap; it is revoked at once if
-/// the overlap is zero.
+/// The error for a request for a key that can do more than the caller's.
+fn exceeded(callers: &KeyGrant, excess: &GrantExcess) -> Error {
+    let (text, field) = match excess {
+        GrantExcess::Scopes(scopes) => {
+            let names: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+            (format!("your key lacks {}", names.join(", ")), "scopes")
+        }
+        GrantExcess::AllowedIps => {
+            let ranges: Vec<String> = callers.allowed_ips.iter().map(ToString::to_string).collect();
+            (format!("allowedIps must be within those of your key, {}", ranges.join(", ")), "allowedIps")
+        }
+        GrantExcess::ExpiresAt => {
+            let end = callers.expires_at.map(|end| format!("{end:.3}")).unwrap_or_default();
+            (format!("expiresAt must not be later than that of your key, {end}"), "expiresAt")
+        }
+    };
+    Error::GrantExceeded { text: format!("Insufficient permissions: {text}"), field }
+}
+
+/// Replaces an app's main key by one with the same permissions, except those that the caller's key lacks. The old key expires
+/// after the overlap; it is revoked at once if the overlap is zero.
 pub async fn rotate_key(
     gateway: &Gateway,
     audit: &AuditContext,
     tenant: &TenantId,
     id: &AppId,
+    callers: &KeyGrant,
     overlap: SignedDuration,
-) -> Result<ApiKey> {
+) -> Result<(ApiKey, KeyRecord)> {
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, contended, || async {
-        let app = find(gateway, tenant, id).await?;
+        let app = find_program(gateway, tenant, id).await?;
         let now = gateway.clock.now();
         let keys = gateway.store.keys(&app).await?;
-        let (expired, valid): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.is_expired(now));
+        let (expired, valid): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.grant.is_expired(now));
         let old = valid.iter().find(|key| Some(&key.id) == app.main_key.as_ref());
         let key = ApiKey::generate(tenant);
-        let mut record = KeyRecord::of(&key, id, Scope::ALL.to_vec(), now);
+        let grant = match old {
+            None => callers.clone(),
+            Some(old) => callers.intersection(&old.grant).ok_or_else(|| Error::GrantExceeded {
+                text: "Insufficient permissions: your key has no scope or address in common with the app's main key"
+                    .to_owned(),
+                field: "appId",
+            })?,
+        };
+        let record = KeyRecord::of(&key, id, grant, now);
         let mut change = KeyChange { is_main: true, remove: ids(&expired), ..KeyChange::default() };
         if let Some(old) = old {
-            record.scopes = old.scopes.clone();
-            record.allowed_ips = old.allowed_ips.clone();
             if overlap.is_zero() {
                 change.remove.push(old.id.clone());
             } else {
                 let end = saturating_add(now, overlap);
-                change.expire =
-                    Some((old.id.clone(), old.expires_at.map_or(end, |earlier| earlier.min(end))));
+                let end = old.grant.expires_at.map_or(end, |earlier| earlier.min(end));
+                change.expire = Some((old.id.clone(), end));
             }
         }
         if app.keys.len() - change.remove.len() >= limits::KEYS_PER_APP {
@@ -225,7 +267,8 @@ pub async fn rotate_key(
             subject: record.id.as_str(),
             fields: &[],
         };
-        attempt_of(gateway.store.change_keys(&app, &change, &entry).await?, key)
+        let changed = gateway.store.change_keys(&app, &change, &entry).await?;
+        attempt_of(changed, (key, record.clone()))
     })
     .await
 }
@@ -266,13 +309,13 @@ pub async fn rotate_webhook_secret(
         fields: &[],
     };
     retry_on_conflict(limits::CONFLICT_ATTEMPTS, contended, || async {
-        let (app, seen) = gateway.store.signing_app(tenant, id).await?.ok_or(Error::NotFound)?;
+        let found = gateway.store.signing_app(tenant, id).await?;
+        let (app, seen) = found.filter(|(app, _)| app.kind == AppKind::Program).ok_or(Error::NotFound)?;
         let now = gateway.clock.now();
         // Each replaced secret signs until the end that was promised. The next rotation is possible when the first one ends.
-        let limit = limits::WEBHOOK_SECRETS_REPLACED;
-        if let Some((_, end)) = seen.replaced.first().filter(|_| seen.replaced.len() >= limit as usize) {
-            let retry_after = end.duration_since(now).try_into().unwrap_or_default();
-            return Err(Error::RateLimited { limit, retry_after });
+        let is_full = seen.replaced.len() >= limits::WEBHOOK_SECRETS_REPLACED;
+        if let Some((_, end)) = seen.replaced.first().filter(|_| is_full) {
+            return Err(Error::WebhookSecretLimit { until: *end });
         }
         let generation = seen.current.generation + 1;
         let secret = registration::new_webhook_secret();
@@ -285,10 +328,10 @@ pub async fn rotate_webhook_secret(
 }
 
 async fn with_expired_keys(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<(App, Vec<KeyId>)> {
-    let app = find(gateway, tenant, id).await?;
+    let app = find_program(gateway, tenant, id).await?;
     let now = gateway.clock.now();
     let mut keys = gateway.store.keys(&app).await?;
-    keys.retain(|key| key.is_expired(now));
+    keys.retain(|key| key.grant.is_expired(now));
     Ok((app, ids(&keys)))
 }
 

@@ -54,7 +54,7 @@ impl Caller {
     }
 
     pub fn has_scope(&self, scope: Scope) -> bool {
-        self.key.scopes.contains(&scope)
+        self.key.grant.scopes.contains(&scope)
     }
 
     pub fn cursors(&self, list: impl Into<String>) -> Cursors {
@@ -231,13 +231,13 @@ async fn check(gateway: &Gateway, request: &Request, key: &ApiKey) -> Result<Cal
 /// Validates the records of a key and its tenant.
 fn validated(gateway: &Gateway, request: &Request, tenant: Tenant, record: KeyRecord) -> Result<Caller> {
     span::set_tenant(&tenant.id);
-    if record.is_expired(gateway.clock.now()) || tenant.status == TenantStatus::Deleting {
+    if record.grant.is_expired(gateway.clock.now()) || tenant.status == TenantStatus::Deleting {
         return Err(Error::UnknownKey);
     }
     if !tenant.is_active() {
         return Err(Error::TenantSuspended);
     }
-    if !record.may_be_used_from(http::source(request)) {
+    if !record.grant.allows_address(http::source(request)) {
         return Err(Error::AddressNotAllowed);
     }
     let audit = audit_context(request, Actor::Key(record.id.clone()));
@@ -295,10 +295,30 @@ pub fn audit_context(request: &Request, actor: Actor) -> AuditContext {
 /// `Authorization: Bearer KEY`, or `X-API-Key: KEY`.
 fn presented(request: &Request) -> Result<Secret> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let bearer = header("authorization").and_then(|value| {
+    let authorization = header("authorization").map(str::trim);
+    let bearer = authorization.and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
     });
     let key = bearer.or_else(|| header("x-api-key").map(str::trim)).filter(|key| !key.is_empty());
-    key.map(Secret::new).ok_or(Error::MissingKey)
+    key.map(Secret::new).ok_or_else(|| authorization.map_or(Error::MissingKey, malformed))
+}
+
+/// The error for an `Authorization` header without a bearer key.
+fn malformed(authorization: &str) -> Error {
+    let scheme = authorization.split(' ').next().unwrap_or_default();
+    let text = if scheme.is_empty() || scheme.eq_ignore_ascii_case("bearer") {
+        return Error::MissingKey;
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        "Missing or invalid API key: Basic authentication is not supported; send the header `Authorization: Bearer KEY` or \
+         `X-API-Key: KEY`"
+    } else {
+        "Missing or invalid API key: the header must be `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+    };
+    Error::MalformedAuthorization { text }
+}
+
+/// True if a request presents a key in any form.
+pub fn presents_key(request: &Request) -> bool {
+    ["authorization", "x-api-key"].iter().any(|name| request.headers().contains_key(*name))
 }

@@ -40,10 +40,19 @@ pub struct Cache {
     pub local_counts: TtlCache<Slots>,
     /// Has an entry while the counters in the table are not used because they are unavailable.
     pub counter_outages: TtlCache<()>,
+    /// Whether the last check of the tables and the encryption key succeeded.
+    pub readiness: TtlCache<ReadinessOutcome>,
     /// Access tokens, by connection.
     pub tokens: TtlCache<KnownToken>,
     /// Serialises reading and refreshing a connection within this process.
     pub connection_locks: KeyedMutex,
+}
+
+/// The outcome of a readiness check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadinessOutcome {
+    Ready,
+    Unavailable,
 }
 
 /// The wake-ups that this process has sent to a sender within the debounce time.
@@ -100,6 +109,7 @@ impl Default for Cache {
             exhausted_counters: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             local_counts: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             counter_outages: TtlCache::with_capacity(1),
+            readiness: TtlCache::with_capacity(1),
             tokens: TtlCache::with_capacity(limits::DATA_KEY_CACHE_ENTRIES),
             connection_locks: KeyedMutex::default(),
         }

@@ -8,6 +8,7 @@
 //! | `RINGCENTRAL_CLIENT_ID` | the client id of the RingCentral app |
 //! | `RINGCENTRAL_SECRET` | name of the secret with `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret with the operator's key |
+//! | `EVENT_TAG_SECRET` | name of the secret that tags the URLs of webhook subscriptions |
 //! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE`, `QUARANTINE_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
@@ -29,7 +30,9 @@ use aws_credential_types::Credentials;
 use url::{Host, Url};
 
 use crate::aws::AwsEnvironment;
-use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::event_route::EventRoute;
+use crate::model::ids::AppId;
+use crate::model::trigger_token::TriggerToken;
 use crate::outbound::Destinations;
 use crate::store::Tables;
 
@@ -63,6 +66,8 @@ pub struct Config {
     pub ringcentral_secret: String,
     /// Name of the secret with the operator's key.
     pub operator_secret: String,
+    /// Name of the secret that tags the URLs of webhook subscriptions.
+    pub event_tag_secret: String,
     pub tables: Tables,
     /// The KMS key that wraps data keys.
     pub vault_key: String,
@@ -129,6 +134,7 @@ impl Config {
             ringcentral_client_id: required("RINGCENTRAL_CLIENT_ID"),
             ringcentral_secret: required("RINGCENTRAL_SECRET"),
             operator_secret: required("OPERATOR_SECRET"),
+            event_tag_secret: required("EVENT_TAG_SECRET"),
             tables: Tables {
                 tenants: required("TENANTS_TABLE"),
                 connect_tokens: required("CONNECT_TOKENS_TABLE"),
@@ -205,8 +211,13 @@ impl Config {
 
     /// The URL of a connection's webhook subscription. It contains the connection, so that a notification can be stored without a
     /// read.
-    pub fn subscription_url(&self, tenant: &TenantId, connection: &ConnectionId) -> String {
-        format!("{}?c={}-{}", self.subscription_url_prefix(), tenant.digits(), connection.digits())
+    pub fn subscription_url(&self, route: &EventRoute) -> String {
+        format!("{}?c={route}", self.subscription_url_prefix())
+    }
+
+    /// The URL at which a Power Automate flow unsubscribes.
+    pub fn trigger_url(&self, id: &AppId, token: &TriggerToken) -> String {
+        format!("{}/v1/triggers/sms-received/subscribe/{id}?token={}", self.public_url, token.expose())
     }
 
     /// The common prefix of these URLs.
@@ -253,6 +264,7 @@ mod tests {
             "RINGCENTRAL_CLIENT_ID",
             "RINGCENTRAL_SECRET",
             "OPERATOR_SECRET",
+            "EVENT_TAG_SECRET",
             "TENANTS_TABLE",
             "CONNECT_TOKENS_TABLE",
             "CONNECTIONS_TABLE",

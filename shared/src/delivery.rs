@@ -12,11 +12,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::clock::saturating_add;
+use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::app::App;
+use crate::model::app::{App, AppKind};
 use crate::model::delivery::{
     self, Admission, Delivery, DeliveryOutcome, DeliveryStatus, EndpointHealth, EndpointNotice,
     EndpointWarning, NoticeStage,
@@ -390,8 +390,11 @@ pub fn replayable(status: Option<&str>) -> Result<DeliveryStatus> {
 /// The time range of a replay. `from` is required; `to` defaults to now.
 pub fn time_range(from: Option<&str>, to: Option<&str>, now: Timestamp) -> Result<(Timestamp, Timestamp)> {
     let time = |text: &str, field| {
-        let invalid = |_| Error::InvalidField { text: format!("{field} must be an ISO 8601 time"), field };
-        text.parse::<Timestamp>().map_err(invalid)
+        let invalid = || Error::InvalidField {
+            text: format!("{field} must be an ISO 8601 time with its offset"),
+            field,
+        };
+        parse_time(text).ok_or_else(invalid)
     };
     let from = from.ok_or(Error::MissingField { text: "from is required", field: "from" })?;
     let (from, to) = (time(from, "from")?, to.map(|text| time(text, "to")).transpose()?.unwrap_or(now));
@@ -469,7 +472,7 @@ pub async fn test(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<Ex
     post(gateway, &app, &sealed, &event, now, body.to_string()).await
 }
 
-/// Posts a signed event to an app's endpoint.
+/// Posts an event to an app's endpoint, signed. A Power Automate flow has its URL instead of a secret.
 async fn post(
     gateway: &Gateway,
     app: &App,
@@ -480,13 +483,17 @@ async fn post(
 ) -> Result<Exchange> {
     let url = app.webhook_url.as_deref().ok_or(Error::NoWebhookUrl)?;
     let secrets = registration::open_webhook_secrets(gateway, app, sealed).await?;
-    let signature = signature::sign(&secrets, event.as_str(), now, &body)
-        .ok_or(Error::Internal { what: "a malformed webhook secret", source: None })?;
-    let headers = [
-        ("webhook-id", event.to_string()),
-        ("webhook-timestamp", now.as_second().to_string()),
-        ("webhook-signature", signature),
-    ];
+    let mut headers =
+        vec![("webhook-id", event.to_string()), ("webhook-timestamp", now.as_second().to_string())];
+    let url = match (app.kind, secrets.as_slice()) {
+        (AppKind::Trigger, [callback_url, ..]) => callback_url.expose(),
+        _ => {
+            let signature = signature::sign(&secrets, event.as_str(), now, &body)
+                .ok_or(Error::Internal { what: "a malformed webhook secret", source: None })?;
+            headers.push(("webhook-signature", signature));
+            url
+        }
+    };
     Ok(gateway.outbound().post(url, &headers, body, now).await)
 }
 

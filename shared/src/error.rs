@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// The underlying error, for the log.
 pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -32,6 +34,8 @@ pub enum Error {
     UnknownField {
         /// JSON path.
         field: String,
+        /// JSON path of a known field with a similar name.
+        similar: Option<String>,
     },
     #[error("invalid value: {text}")]
     InvalidField {
@@ -74,6 +78,12 @@ pub enum Error {
     /// No API key, or one of a wrong form or with a wrong checksum.
     #[error("missing or malformed API key")]
     MissingKey,
+    /// An `Authorization` header of another form than `Bearer KEY`.
+    #[error("malformed Authorization header")]
+    MalformedAuthorization {
+        /// The text of the response.
+        text: &'static str,
+    },
     /// A well-formed key that does not exist, was revoked or has expired.
     #[error("unknown API key")]
     UnknownKey,
@@ -82,6 +92,14 @@ pub enum Error {
     /// The key is valid but lacks the scope.
     #[error("insufficient permissions")]
     InsufficientScope,
+    /// The key is valid, and a key was requested that can do more.
+    #[error("more permissions requested than the key has")]
+    GrantExceeded {
+        /// The text of the response.
+        text: String,
+        /// JSON path of the field.
+        field: &'static str,
+    },
     /// The key is valid but not allowed from this source address.
     #[error("address not allowed")]
     AddressNotAllowed,
@@ -91,9 +109,24 @@ pub enum Error {
     TooManyApps,
     #[error("too many keys")]
     TooManyKeys,
+    #[error("too many replaced webhook secrets still sign")]
+    WebhookSecretLimit {
+        /// When one of them ends.
+        until: Timestamp,
+    },
     /// The object does not exist or belongs to another tenant; callers can't distinguish the two.
     #[error("not found")]
     NotFound,
+    #[error("no route has this path")]
+    UnknownRoute {
+        /// The text of the response.
+        text: String,
+    },
+    #[error("the route does not have this method")]
+    MethodNotAllowed {
+        /// The methods of the route, for the header `Allow`.
+        allow: String,
+    },
     /// The tenant has no connection.
     #[error("RingCentral is not connected")]
     NotConnected,

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::aws::{AwsClient, AwsRequest};
-use crate::cache::Cache;
-use crate::clock::{Clock, SystemClock};
+use crate::cache::{Cache, ReadinessOutcome};
+use crate::clock::{Clock, SystemClock, saturating_add};
 use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
 use crate::invoke::Functions;
@@ -40,6 +40,7 @@ pub struct Gateway {
     browser_client: OnceLock<Client>,
     app_client: Mutex<AppClient>,
     operator_key: OnceCell<Secret>,
+    event_tag_key: OnceCell<Secret>,
 }
 
 /// The client with the app's secret, until RingCentral rejects the secret.
@@ -76,6 +77,7 @@ impl Gateway {
             browser_client: OnceLock::new(),
             app_client: Mutex::default(),
             operator_key: OnceCell::new(),
+            event_tag_key: OnceCell::new(),
         }
     }
 
@@ -96,6 +98,26 @@ impl Gateway {
 
     pub fn queues(&self) -> &Queues {
         self.queues.get_or_init(|| Queues::new(aws_sdk_sqs::Client::new(&self.sdk)))
+    }
+
+    /// Checks that every table and the vault's key can be used. The outcome is kept for [`limits::READINESS_SECONDS`].
+    pub async fn check_readiness(&self) -> Result<()> {
+        let now = self.clock.now();
+        if let Some(readiness) = self.cache.readiness.get(READINESS, now) {
+            return match readiness {
+                ReadinessOutcome::Ready => Ok(()),
+                ReadinessOutcome::Unavailable => {
+                    Err(Error::unavailable("a dependency", "the last check failed"))
+                }
+            };
+        }
+        let store = async { self.store.check().await.map_err(Error::from) };
+        let vault = async { self.vault().check().await.map_err(Error::from) };
+        let outcome = tokio::try_join!(store, vault).map(|_| ());
+        let readiness = if outcome.is_ok() { ReadinessOutcome::Ready } else { ReadinessOutcome::Unavailable };
+        let until = saturating_add(now, SignedDuration::from_secs(limits::READINESS_SECONDS));
+        self.cache.readiness.insert(READINESS, readiness, until);
+        outcome
     }
 
     /// For URLs that tenants choose.
@@ -165,6 +187,11 @@ impl Gateway {
         self.operator_key.get_or_try_init(|| self.secret(&self.config.operator_secret)).await
     }
 
+    /// Read once.
+    pub async fn event_tag_key(&self) -> Result<&Secret> {
+        self.event_tag_key.get_or_try_init(|| self.secret(&self.config.event_tag_secret)).await
+    }
+
     fn client(&self, app: AppCredentials) -> Result<Client> {
         Client::builder(&self.config.ringcentral_server, app)
             .redirect_uri(self.config.redirect_uri())
@@ -211,6 +238,9 @@ impl Gateway {
         Err(Error::unavailable("Secrets Manager", last))
     }
 }
+
+/// The key of the one outcome in [`Cache::readiness`].
+const READINESS: &str = "readiness";
 
 /// The code of an AWS JSON error body.
 fn error_code(body: &[u8]) -> String {

@@ -2,12 +2,13 @@
 //!
 //! This module alone chooses statuses and the texts and codes of errors; all of them are in its [`catalogue`].
 
+mod body;
 pub mod catalogue;
+pub mod event;
 pub mod route;
+mod suggestion;
+pub mod unknown_route;
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -15,19 +16,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use lambda_http::RequestExt;
 use lambda_http::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 pub use lambda_http::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use lambda_http::request::RequestContext;
 pub use lambda_http::{Body, Request, Response, http::StatusCode};
-use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::JsonSchema;
+use serde::Serialize;
 use tracing::Span;
 use tracing::field::Empty;
 
+use crate::clock::parse_time;
 use crate::connect::FlowRejection;
 use crate::error::{Error, Result};
 use crate::http::route::IdempotencyKey;
@@ -37,6 +37,8 @@ use crate::model::rate_limit::RateLimitCount;
 use crate::span;
 use crate::store::Page;
 use crate::views::OkResponse;
+
+pub use body::{Object, json, no_fields, optional_json};
 
 pub type HandlerResult = Result<Response<Body>>;
 
@@ -165,6 +167,13 @@ pub fn reply_written(text: impl Into<String>) -> Response<Body> {
     response
 }
 
+/// 400 without a body.
+pub fn bad_request() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
 /// 201 with `Location`.
 pub fn created(location: &str, body: &impl Serialize) -> HandlerResult {
     let mut response = reply(StatusCode::CREATED, body);
@@ -215,96 +224,9 @@ pub fn form_field(request: &Request, name: &str) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-/// The request's JSON body. Unknown fields and wrong types are rejected with their JSON path.
-pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T> {
-    parse(request.body().as_ref())
-}
-
-/// The request's JSON body, or the default if there is none.
-pub fn optional_json<T: DeserializeOwned + Default>(request: &Request) -> Result<T> {
-    let body: &[u8] = request.body().as_ref();
-    if body.iter().all(u8::is_ascii_whitespace) { Ok(T::default()) } else { parse(body) }
-}
-
-/// For a request without fields: checks that the body is absent or an empty object.
-pub fn no_fields(request: &Request) -> Result<()> {
-    #[derive(Default, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    optional_json(request).map(|Nothing {}| ())
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| shape_error(&error))?;
-    json.end().map_err(|_| Error::InvalidBody {
-        text: "The body must be one JSON object".to_owned(),
-        field: None,
-    })?;
-    Ok(value)
-}
-
-/// A JSON object. Serde alone would also accept a list of the fields' values in order.
-#[derive(Debug, Default)]
-pub struct Object<T>(pub T);
-
-impl<T: JsonSchema> JsonSchema for Object<T> {
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(Fields(PhantomData))
-    }
-}
-
-fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
-    let path = Some(error.path().to_string()).filter(|path| path != ".");
-    let cause = error.inner();
-    if cause.is_syntax() || cause.is_eof() {
-        return Error::InvalidBody { text: "The body must be a JSON object".to_owned(), field: None };
-    }
-    let message = cause.to_string();
-    let quoted = |before: &str| message.strip_prefix(before)?.split('`').next().map(str::to_owned);
-    if let Some(field) = quoted("unknown field `") {
-        return Error::UnknownField { field: path.filter(|path| path.ends_with(&field)).unwrap_or(field) };
-    }
-    if let Some(field) = quoted("duplicate field `") {
-        return Error::InvalidBody { text: format!("{field} is given twice"), field: Some(field) };
-    }
-    // Serde's message may contain the value, but only before the last "expected"; only the rest is returned.
-    let expected = message.rsplit_once(", expected ").and_then(|(_, rest)| rest.split(" at line").next());
-    let expected = expected.map(|expected| match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        other => other,
-    });
-    let text = match (&path, expected) {
-        (Some(path), Some(expected)) => format!("{path} must be {expected}"),
-        (Some(path), None) => format!("{path} is not valid"),
-        (None, _) => "The body must be a JSON object".to_owned(),
-    };
-    Error::InvalidBody { text, field: path }
+/// The path of a request, as the client sent it.
+pub fn path(request: &Request) -> &str {
+    request.raw_http_path()
 }
 
 pub fn path_parameter(request: &Request, name: &str) -> String {
@@ -329,8 +251,12 @@ pub fn query_word<T>(request: &Request, name: &str, parse: impl Fn(&str) -> Opti
 
 /// The time range of `from` and `to` in the query, ISO 8601; unbounded where one is absent.
 pub fn query_times(request: &Request) -> Result<(Timestamp, Timestamp)> {
-    let time = |name| query_word(request, name, |text| text.parse::<Timestamp>().ok());
-    Ok((time("from")?.unwrap_or(Timestamp::UNIX_EPOCH), time("to")?.unwrap_or(Timestamp::MAX)))
+    let time = |name| query_word(request, name, parse_time);
+    let (from, to) = (time("from")?.unwrap_or(Timestamp::MIN), time("to")?.unwrap_or(Timestamp::MAX));
+    if from > to {
+        return Err(Error::InvalidQuery { field: "to".to_owned() });
+    }
+    Ok((from, to))
 }
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -372,10 +298,14 @@ pub fn page(request: &Request, cursors: &Cursors, also: &[&str]) -> Result<Page>
     Ok(Page { limit, after })
 }
 
-/// The source IP address that API Gateway saw; never one from a header, which the client controls.
+/// The source IP address that API Gateway saw; never one from a header, which the client controls. An IPv4 address in IPv6
+/// notation is IPv4.
 pub fn source(request: &Request) -> Option<IpAddr> {
     match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref()?.parse().ok(),
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            let address: IpAddr = context.http.source_ip.as_deref()?.parse().ok()?;
+            Some(address.to_canonical())
+        }
         _ => None,
     }
 }
@@ -456,7 +386,12 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
         Error::IdempotencyInProgress => {
             headers.insert(RETRY_AFTER, HeaderValue::from(1));
         }
-        Error::MissingKey | Error::UnknownKey => {
+        Error::MethodNotAllowed { allow } => {
+            if let Ok(allow) = HeaderValue::from_str(allow) {
+                headers.insert(ALLOW, allow);
+            }
+        }
+        Error::MissingKey | Error::MalformedAuthorization { .. } | Error::UnknownKey => {
             headers.insert("www-authenticate", HeaderValue::from_static("Bearer"));
         }
         _ => {}
@@ -505,69 +440,7 @@ impl From<&Request> for RequestId {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    struct Outer {
-        #[expect(dead_code, reason = "only its type matters here")]
-        name: Option<String>,
-        #[expect(dead_code, reason = "only its type matters here")]
-        limits: Option<Object<Inner>>,
-    }
-
-    #[derive(Debug, Default, Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
-    struct Inner {
-        #[expect(dead_code, reason = "only its type matters here")]
-        requests_per_minute: Option<u32>,
-    }
-
-    fn told(body: &str) -> (String, Option<String>) {
-        let request = Request::new(Body::from(body));
-        let error = json::<Outer>(&request).unwrap_err();
-        let told = catalogue::entry(&error);
-        (format!("{}: {}", told.code, told.text), told.field)
-    }
-
-    #[test]
-    fn wrong_bodies_are_told_with_their_json_path() {
-        assert_eq!(told(r#"{"nam":"x"}"#), ("unknown_field: Unknown field".into(), Some("nam".into())));
-        assert_eq!(
-            told(r#"{"limits":{"requestsPerHour":1}}"#),
-            ("unknown_field: Unknown field".into(), Some("limits.requestsPerHour".into()))
-        );
-        assert_eq!(
-            told(r#"{"name":5}"#),
-            ("invalid_body: name must be a string".into(), Some("name".into()))
-        );
-        assert_eq!(
-            told(r#"{"limits":{"requestsPerMinute":"many"}}"#),
-            (
-                "invalid_body: limits.requestsPerMinute must be a whole number, not negative".into(),
-                Some("limits.requestsPerMinute".into())
-            )
-        );
-        assert_eq!(
-            told(r#"{"limits":[5]}"#),
-            ("invalid_body: limits must be a JSON object".into(), Some("limits".into()))
-        );
-        assert_eq!(
-            told(r#"{"name":"a","name":"b"}"#),
-            ("invalid_body: name is given twice".into(), Some("name".into()))
-        );
-        for broken in ["", "{", "[]", "[\"x\",null]", "[]x", "null", "nonsense", "\u{7f}"] {
-            assert_eq!(told(broken).1, None, "{broken}");
-        }
-    }
-
-    #[test]
-    fn a_value_is_never_repeated_in_an_error() {
-        assert!(!told(r#"{"name":4155550100}"#).0.contains("4155550100"));
-        assert!(!told(r#"{"limits":{"requestsPerMinute":"x, expected EVIL"}}"#).0.contains("EVIL"));
-    }
 
     #[test]
     fn cookies_are_found_by_their_whole_name() {

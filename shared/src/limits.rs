@@ -50,6 +50,8 @@ pub const LAST_USED_SECONDS: i64 = 60;
 pub const LAST_USED_RETENTION_SECONDS: i64 = 400 * 24 * 3_600;
 /// How long a process caches that a key does not exist.
 pub const UNKNOWN_KEY_SECONDS: i64 = 60;
+/// How long the outcome of a readiness check is kept.
+pub const READINESS_SECONDS: i64 = 5;
 /// How long a process caches the digest of a key, to reject wrong secrets and to count requests while it reads the key.
 pub const KNOWN_KEY_SECONDS: i64 = 60;
 /// For this long after reading a key, a process rejects requests over the rate limit without reading the key again.
@@ -67,7 +69,7 @@ pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
 /// How long events are also signed with a replaced webhook secret.
 pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
 /// Replaced webhook secrets of an app that still sign. It limits how many can be replaced in that time.
-pub const WEBHOOK_SECRETS_REPLACED: u32 = 3;
+pub const WEBHOOK_SECRETS_REPLACED: usize = 3;
 /// Default page size of a list.
 pub const PAGE_DEFAULT: u32 = 20;
 /// Largest page size of a list.
@@ -346,9 +348,11 @@ pub const LIST_PAGES: usize = 10;
 
 /// Time to store an event. RingCentral waits three seconds for a webhook response and suspends slow subscriptions; the
 /// gateway responds within one.
-pub const RECEIVE_TIMEOUT_MS: u64 = 700;
+pub const RECEIVE_TIMEOUT_MS: u64 = 600;
 /// Time to request a sync when an event could not be stored.
-pub const RECEIVE_FALLBACK_MS: u64 = 200;
+pub const RECEIVE_FALLBACK_MS: u64 = 180;
+/// Time to read the key of the tags in webhook URLs, at the first event of a process.
+pub const EVENT_TAG_MS: u64 = 200;
 /// Largest body that is read as an event, in bytes.
 pub const EVENT_BYTES: usize = 256 * 1024;
 /// Longest handshake token that is echoed, in characters: the whole response stays below 600 bytes.
@@ -383,7 +387,7 @@ const _: () = assert!(
     SYNC_RUN_MS + (INVOKE_MS + SYNC_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
         && SYNC_STOP_MS + (API_CALL_MS + AWS_CALL_MS).cast_signed() < SYNC_FUNCTION_MS
 );
-const _: () = assert!(RECEIVE_TIMEOUT_MS + RECEIVE_FALLBACK_MS < 1_000);
+const _: () = assert!(EVENT_TAG_MS + RECEIVE_TIMEOUT_MS + RECEIVE_FALLBACK_MS < 1_000);
 const _: () = assert!(SYNC_LOOKBACK_SECONDS < MESSAGE_KEPT_SECONDS);
 
 /// Longest text of a message, in UTF-16 code units. It is sent in parts.

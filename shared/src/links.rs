@@ -8,7 +8,8 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::connect_token::{ConnectToken, Link};
-use crate::model::tenant::{self, Tenant};
+use crate::model::display_text::display_text;
+use crate::model::tenant::Tenant;
 use crate::rate_limits;
 
 #[derive(Debug, Clone)]
@@ -39,15 +40,11 @@ pub fn invite_lifetime(seconds: Option<i64>) -> Result<SignedDuration> {
 /// Validates the label of an invite link: one line of 1 to 100 characters.
 pub fn invite_label(label: Option<String>) -> Result<Option<String>> {
     let Some(label) = label else { return Ok(None) };
-    let label = label.trim();
-    if label.is_empty()
-        || label.chars().count() > limits::LABEL_CHARS
-        || label.chars().any(tenant::is_invisible)
-    {
+    let invalid = || {
         let text = format!("label must be 1-{} characters", limits::LABEL_CHARS);
-        return Err(Error::InvalidField { text, field: "label" });
-    }
-    Ok(Some(label.to_owned()))
+        Error::InvalidField { text, field: "label" }
+    };
+    display_text(&label, limits::LABEL_CHARS).map(Some).ok_or_else(invalid)
 }
 
 /// Creates a link for a tenant.

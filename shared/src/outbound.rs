@@ -31,6 +31,7 @@ use url::{Host, Url};
 
 pub use addresses::is_public;
 
+use crate::model::display_text::is_invisible;
 use crate::{clock, limits};
 
 /// Which destinations are allowed.
@@ -169,10 +170,7 @@ impl Target {
     /// Accepts https with a host name and without credentials, and http to loopback if `destinations` allows it.
     fn parse(text: &str, destinations: Destinations) -> Result<Self, OutboundError> {
         let not_allowed = OutboundError::NotAllowed;
-        let url = Url::parse(text).map_err(|_| not_allowed)?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(not_allowed);
-        }
+        let url = unambiguous_url(text).ok_or(not_allowed)?;
         let is_tls = match (url.scheme(), url.host()) {
             ("https", Some(Host::Domain(_))) => true,
             ("http", Some(host))
@@ -241,6 +239,37 @@ impl Target {
             _ => Err(OutboundError::NotAllowed),
         }
     }
+}
+
+/// Parses a URL that every parser reads in the same way. `Url` repairs others, and other programs repair them differently:
+/// backslashes, tabs, missing and additional slashes, encoded host names, and numbers instead of IP addresses.
+fn unambiguous_url(text: &str) -> Option<Url> {
+    let is_plain = |c: char| c != '\\' && !c.is_whitespace() && !is_invisible(c);
+    let (scheme, rest) = text.split_once("://").filter(|_| text.chars().all(is_plain))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if !scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) || host.contains(['@', '%', '[']) || !is_port {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    // An internationalized name is converted; any other name stays as it is.
+    let is_same = |parsed: &str| !host.is_ascii() || host.eq_ignore_ascii_case(parsed);
+    let is_clear = match url.host()? {
+        Host::Domain(name) => is_same(name) && is_host_name(name),
+        Host::Ipv4(address) => host == address.to_string(),
+        Host::Ipv6(_) => false,
+    };
+    is_clear.then_some(url)
+}
+
+/// The limits of DNS, and letters, digits, hyphens and underscores; no dot at the end.
+fn is_host_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_text = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        (1..=63).contains(&label.len()) && is_text && !label.starts_with('-') && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn is_loopback_host(host: &Host<&str>) -> bool {
@@ -336,9 +365,131 @@ mod tests {
         }
     }
 
+    /// strapi/strapi#7079 and relatives.
+    #[test]
+    fn urls_that_parsers_read_differently_are_not_allowed() {
+        let (label, name) = ("a".repeat(64), format!("{}.example", vec!["a".repeat(63); 4].join(".")));
+        let mut wrong: Vec<String> = [
+            "https://example.com\\@evil.example/h",
+            "https:\\\\example.com/h",
+            "https://example.com\\h",
+            "https:///example.com/h",
+            "https:////example.com/h",
+            "https:/example.com/h",
+            "https:example.com/h",
+            "//example.com/h",
+            "example.com/h",
+            "https://a..b.example/",
+            "https://.example.com/",
+            "https://example.com./",
+            "https://example.com../",
+            "https://./",
+            "https://../",
+            "https://-a.example/",
+            "https://a-.example/",
+            "https://example.com:/h",
+            "https://example.com:443:443/h",
+            "https://example.com:0/",
+            "https://example.com:65536/",
+            "https://example.com:+443/",
+            "https://example.com:x/",
+            "https://user@example.com/",
+            "https://:@example.com/",
+            "https://@example.com/",
+            "https://example.com@/",
+            "https://ex%61mple.com/",
+            "https://example%2ecom/",
+            "https://%31%32%37.0.0.1/",
+            "https://127.0.0.1/",
+            "https://127.1/",
+            "https://0x7f.1/",
+            "https://0x7f000001/",
+            "https://2130706433/",
+            "https://017700000001/",
+            "https://1.2.3/",
+            "https://example.123/",
+            "https://example.0x1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[v1.x]/",
+            "https://exa mple.com/",
+            "https://exa\tmple.com/",
+            "https://example.com/\n",
+            "https://example.com/a b",
+            "\thttps://example.com/",
+            " https://example.com/",
+            "https://example.com/ ",
+            "h\nttps://example.com/",
+            "https://example.com\u{a0}/",
+            "https://example.com/\u{200b}",
+            "https://exam\u{ad}ple.com/",
+            "https://exam\u{200d}ple.com/",
+            "https://example.com/\u{202e}",
+            "https://ex<ample.com/",
+            "https://ex^ample.com/",
+            "https://ex|ample.com/",
+            "https://a,b.example/",
+            "https://a;b.example/",
+            "https://xn--/",
+            "https://xn--a.example/",
+            "https://\u{ff05}41.example/",
+            "https://\u{2100}.example/",
+            "https://?x",
+            "https://#x",
+            "https://",
+            "https:",
+            "",
+            "://example.com",
+            "javascript://example.com/%0aalert(1)",
+            "data:text/html,x",
+            "ftp://example.com/",
+        ]
+        .map(str::to_owned)
+        .into();
+        wrong.extend([format!("https://{label}.example/"), format!("https://{name}/")]);
+        for url in wrong {
+            for destinations in [Destinations::Public, Destinations::PublicAndLoopback] {
+                assert!(!is_allowed_url(&url, destinations), "{url:?}");
+            }
+        }
+        for url in [
+            "http://127.1/",
+            "http://0x7f.1/",
+            "http://127.0.0.1./",
+            "http://localhost./",
+            "http://127.0.0.1@localhost/",
+        ] {
+            assert!(!is_allowed_url(url, Destinations::PublicAndLoopback), "{url:?}");
+        }
+    }
+
+    #[test]
+    fn usual_urls_are_allowed() {
+        let name = format!("{}.example", vec!["a".repeat(60); 4].join("."));
+        for url in [
+            "https://example.com",
+            "https://example.com/",
+            "HTTPS://Example.COM/Hook",
+            "https://example.com:8443/hook?x=1&y=%20#z",
+            "https://a-b.c_d.example/h",
+            "https://xn--bcher-kva.example/",
+            "https://b\u{fc}cher.example/",
+            "https://\u{6771}\u{4eac}.example/",
+            "https://example.com/path/with@at:and;more,[x]",
+            "https://example.com?x",
+            "https://123.example/",
+            "https://1.2.3.4.example/",
+            "https://prod-12.westus.logic.azure.com:443/workflows/0a/triggers/manual/paths/invoke?sp=%2Ftriggers&sig=x-_~",
+            &format!("https://{}.example/", "a".repeat(63)),
+            &format!("https://{name}/"),
+        ] {
+            assert!(is_allowed_url(url, Destinations::Public), "{url}");
+        }
+    }
+
     #[tokio::test]
     async fn a_name_is_judged_by_the_addresses_it_resolves_to() {
-        for url in ["https://localhost/", "https://LOCALHOST./"] {
+        for url in ["https://localhost/", "https://LOCALHOST/"] {
             let exchange = Outbound::new(Destinations::PublicAndLoopback)
                 .post(url, &[], "{}".into(), Timestamp::UNIX_EPOCH)
                 .await;

@@ -5,19 +5,21 @@ use data_encoding::BASE64;
 use serde_json::json;
 use url::Url;
 
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::app::{ApiKey, App, AppKind, KeyRecord, Scope};
+use crate::model::app::{ApiKey, App, AppKind, KeyGrant, KeyRecord};
 use crate::model::audit::{Action, AuditContext, AuditEntry};
+use crate::model::display_text::display_text;
 use crate::model::event::EventKind;
 use crate::model::ids::{AppId, TenantId};
 use crate::model::patch::Patch;
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
 use crate::model::signature;
-use crate::model::tenant::{self, Tenant, TenantLimits, TenantStatus};
+use crate::model::tenant::{Tenant, TenantLimits, TenantStatus};
+use crate::model::trigger_token::TriggerToken;
 use crate::outbound;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::store::{
@@ -118,13 +120,18 @@ pub struct AppSpec {
 #[derive(Debug)]
 pub struct RegisteredApp {
     pub app: App,
-    /// Has all scopes.
     pub key: ApiKey,
     /// In the form of Standard Webhooks: `whsec_` and base64 of 32 bytes.
     pub webhook_secret: Secret,
 }
 
-pub async fn register_app(gateway: &Gateway, audit: &AuditContext, spec: AppSpec) -> Result<RegisteredApp> {
+/// Registers an app, whose first key has this grant.
+pub async fn register_app(
+    gateway: &Gateway,
+    audit: &AuditContext,
+    spec: AppSpec,
+    grant: KeyGrant,
+) -> Result<RegisteredApp> {
     let now = gateway.clock.now();
     let key = ApiKey::generate(&spec.tenant);
     let app = App {
@@ -138,9 +145,10 @@ pub async fn register_app(gateway: &Gateway, audit: &AuditContext, spec: AppSpec
         role: spec.role,
         main_key: Some(key.id().clone()),
         keys: vec![key.id().clone()],
+        trigger_token: None,
         created_at: now,
     };
-    let record = KeyRecord::of(&key, &app.id, Scope::ALL.to_vec(), now);
+    let record = KeyRecord::of(&key, &app.id, grant, now);
     let webhook_secret = new_webhook_secret();
     let sealed =
         seal_webhook_secret(gateway, &app.tenant, &app.id, FIRST_GENERATION, &webhook_secret).await?;
@@ -163,28 +171,37 @@ pub struct TriggerSpec {
     pub number: Option<E164>,
 }
 
-/// Subscribes a Power Automate flow to inbound messages. It is stored as an app without keys.
+/// Subscribes a Power Automate flow to inbound messages, and returns the token with which it unsubscribes. The flow is stored as
+/// an app without keys. Its callback URL triggers it without further proof, so it is sealed as an app's webhook secret is.
 pub async fn create_trigger(
     gateway: &Gateway,
     audit: &AuditContext,
     tenant: &TenantId,
     spec: TriggerSpec,
-) -> Result<App> {
+) -> Result<(App, TriggerToken)> {
+    if let Some(number) = &spec.number
+        && gateway.store.number(tenant, number).await?.is_none()
+    {
+        let text = format!("Phone number {number} is not registered in this RingCentral account");
+        return Err(Error::InvalidField { text, field: "phoneNumber" });
+    }
+    let token = TriggerToken::generate(tenant);
     let app = App {
         tenant: tenant.clone(),
         id: AppId::generate(),
         kind: AppKind::Trigger,
         name: "Power Automate".to_owned(),
-        webhook_url: Some(spec.callback_url),
+        webhook_url: Some(masked(&spec.callback_url)),
         event_types: vec![EventKind::SmsInbound],
         numbers: spec.number.into_iter().collect(),
         role: None,
         main_key: None,
         keys: Vec::new(),
+        trigger_token: Some(token.digest()),
         created_at: gateway.clock.now(),
     };
-    let secret = new_webhook_secret();
-    let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &secret).await?;
+    let url = Secret::new(spec.callback_url);
+    let sealed = seal_webhook_secret(gateway, tenant, &app.id, FIRST_GENERATION, &url).await?;
     let entry = AuditEntry {
         context: audit,
         action: Action::TriggerCreated,
@@ -197,7 +214,7 @@ pub async fn create_trigger(
         Registration::TenantUnavailable => return Err(Error::TenantSuspended),
     }
     tracing::info!(tenant.id = %tenant, app.id = %app.id, "trigger created");
-    Ok(app)
+    Ok((app, token))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -236,7 +253,7 @@ async fn store_app(
     .await
 }
 
-/// Encrypts a webhook secret with a new data key. One KMS call.
+/// Encrypts a webhook secret, or the callback URL of a trigger, with a new data key. One KMS call.
 pub(crate) async fn seal_webhook_secret(
     gateway: &Gateway,
     tenant: &TenantId,
@@ -253,7 +270,7 @@ pub(crate) async fn seal_webhook_secret(
     })
 }
 
-/// Decrypts the webhook secrets that sign an app's events. At most one KMS call for each.
+/// Decrypts the webhook secrets that sign an app's events, or the callback URL of a trigger. At most one KMS call for each.
 pub(crate) async fn open_webhook_secrets(
     gateway: &Gateway,
     app: &App,
@@ -282,7 +299,7 @@ pub(crate) fn new_webhook_secret() -> Secret {
 
 /// A required name.
 pub fn name(text: Option<&str>) -> Result<String> {
-    text.and_then(tenant::name).ok_or(Error::InvalidName)
+    text.and_then(|text| display_text(text, limits::NAME_CHARS)).ok_or(Error::InvalidName)
 }
 
 /// The id of a tenant in a request of the operator, or to be compared with the tenant of the caller.
@@ -301,7 +318,7 @@ pub fn status(text: &str) -> Result<TenantStatus> {
 #[expect(clippy::needless_pass_by_value, reason = "it is what map and try_map pass")]
 pub fn role(text: String) -> Result<String> {
     let invalid = || Error::InvalidField { text: "role must be 1-100 characters".to_owned(), field: "role" };
-    tenant::name(&text).ok_or_else(invalid)
+    display_text(&text, limits::NAME_CHARS).ok_or_else(invalid)
 }
 
 /// The event type filter of an app.
@@ -335,7 +352,7 @@ pub fn numbers(texts: Option<Vec<String>>) -> Result<Vec<E164>> {
 }
 
 pub fn webhook_url(config: &Config, text: String) -> Result<String> {
-    if is_webhook_url(config, &text) { Ok(text) } else { Err(Error::InvalidWebhookUrl) }
+    if is_url(config, &text) { Ok(text) } else { Err(Error::InvalidWebhookUrl) }
 }
 
 /// The URL of a Power Automate flow.
@@ -343,7 +360,7 @@ pub fn callback_url(config: &Config, text: Option<String>) -> Result<String> {
     let text = text
         .filter(|text| !text.is_empty())
         .ok_or(Error::MissingField { text: "callbackUrl is required", field: "callbackUrl" })?;
-    if !is_webhook_url(config, &text) {
+    if !is_url(config, &text) {
         return Err(Error::InvalidField {
             text: "Invalid callbackUrl: must be https:// in production, max 2000 chars".to_owned(),
             field: "callbackUrl",
@@ -352,18 +369,19 @@ pub fn callback_url(config: &Config, text: Option<String>) -> Result<String> {
     Ok(text)
 }
 
-/// The number whose messages trigger a flow.
+/// The number whose messages trigger a flow; all if it is absent or empty, which is how Power Automate sends an empty field.
 pub fn trigger_number(text: Option<&str>) -> Result<Option<E164>> {
     let invalid = || Error::InvalidField {
         text: "phoneNumber must be a valid E.164 phone number".to_owned(),
         field: "phoneNumber",
     };
+    let text = text.filter(|text| !text.is_empty());
     text.map(|text| E164::parse(text).ok_or_else(invalid)).transpose()
 }
 
 /// The URL that the success page links to.
 pub fn return_url(config: &Config, text: String) -> Result<String> {
-    if is_return_url(config, &text) {
+    if is_url(config, &text) {
         return Ok(text);
     }
     Err(Error::InvalidField {
@@ -372,26 +390,13 @@ pub fn return_url(config: &Config, text: String) -> Result<String> {
     })
 }
 
-/// Parses a URL without white space or invisible characters, which the parser would silently drop or encode.
-fn plain_url(text: &str) -> Option<Url> {
-    let is_plain =
-        text.contains("://") && !text.chars().any(|c| c.is_whitespace() || tenant::is_invisible(c));
-    is_plain.then(|| Url::parse(text).ok()).flatten()
+/// The origin of a URL whose path and query are secret.
+fn masked(url: &str) -> String {
+    Url::parse(url).map(|url| format!("{}/…", url.origin().ascii_serialization())).unwrap_or_default()
 }
 
 /// https with a host name and without credentials; on the local stage also http to loopback.
-fn is_webhook_url(config: &Config, text: &str) -> bool {
-    plain_url(text).is_some()
-        && text.chars().count() <= limits::URL_CHARS
+fn is_url(config: &Config, text: &str) -> bool {
+    text.chars().count() <= limits::URL_CHARS
         && outbound::is_allowed_url(text, config.outbound_destinations())
-}
-
-/// https without credentials; on the local stage also http to loopback.
-fn is_return_url(config: &Config, text: &str) -> bool {
-    let Some(url) = plain_url(text) else { return false };
-    let plain =
-        text.chars().count() <= limits::URL_CHARS && url.username().is_empty() && url.password().is_none();
-    plain
-        && (url.scheme() == "https"
-            || (url.scheme() == "http" && config.allows_loopback_http() && config::is_loopback(&url)))
 }

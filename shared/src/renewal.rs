@@ -113,8 +113,14 @@ impl Renewal<'_> {
     /// Renews an active subscription; replaces any other.
     async fn run(&mut self) -> Result<Subscription, CallError> {
         let listed = self.api.subscriptions().await?;
+        let expected = setup::subscription_url(self.gateway, self.connection).await?;
         let reason = match listed.iter().find(|listed| listed.id == self.known.id) {
             None => BackfillReason::Expired,
+            // The public URL or the key of the tag has changed.
+            Some(found) if found.address().is_some_and(|address| address != expected) => {
+                setup::unsubscribe(self.api, &found.id).await?;
+                BackfillReason::AddressChanged
+            }
             Some(found) if found.is_active() => {
                 self.delete_orphans(&listed).await?;
                 let now = self.gateway.clock.now();
@@ -191,6 +197,9 @@ fn status_before_replacement(reason: BackfillReason) -> &'static str {
     match reason {
         BackfillReason::Blacklisted => "Blacklisted",
         BackfillReason::Suspended => "Suspended",
-        BackfillReason::Connected | BackfillReason::Expired | BackfillReason::Recovered => "Expired",
+        BackfillReason::Connected
+        | BackfillReason::Expired
+        | BackfillReason::AddressChanged
+        | BackfillReason::Recovered => "Expired",
     }
 }

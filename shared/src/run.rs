@@ -4,8 +4,6 @@
 //! API Gateway, [`queue`] by SQS, [`stream`] by a DynamoDB stream, [`event`] and [`invocation`] by EventBridge Scheduler
 //! or another function.
 
-use std::convert::Infallible;
-
 use futures_util::future::BoxFuture;
 use lambda_http::{Body, Context, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 use serde::Serialize;
@@ -67,24 +65,35 @@ fn serve_http(
     handle: &Handler<HandlerResult>,
 ) -> ProcessResult {
     serve(async |gateway| {
-        let handle = |request| async move {
-            let handled = handle(gateway, request).await;
-            count_unreadable_rows(gateway);
-            handled
+        let respond = async |event: LambdaEvent<Value>| {
+            let (request, outcome) = http::event::request(event.payload, event.context);
+            let handle = |request| async move {
+                outcome?;
+                let handled = handle(gateway, request).await;
+                count_unreadable_rows(gateway);
+                handled
+            };
+            http::respond(route, idempotency_key, request, handle).await.map(http::event::payload)
         };
-        let respond = |request| http::respond(route, idempotency_key, request, handle);
-        lambda_http::run(service_fn(respond)).await
+        lambda_runtime::run(service_fn(respond)).await
     })
 }
 
 fn serve_bare_http(route: &'static str, handle: &Handler<Response<Body>>) -> ProcessResult {
     serve(async |gateway| {
-        let respond = |request| {
+        let respond = async |event: LambdaEvent<Value>| {
+            let (request, outcome) = http::event::request(event.payload, event.context);
             let (id, span) = (http::RequestId::from(&request), http::request_span(route, &request));
-            let response = handle(gateway, request);
-            span::in_request(id.into(), span, async { Ok::<_, Infallible>(response.await) })
+            let response = async {
+                match outcome {
+                    Ok(()) => handle(gateway, request).await,
+                    Err(_) => http::bad_request(),
+                }
+            };
+            let response = span::in_request(id.into(), span, response).await;
+            Ok::<_, lambda_runtime::Error>(http::event::payload(response))
         };
-        lambda_http::run(service_fn(respond)).await
+        lambda_runtime::run(service_fn(respond)).await
     })
 }
 

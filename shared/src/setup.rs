@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::{Connection, ExtensionIdentity, SUBSCRIPTION_ACTIVE, SetupStep, Subscription};
+use crate::model::event_route::EventRoute;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
@@ -317,7 +318,7 @@ pub async fn subscribe(
     api: &Api,
     connection: &Connection,
 ) -> Result<Subscription, CallError> {
-    let address = gateway.config.subscription_url(&connection.tenant, &connection.id);
+    let address = subscription_url(gateway, connection).await?;
     for old in api.subscriptions().await? {
         if is_ours(gateway, &old) {
             unsubscribe(api, &old.id).await?;
@@ -344,6 +345,12 @@ pub async fn subscribe(
             .map_or_else(|| SUBSCRIPTION_ACTIVE.to_owned(), |status| reported_text(status.to_string())),
         failures: 0,
     })
+}
+
+/// The URL of the connection's webhook subscription.
+pub async fn subscription_url(gateway: &Gateway, connection: &Connection) -> Result<String> {
+    let key = gateway.event_tag_key().await?;
+    Ok(gateway.config.subscription_url(&EventRoute::new(&connection.tenant, &connection.id, key)))
 }
 
 /// True if a subscription delivers to this deployment, for any connection.

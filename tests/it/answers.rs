@@ -53,6 +53,8 @@ async fn service(answers: &mut Answers<'_>) {
     for route in ["GET /health", "GET /health/ready", "GET /openapi.json", "GET /docs"] {
         answers.ask(route, &[], false, Value::Null).await;
     }
+    // The outcome of a check is kept for a few seconds.
+    world.advance(10).await;
     world
         .aws_fault(
             json!({ "operation": "DescribeKey" }),
@@ -76,8 +78,8 @@ async fn service(answers: &mut Answers<'_>) {
     answers.seen.push(("POST /v1/webhooks/ringcentral", large));
     let down = json!({ "error": "InternalServerError", "status": 500 });
     world.aws_fault(json!({ "function": "receive-event" }), 0, None, down).await;
-    let whose = format!("{}-00000000000000aa", world.tenant().id.trim_start_matches("tenant_"));
-    let request = world.http.post(format!("{}/v1/webhooks/ringcentral?c={whose}", world.gateway()));
+    let whose = world.event_query(&world.tenant().id, "conn_00000000000000aa").await;
+    let request = world.http.post(format!("{}/v1/webhooks/ringcentral{whose}", world.gateway()));
     let request = request.header("verification-token", "unknown").body(
         json!({ "uuid": "1", "event": "/restapi/v1.0/account/1/extension/2/message-store", "subscriptionId": "3",
             "ownerId": "2", "timestamp": "2026-02-03T10:05:09.034Z", "body": { "changes": [] } })

@@ -357,62 +357,6 @@ async fn a_polling_client_gets_each_event_once_and_misses_none() {
     assert_eq!(foreign.error(), (400, "invalid_query".to_owned()));
 }
 
-#[tokio::test]
-async fn a_flow_is_triggered_by_inbound_messages_until_it_unsubscribes() {
-    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
-    let tenant = world.tenant();
-    world.connect(&tenant, &world.user(0)).await.expect(303);
-    let path = "/v1/triggers/sms-received/subscribe";
-    let subscribe = async |fields: Value| world.call(Method::POST, path, &tenant.key, Some(fields)).await;
-    let all = subscribe(json!({ "callbackUrl": receiver.at("/all") })).await.expect(201);
-    let of_another = json!({ "callbackUrl": receiver.at("/another"), "phoneNumber": "+14155550199" });
-    subscribe(of_another).await.expect(201);
-    let id = all.json()["id"].as_str().unwrap().to_owned();
-    assert_eq!(all.header("location"), format!("{}{path}/{id}", world.gateway()));
-
-    let text = async |text: &str| {
-        let order = json!({ "from": "+16505550199", "to": "+14155550100", "text": text });
-        world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
-    };
-    text("to a flow").await;
-    until("the flow is called", async || !receiver.arrivals("/all").is_empty()).await;
-    let told: Value = serde_json::from_str(&receiver.arrivals("/all")[0].body).unwrap();
-    let stored = world.get("/v1/sms/messages", &tenant.key).await.expect(200).json()["messages"][0].clone();
-    assert_eq!(
-        (&told["messageId"], &told["from"], &told["to"], &told["text"]),
-        (&stored["messageId"], &json!("+16505550199"), &json!("+14155550100"), &json!("to a flow"))
-    );
-    assert!(told["receivedAt"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
-    assert_eq!(told.as_object().unwrap().len(), 5, "{told}");
-
-    // It is an app without keys. Its URL is not shown, because anyone with the URL could trigger the flow.
-    let shown = world.get(&format!("/v1/apps/{id}"), &tenant.key).await.expect(200);
-    assert_eq!((&shown.json()["kind"], &shown.json()["webhookUrl"]), (&json!("trigger"), &Value::Null));
-    assert!(!shown.text.contains("/all"));
-
-    // Statuses and other events do not trigger it.
-    let order = json!({ "to": "+16505550199", "from": "+14155550100", "body": "out" });
-    world.call(Method::POST, "/v1/sms/send", &tenant.key, Some(order)).await.expect(202);
-    world.stack.wait_until_idle().await;
-    world.advance(61).await;
-    assert_eq!(receiver.arrivals("/all").len(), 1);
-
-    let other = world.new_tenant("Other").await;
-    let end = format!("{path}/{id}");
-    world.call(Method::DELETE, &end, &other.key, None).await.expect(404);
-    // An app of another kind can't be deleted this way.
-    let program = app(&world, &tenant, json!({})).await;
-    world.call(Method::DELETE, &format!("{path}/{}", program.id), &tenant.key, None).await.expect(404);
-    let ended = world.call(Method::DELETE, &end, &tenant.key, None).await.expect(200);
-    assert_eq!(ended.json(), json!({ "ok": true }));
-    world.call(Method::DELETE, &end, &tenant.key, None).await.expect(404);
-    text("to no app").await;
-    world.idle().await;
-    world.advance(61).await;
-    assert_eq!(receiver.arrivals("/all").len(), 1);
-    assert!(receiver.arrivals("/another").is_empty());
-}
-
 /// H10.
 #[tokio::test]
 async fn retry_after_is_read_as_a_date_and_up_to_its_cap() {

@@ -146,6 +146,11 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         &["idempotency_in_progress", "idempotency_key_reused"],
         "tenancy::requests_with_one_idempotency_key_create_one_tenant",
     ),
+    (
+        "POST /v1/apps/{appId}/rotate-webhook-secret",
+        &["webhook_secret_limit"],
+        "webhooks::every_replaced_secret_signs_until_the_end_of_its_own_overlap",
+    ),
     ("POST /v1/sms/send", &["sender_unknown"], "send::every_invalid_request_gets_its_error"),
     (
         "POST /v1/sms/send",

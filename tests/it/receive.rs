@@ -76,8 +76,7 @@ impl Fixture {
         let rows = self.world.items("ConnectionsTable").await;
         let row =
             rows.iter().find(|row| row["item"]["S"].as_str().unwrap().starts_with("connection#")).unwrap();
-        let digits = |name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap().to_owned();
-        format!("?c={}-{}", digits("tenant"), digits("connection"))
+        route_to(&self.world, row).await
     }
 }
 
@@ -191,7 +190,13 @@ async fn unauthenticated_events_are_rejected_and_nothing_is_delivered() {
     assert_eq!(fixture.post("", &[token], good.clone()).await, 401, "no connection");
     assert_eq!(fixture.post("?c=nonsense", &[token], good.clone()).await, 401);
     assert_eq!(
-        fixture.post("?c=0123456789abcdef-0123456789abcdef", &[token], good).await,
+        fixture
+            .post(
+                &fixture.world.event_query("tenant_0123456789abcdef", "conn_0123456789abcdef").await,
+                &[token],
+                good
+            )
+            .await,
         401,
         "an unknown connection"
     );
@@ -228,7 +233,7 @@ async fn an_event_needs_the_token_the_subscription_and_the_owner_of_its_connecti
         with_known_token(&fixture, &fixture.tenant, "ours").await,
         with_known_token(&fixture, &other, "theirs").await,
     );
-    let route = route_to(&ours);
+    let route = route_to(&fixture.world, &ours).await;
     let subscription = ours["subscription"]["S"].as_str().unwrap().to_owned();
     let owner = ours["extension"]["S"].as_str().unwrap().to_owned();
     let event = |subscription: &str, owner: &str, id: &str| {
@@ -284,9 +289,9 @@ async fn with_known_token(fixture: &Fixture, tenant: &TestTenant, token: &str) -
 }
 
 /// The query of a connection's webhook URL.
-fn route_to(row: &Value) -> String {
-    let digits = |name: &str| row[name]["S"].as_str().unwrap().split('_').nth(1).unwrap();
-    format!("?c={}-{}", digits("tenant"), digits("connection"))
+async fn route_to(world: &World, row: &Value) -> String {
+    let [tenant, connection] = ["tenant", "connection"].map(|name| row[name]["S"].as_str().unwrap());
+    world.event_query(tenant, connection).await
 }
 
 #[tokio::test]
@@ -314,7 +319,7 @@ async fn an_event_of_a_changed_extension_updates_its_numbers_within_minutes() {
         .to_string()
     };
     let post = async |token: &str, body: String| {
-        fixture.post(&route_to(&row), &[("verification-token", token)], body).await
+        fixture.post(&route_to(&fixture.world, &row).await, &[("verification-token", token)], body).await
     };
     let owner = row["extension"]["S"].as_str().unwrap();
     assert_eq!(post("another", event(owner)).await, 401);
@@ -488,7 +493,9 @@ async fn an_unknown_event_is_quarantined_and_blocks_no_other() {
     })
     .to_string();
     for _ in 0..2 {
-        let status = fixture.post(&route_to(&row), &[("verification-token", "ours")], event.clone()).await;
+        let status = fixture
+            .post(&route_to(&fixture.world, &row).await, &[("verification-token", "ours")], event.clone())
+            .await;
         assert_eq!(status, 200, "RingCentral need not repeat it");
     }
     let items = fixture.world.items("MessagesTable").await;

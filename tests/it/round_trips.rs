@@ -14,11 +14,12 @@ use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
 /// links.
-const FUNCTIONS: [(&str, Option<usize>); 53] = [
+const FUNCTIONS: [(&str, Option<usize>); 54] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("show-openapi", Some(0)),
     ("show-docs", Some(0)),
+    ("reject-unknown-route", Some(0)),
     ("create-tenant", None),
     ("list-tenants", None),
     ("get-tenant", None),
@@ -242,6 +243,11 @@ async fn run(world: &World, function: &str) -> Duration {
         "check-readiness" => timed(world.get("/health/ready", "")).await,
         "show-openapi" => timed(world.get("/openapi.json", "")).await,
         "show-docs" => timed(world.get("/docs", "")).await,
+        "reject-unknown-route" => {
+            let began = Instant::now();
+            world.get("/nothing", "").await.expect(404);
+            began.elapsed()
+        }
         "create-tenant" => {
             timed(world.call(Method::POST, "/v1/tenants", &operator, Some(json!({ "name": "Further" }))))
                 .await

@@ -84,7 +84,10 @@ fn filled(route: &Route) -> String {
 fn verdict(reply: &Reply) -> Verdict {
     match reply.status.as_u16() {
         401 => Verdict::Refused(401, "unauthorized"),
-        403 if reply.error().1 == "insufficient_scope" => Verdict::Refused(403, "insufficient_scope"),
+        // With a field, the route is open, and the request asks for more than the key has.
+        403 if reply.error().1 == "insufficient_scope" && reply.json()["field"].is_null() => {
+            Verdict::Refused(403, "insufficient_scope")
+        }
         _ => Verdict::Opens,
     }
 }

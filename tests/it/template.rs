@@ -281,6 +281,29 @@ fn the_access_log_contains_no_input_of_callers() {
     }
 }
 
+/// A stranger can request these at will, so each has a throttle of its own.
+#[test]
+fn routes_that_answer_without_a_key_are_throttled() {
+    let template = template();
+    let routes: BTreeSet<String> = resources(&template, "AWS::Serverless::Function")
+        .into_iter()
+        .flat_map(|(_, function)| routes_of(function))
+        .collect();
+    let settings = &template["Resources"]["Api"]["Properties"]["RouteSettings"];
+    for (route, _) in mapping(settings) {
+        assert!(routes.contains(route.as_str().unwrap()), "{route:?} is no route");
+    }
+    let throttle = |route: &str| {
+        let number =
+            |name: &str| settings[route][name].as_u64().unwrap_or_else(|| panic!("{route} has no {name}"));
+        (number("ThrottlingRateLimit"), number("ThrottlingBurstLimit"))
+    };
+    assert_eq!(throttle(DEFAULT_ROUTE), (10, 20));
+    for route in ["GET /health/ready", "DELETE /v1/triggers/sms-received/subscribe/{id}"] {
+        assert!(throttle(route) <= (10, 20), "{route}");
+    }
+}
+
 #[test]
 fn function_timeouts_match_the_limits() {
     let template = template();
@@ -321,6 +344,7 @@ fn the_endpoint_page_lists_every_route_with_its_function() {
             assert!(routes.insert(route.clone(), id.to_owned()).is_none(), "{route} is defined twice");
         }
     }
+    routes.remove(DEFAULT_ROUTE);
     let mut listed = BTreeMap::new();
     for line in read(&root().join("docs/endpoints.md")).lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -419,15 +443,21 @@ fn walk(node: &Value, visit: &mut impl FnMut(&str, &Value)) {
     }
 }
 
-/// `METHOD /path` of each HTTP event of a function.
+/// `METHOD /path` of each HTTP event of a function, or `$default`, which matches what no other route does.
 fn routes_of(function: &Value) -> Vec<String> {
     let events = function["Properties"].get("Events").map(mapping).into_iter().flatten();
     let properties = events.map(|(_, event)| event).filter(|event| event["Type"] == "HttpApi");
     let text = |event: &Value, key: &str| event["Properties"][key].as_str().unwrap_or_default().to_owned();
-    properties.map(|event| format!("{} {}", text(event, "Method"), text(event, "Path"))).collect()
+    let route = |event| match (text(event, "Method"), text(event, "Path")) {
+        (method, path) if method.is_empty() && path.is_empty() => DEFAULT_ROUTE.to_owned(),
+        (method, path) => format!("{method} {path}"),
+    };
+    properties.map(route).collect()
 }
 
-/// The name of the function behind each route.
+const DEFAULT_ROUTE: &str = "$default";
+
+/// The name of the function behind each route but the default one.
 pub fn routes_with_functions() -> BTreeMap<String, String> {
     let template = template();
     let mut functions = BTreeMap::new();
@@ -435,6 +465,7 @@ pub fn routes_with_functions() -> BTreeMap<String, String> {
         let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
         functions.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
     }
+    functions.remove(DEFAULT_ROUTE);
     functions
 }
 
@@ -444,11 +475,12 @@ pub struct UnroutedFunction {
     pub invokers: Vec<String>,
 }
 
-/// The functions that no route leads to, sorted by name.
+/// The functions that no route leads to but the default one, sorted by name.
 pub fn functions_without_routes() -> Vec<UnroutedFunction> {
     let template = template();
     let functions = resources(&template, "AWS::Serverless::Function").into_iter();
-    let unrouted = functions.filter(|(_, function)| routes_of(function).is_empty()).map(|(_, function)| {
+    let is_unrouted = |function: &Value| routes_of(function).iter().all(|route| route == DEFAULT_ROUTE);
+    let unrouted = functions.filter(|(_, function)| is_unrouted(function)).map(|(_, function)| {
         let name = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
         let description = function["Properties"]["Description"].as_str().unwrap().to_owned();
         UnroutedFunction { invokers: invokers(&template, &name, function), name, description }
@@ -475,6 +507,7 @@ fn invokers(template: &Value, name: &str, function: &Value) -> Vec<String> {
             }
             "SQS" => format!("`{}`", resource("Queue")),
             "DynamoDB" => format!("the stream of `{}`", resource("Stream")),
+            "HttpApi" => "requests that match no route".to_owned(),
             other => panic!("{name} has an event of the type {other}"),
         });
     }

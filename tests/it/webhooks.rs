@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::receiver::{Behaviour, WebhookEndpoint};
-use crate::world::{TestTenant, World};
+use crate::world::{TestTenant, World, now};
 
 /// Registers an app with this webhook URL. Returns its id and webhook secret.
 async fn app(world: &World, tenant: &TestTenant, url: &str) -> (String, String) {
@@ -90,8 +90,13 @@ async fn every_replaced_secret_signs_until_the_end_of_its_own_overlap() {
     }
     // A further rotation would end the first secret before its time.
     let refused = world.post(&path, &tenant.key).await;
-    assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
-    let wait: i64 = refused.header("retry-after").parse().unwrap();
+    assert_eq!(refused.error(), (409, "webhook_secret_limit".to_owned()));
+    // An SDK that respects `Retry-After` would sleep for a day.
+    assert_eq!(refused.header("retry-after"), "");
+    let error = refused.json()["error"].as_str().unwrap().to_owned();
+    let until = error.strip_prefix("Webhook secret rotated too often; try again after ").unwrap();
+    let until: jiff::Timestamp = until.parse().unwrap();
+    let wait = until.duration_since(now(&world).await).as_secs();
     assert!((20 * 3_600..=21 * 3_600 + 1).contains(&wait), "{wait}");
     for (seconds, ended) in [(0, 0), (wait - 60, 0), (120, 1), (3_600, 2), (3_600, 3), (3_600, 3)] {
         world.advance(seconds).await;

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use local::{Stack, StackOptions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shared::model::event_route::EventRoute;
+use shared::model::ids::{ConnectionId, TenantId};
+use shared::model::secret::Secret;
 use url::Url;
 
 /// The workspace.
@@ -388,6 +391,15 @@ impl World {
     /// An operation of Secrets Manager.
     pub async fn secrets(&self, operation: &str, body: &Value) -> Value {
         self.operation("secretsmanager", &format!("secretsmanager.{operation}"), body).await
+    }
+
+    /// The query of the webhook URL of a connection, as the stack makes it.
+    pub async fn event_query(&self, tenant: &str, connection: &str) -> String {
+        let secret =
+            self.secrets("GetSecretValue", &json!({ "SecretId": "ringbridge-local/event-tag-key" })).await;
+        let key = Secret::new(secret["SecretString"].as_str().unwrap());
+        let (tenant, connection) = (TenantId::from_record(tenant), ConnectionId::from_record(connection));
+        format!("?c={}", EventRoute::new(&tenant.unwrap(), &connection.unwrap(), &key))
     }
 
     async fn operation(&self, service: &str, target: &str, body: &Value) -> Value {

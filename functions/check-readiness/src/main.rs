@@ -1,8 +1,8 @@
-//! `GET /health/ready`: checks every table and the vault's key; 503 if one is unavailable.
+//! `GET /health/ready`: checks every table and the vault's key; 503 if one is unavailable. Anyone can ask, so an outcome is kept for
+//! a few seconds.
 
 mod route;
 
-use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::run;
@@ -15,8 +15,6 @@ fn main() -> run::ProcessResult {
 }
 
 async fn handle(gateway: &Gateway, _request: Request) -> HandlerResult {
-    let store = async { gateway.store.check().await.map_err(Error::from) };
-    let vault = async { gateway.vault().check().await.map_err(Error::from) };
-    tokio::try_join!(store, vault)?;
+    gateway.check_readiness().await?;
     Ok(http::reply(StatusCode::OK, &Health { status: "ok" }))
 }

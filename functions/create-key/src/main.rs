@@ -2,9 +2,10 @@
 
 mod route;
 
-use shared::apps::{self, KeySpec};
+use shared::apps;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::KeyGrant;
 use shared::model::ids::AppId;
 use shared::views::tenancy::NewKey;
 use shared::{auth, run};
@@ -20,11 +21,12 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = http::path_id(&request, "appId", AppId::parse)?;
     let body: CreateKeyRequest = http::json(&request)?;
-    let spec = KeySpec {
+    let grant = KeyGrant {
         scopes: apps::scopes(body.scopes)?,
         expires_at: apps::expiry(body.expires_at.as_deref(), gateway.clock.now())?,
         allowed_ips: apps::allowed_ips(body.allowed_ips.as_deref())?,
     };
-    let (key, record) = apps::create_key(gateway, caller.audit(), caller.tenant_id(), &id, &spec).await?;
+    let (audit, callers) = (caller.audit(), &caller.key().grant);
+    let (key, record) = apps::create_key(gateway, audit, caller.tenant_id(), &id, callers, &grant).await?;
     Ok(http::reply(StatusCode::CREATED, &NewKey::of(&key, &record)))
 }

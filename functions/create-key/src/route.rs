@@ -8,7 +8,10 @@ use shared::model::app::Scope;
 use shared::views::tenancy::NewKey;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/keys", "Create an API key")
-    .description("Creates a further key of the app, beside its main key.")
+    .description(
+        "Creates a further key of the app, beside its main key. A key can create only keys that can do no more than it can: \
+         `scopes` and `allowedIps` are within its own, and `expiresAt` is not later.",
+    )
     .key_with(&[Scope::AppsManage])
     .request::<CreateKeyRequest>(
         r#"{

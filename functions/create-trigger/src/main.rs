@@ -14,7 +14,7 @@ fn main() -> run::ProcessResult {
     run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
-/// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE.
+/// 201 with `{id}`, and in `Location` the URL to unsubscribe with DELETE, without a key.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let body: CreateTriggerRequest = http::json(&request)?;
@@ -22,7 +22,8 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
         callback_url: registration::callback_url(&gateway.config, body.callback_url)?,
         number: registration::trigger_number(body.phone_number.as_deref())?,
     };
-    let trigger = registration::create_trigger(gateway, caller.audit(), caller.tenant_id(), spec).await?;
-    let at = format!("{}/v1/triggers/sms-received/subscribe/{}", gateway.config.public_url, trigger.id);
+    let (trigger, token) =
+        registration::create_trigger(gateway, caller.audit(), caller.tenant_id(), spec).await?;
+    let at = gateway.config.trigger_url(&trigger.id, &token);
     http::created(&at, &NewTrigger::from(&trigger))
 }

@@ -22,7 +22,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let ids = [&id];
     let (keys, uses) = tokio::try_join!(gateway.store.keys(&app), gateway.store.last_uses(&ids))?;
     let now = gateway.clock.now();
-    let alive = keys.iter().filter(|key| !key.is_expired(now));
+    let alive = keys.iter().filter(|key| !key.grant.is_expired(now));
     let keys = alive.map(|key| KeyView::of(key, &app, uses.get(&id))).collect();
     Ok(http::reply(StatusCode::OK, &Keys { keys }))
 }

@@ -5,6 +5,7 @@ mod route;
 
 use shared::gateway::Gateway;
 use shared::http::{self, Body, CONTENT_TYPE, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use shared::model::event_route::EventRoute;
 use shared::model::secret::Secret;
 use shared::receiving::{self, ReceiveOutcome};
 use shared::ringcentral::events::{VALIDATION_TOKEN, VERIFICATION_TOKEN};
@@ -37,10 +38,13 @@ async fn receive(gateway: &Gateway, request: &Request, body: &[u8]) -> StatusCod
     if body.len() > limits::EVENT_BYTES {
         return StatusCode::PAYLOAD_TOO_LARGE;
     }
-    let route = http::query_parameter(request, "c").and_then(|c| receiving::route(&c));
+    let route = http::query_parameter(request, "c").and_then(|c| EventRoute::parse(&c));
     let (Some(route), Some(token)) = (route, verification_token(request.headers())) else {
         return StatusCode::UNAUTHORIZED;
     };
+    if !receiving::is_our_route(gateway, &route).await {
+        return StatusCode::UNAUTHORIZED;
+    }
     match receiving::receive(gateway, &route, &token, body).await {
         Ok(ReceiveOutcome::Unauthenticated) => StatusCode::UNAUTHORIZED,
         Ok(_) => StatusCode::OK,

@@ -5,7 +5,11 @@ use shared::http::route::{Parameter, ResponseBody, Route, printable, text};
 pub const ROUTE: Route = Route::new("POST /v1/webhooks/ringcentral", "Receive a RingCentral event")
     .description("Called by RingCentral only. Echoes the handshake of a new subscription.")
     .for_ringcentral()
-    .query(&[Parameter::new("c", "The connection that the subscription belongs to.", text)])
+    .query(&[Parameter::new(
+        "c",
+        "The connection that the subscription belongs to, with a tag of this deployment.",
+        text,
+    )])
     .headers(&[
         Parameter::new("Validation-Token", "The token of the handshake.", || printable(256)),
         Parameter::new(
@@ -20,6 +24,10 @@ pub const ROUTE: Route = Route::new("POST /v1/webhooks/ringcentral", "Receive a 
         ResponseBody::Empty,
     )
     .other_response(400, "The handshake token is malformed.", ResponseBody::Empty)
-    .other_response(401, "The verification token is missing or wrong.", ResponseBody::Empty)
+    .other_response(
+        401,
+        "The verification token or the tag in the URL is missing or wrong.",
+        ResponseBody::Empty,
+    )
     .other_response(413, "The event is too large.", ResponseBody::Empty)
     .other_response(503, "The event could not be stored. RingCentral retries it.", ResponseBody::Empty);

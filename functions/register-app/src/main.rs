@@ -6,6 +6,7 @@ use shared::auth::{self, Principal};
 use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::app::KeyGrant;
 use shared::registration::{self, AppSpec};
 use shared::run;
 use shared::views::tenancy::RegisteredAppView;
@@ -45,6 +46,10 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
         numbers: registration::numbers(body.numbers)?,
         role: body.role.map(registration::role).transpose()?,
     };
-    let registered = registration::register_app(gateway, principal.audit(), spec).await?;
+    let grant = match &principal {
+        Principal::Operator(_) => KeyGrant::full(),
+        Principal::Caller(caller) => caller.key().grant.clone(),
+    };
+    let registered = registration::register_app(gateway, principal.audit(), spec, grant).await?;
     Ok(http::reply(StatusCode::CREATED, &RegisteredAppView::from(&registered)))
 }

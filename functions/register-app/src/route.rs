@@ -11,7 +11,10 @@ use shared::model::phone::E164;
 use shared::views::tenancy::RegisteredAppView;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/register", "Register an app")
-    .description("The first key of an app has all scopes.")
+    .description(
+        "The first key of an app that the operator registers has all scopes. One that a tenant's key registers has the scopes, \
+         the allowed addresses and the end of that key.",
+    )
     .key_with(&[Scope::AppsManage])
     .or_operator()
     .request::<RegisterAppRequest>(

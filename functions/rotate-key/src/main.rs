@@ -21,6 +21,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let id = http::path_id(&request, "appId", AppId::parse)?;
     let body: RotateKeyRequest = http::optional_json(&request)?;
     let overlap = apps::overlap(body.overlap_seconds)?;
-    let key = apps::rotate_key(gateway, caller.audit(), caller.tenant_id(), &id, overlap).await?;
-    Ok(http::reply(StatusCode::OK, &RotatedKey::from(&key)))
+    let (audit, callers) = (caller.audit(), &caller.key().grant);
+    let (key, record) = apps::rotate_key(gateway, audit, caller.tenant_id(), &id, callers, overlap).await?;
+    Ok(http::reply(StatusCode::OK, &RotatedKey::of(&key, &record)))
 }

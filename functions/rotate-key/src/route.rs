@@ -8,13 +8,19 @@ use shared::model::app::Scope;
 use shared::views::tenancy::RotatedKey;
 
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/rotate-key", "Rotate an API key")
-    .description("Replaces the app's main key. The old key is rejected at once, or after `overlapSeconds`.")
+    .description(
+        "Replaces the app's main key. The old key is rejected at once, or after `overlapSeconds`. The new key has the scopes, \
+         the allowed addresses and the end of the old one, except what the key of the request does not have.",
+    )
     .key_with(&[Scope::AppsManage])
     .optional_request::<RotateKeyRequest>(r#"{ "overlapSeconds": 600 }"#)
     .response::<RotatedKey<'static>>(
         200,
         "The new key, which is shown only once.",
-        r#"{ "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop" }"#,
+        r#"{
+          "allowedIps": [], "apiKey": "sgw_l4gjug7c2ndhmcop…", "apiKeyPrefix": "sgw_l4gjug7c2ndhmcop",
+          "expiresAt": null, "scopes": ["sms:send", "sms:read"]
+        }"#,
     )
     .errors(&["invalid_id", "invalid_field", "not_found", "too_many_keys"]);
 

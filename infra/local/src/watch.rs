@@ -3,7 +3,7 @@
 use crate::names;
 use crate::options::StackOptions;
 use crate::stack_info::StackInfo;
-use crate::template::Template;
+use crate::template::{ApiRoute, FunctionResource, Template};
 use anyhow::Result;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,9 +33,14 @@ pub fn environment(info: &StackInfo, options: &StackOptions) -> Result<BTreeMap<
 #[must_use]
 pub fn template_routes(template: &Template) -> BTreeSet<String> {
     let routes = template.functions.iter().flat_map(|function| {
-        function.routes.iter().map(|route| format!("{} {} {}", route.path, route.method, function.binary))
+        routable(function).map(|route| format!("{} {} {}", route.path, route.method, function.binary))
     });
     routes.collect()
+}
+
+/// The routes of a function that the router of `cargo lambda watch` can have: not the default one.
+fn routable(function: &FunctionResource) -> impl Iterator<Item = &ApiRoute> {
+    function.routes.iter().filter(|route| route.path != "$default")
 }
 
 /// The routes of the template as lines of `[workspace.metadata.lambda.watch.router]`.
@@ -43,7 +48,7 @@ pub fn template_routes(template: &Template) -> BTreeSet<String> {
 pub fn router_lines(template: &Template) -> Vec<String> {
     let mut targets: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for function in &template.functions {
-        for route in &function.routes {
+        for route in routable(function) {
             let target = format!("{{ method = \"{}\", function = \"{}\" }}", route.method, function.binary);
             targets.entry(&route.path).or_default().push(target);
         }

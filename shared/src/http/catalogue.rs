@@ -46,10 +46,13 @@ pub fn entry(error: &Error) -> ErrorEntry {
             field: field.clone(),
             ..new(S::BAD_REQUEST, "invalid_body", text, "Send JSON of the documented shape.")
         },
-        Error::UnknownField { field } => new(
+        Error::UnknownField { field, similar } => new(
             S::BAD_REQUEST,
             "unknown_field",
-            "Unknown field",
+            &match similar {
+                None => "Unknown field".to_owned(),
+                Some(similar) => format!("Unknown field; did you mean `{similar}`?"),
+            },
             "Remove the field; check its name for a typo.",
         )
         .at(field),
@@ -110,6 +113,12 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "Missing or invalid API key",
             "Send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; check that it was copied completely.",
         ),
+        Error::MalformedAuthorization { text } => new(
+            S::UNAUTHORIZED,
+            "unauthorized",
+            text,
+            "Send the key as `Authorization: Bearer KEY` or `X-API-Key: KEY`; check that it was copied completely.",
+        ),
         Error::UnknownKey => new(
             S::UNAUTHORIZED,
             "unauthorized",
@@ -128,6 +137,13 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "Insufficient permissions",
             "Use a key with a scope that this route requires.",
         ),
+        Error::GrantExceeded { text, field } => new(
+            S::FORBIDDEN,
+            "insufficient_scope",
+            text,
+            "Request no more scopes, addresses and time than your key has, or use a key that has them.",
+        )
+        .at(*field),
         Error::AddressNotAllowed => new(
             S::FORBIDDEN,
             "address_not_allowed",
@@ -139,6 +155,15 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "not_found",
             "Not found",
             "Check the id. Resources of other tenants are reported as not found.",
+        ),
+        Error::UnknownRoute { text } => {
+            new(S::NOT_FOUND, "not_found", text, "Check method and path in the API reference.")
+        }
+        Error::MethodNotAllowed { .. } => new(
+            S::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "Use one of the methods in the header `Allow`.",
         ),
         Error::NotConnected => new(
             S::CONFLICT,
@@ -163,6 +188,12 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "too_many_keys",
             "App has too many keys",
             "Revoke a key of the app that is no longer used.",
+        ),
+        Error::WebhookSecretLimit { until } => new(
+            S::CONFLICT,
+            "webhook_secret_limit",
+            &format!("Webhook secret rotated too often; try again after {until:.3}"),
+            "Keep using the current secret. A replaced secret signs for 24 hours, and three can do so at a time.",
         ),
         Error::InvalidPhoneNumber { field } => new(
             S::BAD_REQUEST,
@@ -345,7 +376,7 @@ fn examples() -> Vec<Error> {
         Error::MissingField { text: "scopes is required", field: "scopes" },
         Error::InvalidBody { text: "The body must be a JSON object".into(), field: None },
         Error::InvalidBody { text: "name must be a string".into(), field: Some("name".into()) },
-        Error::UnknownField { field: "limits.requestsPerHour".into() },
+        Error::UnknownField { field: "limits.requestsPerHour".into(), similar: None },
         Error::InvalidField { text: "expiresIn must be 60-604800 seconds".into(), field: "expiresIn" },
         Error::InvalidItem {
             text: "allowedIps[1] must be an IP address or a CIDR range".into(),
@@ -358,15 +389,20 @@ fn examples() -> Vec<Error> {
         Error::TenantUnavailable,
         Error::BodyTooLarge,
         Error::MissingKey,
+        Error::MalformedAuthorization { text: "Missing or invalid API key" },
         Error::UnknownKey,
         Error::TenantSuspended,
         Error::InsufficientScope,
+        Error::GrantExceeded { text: "Insufficient permissions".into(), field: "scopes" },
         Error::AddressNotAllowed,
         Error::NotFound,
         Error::NotConnected,
         Error::TenantDeleting,
         Error::TooManyApps,
         Error::TooManyKeys,
+        Error::WebhookSecretLimit { until: jiff::Timestamp::UNIX_EPOCH },
+        Error::UnknownRoute { text: "Not found".into() },
+        Error::MethodNotAllowed { allow: "GET".into() },
         Error::MissingField { text: "to, from, and body are required", field: "body" },
         Error::InvalidBody { text: "body must be 1-1600 characters".into(), field: Some("body".into()) },
         Error::InvalidPhoneNumber { field: "to" },

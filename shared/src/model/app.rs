@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::{constant_time, digest, rand};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -27,6 +27,8 @@ string_enum! {
         RcManage = "rc:manage",
         /// Manages every app of the tenant.
         AppsManage = "apps:manage",
+        /// Subscribes and unsubscribes Power Automate flows, and nothing else.
+        TriggersManage = "triggers:manage",
     }
 }
 
@@ -45,6 +47,7 @@ pub struct App {
     pub id: AppId,
     pub kind: AppKind,
     pub name: String,
+    /// Where events are sent. Of a Power Automate flow only the origin: its URL is a secret, and is sealed.
     pub webhook_url: Option<String>,
     /// Delivers only events of these types; all if empty.
     pub event_types: Vec<EventKind>,
@@ -56,6 +59,8 @@ pub struct App {
     pub main_key: Option<KeyId>,
     /// All keys, including the main key.
     pub keys: Vec<KeyId>,
+    /// The digest of the token with which a Power Automate flow unsubscribes.
+    pub trigger_token: Option<String>,
     pub created_at: Timestamp,
 }
 
@@ -108,39 +113,69 @@ impl App {
     }
 }
 
-/// The stored part of an API key.
-#[derive(Debug, Clone)]
-pub struct KeyRecord {
-    pub tenant: TenantId,
-    pub id: KeyId,
-    pub app: AppId,
-    /// SHA-256 of the whole key, in hexadecimal.
-    pub digest: String,
+/// What a key may do, from where, and until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyGrant {
     pub scopes: Vec<Scope>,
     /// Where the key may be used from; anywhere if empty.
     pub allowed_ips: Vec<IpNet>,
-    pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
 }
 
-impl KeyRecord {
-    /// The record of a new key, without expiry or address ranges.
-    pub fn of(key: &ApiKey, app: &AppId, scopes: Vec<Scope>, now: Timestamp) -> Self {
-        Self {
-            tenant: key.tenant().clone(),
-            id: key.id().clone(),
-            app: app.clone(),
-            digest: key.digest(),
-            scopes,
-            allowed_ips: Vec::new(),
-            created_at: now,
-            expires_at: None,
-        }
+/// What one grant has beyond another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantExcess {
+    Scopes(Vec<Scope>),
+    AllowedIps,
+    ExpiresAt,
+}
+
+impl KeyGrant {
+    /// All scopes, from anywhere, without an end.
+    pub fn full() -> Self {
+        Self { scopes: Scope::ALL.to_vec(), allowed_ips: Vec::new(), expires_at: None }
     }
 
-    /// The non-secret beginning of the key.
-    pub fn prefix(&self) -> String {
-        prefix(&self.tenant, &self.id)
+    /// What `other` has beyond this grant: the first of scopes, addresses and end.
+    pub fn excess_of(&self, other: &Self) -> Option<GrantExcess> {
+        let scopes: Vec<Scope> =
+            other.scopes.iter().filter(|scope| !self.scopes.contains(scope)).copied().collect();
+        if !scopes.is_empty() {
+            return Some(GrantExcess::Scopes(scopes));
+        }
+        // Adjacent ranges together contain ranges that none of them contains alone.
+        let own = IpNet::aggregate(&self.allowed_ips);
+        let is_within = |range: &IpNet| own.iter().any(|own| own.contains(range));
+        let is_anywhere = other.allowed_ips.is_empty();
+        if !own.is_empty() && (is_anywhere || !other.allowed_ips.iter().all(is_within)) {
+            return Some(GrantExcess::AllowedIps);
+        }
+        let ends_later = |end: Timestamp| other.expires_at.is_none_or(|other| other > end);
+        self.expires_at.is_some_and(ends_later).then_some(GrantExcess::ExpiresAt)
+    }
+
+    /// What both grants allow; `None` if that is nothing.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let scopes: Vec<Scope> =
+            self.scopes.iter().filter(|scope| other.scopes.contains(scope)).copied().collect();
+        let expires_at = [self.expires_at, other.expires_at].into_iter().flatten().min();
+        let allowed_ips = match (self.allowed_ips.as_slice(), other.allowed_ips.as_slice()) {
+            ([], ranges) | (ranges, []) => ranges.to_vec(),
+            (ranges, others) => {
+                // Two ranges are disjoint, or one contains the other.
+                let pairs = ranges.iter().flat_map(|range| others.iter().map(move |other| (range, other)));
+                let common = pairs.filter_map(|(range, other)| {
+                    if range.contains(other) { Some(*other) } else { other.contains(range).then_some(*range) }
+                });
+                let common = IpNet::aggregate(&common.collect());
+                // An empty list would allow every address.
+                if common.is_empty() {
+                    return None;
+                }
+                common
+            }
+        };
+        (!scopes.is_empty()).then_some(Self { scopes, allowed_ips, expires_at })
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -148,7 +183,7 @@ impl KeyRecord {
     }
 
     /// True if the key may be used from this address. An unknown address is in no range.
-    pub fn may_be_used_from(&self, source: Option<IpAddr>) -> bool {
+    pub fn allows_address(&self, source: Option<IpAddr>) -> bool {
         self.allowed_ips.is_empty()
             || source.is_some_and(|ip| {
                 let ip = ip.to_canonical();
@@ -157,10 +192,44 @@ impl KeyRecord {
     }
 }
 
-/// Parses a CIDR range or a single address.
+/// The stored part of an API key.
+#[derive(Debug, Clone)]
+pub struct KeyRecord {
+    pub tenant: TenantId,
+    pub id: KeyId,
+    pub app: AppId,
+    /// SHA-256 of the whole key, in hexadecimal.
+    pub digest: String,
+    pub grant: KeyGrant,
+    pub created_at: Timestamp,
+}
+
+impl KeyRecord {
+    pub fn of(key: &ApiKey, app: &AppId, grant: KeyGrant, now: Timestamp) -> Self {
+        Self {
+            tenant: key.tenant().clone(),
+            id: key.id().clone(),
+            app: app.clone(),
+            digest: key.digest(),
+            grant,
+            created_at: now,
+        }
+    }
+
+    /// The non-secret beginning of the key.
+    pub fn prefix(&self) -> String {
+        prefix(&self.tenant, &self.id)
+    }
+}
+
+/// Parses a CIDR range or a single address. IPv4 addresses that are written as IPv6 (`::ffff:192.0.2.0/120`) are read as IPv4,
+/// as the addresses of requests are.
 pub fn ip_range(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
-    text.parse::<IpNet>().ok().or_else(single).map(|range| range.trunc())
+    let range = text.parse::<IpNet>().ok().or_else(single)?.trunc();
+    let IpNet::V6(mapped) = range else { return Some(range) };
+    let v4 = mapped.addr().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(96));
+    v4.map_or(Some(range), |(address, length)| Ipv4Net::new(address, length).ok().map(IpNet::V4))
 }
 
 /// A complete API key.
@@ -264,6 +333,8 @@ fn checksum(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -299,20 +370,100 @@ mod tests {
 
     #[test]
     fn a_key_is_accepted_only_from_its_address_ranges() {
-        let key = ApiKey::generate(&TenantId::generate());
-        let mut record = KeyRecord::of(&key, &AppId::generate(), Scope::ALL.to_vec(), Timestamp::UNIX_EPOCH);
-        assert!(record.may_be_used_from(None));
-        record.allowed_ips =
+        let mut grant = KeyGrant::full();
+        assert!(grant.allows_address(None));
+        grant.allowed_ips =
             ["192.0.2.7/24", "203.0.113.9", "2001:db8::/32"].map(|text| ip_range(text).unwrap()).into();
         for good in ["192.0.2.200", "203.0.113.9", "::ffff:192.0.2.1", "2001:db8::1"] {
-            assert!(record.may_be_used_from(good.parse().ok()), "{good}");
+            assert!(grant.allows_address(good.parse().ok()), "{good}");
         }
         for bad in ["192.0.3.1", "203.0.113.8", "2001:db9::1"] {
-            assert!(!record.may_be_used_from(bad.parse().ok()), "{bad}");
+            assert!(!grant.allows_address(bad.parse().ok()), "{bad}");
         }
-        assert!(!record.may_be_used_from(None));
+        assert!(!grant.allows_address(None));
         for bad in ["", "nonsense", "192.0.2.0/33", "192.0.2", "2001:db8::/129"] {
             assert!(ip_range(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ipv4_addresses_in_ipv6_notation_are_read_as_ipv4() {
+        for (text, range) in [
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::ffff:7f00:1", "127.0.0.1/32"),
+            ("0:0:0:0:0:FFFF:192.0.2.9", "192.0.2.9/32"),
+            ("::ffff:192.0.2.9/120", "192.0.2.0/24"),
+            ("::ffff:0.0.0.0/96", "0.0.0.0/0"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(ip_range(text).unwrap().to_string(), range, "{text}");
+        }
+    }
+
+    fn ranges() -> impl Strategy<Value = Vec<IpNet>> {
+        // Few addresses with many prefixes, so that ranges often nest, are equal or adjacent.
+        let v4 = (0_u32..4, 29_u8..=32).prop_map(|(at, length)| {
+            IpNet::V4(Ipv4Net::new((0xc000_0200 + at * 2).into(), length).unwrap()).trunc()
+        });
+        let any = proptest::sample::select(vec!["0.0.0.0/0", "::/0", "2001:db8::/126", "2001:db8::2/127"])
+            .prop_map(|text| ip_range(text).unwrap());
+        proptest::collection::vec(prop_oneof![4 => v4, 1 => any], 0..4)
+    }
+
+    fn grants() -> impl Strategy<Value = KeyGrant> {
+        let scopes = proptest::sample::subsequence(Scope::ALL.to_vec(), 1..=Scope::ALL.len());
+        let ends = proptest::option::of(0_i64..4);
+        (scopes, ranges(), ends).prop_map(|(scopes, allowed_ips, end)| KeyGrant {
+            scopes,
+            allowed_ips,
+            expires_at: end.map(|end| Timestamp::from_second(end).unwrap()),
+        })
+    }
+
+    /// Every request of a small world that a grant allows: scope, address and time.
+    fn allowed(grant: &KeyGrant) -> Vec<(Scope, Option<IpAddr>, i64)> {
+        let addresses: Vec<Option<IpAddr>> = (0..10_u32)
+            .map(|at| Some(IpAddr::V4((0xc000_0200 + at).into())))
+            .chain(["2001:db8::", "2001:db8::3", "2001:db8::9", "10.0.0.1"].map(|text| text.parse().ok()))
+            .chain([None])
+            .collect();
+        let mut allowed = Vec::new();
+        for scope in Scope::ALL.into_iter().filter(|scope| grant.scopes.contains(scope)) {
+            for address in addresses.iter().filter(|address| grant.allows_address(**address)) {
+                let times = (-1..5).filter(|at| !grant.is_expired(Timestamp::from_second(*at).unwrap()));
+                allowed.extend(times.map(|at| (scope, *address, at)));
+            }
+        }
+        allowed
+    }
+
+    proptest! {
+        /// Exact for every request from a known address. A grant for anywhere also allows requests from an unknown one.
+        #[test]
+        fn a_grant_without_excess_allows_nothing_more(own in grants(), other in grants()) {
+            let more = allowed(&other).into_iter().any(|request| !allowed(&own).contains(&request));
+            match own.excess_of(&other) {
+                None => prop_assert!(!more, "{other:?} can do more than {own:?}"),
+                Some(GrantExcess::Scopes(scopes)) => prop_assert!(!scopes.is_empty()),
+                Some(_) => {}
+            }
+            prop_assert_eq!(own.excess_of(&own), None);
+        }
+
+        #[test]
+        fn the_intersection_of_grants_is_what_both_allow(one in grants(), other in grants()) {
+            let both: Vec<_> =
+                allowed(&one).into_iter().filter(|request| allowed(&other).contains(request)).collect();
+            match one.intersection(&other) {
+                Some(common) => {
+                    prop_assert_eq!(allowed(&common), both);
+                    prop_assert_eq!(one.excess_of(&common), None);
+                    prop_assert_eq!(other.excess_of(&common), None);
+                }
+                None => prop_assert!(both.is_empty()),
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ pub enum Actor {
     Key(KeyId),
     /// A person with a connect link in a browser.
     Browser,
+    /// A Power Automate flow, by the token of its subscription.
+    Trigger,
     /// A background job.
     Background,
 }
@@ -24,6 +26,7 @@ impl Actor {
             Self::Operator => "operator",
             Self::Key(_) => "key",
             Self::Browser => "browser",
+            Self::Trigger => "trigger",
             Self::Background => "background",
         }
     }
@@ -31,7 +34,7 @@ impl Actor {
     pub fn key(&self) -> Option<&KeyId> {
         match self {
             Self::Key(id) => Some(id),
-            Self::Operator | Self::Browser | Self::Background => None,
+            Self::Operator | Self::Browser | Self::Trigger | Self::Background => None,
         }
     }
 
@@ -41,6 +44,7 @@ impl Actor {
             "operator" => Some(Self::Operator),
             "key" => KeyId::parse(key?).map(Self::Key),
             "browser" => Some(Self::Browser),
+            "trigger" => Some(Self::Trigger),
             "background" => Some(Self::Background),
             _ => None,
         }

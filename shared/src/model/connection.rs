@@ -209,6 +209,8 @@ string_enum! {
         Blacklisted = "blacklisted",
         /// RingCentral stopped the subscription for another reason.
         Suspended = "suspended",
+        /// The subscription delivered to another URL than the connection's.
+        AddressChanged = "address_changed",
         /// The connection could not be used for a while.
         Recovered = "recovered",
     }

@@ -70,33 +70,3 @@ impl Tenant {
         self.status == TenantStatus::Active
     }
 }
-
-/// A name of a tenant or an app: 1 to 100 characters, not only white space, none that controls anything or can't be
-/// seen (names are shown to people who decide by them). Surrounding white space is dropped.
-pub fn name(text: &str) -> Option<String> {
-    let text = text.trim();
-    let ok =
-        !text.is_empty() && text.chars().count() <= limits::NAME_CHARS && !text.chars().any(is_invisible);
-    ok.then(|| text.to_owned())
-}
-
-/// Control characters, and those that have no width or turn the direction of the text around them.
-pub fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_can_be_seen() {
-        assert_eq!(name("  Acme Ltd. ").as_deref(), Some("Acme Ltd."));
-        assert_eq!(name("Zoë & 東京").as_deref(), Some("Zoë & 東京"));
-        for bad in ["", "  ", "\u{200b}", "a\u{202e}b", "a\nb", &"x".repeat(101)] {
-            assert_eq!(name(bad), None, "{bad:?}");
-        }
-    }
-}

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::clock::saturating_add;
+use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::model::message::{Direction, MessageStatus};
 use crate::store::MessageFilter;
@@ -52,12 +52,13 @@ enum Bound {
     End,
 }
 
-/// Parses a time, or a date.
+/// Parses an exact moment, or a date.
 fn time(text: &str, bound: Bound) -> Option<Timestamp> {
-    if let Ok(time) = text.replace(' ', "+").parse() {
+    if let Some(time) = parse_time(text) {
         return Some(time);
     }
-    let day: Date = text.parse().ok()?;
+    // A longer text has a time, which the parser of dates would ignore.
+    let day: Date = text.parse().ok().filter(|_| text.len() == "2026-11-30".len())?;
     let midnight = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(match bound {
         Bound::Start => midnight,
@@ -82,6 +83,12 @@ mod tests {
             ("to", "+1234567890123456"),
             ("startDate", "yesterday"),
             ("endDate", "2026-13-01"),
+            ("startDate", "2026-11-30T14:30:00"),
+            ("startDate", "2026-11-30 14:30:00"),
+            ("endDate", "2026-11-30T"),
+            ("endDate", "2026-W49-1"),
+            ("endDate", "20261130"),
+            ("endDate", "2026-11-30[UTC]"),
         ] {
             assert!(
                 matches!(read(name, value), Err(Error::InvalidQuery { field }) if field == name),
@@ -96,6 +103,7 @@ mod tests {
         assert_eq!(seconds(read("startDate", "1970-01-02").unwrap().start), Some(86_400));
         assert_eq!(seconds(read("endDate", "1970-01-02").unwrap().end), Some(2 * 86_400));
         assert_eq!(seconds(read("endDate", "1970-01-02T00:00:00Z").unwrap().end), Some(86_400));
+        assert_eq!(seconds(read("endDate", "1970-01-02 01:00:00 01:00").unwrap().end), Some(86_400));
         assert_eq!(read("from", " 14155550100").unwrap().from.as_deref(), Some("+14155550100"));
         assert_eq!(read("to", "12345").unwrap().to.as_deref(), Some("12345"));
     }

@@ -19,7 +19,7 @@ use crate::model::patch::Patch;
 use crate::model::phone::E164;
 use crate::model::tenant::TenantStatus;
 
-/// An encrypted webhook secret.
+/// An encrypted webhook secret; of a Power Automate flow, its callback URL.
 #[derive(Debug, Clone)]
 pub(crate) struct SealedSecret {
     pub(crate) secret: Sealed,
@@ -128,6 +128,7 @@ impl Store {
         Ok((apps, last.and_then(|key| key.maybe_text("item"))))
     }
 
+    /// A conflict if the webhook URL is to be changed and the app is a Power Automate flow.
     pub async fn change_app(
         &self,
         tenant: &TenantId,
@@ -135,6 +136,7 @@ impl Store {
         change: &AppChange,
         entry: &AuditEntry<'_>,
     ) -> Result<ChangeOutcome, StoreError> {
+        let changes_url = change.webhook_url != Patch::Keep;
         let list = |values: Vec<&str>| (!values.is_empty()).then(|| item::texts(&values));
         let kinds = change.event_types.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect());
         let numbers = change.numbers.as_ref().map(|numbers| numbers.iter().map(E164::as_str).collect());
@@ -152,8 +154,14 @@ impl Store {
             .update_app(tenant, id)
             .update_expression(change.expression)
             .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values))
-            .condition_expression("attribute_exists(tenant)");
+            .set_expression_attribute_values(Some(change.values));
+        let update = if changes_url {
+            update
+                .condition_expression("kind = :program")
+                .expression_attribute_values(":program", item::text(AppKind::Program.as_str()))
+        } else {
+            update.condition_expression("attribute_exists(tenant)")
+        };
         self.update_with(update, entry).await
     }
 
@@ -249,6 +257,7 @@ fn app_item(app: &App, webhook: &SealedSecret) -> Item {
         .maybe("role", app.role.as_ref().map(item::text))
         .maybe("main_key", app.main_key.as_ref().map(|id| item::text(id.as_str())))
         .set("keys", key_list(&app.keys))
+        .maybe("trigger_token", app.trigger_token.as_ref().map(item::text))
         .set("created_at", item::time(app.created_at));
     secret_fields(writer, webhook).done()
 }
@@ -281,6 +290,7 @@ fn read_app(row: &Row) -> Result<App, StoreError> {
         role: row.maybe_text("role"),
         main_key: row.maybe_text("main_key").as_deref().and_then(KeyId::parse),
         keys: row.texts("keys").iter().filter_map(|id| KeyId::parse(id)).collect(),
+        trigger_token: row.maybe_text("trigger_token"),
         created_at: row.time("created_at")?,
     })
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::item::{self, Item, Row, Writer};
 use super::tenants::{ChangeOutcome, read_tenant, tenant_key};
 use super::{Store, StoreError, complete};
-use crate::model::app::{ApiKey, App, KeyRecord, Scope, ip_range};
+use crate::model::app::{ApiKey, App, KeyGrant, KeyRecord, Scope, ip_range};
 use crate::model::audit::AuditEntry;
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::tenant::Tenant;
@@ -123,15 +123,15 @@ fn key_key(tenant: &TenantId, id: &KeyId) -> Item {
 }
 
 pub(super) fn key_item(record: &KeyRecord) -> Item {
-    let scopes: Vec<&str> = record.scopes.iter().map(|scope| scope.as_str()).collect();
-    let ranges: Vec<String> = record.allowed_ips.iter().map(ToString::to_string).collect();
+    let scopes: Vec<&str> = record.grant.scopes.iter().map(|scope| scope.as_str()).collect();
+    let ranges: Vec<String> = record.grant.allowed_ips.iter().map(ToString::to_string).collect();
     Writer(key_key(&record.tenant, &record.id))
         .set("app", item::text(record.app.as_str()))
         .set("digest", item::text(&record.digest))
         .set("scopes", item::texts(&scopes))
         .maybe("allowed_ips", Some(&ranges).filter(|list| !list.is_empty()).map(|list| item::texts(list)))
         .set("created_at", item::time(record.created_at))
-        .maybe("expires_at", record.expires_at.map(item::time))
+        .maybe("expires_at", record.grant.expires_at.map(item::time))
         .done()
 }
 
@@ -145,9 +145,11 @@ fn read_key(row: &Row) -> Result<KeyRecord, StoreError> {
         id: id.ok_or(StoreError::Damaged("item"))?,
         app: row.parsed("app", AppId::parse)?,
         digest: row.text("digest")?.to_owned(),
-        scopes: row.texts("scopes").iter().filter_map(|scope| Scope::parse(scope)).collect(),
-        allowed_ips: ranges.filter(|_| is_list).ok_or(StoreError::Damaged("allowed_ips"))?,
+        grant: KeyGrant {
+            scopes: row.texts("scopes").iter().filter_map(|scope| Scope::parse(scope)).collect(),
+            allowed_ips: ranges.filter(|_| is_list).ok_or(StoreError::Damaged("allowed_ips"))?,
+            expires_at: row.maybe_time("expires_at")?,
+        },
         created_at: row.time("created_at")?,
-        expires_at: row.maybe_time("expires_at")?,
     })
 }

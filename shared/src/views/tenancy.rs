@@ -181,7 +181,7 @@ pub struct AppView<'a> {
     tenant_id: &'a str,
     /// A label that the tenant chose.
     role: Option<&'a str>,
-    /// The URL that events are sent to. `null` for a flow: anyone with its URL can trigger it.
+    /// The URL that events are sent to. Only the origin of a flow's URL is shown: anyone with the whole URL can trigger it.
     webhook_url: Option<&'a str>,
     /// Only events of these types are delivered; all if empty.
     event_types: Vec<EventKind>,
@@ -205,7 +205,7 @@ impl<'a> AppView<'a> {
             name: &app.name,
             tenant_id: app.tenant.as_str(),
             role: app.role.as_deref(),
-            webhook_url: app.webhook_url.as_deref().filter(|_| app.kind == AppKind::Program),
+            webhook_url: app.webhook_url.as_deref(),
             event_types: app.event_types.clone(),
             numbers: app.numbers.iter().map(E164::as_str).collect(),
             api_key_prefix: app.main_key.as_ref().map(|id| id.key_prefix(&app.tenant)),
@@ -277,11 +277,11 @@ impl KeyView {
         Self {
             key_id: record.id.to_string(),
             api_key_prefix: record.prefix(),
-            scopes: record.scopes.clone(),
-            allowed_ips: record.allowed_ips.iter().map(ToString::to_string).collect(),
+            scopes: record.grant.scopes.clone(),
+            allowed_ips: record.grant.allowed_ips.iter().map(ToString::to_string).collect(),
             is_main: app.main_key.as_ref() == Some(&record.id),
             created_at: iso(record.created_at),
-            expires_at: record.expires_at.map(iso),
+            expires_at: record.grant.expires_at.map(iso),
             last_used_at: uses.and_then(|uses| uses.get(&record.id)).copied().map(iso),
         }
     }
@@ -324,10 +324,10 @@ impl<'a> NewKey<'a> {
             key_id: record.id.as_str(),
             api_key: key.expose(),
             api_key_prefix: key.prefix(),
-            scopes: record.scopes.clone(),
-            allowed_ips: record.allowed_ips.iter().map(ToString::to_string).collect(),
+            scopes: record.grant.scopes.clone(),
+            allowed_ips: record.grant.allowed_ips.iter().map(ToString::to_string).collect(),
             created_at: iso(record.created_at),
-            expires_at: record.expires_at.map(iso),
+            expires_at: record.grant.expires_at.map(iso),
         }
     }
 }
@@ -341,11 +341,24 @@ pub struct RotatedKey<'a> {
     api_key: &'a str,
     /// The beginning of the key.
     api_key_prefix: String,
+    /// What the key may do.
+    scopes: Vec<Scope>,
+    /// Where the key may be used from; anywhere if empty.
+    allowed_ips: Vec<String>,
+    /// When the key expires; `null` if it does not.
+    #[schemars(with = "Option<Timestamp>")]
+    expires_at: Option<String>,
 }
 
-impl<'a> From<&'a ApiKey> for RotatedKey<'a> {
-    fn from(key: &'a ApiKey) -> Self {
-        Self { api_key: key.expose(), api_key_prefix: key.prefix() }
+impl<'a> RotatedKey<'a> {
+    pub fn of(key: &'a ApiKey, record: &KeyRecord) -> Self {
+        Self {
+            api_key: key.expose(),
+            api_key_prefix: key.prefix(),
+            scopes: record.grant.scopes.clone(),
+            allowed_ips: record.grant.allowed_ips.iter().map(ToString::to_string).collect(),
+            expires_at: record.grant.expires_at.map(iso),
+        }
     }
 }
 

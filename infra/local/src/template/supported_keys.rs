@@ -126,6 +126,8 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
                 "Description",
                 "DisableExecuteApiEndpoint",
                 "Name",
+                // The local gateway does not throttle.
+                "RouteSettings",
                 "StageName",
                 "Tags",
             ],
