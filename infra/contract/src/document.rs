@@ -73,7 +73,8 @@ of an earlier one returns the response of that request and changes nothing. All 
 the header with 400 `idempotency_not_supported`, because a client must not rely on a key that has no effect.
 
 Headers: every response has `X-Request-Id`, except those to RingCentral. Responses to requests with a valid key have \
-`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`. API Gateway itself responds to throttled requests and time-outs, \
+`RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset`. A path of this document with another method returns 405 \
+`method_not_allowed`, with `Allow`. API Gateway itself responds to throttled requests and time-outs, \
 with `{\"message\":\"…\"}`.";
 
 fn describe(operation: &Operation, requests: &mut SchemaGenerator, responses: &mut SchemaGenerator) -> Value {
