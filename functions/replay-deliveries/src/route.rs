@@ -31,6 +31,7 @@ pub struct ReplayDeliveriesRequest {
     #[schemars(extend("format" = "date-time"))]
     pub to: Option<String>,
     /// Deliveries with this status: `held`, `failed` or `delivered`. Default: `held`.
+    #[serde(default)]
     #[schemars(schema_with = "status")]
     pub status: Option<String>,
 }

@@ -32,6 +32,7 @@ pub struct UpdateTenantRequest {
     #[schemars(length(min = 1, max = limits::NAME_CHARS), regex(pattern = limits::NAME_PATTERN))]
     pub name: Option<String>,
     /// `active` or `suspended`.
+    #[serde(default)]
     #[schemars(schema_with = "status")]
     pub status: Option<String>,
     /// The limits to change; absent limits do not change.
