@@ -61,7 +61,7 @@ const FUNCTIONS: [(&str, Option<usize>); 54] = [
     ("resolve-message", None),
     ("get-message", Some(2)),
     ("list-messages", None),
-    ("receive-event", Some(2)),
+    ("receive-event", Some(3)),
     ("refresh-tokens", None),
     ("deliver-sms", None),
     ("fan-out-events", None),
