@@ -23,7 +23,6 @@ use crate::model::connection::{
     Connection, ConnectionStatus, RefreshState, Revocation, SealedPair, SealedToken, Setup, access_expiry,
     refresh_expiry,
 };
-use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::refresh::{half_life, random_jitter_percent};
 use crate::model::secret::Secret;
@@ -467,7 +466,6 @@ impl ReceivedTokens<'_> {
                 subject: self.extension.as_str(),
                 fields: &[],
             },
-            event: connection.event(EventKind::RcConnected, gateway.clock.now()),
         };
         match store.store_connection(&new).await {
             Ok(StoreConnectionOutcome::Stored) => {}

@@ -153,6 +153,9 @@ pub enum Error {
     /// The status of the message does not allow the operation.
     #[error("the message is {status}")]
     MessageState { status: &'static str },
+    /// A quarantined record that was processed again and still cannot be read.
+    #[error("still unreadable: {reason}")]
+    StillUnreadable { reason: String },
     #[error("too many requests")]
     RateLimited {
         /// Requests allowed in the window.

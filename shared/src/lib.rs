@@ -30,6 +30,7 @@ pub mod rate_limits;
 pub mod receiving;
 pub mod registration;
 pub mod renewal;
+pub mod reprocessing;
 pub mod retry;
 pub mod revocation;
 pub mod ringcentral;

@@ -122,6 +122,10 @@ pub const NUMBERS: usize = 2_000;
 /// Retention of events and deliveries.
 pub const EVENT_RETENTION_SECONDS: i64 = 30 * 24 * 3_600;
 
+/// Longest name of an alphanumeric sender in a filter; carriers allow eleven characters, e-mail gateways more.
+pub const SENDER_NAME_CHARS: usize = 100;
+/// After how many attempts to read the identity of a connected extension the event `rc_connected` is appended without it.
+pub const CONNECTED_EVENT_ATTEMPTS: u32 = 3;
 /// Retention of quarantined records.
 pub const QUARANTINE_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
 /// How much of a quarantined record is kept.

@@ -16,9 +16,11 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Connection;
-use crate::receiving::{self, MissedMessage};
+use crate::model::quarantine::QuarantineKind;
+use crate::quarantine;
+use crate::receiving::{self, MissedMessage, RecordRole};
 use crate::ringcentral::{
-    self, Api, Direction, ErrorKind, Message, MessageKind, MessageQuery, SyncRequest, SyncResult,
+    self, Api, ErrorKind, Message, MessageKind, MessageQuery, Records, SyncRequest, SyncResult, events,
 };
 use crate::sending;
 use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
@@ -85,7 +87,8 @@ async fn sync_changes(
     let older = synced.older_records_exist.then(older);
     let unstored = store_records(gateway, connection, &synced.records, stop).await?;
     let backfill = [before.backfill, older, unstored].into_iter().flatten().reduce(BackfillRange::union);
-    Ok(SyncProgress { token: Some((synced.token, now)), backfill })
+    let token = synced.token.map(|token| (token, now)).or_else(|| before.token.clone());
+    Ok(SyncProgress { token, backfill })
 }
 
 /// Requests the changes since the sync token. Requests the newest records since `since` if there is no token, if RingCentral
@@ -99,7 +102,11 @@ async fn request_changes(
     if let Some((token, at)) = &before.token {
         let is_stale = now.duration_since(*at).as_secs() > limits::SYNC_STALE_SECONDS;
         match api.sync_messages(&SyncRequest::since(token)).await {
-            Err(error) if error.needs_full_sync() || (is_stale && may_be_too_large(&error)) => {}
+            // An incremental sync has no other parameter that RingCentral could reject.
+            Err(error) if error.needs_full_sync() || is_verdict(&error) => {
+                tracing::info!(error = %error, "sync token rejected; full sync");
+            }
+            Err(error) if is_stale && may_be_too_large(&error) => {}
             other => return other,
         }
     }
@@ -111,6 +118,11 @@ async fn request_changes(
         record_count: Some(limits::SYNC_PAGE),
     })
     .await
+}
+
+/// True if RingCentral has rejected the parameters of the call.
+fn is_verdict(error: &ringcentral::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound)
 }
 
 /// True if the call may have failed because the response is too large.
@@ -164,17 +176,29 @@ fn sync_start(connection: &Connection, now: Timestamp) -> Timestamp {
     connection.connected_at.max(now.saturating_sub(lookback).unwrap_or(now))
 }
 
-/// Stores inbound messages that no event has brought, oldest first, then applies delivery reports of outbound messages.
-/// Returns the range of records that were not stored before `stop`.
+/// Quarantines the records that cannot be read. Stores inbound messages that no event has brought, oldest first, then applies
+/// delivery reports of outbound messages. Returns the range of records that were not stored before `stop`.
 async fn store_records(
     gateway: &Gateway,
     connection: &Connection,
-    records: &[Message],
+    records: &Records<Message>,
     stop: Timestamp,
 ) -> Result<Option<BackfillRange>> {
     let (tenant, extension) = (&connection.tenant, &connection.extension);
     let is_over = || gateway.clock.now() >= stop;
-    let mut inbound: Vec<&Message> = records.iter().filter(|record| receiving::is_inbound(record)).collect();
+    quarantine::add_all(gateway, QuarantineKind::MessageRecord, connection, records.unreadable()).await?;
+    let (mut inbound, mut outbound): (Vec<&Message>, Vec<&Message>) = (Vec::new(), Vec::new());
+    for record in records {
+        match receiving::role(record, None) {
+            RecordRole::Inbound => inbound.push(record),
+            RecordRole::Outbound => outbound.push(record),
+            RecordRole::Irrelevant => {}
+            RecordRole::Unusable(reason) => {
+                let kind = QuarantineKind::MessageRecord;
+                quarantine::add_record(gateway, kind, connection, reason, record.json()).await?;
+            }
+        }
+    }
     let ids: Vec<String> = inbound.iter().map(|record| record.id.to_string()).collect();
     let correlated = gateway.store.correlated_records(tenant, extension, &ids).await?;
     inbound.retain(|record| !correlated.contains(&record.id.to_string()));
@@ -195,7 +219,6 @@ async fn store_records(
         // A conflict means that the check is due.
         _ = gateway.store.make_due(WorkKind::Renewal, tenant, &connection.id).await?;
     }
-    let outbound = records.iter().filter(|record| record.direction == Some(Direction::Outbound));
     let reported = stream::iter(outbound).map(async |record| {
         if is_over() {
             return Ok(Some(record));
@@ -210,4 +233,22 @@ async fn store_records(
         None => BackfillRange { from: sync_start(connection, now), until: now },
     });
     Ok(ranges.reduce(BackfillRange::union))
+}
+
+/// Processes a quarantined record of the message store again.
+///
+/// # Errors
+/// [`Error::StillUnreadable`], or if the store is unavailable.
+pub async fn reprocess_record(gateway: &Gateway, connection: &Connection, json: &[u8]) -> Result<()> {
+    let unreadable = |reason: &str| Error::StillUnreadable { reason: reason.to_owned() };
+    let record: Message = events::from_slice(json).map_err(|_| unreadable("the message cannot be read"))?;
+    match receiving::role(&record, None) {
+        RecordRole::Inbound => receiving::store_missed(gateway, connection, &record).await.map(|_| ()),
+        RecordRole::Outbound => {
+            let (tenant, extension) = (&connection.tenant, &connection.extension);
+            sending::apply_delivery_report(gateway, tenant, extension, &record).await.map(|_| ())
+        }
+        RecordRole::Irrelevant => Ok(()),
+        RecordRole::Unusable(reason) => Err(unreadable(reason)),
+    }
 }

@@ -5,9 +5,11 @@
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::quarantine::{QuarantineEntry, QuarantineId, QuarantineKind, RawRecord};
 use crate::model::secret::Secret;
+use crate::ringcentral;
 use crate::store::{Page, QuarantinedRecord, UnreadableRow, WriteOutcome};
 use crate::vault::{Binding, Owner, Purpose};
 
@@ -82,6 +84,38 @@ pub async fn add_unreadable_rows(gateway: &Gateway, rows: &[UnreadableRow]) {
             tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
         }
     }
+}
+
+/// Adds the records of a response of RingCentral that could not be read.
+///
+/// # Errors
+/// If the table or KMS is unavailable.
+pub async fn add_all(
+    gateway: &Gateway,
+    kind: QuarantineKind,
+    connection: &Connection,
+    records: &[ringcentral::Unreadable],
+) -> Result<()> {
+    for record in records {
+        add_record(gateway, kind, connection, &record.reason, &record.json).await?;
+    }
+    Ok(())
+}
+
+/// Adds a record of a response of RingCentral that lacks what is needed to use it.
+///
+/// # Errors
+/// If the table or KMS is unavailable.
+pub async fn add_record(
+    gateway: &Gateway,
+    kind: QuarantineKind,
+    connection: &Connection,
+    reason: &str,
+    json: &str,
+) -> Result<()> {
+    let (tenant, connection) = (Some(&connection.tenant), Some(&connection.id));
+    let record = UnreadableRecord { kind, tenant, connection, reason, content: json.as_bytes(), name: None };
+    add(gateway, record).await
 }
 
 /// For how long a process does not look up again that a record is quarantined.

@@ -13,14 +13,19 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::{Connection, ExtensionIdentity, SUBSCRIPTION_ACTIVE, SetupStep, Subscription};
+use crate::model::connection::{
+    Connection, ExtensionIdentity, SUBSCRIPTION_ACTIVE, Setup, SetupStep, Subscription,
+};
+use crate::model::event::{Event, EventKind};
 use crate::model::event_route::EventRoute;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
+use crate::model::quarantine::QuarantineKind;
 use crate::model::secret::Secret;
+use crate::quarantine;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
-use crate::ringcentral::{self, AccessToken, Api, ErrorKind, PhoneNumber};
+use crate::ringcentral::{self, AccessToken, Api, ErrorKind, PhoneNumber, events};
 use crate::store::{ClaimOutcome, DueWork, WorkKind, WriteOutcome};
 use crate::tokens::{self, CallError};
 
@@ -46,7 +51,8 @@ async fn run_steps(
     mut connection: Connection,
     within: Duration,
 ) -> Result<bool, CallError> {
-    let mut setup = connection.setup.clone();
+    let before = connection.setup.clone();
+    let mut setup = before.clone();
     let identity = if setup.identity.is_done() { None } else { Some(read_identity(&api, &connection)) };
     let numbers = if setup.numbers.is_done() { None } else { Some(read_numbers(gateway, &api, &connection)) };
     let subscription =
@@ -65,7 +71,8 @@ async fn run_steps(
     let now = gateway.clock.now();
     let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
     let first_check = created.as_ref().map(|created| (created, next_check(&connection, created, now)));
-    let outcome = gateway.store.record_setup(&connection, due, first_check).await?;
+    let event = connected_event(&before, &connection, now);
+    let outcome = gateway.store.record_setup(&connection, due, first_check, event.as_ref()).await?;
     if outcome == WriteOutcome::Conflict
         && let Some(created) = created.as_ref().or(connection.subscription.as_ref())
     {
@@ -95,6 +102,7 @@ async fn postpone(gateway: &Gateway, due: &DueWork, reason: &str) -> Result<()> 
     let Some(mut connection) = gateway.store.connection(&due.tenant, &due.connection).await? else {
         return Ok(());
     };
+    let before = connection.setup.clone();
     let setup = &mut connection.setup;
     setup.attempts += 1;
     for step in [&mut setup.identity, &mut setup.numbers, &mut setup.subscription] {
@@ -102,10 +110,22 @@ async fn postpone(gateway: &Gateway, due: &DueWork, reason: &str) -> Result<()> 
             *step = SetupStep::Failed(format!("The set-up could not be tried: {reason}"));
         }
     }
-    let due = next_attempt(gateway.clock.now(), connection.setup.attempts);
+    let now = gateway.clock.now();
+    let due = next_attempt(now, connection.setup.attempts);
+    let event = connected_event(&before, &connection, now);
     // The condition fails if the connection was deleted, which ends its set-up.
-    let _ = gateway.store.record_setup(&connection, Some(due), None).await?;
+    let _ = gateway.store.record_setup(&connection, Some(due), None, event.as_ref()).await?;
     Ok(())
+}
+
+/// The event that an extension was connected. It is appended once: when the account is known, or without it when the identity
+/// could not be read in [`limits::CONNECTED_EVENT_ATTEMPTS`] attempts.
+fn connected_event(before: &Setup, connection: &Connection, now: Timestamp) -> Option<Event> {
+    let is_known = !before.identity.is_done() && connection.setup.identity.is_done();
+    let was_appended = before.attempts >= limits::CONNECTED_EVENT_ATTEMPTS;
+    let is_last = connection.setup.attempts == limits::CONNECTED_EVENT_ATTEMPTS;
+    let is_due = !was_appended && (is_known || (is_last && !connection.setup.identity.is_done()));
+    is_due.then(|| connection.event(EventKind::RcConnected, now))
 }
 
 /// Reads the numbers of all usable connections of a tenant again.
@@ -216,11 +236,18 @@ fn reported_text(text: String) -> String {
 /// Reads the extension's numbers that can send messages, and the account-wide list, and stores both.
 async fn read_numbers(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<(), CallError> {
     let listed = api.extension_phone_numbers().await?;
-    let mut numbers: Vec<Number> = listed
-        .iter()
-        .filter_map(|listed| number(listed, &connection.extension))
-        .take(limits::NUMBERS)
-        .collect();
+    quarantine::add_all(gateway, QuarantineKind::PhoneNumber, connection, listed.unreadable()).await?;
+    let home = home(&listed);
+    let mut numbers: Vec<Number> = Vec::new();
+    for listed in listed.iter().filter(|listed| features(listed).is_some()).take(limits::NUMBERS) {
+        match number(listed, &connection.extension, home.as_ref()) {
+            Some(number) => numbers.push(number),
+            None => {
+                let (kind, reason) = (QuarantineKind::PhoneNumber, "the number has no E.164 form");
+                quarantine::add_record(gateway, kind, connection, reason, listed.json()).await?;
+            }
+        }
+    }
     let ids: Vec<_> =
         listed.iter().filter(|listed| listed.can_send_sms()).filter_map(|listed| listed.id).collect();
     let readiness: Vec<(String, Readiness)> = stream::iter(ids.into_iter().take(limits::READINESS_LOOKUPS))
@@ -259,11 +286,13 @@ async fn read_account_numbers(
             None => return Ok(()),
         },
     };
+    quarantine::add_all(gateway, QuarantineKind::PhoneNumber, connection, listed.unreadable()).await?;
+    let home = home(&listed);
     let numbers: Vec<AccountNumber> = listed
         .into_iter()
         .filter_map(|listed| {
             Some(AccountNumber {
-                number: E164::from_ringcentral(&listed.phone_number)?,
+                number: E164::read(&listed.phone_number, home.as_ref())?,
                 account: account.clone(),
                 extension: listed.extension.as_ref().and_then(|e| ExtensionId::parse(&e.id?.to_string())),
                 extension_name: listed.extension.and_then(|extension| extension.name).map(reported_text),
@@ -275,21 +304,56 @@ async fn read_account_numbers(
     Ok(gateway.store.replace_account_numbers(&connection.tenant, &account, &numbers).await?)
 }
 
-fn number(listed: &PhoneNumber, extension: &ExtensionId) -> Option<Number> {
+/// A number of the list in international form: the others may be in the national form of its country.
+fn home(listed: &[PhoneNumber]) -> Option<E164> {
+    listed.iter().find_map(|listed| E164::parse(&listed.phone_number))
+}
+
+/// The features of a number that can send or receive messages.
+fn features(listed: &PhoneNumber) -> Option<Vec<String>> {
     let features = listed.features.iter().take(limits::NUMBER_FEATURES);
     let features: Vec<String> = features.map(|feature| reported_text(feature.to_string())).collect();
-    if !Features::of(&features).any() {
-        return None;
-    }
+    Features::of(&features).any().then_some(features)
+}
+
+/// `None` if it cannot send or receive messages, or has no E.164 form.
+fn number(listed: &PhoneNumber, extension: &ExtensionId, home: Option<&E164>) -> Option<Number> {
+    let number = E164::read(&listed.phone_number, home)?;
     Some(Number {
-        number: E164::from_ringcentral(&listed.phone_number)?,
-        id: listed.id?.to_string(),
+        // Numbers of other providers may have no id.
+        id: listed.id.map_or_else(|| number.as_str().trim_start_matches('+').to_owned(), |id| id.to_string()),
+        number,
         extension: extension.clone(),
-        features,
+        features: features(listed)?,
         usage: listed.usage_type.as_ref().map(|usage| reported_text(usage.to_string())),
         label: listed.label.clone().map(reported_text),
         readiness: Readiness::Unknown,
     })
+}
+
+/// Processes a quarantined record of a list again: if it can be read now, the connection's numbers or subscriptions are read
+/// again at once.
+///
+/// # Errors
+/// [`Error::StillUnreadable`], or if the store is unavailable.
+pub async fn reprocess_record(
+    gateway: &Gateway,
+    connection: &Connection,
+    kind: QuarantineKind,
+    json: &[u8],
+) -> Result<()> {
+    let readable = match kind {
+        QuarantineKind::PhoneNumber => events::from_slice::<PhoneNumber>(json).ok().is_some_and(|listed| {
+            features(&listed).is_none() || number(&listed, &connection.extension, None).is_some()
+        }),
+        _ => events::from_slice::<Listed>(json).is_ok(),
+    };
+    if !readable {
+        return Err(Error::StillUnreadable { reason: "the record cannot be read".to_owned() });
+    }
+    // A conflict means that the check is due.
+    _ = gateway.store.make_due(WorkKind::Renewal, &connection.tenant, &connection.id).await?;
+    Ok(())
 }
 
 /// The 10DLC readiness of a number. It is unknown if RingCentral does not report it; an error that affects all calls, or that
@@ -319,7 +383,9 @@ pub async fn subscribe(
     connection: &Connection,
 ) -> Result<Subscription, CallError> {
     let address = subscription_url(gateway, connection).await?;
-    for old in api.subscriptions().await? {
+    let listed = api.subscriptions().await?;
+    quarantine::add_all(gateway, QuarantineKind::Subscription, connection, listed.unreadable()).await?;
+    for old in listed {
         if is_ours(gateway, &old) {
             unsubscribe(api, &old.id).await?;
         }

@@ -3,6 +3,7 @@
 pub mod deliveries;
 pub mod events;
 pub mod messages;
+pub mod quarantine;
 pub mod tenancy;
 
 use std::collections::HashMap;

@@ -44,6 +44,7 @@ pub async fn of_every_route(world: &World) -> Vec<(&'static str, Reply)> {
     apps(&mut answers).await;
     connecting(&mut answers).await;
     messages(&mut answers).await;
+    quarantine(&mut answers).await;
     connected(&mut answers).await;
     answers.seen
 }
@@ -105,6 +106,18 @@ async fn tenants(answers: &mut Answers<'_>) {
     answers.ask("DELETE /v1/tenants/{tenantId}", &[id], true, Value::Null).await;
     answers.ask(one, &[id], true, Value::Null).await;
     answers.ask("PATCH /v1/tenants/{tenantId}", &[id], true, json!({ "status": "active" })).await;
+}
+
+async fn quarantine(answers: &mut Answers<'_>) {
+    let id = crate::quarantine::unreadable(answers.world).await;
+    answers.ask("GET /v1/quarantine", &[], true, Value::Null).await;
+    answers.ask("GET /v1/quarantine", &["?kind=x"], true, Value::Null).await;
+    answers.ask("GET /v1/quarantine/{recordId}", &[&id], true, Value::Null).await;
+    answers.ask("POST /v1/quarantine/{recordId}/retry", &[&id], true, Value::Null).await;
+    answers.ask("DELETE /v1/quarantine/{recordId}", &[&id], true, Value::Null).await;
+    answers.ask("GET /v1/quarantine/{recordId}", &[&id], true, Value::Null).await;
+    let id = crate::quarantine::readable(answers.world).await;
+    answers.ask("POST /v1/quarantine/{recordId}/retry", &[&id], true, Value::Null).await;
 }
 
 async fn apps(answers: &mut Answers<'_>) {

@@ -167,6 +167,11 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         &["message_state"],
         "send_trouble::a_message_that_ringcentral_never_received_is_unknown_until_the_tenant_resolves_it",
     ),
+    (
+        "POST /v1/quarantine/{recordId}/retry",
+        &["record_unreadable"],
+        "quarantine::the_operator_lists_reads_retries_and_deletes_quarantined_records",
+    ),
 ];
 
 /// Errors shown to browsers, tested in this file.
@@ -359,6 +364,7 @@ impl Cast {
             ("{appId}", choose(app, "app_00000000000000aa")),
             ("{id}", choose("app_00000000000000aa", "app_00000000000000aa")),
             ("{keyId}", choose("key_00000000000000aa", "key_00000000000000aa")),
+            ("{recordId}", choose(NO_RECORD, NO_RECORD)),
             ("{extensionId}", choose("1234567890", "1234567890")),
             ("{deliveryId}", choose("dlv_00000000000000000000000000aa", "dlv_00000000000000000000000000aa")),
             ("{messageId}", choose(NOBODYS, NOBODYS)),
@@ -428,6 +434,9 @@ impl Cast {
         Some(format!("{route} answers {code} with {}", seen.join(", ")))
     }
 }
+
+/// A quarantined record that does not exist.
+const NO_RECORD: &str = "qr_00000000000000aa0123456789abcdef01234567";
 
 /// A message that does not exist.
 const NOBODYS: &str = "msg_00000000000000000000000000aa";

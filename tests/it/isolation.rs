@@ -164,6 +164,14 @@ async fn ids(world: &World, tenant: &TestTenant, other: &TestTenant) -> BTreeMap
             },
         ),
         (
+            "recordId",
+            Ids {
+                own: "qr_00000000000000aa0123456789abcdef01234567".into(),
+                absent: vec![("random", "qr_00000000000000aa0123456789abcdef01234568".into())],
+                malformed: &["x", "qr_1", "tenant_00000000000000aa"],
+            },
+        ),
+        (
             "deliveryId",
             Ids {
                 own: own_delivery,
@@ -306,6 +314,9 @@ async fn a_cursor_is_valid_only_for_its_own_list_and_reader() {
     }
     for whose in [&tenant, &tenant, &other, &other] {
         message_of(&world, whose).await;
+    }
+    for _ in 0..2 {
+        crate::quarantine::unreadable(&world).await;
     }
     // Events are listed some seconds after they occurred.
     world.stack.wait_until_idle().await;

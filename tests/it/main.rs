@@ -17,6 +17,7 @@ mod documents;
 mod endpoint_tables;
 mod errors;
 mod first_tries;
+mod fuzz_corpus;
 mod house;
 mod import_cycles;
 mod inputs;
@@ -30,6 +31,7 @@ mod month;
 #[path = "../../infra/simulator/tests/it/packages.rs"]
 mod packages;
 mod proxies;
+mod quarantine;
 mod random;
 mod receive;
 mod receiver;

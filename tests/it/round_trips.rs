@@ -14,7 +14,7 @@ use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
 /// links.
-const FUNCTIONS: [(&str, Option<usize>); 54] = [
+const FUNCTIONS: [(&str, Option<usize>); 58] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("show-openapi", Some(0)),
@@ -62,6 +62,10 @@ const FUNCTIONS: [(&str, Option<usize>); 54] = [
     ("get-message", Some(2)),
     ("list-messages", None),
     ("receive-event", Some(3)),
+    ("list-quarantined-records", None),
+    ("get-quarantined-record", None),
+    ("retry-quarantined-record", None),
+    ("delete-quarantined-record", None),
     ("refresh-tokens", None),
     ("deliver-sms", None),
     ("fan-out-events", None),
@@ -307,6 +311,15 @@ async fn run(world: &World, function: &str) -> Duration {
             duration
         }
         "list-events" => timed(world.get("/v1/events", key)).await,
+        "list-quarantined-records" => timed(world.get("/v1/quarantine", &operator)).await,
+        "get-quarantined-record" | "retry-quarantined-record" | "delete-quarantined-record" => {
+            let path = format!("/v1/quarantine/{}", crate::quarantine::readable(world).await);
+            match function {
+                "get-quarantined-record" => timed(world.get(&path, &operator)).await,
+                "retry-quarantined-record" => timed(world.post(&format!("{path}/retry"), &operator)).await,
+                _ => timed(world.call(Method::DELETE, &path, &operator, None)).await,
+            }
+        }
         "list-audit-log" => timed(world.get("/v1/audit", key)).await,
         "create-connect-token" => timed(world.post("/v1/rc/connect-token", key)).await,
         "create-invite-token" => timed(world.post("/v1/rc/invite-token", key)).await,

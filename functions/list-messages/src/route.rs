@@ -1,9 +1,12 @@
 //! The facts of this route.
 
-use shared::http::route::{Parameter, Route, day_or_time, one_of, phone_number, positive_integer};
+use shared::http::route::{Parameter, Route, day_or_time, one_of, pattern, positive_integer};
 use shared::model::app::Scope;
 use shared::model::message::{Direction, MessageStatus};
 use shared::views::messages::MessageList;
+
+/// A phone number in E.164 form, a short code, or an alphanumeric sender. Other spellings of phone numbers are accepted too.
+const ADDRESS: &str = "^(\\+[1-9][0-9]{6,14}|[0-9]{3,9}|[A-Za-z][A-Za-z0-9]{0,10})$";
 
 pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
     .description(
@@ -20,8 +23,10 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
         Parameter::new("status", "Only messages with this status.", || {
             one_of(MessageStatus::ALL.iter().map(|status| status.as_str()))
         }),
-        Parameter::new("from", "Only messages from this number, E.164.", phone_number),
-        Parameter::new("to", "Only messages to this number, E.164.", phone_number),
+        Parameter::new("from", "Only messages from this number, short code or sender name.", || {
+            pattern(ADDRESS)
+        }),
+        Parameter::new("to", "Only messages to this number or short code.", || pattern(ADDRESS)),
         Parameter::new(
             "startDate",
             "Only messages created at or after this time, or on or after this day in UTC.",

@@ -5,13 +5,14 @@ use shared::http::route::{LIST_PARAMETERS, printable};
 use shared::limits;
 
 /// The path parameters: name, pattern and description.
-const PATH_PARAMETERS: [(&str, &str, &str); 7] = [
+const PATH_PARAMETERS: [(&str, &str, &str); 8] = [
     ("tenantId", "^tenant_[0-9a-f]{16}$", "The id of a tenant."),
     ("appId", "^app_[0-9a-f]{16}$", "The id of an app."),
     ("keyId", "^key_[0-9a-f]{16}$", "The id of an API key of the app."),
     ("extensionId", "^[1-9][0-9]{0,18}$", "RingCentral's id of a connected extension."),
     ("deliveryId", "^dlv_[0-9a-f]{28}$", "The id of a delivery to the app."),
     ("id", "^app_[0-9a-f]{16}$", "The id of a trigger."),
+    ("recordId", "^qr_[0-9a-f]{40}$", "The id of a quarantined record."),
     ("messageId", "^msg_[0-9a-f]{12,64}$", "The id of a message."),
 ];
 

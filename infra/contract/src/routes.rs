@@ -21,6 +21,8 @@ pub mod create_trigger;
 pub mod delete_app;
 #[path = "../../../functions/delete-key/src/route.rs"]
 pub mod delete_key;
+#[path = "../../../functions/delete-quarantined-record/src/route.rs"]
+pub mod delete_quarantined_record;
 #[path = "../../../functions/delete-tenant/src/route.rs"]
 pub mod delete_tenant;
 #[path = "../../../functions/delete-trigger/src/route.rs"]
@@ -37,6 +39,8 @@ pub mod get_app;
 pub mod get_health;
 #[path = "../../../functions/get-message/src/route.rs"]
 pub mod get_message;
+#[path = "../../../functions/get-quarantined-record/src/route.rs"]
+pub mod get_quarantined_record;
 #[path = "../../../functions/get-status/src/route.rs"]
 pub mod get_status;
 #[path = "../../../functions/get-tenant/src/route.rs"]
@@ -57,6 +61,8 @@ pub mod list_keys;
 pub mod list_messages;
 #[path = "../../../functions/list-numbers/src/route.rs"]
 pub mod list_numbers;
+#[path = "../../../functions/list-quarantined-records/src/route.rs"]
+pub mod list_quarantined_records;
 #[path = "../../../functions/list-tenants/src/route.rs"]
 pub mod list_tenants;
 #[path = "../../../functions/preview-sms/src/route.rs"]
@@ -73,6 +79,8 @@ pub mod replay_deliveries;
 pub mod replay_delivery;
 #[path = "../../../functions/resolve-message/src/route.rs"]
 pub mod resolve_message;
+#[path = "../../../functions/retry-quarantined-record/src/route.rs"]
+pub mod retry_quarantined_record;
 #[path = "../../../functions/rotate-key/src/route.rs"]
 pub mod rotate_key;
 #[path = "../../../functions/rotate-webhook-secret/src/route.rs"]
@@ -97,7 +105,7 @@ pub mod update_app;
 pub mod update_tenant;
 
 /// The headings of the API reference, with their descriptions.
-pub const TAGS: [(&str, &str); 7] = [
+pub const TAGS: [(&str, &str); 8] = [
     (
         "Connecting RingCentral",
         "Connect RingCentral extensions with links that their users open in a browser, and read their phone numbers.",
@@ -109,6 +117,7 @@ pub const TAGS: [(&str, &str); 7] = [
     ),
     ("Apps and keys", "Register the apps of a tenant, and manage their API keys and webhook secrets."),
     ("Tenants", "Create and manage tenants, with the operator key."),
+    ("Quarantine", "Inspect and retry records that could not be read, with the operator key."),
     ("Service", "Check the service, and read this documentation."),
     ("Webhooks", "The requests that Ringbridge sends to the webhook URL of an app."),
 ];
@@ -178,6 +187,11 @@ pub fn operations() -> Vec<Operation> {
             get_tenant
             update_tenant
             delete_tenant;
+        "Quarantine":
+            list_quarantined_records
+            get_quarantined_record
+            retry_quarantined_record
+            delete_quarantined_record;
         "Service":
             get_health
             check_readiness

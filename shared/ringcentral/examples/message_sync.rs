@@ -29,8 +29,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let http = reqwest::Client::builder().build()?;
     http.post(format!("{server}/_sim/inbound")).json(&inbound).send().await?.error_for_status()?;
 
+    let token = full.token.as_deref().ok_or("a sync returns a token")?;
     // Store the token: it is valid for the next sync, even in another process.
-    let changes = match session.sync_messages(&SyncRequest::since(full.token)).await {
+    let changes = match session.sync_messages(&SyncRequest::since(token)).await {
         // The token is no longer valid: make a full sync.
         Err(error) if error.needs_full_sync() => {
             session.sync_messages(&SyncRequest::sms(Direction::Inbound, yesterday)).await?

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::Method;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::lenient::FromFields;
 use crate::limiter::Limiter;
 use crate::rate_limit::UsageGroup;
 use crate::request::{ErrorFormat, Request, Response};
@@ -133,8 +133,8 @@ impl Api {
         }
     }
 
-    /// Makes the call and reads the response as JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, call: ApiCall) -> Result<T> {
+    /// Makes the call and reads the response.
+    pub(crate) async fn json<T: FromFields>(&self, call: ApiCall) -> Result<T> {
         self.send(call).await?.json()
     }
 

@@ -5,11 +5,13 @@ use std::fmt;
 use futures_util::stream::{self, Stream};
 use jiff::Timestamp;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::api::Api;
 use crate::error::{Error, ErrorCode, Result};
+use crate::lenient::{Fields, FromFields, RecordError, record};
 use crate::open_enum::open_enum;
+use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
 
 /// The maximum number of changes in one call.
@@ -40,23 +42,27 @@ open_enum!(
 );
 
 /// The consent of a recipient to messages from a number. `Debug` omits the numbers.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct Consent {
     /// The sending number; `None` if the consent covers more than one.
-    #[serde(default)]
     pub from: Option<String>,
     /// The recipient's number.
     pub to: String,
     /// Whether the recipient accepts messages.
     pub opt_status: OptStatus,
     /// Where it was recorded.
-    #[serde(default)]
     pub source: Option<ConsentSource>,
     /// When it last changed.
-    #[serde(default)]
     pub last_modified_time: Option<Timestamp>,
 }
+
+record!(Consent {
+    from: optional "from",
+    to: required "to",
+    opt_status: required "optStatus",
+    source: lossy "source",
+    last_modified_time: lossy "lastModifiedTime",
+});
 
 impl fmt::Debug for Consent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,19 +130,26 @@ struct SearchBody<'a> {
     page_token: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
 struct SearchResponse {
-    #[serde(default)]
-    records: Vec<Consent>,
-    #[serde(default)]
-    paging: TokenPaging,
+    records: Records<Consent>,
+    next_page_token: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+impl FromFields for SearchResponse {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        let paging: Option<TokenPaging> = fields.lossy("paging");
+        Ok(Self {
+            records: Records::from_fields(fields)?,
+            next_page_token: paging.and_then(|paging| paging.next_page_token),
+        })
+    }
+}
+
 struct TokenPaging {
     next_page_token: Option<String>,
 }
+
+record!(TokenPaging { next_page_token: lossy "nextPageToken", });
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -147,12 +160,31 @@ struct ChangeBody<'a> {
     coverage: &'static str,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct ChangeResponse {
-    #[serde(default, deserialize_with = "crate::lenient::or_default")]
-    failed_records: Vec<serde_json::Value>,
+    failed_records: Vec<FailedConsent>,
 }
+
+record!(ChangeResponse { failed_records: lossy_list "failedRecords", });
+
+impl FromFields for FailedConsent {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        let error: Option<ConsentError> = fields.lossy("error");
+        let (code, message) = error.map(|error| (error.code, error.message)).unwrap_or_default();
+        let error = ErrorCode {
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            ..ErrorCode::default()
+        };
+        Ok(Self { error, consent: Consent::from_fields(fields).ok() })
+    }
+}
+
+struct ConsentError {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+record!(ConsentError { code: lossy "errorCode", message: lossy "message", });
 
 impl Api {
     /// Returns the consents as a stream that makes one call per page as it is read. App scope `SMS`; group Light.
@@ -174,8 +206,7 @@ impl Api {
                     let response = api.search_consents(&query, token.as_deref()).await?;
                     rest = response.records.into_iter();
                     // A repeated token would never end the stream.
-                    let following =
-                        response.paging.next_page_token.filter(|next| Some(next) != token.as_ref());
+                    let following = response.next_page_token.filter(|next| Some(next) != token.as_ref());
                     next = following.map_or(Next::End, |token| Next::Page(Some(token)));
                 }
             }
@@ -210,12 +241,6 @@ impl Api {
         let path = "/restapi/v2/accounts/~/sms/consents";
         let call = self.call(operation, UsageGroup::Light, Method::PATCH, path).body(&body)?;
         let response: ChangeResponse = self.json(call).await?;
-        Ok(response.failed_records.into_iter().map(failed_consent).collect())
+        Ok(response.failed_records)
     }
-}
-
-fn failed_consent(record: serde_json::Value) -> FailedConsent {
-    let text = |name: &str| record["error"][name].as_str().unwrap_or_default().to_owned();
-    let error = ErrorCode { code: text("errorCode"), message: text("message"), ..ErrorCode::default() };
-    FailedConsent { error, consent: serde_json::from_value(record).ok() }
 }

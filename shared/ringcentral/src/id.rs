@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::lenient::Read;
+
 /// The id of an account, extension, phone number, message, attachment or conversation.
 ///
 /// RingCentral sends the same id sometimes as a number and sometimes as a string, and some ids are greater than 2^53,
@@ -49,6 +51,14 @@ impl FromStr for Id {
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
+    }
+}
+
+impl Read for Id {
+    fn read(json: &str) -> Option<Self> {
+        let text = String::read(json)?;
+        let text = text.trim();
+        text.parse().ok().or_else(|| u64::read(text).filter(|_| text.contains(['.', 'e', 'E'])).map(Self))
     }
 }
 
@@ -97,9 +107,20 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_read_from_a_number_with_a_zero_fraction_or_an_exponent() {
+        for (json, id) in
+            [("3100200300017.0", 3_100_200_300_017), ("1e3", 1_000), ("\" 17 \"", 17), ("\"17.0\"", 17)]
+        {
+            assert_eq!(Id::read(json), Some(Id(id)), "{json}");
+        }
+    }
+
+    #[test]
     fn malformed_ids_are_rejected() {
-        for wrong in ["-1", "1.0", "1e3", "\"\"", "\"+1\"", "\"1 \"", "\"18446744073709551616\"", "null"] {
-            assert!(serde_json::from_str::<Id>(wrong).is_err(), "{wrong}");
+        for wrong in
+            ["-1", "1.5", "1e99", "\"\"", "\"+1\"", "\"1 2\"", "\"18446744073709551616\"", "null", "true"]
+        {
+            assert!(serde_json::from_str::<Id>(wrong).is_err() && Id::read(wrong).is_none(), "{wrong}");
         }
     }
 }

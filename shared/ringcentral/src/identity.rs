@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
 use crate::api::Api;
 use crate::error::Result;
 use crate::id::Id;
-use crate::lenient;
+use crate::lenient::record;
 use crate::open_enum::open_enum;
 use crate::rate_limit::UsageGroup;
 
@@ -68,33 +66,36 @@ open_enum!(
 );
 
 /// An extension: a user of an account (`GET /restapi/v1.0/account/~/extension/~`). `Debug` omits names.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct Extension {
     /// The id.
     pub id: Id,
     /// The number inside the account, such as `101`.
-    #[serde(default)]
     pub extension_number: Option<String>,
     /// The user's name.
-    #[serde(default)]
     pub name: Option<String>,
     /// The status.
-    #[serde(default)]
     pub status: Option<ExtensionStatus>,
     /// The type.
-    #[serde(default, rename = "type")]
     pub kind: Option<ExtensionKind>,
     /// The account that it belongs to.
-    #[serde(default)]
     pub account: Option<AccountReference>,
     /// The user's contact data.
-    #[serde(default)]
     pub contact: Option<Contact>,
     /// The user's permissions.
-    #[serde(default)]
     pub permissions: Option<Permissions>,
 }
+
+record!(Extension {
+    id: required "id",
+    extension_number: lossy "extensionNumber",
+    name: lossy "name",
+    status: lossy "status",
+    kind: lossy "type",
+    account: lossy "account",
+    contact: lossy "contact",
+    permissions: lossy "permissions",
+});
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,15 +124,18 @@ impl Extension {
 }
 
 /// A reference to an account.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct AccountReference {
     /// The id.
     pub id: Id,
 }
 
+record!(AccountReference {
+    id: required "id",
+});
+
 /// The contact data of a user. `Debug` omits all of it.
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Default)]
 pub struct Contact {
     /// The given name.
     pub first_name: Option<String>,
@@ -147,6 +151,15 @@ pub struct Contact {
     pub mobile_phone: Option<String>,
 }
 
+record!(Contact {
+    first_name: lossy "firstName",
+    last_name: lossy "lastName",
+    email: lossy "email",
+    company: lossy "company",
+    business_phone: lossy "businessPhone",
+    mobile_phone: lossy "mobilePhone",
+});
+
 impl fmt::Debug for Contact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Contact(…)")
@@ -154,41 +167,49 @@ impl fmt::Debug for Contact {
 }
 
 /// The permissions of a user.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Permissions {
     /// The permission to administer the account.
     pub admin: Option<Permission>,
 }
 
+record!(Permissions {
+    admin: lossy "admin",
+});
+
 /// A permission of a user.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct Permission {
     /// Whether the user has it.
-    #[serde(deserialize_with = "lenient::or_default")]
     pub enabled: bool,
 }
 
+record!(Permission {
+    enabled: flag "enabled",
+});
+
 /// An account: a customer of RingCentral (`GET /restapi/v1.0/account/~`). `Debug` omits the number.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct Account {
     /// The id.
     pub id: Id,
     /// The main number in E.164 format.
-    #[serde(default)]
     pub main_number: Option<String>,
     /// The status.
-    #[serde(default)]
     pub status: Option<AccountStatus>,
     /// The operator extension.
-    #[serde(default)]
     pub operator: Option<ExtensionReference>,
     /// The brand and service plan.
-    #[serde(default)]
     pub service_info: Option<ServiceInfo>,
 }
+
+record!(Account {
+    id: required "id",
+    main_number: lossy "mainNumber",
+    status: lossy "status",
+    operator: lossy "operator",
+    service_info: lossy "serviceInfo",
+});
 
 impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,22 +222,24 @@ impl fmt::Debug for Account {
 }
 
 /// A reference to an extension. `Debug` omits the name.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct ExtensionReference {
     /// The id.
-    #[serde(default)]
     pub id: Option<Id>,
     /// The number inside the account.
-    #[serde(default)]
     pub extension_number: Option<String>,
     /// The name.
-    #[serde(default)]
     pub name: Option<String>,
     /// The type.
-    #[serde(default, rename = "type")]
     pub kind: Option<ExtensionKind>,
 }
+
+record!(ExtensionReference {
+    id: lossy "id",
+    extension_number: lossy "extensionNumber",
+    name: lossy "name",
+    kind: lossy "type",
+});
 
 impl fmt::Debug for ExtensionReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,8 +252,7 @@ impl fmt::Debug for ExtensionReference {
 }
 
 /// The brand and service plan of an account.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default)]
 pub struct ServiceInfo {
     /// The brand, such as RingCentral or AT&T Office@Hand.
     pub brand: Option<NamedReference>,
@@ -238,38 +260,50 @@ pub struct ServiceInfo {
     pub service_plan: Option<NamedReference>,
 }
 
+record!(ServiceInfo {
+    brand: lossy "brand",
+    service_plan: lossy "servicePlan",
+});
+
 /// A reference with an id and a name.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Default)]
 pub struct NamedReference {
     /// The id.
-    #[serde(deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
     /// The name.
     pub name: Option<String>,
 }
 
+record!(NamedReference {
+    id: lossy "id",
+    name: lossy "name",
+});
+
 /// The OpenID Connect claims of the user (`GET /restapi/oauth/userinfo`). `Debug` shows only the ids.
-#[derive(Clone, Deserialize)]
+#[derive(Clone)]
 pub struct UserInfo {
     /// The id of the extension.
     pub sub: Id,
     /// The id of the account.
-    #[serde(default)]
     pub account_id: Option<Id>,
     /// The e-mail address.
-    #[serde(default)]
     pub email: Option<String>,
     /// Whether the e-mail address is verified.
-    #[serde(default)]
     pub email_verified: Option<bool>,
     /// The given name.
-    #[serde(default)]
     pub given_name: Option<String>,
     /// The family name.
-    #[serde(default)]
     pub family_name: Option<String>,
 }
+
+record!(UserInfo {
+    sub: required "sub",
+    account_id: lossy "account_id",
+    email: lossy "email",
+    email_verified: lossy "email_verified",
+    given_name: lossy "given_name",
+    family_name: lossy "family_name",
+});
 
 impl fmt::Debug for UserInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

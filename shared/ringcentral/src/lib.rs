@@ -41,6 +41,8 @@
 //! * No error, log event or `Debug` output contains a token or secret. Tokens are sent to the configured platform, its
 //!   media host and hosts of the same RingCentral domain only, over https (or to a loopback host).
 //! * Values that this version does not know are kept. Ids are 64-bit numbers and are read exactly.
+//! * Responses are read leniently: fields that are not used are not parsed, and ids, numbers, flags and times are read in
+//!   every known spelling. A record of a list that still cannot be read is [`Unreadable`], and the others are returned.
 //! * The client starts no task, thread or timer, except for the file operations of [`FileStore`]. It needs a tokio
 //!   runtime with time and I/O enabled.
 //! * Time is read from a [`Clock`](clock::Clock), which a test can replace.
@@ -87,10 +89,13 @@ mod session;
 pub mod sms;
 pub mod subscriptions;
 mod sync;
+mod time;
 mod token_source;
 pub mod token_store;
 mod tokens;
 mod transport;
+#[doc(hidden)]
+pub mod untrusted;
 
 pub use self::api::Api;
 pub use self::client::{AppCredentials, Client, ClientBuilder};
@@ -111,7 +116,7 @@ pub use self::numbers::{
     Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,
     RegistrationTier, SmsConfiguration, UsageType,
 };
-pub use self::paging::{Page, Paging};
+pub use self::paging::{Page, Paging, Records, Unreadable};
 pub use self::rate_limit::RateLimit;
 pub use self::retry_after::retry_after;
 pub use self::server::Server;

@@ -1,12 +1,12 @@
 //! Messages of the message store and of webhook events.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::id::Id;
-use crate::lenient;
+use crate::lenient::{self, Fields, FromFields, Read, RecordError, record};
 use crate::open_enum::open_enum;
 
 open_enum!(
@@ -109,71 +109,84 @@ impl DeliveryFailure {
     }
 }
 
-/// A message. Any field except the id can be absent: a sync returns deleted messages with id and availability only.
+/// A message. Any field except the id can be absent: a sync returns deleted messages with id and availability only. A field
+/// that cannot be read is absent too, unless the message cannot be understood without it (type, direction, parties, text,
+/// status, availability): then the message is [`Unreadable`](crate::Unreadable).
 /// `Debug` omits the text and the numbers.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct Message {
     /// The id.
     pub id: Id,
     /// The direction.
-    #[serde(default)]
     pub direction: Option<Direction>,
     /// The type.
-    #[serde(default, rename = "type")]
     pub kind: Option<MessageKind>,
     /// The sender.
-    #[serde(default)]
     pub from: Option<Party>,
     /// The recipients.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub to: Vec<Party>,
     /// The text.
-    #[serde(default, rename = "subject")]
     pub text: Option<String>,
     /// The status, over all recipients.
-    #[serde(default, rename = "messageStatus")]
     pub status: Option<MessageStatus>,
     /// The code of the failure, such as `SMS-CAR-413`; see [`DeliveryFailure::from_code`].
-    #[serde(default)]
     pub delivery_error_code: Option<String>,
     /// Whether it was read.
-    #[serde(default)]
     pub read_status: Option<ReadStatus>,
     /// Whether it still exists.
-    #[serde(default)]
     pub availability: Option<Availability>,
     /// When it was created.
-    #[serde(default)]
     pub creation_time: Option<Timestamp>,
     /// When it last changed.
-    #[serde(default)]
     pub last_modified_time: Option<Timestamp>,
     /// When the carrier delivered it, if the carrier reports that.
-    #[serde(default)]
     pub sms_delivery_time: Option<Timestamp>,
     /// How many times RingCentral tried to send it.
-    #[serde(default)]
     pub sms_sending_attempts_count: Option<u32>,
     /// The number of billed segments.
-    #[serde(default)]
     pub segment_count: Option<u32>,
     /// The text and the media. The first attachment of an SMS is its text.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub attachments: Vec<Attachment>,
     /// The conversation.
-    #[serde(default)]
     pub conversation: Option<Conversation>,
     /// The id of the conversation, where older responses have it.
-    #[serde(default)]
     conversation_id: Option<Id>,
+    json: Arc<str>,
 }
+
+record!(Message {
+    id: required "id",
+    direction: optional "direction",
+    kind: optional "type",
+    from: optional "from",
+    to: list "to",
+    text: optional "subject",
+    status: optional "messageStatus",
+    delivery_error_code: lossy "deliveryErrorCode",
+    read_status: lossy "readStatus",
+    availability: optional "availability",
+    creation_time: lossy "creationTime",
+    last_modified_time: lossy "lastModifiedTime",
+    sms_delivery_time: lossy "smsDeliveryTime",
+    sms_sending_attempts_count: lossy "smsSendingAttemptsCount",
+    segment_count: lossy "segmentCount",
+    attachments: lossy_list "attachments",
+    conversation: lossy "conversation",
+    conversation_id: lossy "conversationId",
+    json: json "",
+});
 
 impl Message {
     /// The id of the conversation.
     #[must_use]
     pub fn conversation_id(&self) -> Option<Id> {
         self.conversation.as_ref().and_then(|conversation| conversation.id).or(self.conversation_id)
+    }
+
+    /// The message as it came.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
     }
 
     /// The attachments except the text.
@@ -186,7 +199,8 @@ impl Message {
     #[must_use]
     pub fn target_number(&self) -> Option<&str> {
         let only = if self.to.len() == 1 { self.to.first() } else { None };
-        self.to.iter().find(|party| party.target).or(only)?.phone_number.as_deref()
+        let party = self.to.iter().find(|party| party.target).or(only)?;
+        party.phone_number.as_deref().filter(|number| !number.trim().is_empty())
     }
 }
 
@@ -201,8 +215,7 @@ impl fmt::Debug for Message {
 }
 
 /// A sender or recipient. `Debug` omits all of it.
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Default)]
 pub struct Party {
     /// The number in E.164 format.
     pub phone_number: Option<String>,
@@ -213,10 +226,34 @@ pub struct Party {
     /// The city and state.
     pub location: Option<String>,
     /// Whether this recipient is the user whose message store contains the message.
-    #[serde(deserialize_with = "lenient::or_default")]
     pub target: bool,
     /// The status of the message to this recipient.
     pub message_status: Option<MessageStatus>,
+}
+
+impl Read for Party {
+    /// An object, or the number alone.
+    fn read(json: &str) -> Option<Self> {
+        if let Ok(party) = lenient::read_record::<PartyFields>(json) {
+            return Some(party.0);
+        }
+        Some(Self { phone_number: Some(String::read(json)?), ..Self::default() })
+    }
+}
+
+struct PartyFields(Party);
+
+impl FromFields for PartyFields {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
+        Ok(Self(Party {
+            phone_number: fields.optional("phoneNumber")?,
+            extension_number: fields.lossy("extensionNumber"),
+            name: fields.lossy("name"),
+            location: fields.lossy("location"),
+            target: fields.lossy("target").unwrap_or(false),
+            message_status: fields.lossy("messageStatus"),
+        }))
+    }
 }
 
 impl fmt::Debug for Party {
@@ -226,32 +263,38 @@ impl fmt::Debug for Party {
 }
 
 /// The text or a media file of a message.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct Attachment {
     /// The id.
     pub id: Id,
     /// The URL of the content, usually on the media host.
-    #[serde(default)]
     pub uri: Option<String>,
     /// The type, such as `Text` or `MmsAttachment`.
-    #[serde(default, rename = "type")]
     pub kind: Option<String>,
     /// The media type.
-    #[serde(default)]
     pub content_type: Option<String>,
     /// The size in bytes.
-    #[serde(default, deserialize_with = "lenient::optional_integer")]
     pub size: Option<i64>,
 }
 
+record!(Attachment {
+    id: required "id",
+    uri: lossy "uri",
+    kind: optional "type",
+    content_type: lossy "contentType",
+    size: lossy "size",
+});
+
 /// A reference to a conversation.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Conversation {
     /// The id, often greater than 2^53.
-    #[serde(default)]
     pub id: Option<Id>,
 }
+
+record!(Conversation {
+    id: lossy "id",
+});
 
 #[cfg(test)]
 mod tests {

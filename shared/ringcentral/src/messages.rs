@@ -6,12 +6,12 @@ use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::api::{Api, ApiCall};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
-use crate::lenient;
+use crate::lenient::{self, Read, record};
 use crate::message::{Attachment, Availability, Direction, Message, MessageKind, ReadStatus};
 use crate::paging::Page;
 use crate::rate_limit::UsageGroup;
@@ -48,15 +48,17 @@ pub struct BulkMessage {
     pub message: Option<Message>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct BulkEntry {
     resource_id: Id,
-    #[serde(deserialize_with = "lenient::integer")]
-    status: i64,
-    #[serde(default)]
-    body: serde_json::Value,
+    status: u16,
+    body: Option<Message>,
 }
+
+record!(BulkEntry {
+    resource_id: required "resourceId",
+    status: required "status",
+    body: lossy "body",
+});
 
 /// A filter of the message list. Without dates, RingCentral returns the last 24 hours. `Debug` omits the number.
 #[derive(Clone, Default)]
@@ -167,7 +169,7 @@ impl Api {
     }
 
     /// Returns the messages, newest first, as a stream that makes one call per page as it is read. A failed call ends the
-    /// stream with its error.
+    /// stream with its error. Messages that cannot be read are omitted; [`Api::messages_page`] returns them.
     ///
     /// ```no_run
     /// # use futures_util::{TryStreamExt, pin_mut};
@@ -203,7 +205,7 @@ impl Api {
     ///
     /// # Errors
     /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) for no ids or too many. A message that does not exist is an entry
-    /// with status 404.
+    /// with status 404; an entry that cannot be read is omitted.
     pub async fn messages_by_id(&self, ids: &[Id]) -> Result<Vec<BulkMessage>> {
         let operation = "messages_by_id";
         if ids.is_empty() || ids.len() > MAX_BULK {
@@ -223,13 +225,15 @@ impl Api {
         let path = self.extension_path(&format!("/message-store/{}", list.join(",")));
         let mut call = self.get(operation, UsageGroup::Light, &path);
         call.accept = "application/vnd.ringcentral.multipart+json";
-        let entries: Vec<BulkEntry> = self.json(call).await?;
-        let read = |entry: BulkEntry| BulkMessage {
-            id: entry.resource_id,
-            status: u16::try_from(entry.status).unwrap_or_default(),
-            message: serde_json::from_value(entry.body).ok().filter(|_| entry.status == 200),
+        let response = self.send(call).await?;
+        let list = std::str::from_utf8(&response.body).ok().filter(|body| body.trim_start().starts_with('['));
+        let list = list.ok_or_else(|| response.unreadable("the response is not a list"))?;
+        let read = |json| {
+            let entry = BulkEntry::read(json)?;
+            let message = entry.body.filter(|_| entry.status == 200);
+            Some(BulkMessage { id: entry.resource_id, status: entry.status, message })
         };
-        Ok(entries.into_iter().map(read).collect())
+        Ok(lenient::elements(list).into_iter().filter_map(read).collect())
     }
 
     /// Marks a message as read or unread, or restores a deleted one. App scope `EditMessages`; group Medium.

@@ -1,15 +1,15 @@
 //! Phone numbers: their extensions, features and 10DLC registration.
 
 use std::fmt;
-
-use serde::Deserialize;
+use std::sync::Arc;
 
 use crate::api::Api;
 use crate::error::Result;
 use crate::id::Id;
 use crate::identity::ExtensionReference;
-use crate::lenient;
+use crate::lenient::record;
 use crate::open_enum::open_enum;
+use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
 
 /// The page size of the lists; RingCentral reduces larger values.
@@ -110,42 +110,47 @@ open_enum!(
 );
 
 /// A phone number in the list of an extension or account (API Reference, "Phone Numbers"). `Debug` omits the number.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct PhoneNumber {
     /// The id. The lists can omit it for numbers of other providers.
-    #[serde(default)]
     pub id: Option<Id>,
     /// The number in E.164 format, with or without the `+`; see [`PhoneNumber::e164`].
     pub phone_number: String,
     /// The features. Only the list of an extension contains them; in the list of an account they are empty.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub features: Vec<Feature>,
     /// The usage type.
-    #[serde(default)]
     pub usage_type: Option<UsageType>,
     /// The payment type.
-    #[serde(default)]
     pub payment_type: Option<PaymentType>,
     /// The status.
-    #[serde(default)]
     pub status: Option<NumberStatus>,
     /// The type.
-    #[serde(default, rename = "type")]
     pub kind: Option<NumberKind>,
     /// The extension that the number is assigned to; `None` for company numbers.
-    #[serde(default)]
     pub extension: Option<ExtensionReference>,
     /// Whether it is the primary number of the extension.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub primary: bool,
     /// The label that the customer gave it.
-    #[serde(default)]
     pub label: Option<String>,
     /// The city and state.
-    #[serde(default)]
     pub location: Option<String>,
+    json: Arc<str>,
 }
+
+record!(PhoneNumber {
+    id: lossy "id",
+    phone_number: required "phoneNumber",
+    features: lossy_list "features",
+    usage_type: lossy "usageType",
+    payment_type: lossy "paymentType",
+    status: lossy "status",
+    kind: lossy "type",
+    extension: lossy "extension",
+    primary: flag "primary",
+    label: lossy "label",
+    location: lossy "location",
+    json: json "",
+});
 
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,6 +164,12 @@ impl fmt::Debug for PhoneNumber {
 }
 
 impl PhoneNumber {
+    /// The record as it came.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
     /// Whether the number has this feature.
     #[must_use]
     pub fn has(&self, feature: &Feature) -> bool {
@@ -226,22 +237,24 @@ open_enum!(
 
 /// The 10DLC registration of a number, without which US carriers reject its SMS (API Reference, "Get SMS
 /// Configuration"). `Debug` omits the number.
-#[derive(Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct SmsConfiguration {
     /// The id of the number.
-    #[serde(default)]
     pub phone_number_id: Option<Id>,
     /// The number.
-    #[serde(default)]
     pub phone_number: Option<String>,
     /// The campaign that the number is registered for.
-    #[serde(default, rename = "smsCampaignInfo")]
     pub campaign: Option<Campaign>,
     /// The brand of the campaign.
-    #[serde(default, rename = "smsBrandInfo")]
     pub brand: Option<Brand>,
 }
+
+record!(SmsConfiguration {
+    phone_number_id: lossy "phoneNumberId",
+    phone_number: lossy "phoneNumber",
+    campaign: lossy "smsCampaignInfo",
+    brand: lossy "smsBrandInfo",
+});
 
 impl fmt::Debug for SmsConfiguration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -262,33 +275,38 @@ impl SmsConfiguration {
 }
 
 /// A 10DLC campaign.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct Campaign {
     /// The id at the registry.
-    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
     /// The registration status.
-    #[serde(default)]
     pub status: Option<RegistrationStatus>,
     /// The volume tier.
-    #[serde(default)]
     pub registration_tier: Option<RegistrationTier>,
     /// The use cases.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub use_cases: Vec<String>,
 }
 
+record!(Campaign {
+    id: lossy "id",
+    status: lossy "status",
+    registration_tier: lossy "registrationTier",
+    use_cases: lossy_list "useCases",
+});
+
 /// A 10DLC brand.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Brand {
     /// The id at the registry.
-    #[serde(default, deserialize_with = "lenient::optional_text")]
     pub id: Option<String>,
     /// The registration status.
-    #[serde(default)]
     pub status: Option<RegistrationStatus>,
 }
+
+record!(Brand {
+    id: lossy "id",
+    status: lossy "status",
+});
 
 impl Api {
     /// Returns all numbers of the extension with their features: its own, and the company numbers that it may use. One
@@ -296,7 +314,7 @@ impl Api {
     ///
     /// # Errors
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn extension_phone_numbers(&self) -> Result<Vec<PhoneNumber>> {
+    pub async fn extension_phone_numbers(&self) -> Result<Records<PhoneNumber>> {
         let path = self.extension_path("/phone-number");
         self.all(self.get("extension_phone_numbers", UsageGroup::Light, &path).query("perPage", PER_PAGE))
             .await
@@ -308,7 +326,7 @@ impl Api {
     /// # Errors
     /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden) if the user lacks the permission
     /// `ReadCompanyPhoneNumbers`.
-    pub async fn account_phone_numbers(&self) -> Result<Vec<PhoneNumber>> {
+    pub async fn account_phone_numbers(&self) -> Result<Records<PhoneNumber>> {
         let path = "/restapi/v1.0/account/~/phone-number";
         self.all(self.get("account_phone_numbers", UsageGroup::Heavy, path).query("perPage", PER_PAGE)).await
     }

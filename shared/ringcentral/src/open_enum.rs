@@ -51,6 +51,17 @@ macro_rules! open_enum {
                 Ok(Self::from(value.as_ref()))
             }
         }
+
+        impl $crate::lenient::Read for $name {
+            /// The value in any case.
+            fn read(json: &str) -> Option<Self> {
+                let value = <String as $crate::lenient::Read>::read(json)?;
+                $(if value.eq_ignore_ascii_case($text) {
+                    return Some(Self::$variant);
+                })+
+                Some(Self::Other(value))
+            }
+        }
     };
 }
 
@@ -71,6 +82,8 @@ mod tests {
         let read = |json: &str| serde_json::from_str::<Light>(json).expect("any value is read");
         assert_eq!(read("\"go\""), Light::Green);
         assert_eq!(read("\"Purple\""), Light::Other("Purple".to_owned()));
+        let lenient = <Light as crate::lenient::Read>::read;
+        assert_eq!((lenient("\"GO\""), lenient("[]")), (Some(Light::Green), None));
         for light in [Light::Red, Light::Green, Light::Other("Purple".to_owned())] {
             let json = serde_json::to_string(&light).expect("written");
             assert_eq!(read(&json), light);

@@ -1,31 +1,123 @@
 //! Paginated lists.
 
+use std::fmt;
+use std::ops::Deref;
+
 use futures_util::stream::{self, Stream};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::api::{Api, ApiCall};
 use crate::error::Result;
+use crate::lenient::{self, Fields, FromFields, Read, RecordError, record};
 
 /// The maximum number of pages of a list, in case a server always reports another page.
 const MAX_PAGES: u32 = 10_000;
 
+/// The records of a list. It dereferences to those that could be read.
+#[derive(Debug, Clone)]
+pub struct Records<T> {
+    readable: Vec<T>,
+    unreadable: Vec<Unreadable>,
+}
+
+impl<T> Records<T> {
+    /// The records that could not be read.
+    #[must_use]
+    pub fn unreadable(&self) -> &[Unreadable] {
+        &self.unreadable
+    }
+
+    fn extend(&mut self, more: Self) {
+        self.readable.extend(more.readable);
+        self.unreadable.extend(more.unreadable);
+    }
+}
+
+impl<T> Default for Records<T> {
+    fn default() -> Self {
+        Self { readable: Vec::new(), unreadable: Vec::new() }
+    }
+}
+
+impl<T> Deref for Records<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.readable
+    }
+}
+
+impl<T> IntoIterator for Records<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.readable.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Records<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// A record of a list that could not be read. The other records are not affected. `Debug` omits the record.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The record as it came.
+    pub json: String,
+    /// Why it could not be read, without its content.
+    pub reason: String,
+}
+
+impl fmt::Debug for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unreadable({})", self.reason)
+    }
+}
+
+impl<T: FromFields> FromFields for Records<T> {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        let list = fields.raw("records").filter(|json| json.starts_with('['));
+        let mut records = Self::default();
+        for json in lenient::elements(list.ok_or(RecordError::Field("records"))?) {
+            match lenient::read_record(json) {
+                Ok(record) => records.readable.push(record),
+                Err(error) => {
+                    records.unreadable.push(Unreadable { json: json.to_owned(), reason: error.to_string() });
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
 /// A page of a list (Developer Guide, "Pagination").
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Page<T> {
     /// The records of this page.
-    #[serde(default = "Vec::new")]
-    pub records: Vec<T>,
+    pub records: Records<T>,
     /// The position of this page in the list.
-    #[serde(default)]
     pub paging: Paging,
-    #[serde(default)]
-    navigation: Navigation,
+    next_page: Option<NextPage>,
+}
+
+impl<T: FromFields> FromFields for Page<T> {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        let navigation: Option<Navigation> = fields.lossy("navigation");
+        Ok(Self {
+            records: Records::from_fields(fields)?,
+            paging: fields.lossy("paging").unwrap_or_default(),
+            next_page: navigation.and_then(|navigation| navigation.next_page),
+        })
+    }
 }
 
 /// The position of a page in a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paging {
     /// The number of this page, from 1.
     pub page: Option<u32>,
@@ -37,30 +129,47 @@ pub struct Paging {
     pub total_elements: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+record!(Paging {
+    page: lossy "page",
+    per_page: lossy "perPage",
+    total_pages: lossy "totalPages",
+    total_elements: lossy "totalElements",
+});
+
 struct Navigation {
-    next_page: Option<serde::de::IgnoredAny>,
+    next_page: Option<NextPage>,
+}
+
+record!(Navigation { next_page: lossy "nextPage", });
+
+/// The presence of a next page.
+#[derive(Debug, Clone, Copy)]
+struct NextPage;
+
+impl Read for NextPage {
+    fn read(_: &str) -> Option<Self> {
+        Some(Self)
+    }
 }
 
 impl<T> Page<T> {
     /// Whether another page follows.
     #[must_use]
     pub fn has_next(&self) -> bool {
-        if self.records.is_empty() {
+        if self.records.is_empty() && self.records.unreadable.is_empty() {
             return false;
         }
         let counted = match (self.paging.page, self.paging.total_pages) {
             (Some(page), Some(pages)) => Some(page < pages),
             _ => None,
         };
-        counted.unwrap_or(self.navigation.next_page.is_some())
+        counted.unwrap_or(self.next_page.is_some())
     }
 }
 
 impl Api {
     /// Returns the page with this number; the first page is 1.
-    pub(crate) async fn page<T: DeserializeOwned>(&self, call: ApiCall, page: u32) -> Result<Page<T>> {
+    pub(crate) async fn page<T: FromFields>(&self, call: ApiCall, page: u32) -> Result<Page<T>> {
         self.json(call.query("page", &page.to_string())).await
     }
 
@@ -68,7 +177,7 @@ impl Api {
     /// of following the URLs in the responses, so that the access token is sent to the platform only.
     pub(crate) fn pages<T>(&self, call: ApiCall) -> impl Stream<Item = Result<Page<T>>> + Send + use<T>
     where
-        T: DeserializeOwned + Send,
+        T: FromFields + Send,
     {
         let api = self.clone();
         stream::try_unfold(Some(1), move |next: Option<u32>| {
@@ -83,8 +192,8 @@ impl Api {
     }
 
     /// Returns all records of a list.
-    pub(crate) async fn all<T: DeserializeOwned + Send>(&self, call: ApiCall) -> Result<Vec<T>> {
-        let mut all = Vec::new();
+    pub(crate) async fn all<T: FromFields + Send>(&self, call: ApiCall) -> Result<Records<T>> {
+        let mut all = Records::default();
         for number in 1..=MAX_PAGES {
             let page: Page<T> = self.page(call.clone(), number).await?;
             let more = page.has_next();
@@ -99,16 +208,113 @@ impl Api {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::id::Id;
+    use crate::identity::AccountReference;
+
+    fn page(json: &str) -> Page<AccountReference> {
+        lenient::read_record(json).expect("a page")
+    }
 
     #[test]
     fn the_next_page_is_reported_by_count_or_by_url() {
-        let next = |json: &str| serde_json::from_str::<Page<u8>>(json).expect("a page").has_next();
-        assert!(next(r#"{"records":[1],"paging":{"page":1,"totalPages":2}}"#));
-        assert!(!next(r#"{"records":[1],"paging":{"page":2,"totalPages":2}}"#));
-        assert!(next(r#"{"records":[1],"navigation":{"nextPage":{"uri":"https://x"}}}"#));
-        assert!(!next(r#"{"records":[1],"navigation":{"firstPage":{"uri":"https://x"}}}"#));
+        let next = |json: &str| page(json).has_next();
+        assert!(next(r#"{"records":[{"id":1}],"paging":{"page":1,"totalPages":2}}"#));
+        assert!(next(r#"{"records":[{"id":1}],"paging":{"page":"1","totalPages":"2"}}"#));
+        assert!(!next(r#"{"records":[{"id":1}],"paging":{"page":2,"totalPages":2}}"#));
+        assert!(next(r#"{"records":[{"id":1}],"navigation":{"nextPage":{"uri":"https://x"}}}"#));
+        assert!(!next(r#"{"records":[{"id":1}],"navigation":{"firstPage":{"uri":"https://x"}}}"#));
+        assert!(!next(r#"{"records":[{"id":1}],"navigation":{"nextPage":null}}"#));
+        assert!(next(r#"{"records":[{}],"paging":{"page":1,"totalPages":2}}"#), "only unreadable records");
         assert!(!next(r#"{"records":[],"paging":{"page":1,"totalPages":9}}"#));
-        assert!(!next("{}"));
+        // A body without a list is not an empty list.
+        for body in ["{}", r#"{"records":null}"#, r#"{"records":{}}"#] {
+            assert!(lenient::read_record::<Page<AccountReference>>(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_kept_beside_the_others() {
+        let page = page(r#"{"records":[{"id":1},{"id":[]},"odd",{"id":"2"}],"paging":[]}"#);
+        assert_eq!(page.records.iter().map(|record| record.id).collect::<Vec<_>>(), [Id(1), Id(2)]);
+        let unreadable: Vec<_> =
+            page.records.unreadable().iter().map(|one| (one.json.as_str(), one.reason.as_str())).collect();
+        assert_eq!(
+            unreadable,
+            [(r#"{"id":[]}"#, "the field id cannot be read"), (r#""odd""#, "not a JSON object")]
+        );
+    }
+
+    const RECORD: &str = r#"{"id":"@ID@","to":[{"phoneNumber":"+14155550100","target":true}],
+        "from":{"phoneNumber":"+16505550111","name":"Ann"},"type":"SMS","creationTime":"2026-02-03T10:05:08.000Z",
+        "lastModifiedTime":"2026-02-03T10:05:09.000Z","readStatus":"Unread","direction":"Inbound","availability":"Alive",
+        "attachments":[{"id":17,"type":"Text","contentType":"text/plain","size":5}],"subject":"hello",
+        "messageStatus":"Received","segmentCount":1,"conversation":{"id":"1600000000000000017"},"unused":{"deep":[1]}}"#;
+
+    /// JSON that can stand where a record or a field is expected.
+    const ODD_VALUES: [&str; 14] = [
+        "null",
+        "true",
+        "-1",
+        "1e999",
+        "\"\"",
+        "\"soon\"",
+        "{}",
+        "[]",
+        "[null]",
+        "[[{}]]",
+        "{\"a\":1,\"a\":2}",
+        r#""\ud83d""#,
+        "123456789012345678901234567890",
+        "\"\u{202e}\u{0}\"",
+    ];
+
+    /// The places of all values inside a value.
+    fn places(value: &Value, at: &str, into: &mut Vec<String>) {
+        into.push(at.to_owned());
+        match value {
+            Value::Object(fields) => {
+                fields.iter().for_each(|(name, value)| places(value, &format!("{at}/{name}"), into));
+            }
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(index, value)| places(value, &format!("{at}/{index}"), into));
+            }
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaging_one_record_in_any_field_leaves_the_others_unchanged(
+            count in 1_usize..5,
+            damaged in 0_usize..5,
+            place in any::<prop::sample::Index>(),
+            odd in prop::sample::select(&ODD_VALUES[..]),
+        ) {
+            let damaged = damaged % count;
+            let mut records: Vec<Value> = (0..count)
+                .map(|at| serde_json::from_str(&RECORD.replace("@ID@", &at.to_string())).expect("valid"))
+                .collect();
+            let mut all = Vec::new();
+            places(&records[damaged], "", &mut all);
+            *records[damaged].pointer_mut(place.get(&all[..]).as_str()).expect("a place") = "@ODD@".into();
+            let body = json!({ "records": records }).to_string().replace("\"@ODD@\"", odd);
+            let page: Page<crate::Message> = lenient::read_body(body.as_bytes()).expect("a page");
+            let others: Vec<Id> =
+                page.records.iter().map(|message| message.id).filter(|id| *id != Id(damaged as u64)).collect();
+            let expected: Vec<Id> = (0..count).filter(|at| *at != damaged).map(|at| Id(at as u64)).collect();
+            prop_assert_eq!(others, expected);
+            for message in page.records.iter().filter(|message| message.id != Id(damaged as u64)) {
+                let content = (message.text.as_deref(), message.target_number(), message.attachments.len());
+                prop_assert_eq!(content, (Some("hello"), Some("+14155550100"), 1));
+            }
+            prop_assert!(page.records.len() + page.records.unreadable().len() == count, "none is lost");
+        }
     }
 }

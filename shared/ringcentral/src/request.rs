@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
-use serde::de::DeserializeOwned;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorDetails, ErrorKind, Result, Retry, Sent};
+use crate::lenient::{self, FromFields};
 use crate::rate_limit::RateLimit;
 
 /// The largest JSON response that is read. A page of 1,000 messages is smaller than 2 MB.
@@ -80,9 +80,9 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Reads the body as JSON. The parser's message is dropped, because it can quote the body.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.body)
+    /// Reads the body.
+    pub fn json<T: FromFields>(&self) -> Result<T> {
+        lenient::read_body(&self.body)
             .map_err(|_| self.unreadable("the JSON does not have the expected form"))
     }
 

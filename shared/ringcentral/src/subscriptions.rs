@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::api::Api;
 use crate::error::{Error, Result};
-use crate::lenient;
+use crate::lenient::record;
 use crate::open_enum::open_enum;
+use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
 use crate::secret::Secret;
 
@@ -88,36 +89,39 @@ pub struct SubscriptionChange {
 }
 
 /// A subscription. It outlives the access token that it was created with, and is visible to the same user and app only.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct Subscription {
     /// The id.
     pub id: String,
     /// The status.
-    #[serde(default)]
     pub status: Option<SubscriptionStatus>,
     /// The event filters, with ids instead of `~`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub event_filters: Vec<String>,
     /// Event filters that the user no longer has the permission for.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub disabled_filters: Vec<DisabledFilter>,
     /// When it was created.
-    #[serde(default)]
     pub creation_time: Option<Timestamp>,
     /// When it expires.
-    #[serde(default)]
     pub expiration_time: Option<Timestamp>,
     /// In how many seconds it expires.
-    #[serde(default, rename = "expiresIn", deserialize_with = "lenient::optional_integer")]
     pub expires_in_seconds: Option<i64>,
     /// Where events are delivered.
-    #[serde(default)]
     pub delivery_mode: Option<DeliveryMode>,
     /// Why delivery stopped.
-    #[serde(default)]
     pub blacklisted_data: Option<Blacklisting>,
 }
+
+record!(Subscription {
+    id: required "id",
+    status: lossy "status",
+    event_filters: lossy_list "eventFilters",
+    disabled_filters: lossy_list "disabledFilters",
+    creation_time: lossy "creationTime",
+    expiration_time: lossy "expirationTime",
+    expires_in_seconds: lossy "expiresIn",
+    delivery_mode: lossy "deliveryMode",
+    blacklisted_data: lossy "blacklistedData",
+});
 
 impl Subscription {
     /// Whether events are delivered.
@@ -134,42 +138,49 @@ impl Subscription {
 }
 
 /// An event filter that no longer matches.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct DisabledFilter {
     /// The event filter.
-    #[serde(default)]
-    pub filter: String,
+    pub filter: Option<String>,
     /// The reason, as a code.
-    #[serde(default)]
     pub reason: Option<String>,
     /// The reason, as text.
-    #[serde(default)]
     pub message: Option<String>,
 }
 
+record!(DisabledFilter {
+    filter: lossy "filter",
+    reason: lossy "reason",
+    message: lossy "message",
+});
+
 /// Where events are delivered. RingCentral never returns the verification token.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct DeliveryMode {
     /// The transport.
-    #[serde(default)]
     pub transport_type: Option<Transport>,
     /// The webhook URL.
-    #[serde(default)]
     pub address: Option<String>,
 }
 
+record!(DeliveryMode {
+    transport_type: lossy "transportType",
+    address: lossy "address",
+});
+
 /// Why the delivery of a subscription stopped.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct Blacklisting {
     /// When it stopped.
-    #[serde(default)]
     pub blacklisted_at: Option<Timestamp>,
     /// How the webhook URL failed, as text.
-    #[serde(default)]
     pub reason: Option<String>,
 }
+
+record!(Blacklisting {
+    blacklisted_at: lossy "blacklistedAt",
+    reason: lossy "reason",
+});
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -187,12 +198,6 @@ struct DeliveryModeBody<'a> {
     address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     verification_token: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct SubscriptionList {
-    #[serde(default)]
-    records: Vec<Subscription>,
 }
 
 impl Api {
@@ -230,9 +235,8 @@ impl Api {
     ///
     /// # Errors
     /// See [`ErrorKind`](crate::ErrorKind).
-    pub async fn subscriptions(&self) -> Result<Vec<Subscription>> {
-        let list: SubscriptionList = self.json(self.get("subscriptions", UsageGroup::Light, PATH)).await?;
-        Ok(list.records)
+    pub async fn subscriptions(&self) -> Result<Records<Subscription>> {
+        self.json(self.get("subscriptions", UsageGroup::Light, PATH)).await
     }
 
     /// Changes the event filters or the lifetime, and renews the subscription. The webhook URL cannot be changed: create

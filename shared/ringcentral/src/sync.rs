@@ -1,12 +1,13 @@
 //! Message sync: returns all messages of a period, then the changes since the last sync.
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::api::Api;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lenient::{Fields, FromFields, RecordError, deserialize_record, record};
 use crate::message::{Direction, Message, MessageKind};
 use crate::messages::format_time;
+use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
 
 /// A message sync.
@@ -56,38 +57,60 @@ impl SyncRequest {
 #[derive(Debug, Clone)]
 pub struct SyncResult {
     /// The messages. Deleted ones have an id and availability only.
-    pub records: Vec<Message>,
-    /// The token of the next sync.
-    pub token: String,
+    pub records: Records<Message>,
+    /// The token of the next sync. `None` if the response has none that can be read: use the previous one again, and ignore
+    /// duplicate ids.
+    pub token: Option<String>,
     /// The time up to which the sync is complete.
     pub time: Option<Timestamp>,
     /// Whether the period contains older messages than those returned.
     pub older_records_exist: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SyncResponse {
-    #[serde(default)]
-    records: Vec<Message>,
-    sync_info: SyncInfo,
+impl FromFields for SyncResult {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        let info: Option<SyncInfo> = fields.lossy("syncInfo");
+        let records = match fields.raw("records") {
+            // Without changes, there may be no list.
+            None if info.is_some() => Records::default(),
+            _ => Records::from_fields(fields)?,
+        };
+        Ok(Self {
+            records,
+            token: info.as_ref().and_then(|info| info.sync_token.clone()).filter(|token| !token.is_empty()),
+            time: info.as_ref().and_then(|info| info.sync_time),
+            older_records_exist: info.is_some_and(|info| info.older_records_exist),
+        })
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+deserialize_record!(SyncResult);
+
 struct SyncInfo {
-    sync_token: String,
-    #[serde(default)]
+    sync_token: Option<String>,
     sync_time: Option<Timestamp>,
-    #[serde(default)]
     older_records_exist: bool,
 }
 
+record!(SyncInfo {
+    sync_token: lossy "syncToken",
+    sync_time: lossy "syncTime",
+    older_records_exist: flag "olderRecordsExist",
+});
+
 impl Error {
-    /// Whether a sync token is no longer valid, so that a full sync is needed.
+    /// Whether RingCentral rejects the token of an incremental sync, so that a full sync is needed: it names the parameter
+    /// (`CMN-101`), or has a code for it (`MSG-333`, `CLG-10…`).
     #[must_use]
     pub fn needs_full_sync(&self) -> bool {
-        self.has_code("MSG-333") || self.codes().iter().any(|known| known.code.starts_with("CLG-10"))
+        let is_token = |text: &str| text.to_ascii_lowercase().contains("synctoken");
+        matches!(self.kind(), ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Forbidden)
+            && self.codes().iter().any(|known| {
+                known.code == "MSG-333"
+                    || known.code.starts_with("CLG-10")
+                    || known.parameter.as_deref().is_some_and(is_token)
+                    || is_token(&known.message)
+            })
     }
 }
 
@@ -118,12 +141,6 @@ impl Api {
                 call = call.query("syncType", "ISync").query("syncToken", token);
             }
         }
-        let response: SyncResponse = self.json(call).await?;
-        Ok(SyncResult {
-            records: response.records,
-            token: response.sync_info.sync_token,
-            time: response.sync_info.sync_time,
-            older_records_exist: response.sync_info.older_records_exist,
-        })
+        self.json(call).await
     }
 }

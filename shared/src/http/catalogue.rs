@@ -241,6 +241,12 @@ pub fn entry(error: &Error) -> ErrorEntry {
             &format!("Message is {status}"),
             "Get the message: only queued and scheduled messages can be canceled, only unknown ones resolved.",
         ),
+        Error::StillUnreadable { reason } => new(
+            S::CONFLICT,
+            "record_unreadable",
+            &format!("The record still cannot be read: {reason}"),
+            "Deploy a version that can read it and retry, or delete it.",
+        ),
         Error::RateLimited { .. } => new(
             S::TOO_MANY_REQUESTS,
             "rate_limited",
@@ -412,11 +418,12 @@ fn examples() -> Vec<Error> {
         Error::IdempotencyReused,
         Error::IdempotencyNotSupported,
         Error::MessageState { status: "sent" },
+        Error::StillUnreadable { reason: "the field id cannot be read".to_owned() },
         Error::RateLimited { limit: 100, retry_after: wait },
         Error::Unavailable { what: "", retry_after: wait, source: None },
         Error::Internal { what: "", source: None },
     ];
-    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId", "deliveryId"] {
+    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId", "deliveryId", "recordId"] {
         all.push(Error::InvalidId { kind });
     }
     all

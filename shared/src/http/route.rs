@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 
 use crate::limits;
 use crate::model::app::Scope;
-use crate::model::phone::E164;
 use crate::views::OkResponse;
 
 /// Who can call a route. It determines which errors every such route can return.
@@ -465,10 +464,6 @@ pub fn pattern(pattern: &str) -> Value {
 /// The schema of a header with printable ASCII characters.
 pub fn printable(max: usize) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[!-~]([ -~]*[!-~])?$" })
-}
-
-pub fn phone_number() -> Value {
-    pattern(E164::PATTERN)
 }
 
 pub fn one_of(values: impl IntoIterator<Item = &'static str>) -> Value {

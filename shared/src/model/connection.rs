@@ -280,9 +280,36 @@ pub struct ConnectionChange<'a> {
     pub cause: Option<StatusCause>,
 }
 
+string_enum! {
+    /// The status of a connection that was removed.
+    pub enum DisconnectedStatus {
+        Disconnected = "disconnected",
+    }
+}
+
+/// The fields of the event that an extension was disconnected.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Disconnection<'a> {
+    /// RingCentral's id of the extension.
+    extension_id: &'a str,
+    /// RingCentral's id of the account; `null` if it was never known.
+    rc_account_id: Option<&'a str>,
+    /// Always `disconnected`.
+    status: DisconnectedStatus,
+}
+
 impl Connection {
     /// The event about a change of the connection, for the tenant's apps.
     pub fn event(&self, kind: EventKind, now: Timestamp) -> Event {
+        if kind == EventKind::RcDisconnected {
+            let data = Disconnection {
+                extension_id: self.extension.as_str(),
+                rc_account_id: self.identity.account.as_deref(),
+                status: DisconnectedStatus::Disconnected,
+            };
+            return Event::new(&self.tenant, kind, now, &data);
+        }
         let data = ConnectionChange {
             extension_id: self.extension.as_str(),
             rc_account_id: self.identity.account.as_deref(),

@@ -89,10 +89,13 @@ pub const FAILURES: &[DeliveryFailure] = {
     ]
 };
 
+/// The meaning of a failure without a known code.
+pub const UNDELIVERED: &str = "RingCentral could not deliver the message";
+
 /// The meaning of a delivery error code, as a sentence for the tenant.
 pub fn explain(code: &str) -> &'static str {
     let known = FAILURES.iter().find(|failure| failure.code == code);
-    known.map_or("RingCentral could not deliver the message", |failure| failure.meaning)
+    known.map_or(UNDELIVERED, |failure| failure.meaning)
 }
 
 /// Error codes with which RingCentral rejects a message, and their meaning.

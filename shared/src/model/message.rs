@@ -292,7 +292,7 @@ impl Message {
         if report.stage == PartStage::Failed {
             self.error_code.clone_from(&report.error_code);
             let meaning = report.error_code.as_deref().map(super::failure::explain);
-            self.error = Some(meaning.unwrap_or("RingCentral could not deliver the message").to_owned());
+            self.error = Some(meaning.unwrap_or(super::failure::UNDELIVERED).to_owned());
         }
         self.update_status(now);
     }

@@ -20,9 +20,65 @@ impl E164 {
         ok.then(|| Self(text.to_owned()))
     }
 
-    /// Parses a number as RingCentral writes it: live data has the `+`, some of its samples do not.
-    pub fn from_ringcentral(text: &str) -> Option<Self> {
-        if text.starts_with('+') { Self::parse(text) } else { Self::parse(&format!("+{text}")) }
+    /// Parses a number in any of the spellings in which RingCentral and carriers write it: without `+`, with `00` or `011`,
+    /// in national form, with separators. `home` is a number of the country whose national form it may have; without it,
+    /// North America. `None` for short codes, alphanumeric senders and everything else that is no number.
+    pub fn read(text: &str, home: Option<&Self>) -> Option<Self> {
+        let text = text.trim();
+        let text = text.strip_prefix("tel:").unwrap_or(text).trim();
+        let is_separator = |char: char| char.is_whitespace() || matches!(char, '-' | '.' | '/' | '(' | ')');
+        let (is_international, rest) = match text.strip_prefix('+') {
+            // The trunk prefix in parentheses is not dialled from abroad: +44 (0)20 7946 0958.
+            Some(rest) => (true, rest.replacen("(0)", "", 1)),
+            None => (false, text.to_owned()),
+        };
+        let digits: String = rest.chars().filter(|char| !is_separator(*char)).collect();
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let code = home.map_or(NORTH_AMERICA, Self::country_code);
+        let international = |digits: &str| Self::parse(&format!("+{digits}"));
+        if is_international {
+            return international(&digits);
+        }
+        if let Some(rest) = digits.strip_prefix("00").filter(|rest| rest.len() >= LONG_DIGITS) {
+            return international(rest);
+        }
+        if code == NORTH_AMERICA {
+            return match digits.len() {
+                10 if is_north_american(&digits) => international(&format!("1{digits}")),
+                11 if digits.starts_with('1') && is_north_american(&digits[1..]) => international(&digits),
+                11.. if digits.starts_with("011") => international(&digits[3..]),
+                11.. if !digits.starts_with(['0', '1']) => international(&digits),
+                _ => None,
+            };
+        }
+        match digits.strip_prefix('0') {
+            // Italian numbers keep the zero.
+            Some(_) if code == "39" => international(&format!("{code}{digits}")),
+            Some(national) if digits.len() >= LONG_DIGITS => international(&format!("{code}{national}")),
+            Some(_) => None,
+            None if digits.starts_with(code) && digits.len() >= LONG_DIGITS => international(&digits),
+            None if digits.len() > 10 => international(&digits),
+            None => None,
+        }
+    }
+
+    /// The country code (ITU-T E.164): one digit for North America and the former Soviet Union, otherwise two or three.
+    fn country_code(&self) -> &str {
+        let digits = &self.0[1..];
+        let length = match digits.as_bytes() {
+            [b'1' | b'7', ..] => 1,
+            [b'2', b'0' | b'7', ..]
+            | [b'3', b'0'..=b'4' | b'6' | b'9', ..]
+            | [b'4', b'0' | b'1' | b'3'..=b'9', ..]
+            | [b'5', b'1'..=b'8', ..]
+            | [b'6', b'0'..=b'6', ..]
+            | [b'8', b'1' | b'2' | b'4' | b'6', ..]
+            | [b'9', b'0'..=b'5' | b'8', ..] => 2,
+            _ => 3,
+        };
+        &digits[..length]
     }
 
     pub fn as_str(&self) -> &str {
@@ -40,6 +96,22 @@ impl fmt::Display for E164 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+const NORTH_AMERICA: &str = "1";
+
+/// Shorter numbers may lack their area code.
+const LONG_DIGITS: usize = 9;
+
+/// True if ten digits are a number of the North American Numbering Plan: neither area code nor exchange begins with 0 or 1.
+fn is_north_american(digits: &str) -> bool {
+    digits.len() == 10 && [0, 3].iter().all(|at| digits.as_bytes()[*at] >= b'2')
+}
+
+/// The party of a message as it is stored, shown and searched for: in E.164 form if it is a phone number, otherwise as it came,
+/// such as a short code or an alphanumeric sender.
+pub fn address(text: &str, home: Option<&E164>) -> String {
+    E164::read(text, home).map_or_else(|| text.trim().to_owned(), |number| number.to_string())
 }
 
 #[cfg(test)]
@@ -61,7 +133,64 @@ mod tests {
         ] {
             assert!(E164::parse(bad).is_none(), "{bad}");
         }
-        assert_eq!(E164::from_ringcentral("14155550100"), E164::parse("+14155550100"));
+    }
+
+    #[test]
+    fn a_number_is_read_in_each_spelling() {
+        let us = E164::parse("+14155550100");
+        for spelling in [
+            "+14155550100",
+            "14155550100",
+            "4155550100",
+            "(415) 555-0100",
+            "+1 (415) 555-0100",
+            "1-415-555-0100",
+            "415.555.0100",
+            "0014155550100",
+            "01114155550100",
+            " +1\u{a0}415\u{a0}555\u{a0}0100 ",
+            "tel:+14155550100",
+        ] {
+            for home in [None, us.as_ref()] {
+                assert_eq!(E164::read(spelling, home), us, "{spelling}");
+            }
+        }
+        let uk = E164::parse("+442079460958");
+        for spelling in
+            ["+44 (0)20 7946 0958", "020 7946 0958", "442079460958", "00442079460958", "+44 20 7946 0958"]
+        {
+            assert_eq!(E164::read(spelling, uk.as_ref()), uk, "{spelling}");
+        }
+        assert_eq!(E164::read("442079460958", us.as_ref()), uk);
+        assert_eq!(E164::read("011442079460958", us.as_ref()), uk);
+    }
+
+    #[test]
+    fn what_is_no_phone_number_stays_as_it_is() {
+        for text in [
+            "12345",
+            "SUPPORT",
+            "5550100",
+            "",
+            "anonymous",
+            "+",
+            "0155550100",
+            "1155550100",
+            "a@example.com",
+            "٤١٥٥٥٥٠١٠٠",
+        ] {
+            assert_eq!(E164::read(text, None), None, "{text}");
+            assert_eq!(address(&format!(" {text} "), None), text);
+        }
+        assert_eq!(address("(415) 555-0100", None), "+14155550100");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reading_is_idempotent_and_never_panics(text in "[+0-9 ()./a-zé-]{0,24}") {
+            let read = address(&text, None);
+            proptest::prop_assert_eq!(address(&read, None), read);
+        }
     }
 
     #[test]

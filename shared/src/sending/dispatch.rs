@@ -485,7 +485,9 @@ impl Worker<'_> {
             let Some(api) = self.api()? else { break };
             let error = match api.send_sms_with_rate_limit(&sms).await {
                 Ok((record, rate_limit)) => {
-                    return Ok((SendOutcome::Accepted(record.id.to_string()), rate_limit));
+                    let rejected = reports::rejection(&record);
+                    let accepted = || SendOutcome::Accepted(record.id.to_string());
+                    return Ok((rejected.unwrap_or_else(accepted), rate_limit));
                 }
                 Err(error) => error,
             };

@@ -6,7 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::model::message::{Direction, MessageStatus};
+use crate::model::phone::E164;
 use crate::store::MessageFilter;
 
 /// Parses a filter. `parameter` returns the value of a query parameter.
@@ -36,11 +38,21 @@ pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilte
     Ok(MessageFilter { direction, status, from: number("from")?, to: number("to")?, start, end })
 }
 
-/// Parses a phone number or a short code, which has no plus. A plus that was not percent-encoded arrives as a space.
+/// Parses a phone number in any spelling, a short code, or an alphanumeric sender such as `SUPPORT`. A plus that was not
+/// percent-encoded arrives as a space.
 fn number(text: &str) -> Option<String> {
-    let digits = text.trim_start_matches(['+', ' ']);
-    let is_number = (3..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| if digits.len() < 7 { digits.to_owned() } else { format!("+{digits}") })
+    let unencoded =
+        text.strip_prefix(' ').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let text = unencoded.map_or_else(|| text.trim().to_owned(), |digits| format!("+{digits}"));
+    if let Some(number) = E164::read(&text, None) {
+        return Some(number.to_string());
+    }
+    let is_short_code = (3..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_name = text.chars().count() <= limits::SENDER_NAME_CHARS
+        && text.starts_with(|first: char| first != '+')
+        && text.contains(char::is_alphabetic)
+        && !text.contains(char::is_control);
+    (is_short_code || is_name).then_some(text)
 }
 
 /// The bound of a filter that a date stands for.
@@ -79,7 +91,7 @@ mod tests {
         for (name, value) in [
             ("direction", "up"),
             ("status", "lost"),
-            ("from", "me"),
+            ("from", "+me"),
             ("to", "+1234567890123456"),
             ("startDate", "yesterday"),
             ("endDate", "2026-13-01"),
@@ -105,6 +117,14 @@ mod tests {
         assert_eq!(seconds(read("endDate", "1970-01-02T00:00:00Z").unwrap().end), Some(86_400));
         assert_eq!(seconds(read("endDate", "1970-01-02 01:00:00 01:00").unwrap().end), Some(86_400));
         assert_eq!(read("from", " 14155550100").unwrap().from.as_deref(), Some("+14155550100"));
-        assert_eq!(read("to", "12345").unwrap().to.as_deref(), Some("12345"));
+        for (text, number) in [
+            ("12345", "12345"),
+            ("SUPPORT", "SUPPORT"),
+            ("Acme Inc.", "Acme Inc."),
+            ("(415) 555-0100", "+14155550100"),
+            (" 4512345678", "+4512345678"),
+        ] {
+            assert_eq!(read("to", text).unwrap().to.as_deref(), Some(number), "{text}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::MessageId;
 use crate::model::message::{Message, PartStage};
+use crate::model::phone::{self, E164};
 use crate::model::sender::{
     self, AmbiguousPart, PartContent, Remaining, SenderState, UncorrelatedRecord, reconcile_at,
 };
@@ -160,7 +161,8 @@ async fn records(api: &Api, due: &[Ambiguous]) -> ringcentral::Result<Vec<(Strin
     let records: Vec<ringcentral::Message> = api.messages(&query).try_collect().await?;
     let read = |record: ringcentral::Message| {
         let to = record.to.first().filter(|_| record.to.len() == 1)?.phone_number.clone()?;
-        let from = record.from?.phone_number?;
+        let from = phone::address(&record.from?.phone_number?, None);
+        let to = phone::address(&to, E164::parse(&from).as_ref());
         let content = PartContent { from, to, text: record.text.unwrap_or_default() };
         let created_at = record.creation_time?;
         Some((record.id.to_string(), UncorrelatedRecord { content, created_at }))

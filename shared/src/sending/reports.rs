@@ -4,8 +4,10 @@ use super::{FoundMessage, find_message};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::failure;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{DeliveryReport, PartStage};
+use crate::model::sender::SendOutcome;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::ringcentral;
 use crate::store::{EarlyReportOutcome, StoreError, WriteOutcome};
@@ -63,6 +65,13 @@ fn delivery_report(record: &ringcentral::Message) -> Option<DeliveryReport> {
         _ => return None,
     };
     Some(DeliveryReport { stage, error_code: record.delivery_error_code.clone() })
+}
+
+/// The outcome of a send whose response reports that the message has failed already.
+pub(super) fn rejection(record: &ringcentral::Message) -> Option<SendOutcome> {
+    let report = delivery_report(record).filter(|report| report.stage == PartStage::Failed)?;
+    let error = report.error_code.as_deref().map_or(failure::UNDELIVERED, failure::explain);
+    Some(SendOutcome::Rejected { code: report.error_code, error: error.to_owned() })
 }
 
 /// Applies a delivery report to a part of a message.

@@ -3,7 +3,7 @@
 //! Table `connections`, partition `tenant`, items `connection#<id>`. Table `extensions`, one item for each connected
 //! extension across all tenants, with its owner. Both change in one transaction.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 
 use super::connection_item::{
@@ -38,7 +38,6 @@ pub struct NewConnection<'a> {
     /// The connection to replace. Its session is to be ended.
     pub replaces: Option<&'a RemovableConnection>,
     pub audit_entry: AuditEntry<'a>,
-    pub event: Event,
 }
 
 /// A connection to remove. Its row may be unreadable.
@@ -124,7 +123,6 @@ impl Store {
             items.extend(self.replace_by_revocation(old));
         }
         items.push(self.put_audit_entry(&new.audit_entry));
-        items.push(self.append(&new.event));
         Ok(match self.transact(items).await? {
             Ok(()) => StoreConnectionOutcome::Stored,
             Err(reasons) if failed(&reasons, 0) => StoreConnectionOutcome::TenantUnavailable,
@@ -191,13 +189,15 @@ impl Store {
     }
 
     /// Stores the progress of a set-up, and when the next attempt is due. `created` is a subscription that the set-up has
-    /// created, with the time of its first check. The condition fails if the connection was deleted, or has another
-    /// subscription than the created one.
+    /// created, with the time of its first check. `event` is appended in the same transaction. The condition fails if the
+    /// connection was deleted, or has another subscription than the created one, or if another attempt was recorded before
+    /// this one with an event.
     pub async fn record_setup(
         &self,
         connection: &Connection,
         due: Option<Timestamp>,
         created: Option<(&Subscription, Timestamp)>,
+        event: Option<&Event>,
     ) -> Result<WriteOutcome, StoreError> {
         let identity = &connection.identity;
         let mut set = Writer::default()
@@ -221,25 +221,26 @@ impl Store {
             fields.push((format!("setup_{name}"), Some(item::text(step.as_str()))));
             fields.push((format!("setup_{name}_error"), step.error().map(item::text)));
         }
-        let change = Change::of(fields);
-        let request = self
-            .db
-            .update_item()
+        let Change { expression, names, mut values } = Change::of(fields);
+        let mut conditions = vec!["attribute_exists(tenant)"];
+        if let Some((subscription, _)) = created {
+            // The renewal function owns an older subscription; what this caller has read of it may be outdated.
+            conditions.push("(attribute_not_exists(subscription) OR subscription = :created)");
+            values.insert(":created".to_owned(), item::text(&subscription.id));
+        }
+        if event.is_some() {
+            conditions.push("setup_attempts < :setup_attempts");
+        }
+        let update = Update::builder()
             .table_name(&self.tables.connections)
             .set_key(Some(key(&connection.tenant, &connection.id)))
-            .update_expression(change.expression)
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values));
-        let request = match created {
-            // The renewal function owns an older subscription; what this caller has read of it may be outdated.
-            None => request.condition_expression("attribute_exists(tenant)"),
-            Some((subscription, _)) => request
-                .condition_expression(
-                    "attribute_exists(tenant) AND (attribute_not_exists(subscription) OR subscription = :created)",
-                )
-                .expression_attribute_values(":created", item::text(&subscription.id)),
-        };
-        write_outcome(request.send().await)
+            .update_expression(expression)
+            .condition_expression(conditions.join(" AND "))
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        let mut items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
+        items.extend(event.map(|event| self.append(event)));
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
     /// Deletes a connection and its extension's owner, and stores the revocation of its session, in one transaction. The

@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, Put, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, ReturnValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::connection_item::key;
 use super::due::WorkKind;
-use super::item::{self, Row, Writer};
+use super::item::{self, Row};
 use super::messages::record_key;
 use super::{Store, StoreError, complete, failed, failure, is_conditional, made};
 use crate::clock::saturating_add;
@@ -26,9 +26,7 @@ pub struct EventAuth<'a> {
     /// SHA-256 of the verification token that came with the event. The database may compare digests: the time that takes
     /// reveals nothing about the token.
     pub token_digest: &'a str,
-    /// The subscription id in the event.
-    pub subscription: &'a str,
-    /// The extension id in the event.
+    /// The extension id in the event, if it can be read.
     pub owner: Option<&'a ExtensionId>,
 }
 
@@ -50,15 +48,15 @@ pub enum SyncRequested {
     Unauthenticated,
 }
 
-/// Holds for the token of the current subscription, or for ten minutes after a renewal that of the previous one, and for the owner.
-const AUTHENTIC: &str = "((subscription_token_digest = :digest AND subscription = :subscription) \
+/// Holds for the token of the current subscription, or for ten minutes after a renewal that of the previous one, and for the owner. Each
+/// subscription has its own token, so the token alone proves where an event comes from.
+const AUTHENTIC: &str = "(subscription_token_digest = :digest \
      OR (previous_token_digest = :digest AND previous_token_until > :now)) AND (extension = :owner OR :owner = :none)";
 
 impl EventAuth<'_> {
-    fn values(&self, now: Timestamp) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 5] {
+    fn values(&self, now: Timestamp) -> [(&'static str, aws_sdk_dynamodb::types::AttributeValue); 4] {
         [
             (":digest", item::text(self.token_digest)),
-            (":subscription", item::text(self.subscription)),
             (":owner", item::text(self.owner.map_or(NO_OWNER, ExtensionId::as_str))),
             (":none", item::text(NO_OWNER)),
             (":now", item::time(now)),
@@ -138,29 +136,6 @@ impl Store {
             Err(reasons) if failed(&reasons, 0) => InboundOutcome::Unauthenticated,
             Err(_) => InboundOutcome::Duplicate,
         })
-    }
-
-    /// Stores an event of an unknown kind or form, for inspection.
-    pub async fn quarantine_event(
-        &self,
-        auth: &EventAuth<'_>,
-        uuid: &str,
-        body: &str,
-    ) -> Result<InboundOutcome, StoreError> {
-        let digest = crate::model::secret::Secret::new(uuid).digest();
-        let kept = SignedDuration::from_secs(limits::EVENT_RETENTION_SECONDS);
-        let now = self.clock.now();
-        let kept_item =
-            Writer(item::key(auth.tenant, &format!("quarantine#{}#{}", auth.connection, &digest[..32])))
-                .set("body", item::text(body))
-                .set("at", item::time(now))
-                .set("ttl", item::ttl(saturating_add(now, kept)));
-        let put = Put::builder()
-            .table_name(&self.tables.messages)
-            .set_item(Some(kept_item.done()))
-            .condition_expression("attribute_not_exists(tenant)");
-        let put = TransactWriteItem::builder().put(complete(put.build())).build();
-        self.transact_if(self.check_authentic(auth), [put]).await
     }
 
     /// Requests a sync because a connection's messages have changed. It is due in [`limits::SYNC_DEBOUNCE_SECONDS`], with

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::model::connection::ConnectionChange;
+use crate::model::connection::{ConnectionChange, Disconnection};
 use crate::model::delivery::EndpointWarning;
 use crate::model::event::{Event, EventEnvelope, EventKind};
 use crate::model::message::{InboundMessage, StatusChange};
@@ -65,7 +65,9 @@ pub fn event_schema(generator: &mut SchemaGenerator, kind: EventKind) -> Schema 
         EventKind::RcConnected => {
             ("RcConnectedEvent", "An extension was connected, or authorized again.", connection)
         }
-        EventKind::RcDisconnected => ("RcDisconnectedEvent", "An extension was disconnected.", connection),
+        EventKind::RcDisconnected => {
+            ("RcDisconnectedEvent", "An extension was disconnected.", Disconnection::json_schema)
+        }
         EventKind::WebhookDisabled => (
             "WebhookDisabledEvent",
             "An app's webhook URL keeps failing, or was disabled.",

@@ -1,9 +1,6 @@
-//! No body of a notification makes the receiver panic.
-
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
+#[path = "../targets.rs"]
+mod targets;
 
-fuzz_target!(|body: &[u8]| {
-    let _ = shared::receiving::has_envelope(body);
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::run("inbound_body", input));

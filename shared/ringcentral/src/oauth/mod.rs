@@ -158,4 +158,4 @@ pub use self::authorize::{AuthorizeRequest, Display, Prompt, parse_redirect};
 pub use self::grants::{CodeExchange, PasswordGrant, TokenOptions};
 pub use self::pkce::CodeVerifier;
 pub use self::token_endpoint::RevocableToken;
-pub(crate) use self::token_endpoint::TokenResponse;
+pub(crate) use self::token_endpoint::{TokenResponse, read_tokens};

@@ -4,7 +4,6 @@ use data_encoding::BASE64;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use reqwest::header::HeaderValue;
-use serde::Deserialize;
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
@@ -13,7 +12,7 @@ use super::grants::{CodeExchange, PasswordGrant, TokenOptions};
 use crate::client::{AppCredentials, Client};
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::lenient;
+use crate::lenient::{self, record};
 use crate::rate_limit::RateLimit;
 use crate::request::{ErrorFormat, Request, Response, sensitive_header};
 use crate::secret::Secret;
@@ -192,11 +191,10 @@ impl Client {
         }
         let requested_at = self.now();
         let response = self.post_form(operation, "/restapi/oauth/token", form).await?;
-        let body: TokenResponseBody = response.json()?;
-        if body.access_token.is_empty() {
-            return Err(response.unreadable("the access token is empty"));
-        }
-        Ok(TokenResponse { tokens: body.into_tokens(requested_at), rate_limit: response.rate_limit })
+        let tokens = read_tokens(&response.body, requested_at)
+            .filter(|tokens| !tokens.access_token.expose().is_empty())
+            .ok_or_else(|| response.unreadable("there is no access token"))?;
+        Ok(TokenResponse { tokens, rate_limit: response.rate_limit })
     }
 
     async fn post_form(&self, operation: &'static str, path: &str, mut form: Form<'_>) -> Result<Response> {
@@ -261,32 +259,45 @@ impl<'a> Form<'a> {
     }
 }
 
-/// The response body of the token endpoint. Only the access token and its lifetime are always present.
-#[derive(Deserialize)]
+/// The lifetime of an access token whose response does not say it. A shorter one is replaced when RingCentral rejects it.
+const DEFAULT_LIFETIME_SECONDS: i64 = 3_600;
+
+/// The response body of the token endpoint. Only the access token is required: a refresh has replaced the old tokens, so an
+/// odd field must not lose the new ones.
 struct TokenResponseBody {
     access_token: Secret,
-    #[serde(deserialize_with = "lenient::integer")]
-    expires_in: i64,
-    #[serde(default)]
+    expires_in: Option<i64>,
     refresh_token: Option<Secret>,
-    #[serde(default, deserialize_with = "lenient::optional_integer")]
     refresh_token_expires_in: Option<i64>,
-    #[serde(default)]
-    scope: Option<String>,
-    #[serde(default)]
+    scope: Vec<String>,
     owner_id: Option<Id>,
-    #[serde(default)]
     endpoint_id: Option<String>,
-    #[serde(default)]
     session_id: Option<String>,
-    #[serde(default)]
     id_token: Option<Secret>,
-    #[serde(default, deserialize_with = "lenient::optional_integer")]
     session_expires_in: Option<i64>,
-    #[serde(default)]
     session_expiration_time: Option<Timestamp>,
-    #[serde(default, deserialize_with = "lenient::optional_integer")]
     session_idle_timeout: Option<i64>,
+}
+
+record!(TokenResponseBody {
+    access_token: required "access_token",
+    expires_in: lossy "expires_in",
+    refresh_token: lossy "refresh_token",
+    refresh_token_expires_in: lossy "refresh_token_expires_in",
+    scope: lossy_list "scope",
+    owner_id: lossy "owner_id",
+    endpoint_id: lossy "endpoint_id",
+    session_id: lossy "session_id",
+    id_token: lossy "id_token",
+    session_expires_in: lossy "session_expires_in",
+    session_expiration_time: lossy "session_expiration_time",
+    session_idle_timeout: lossy "session_idle_timeout",
+});
+
+/// The tokens in a response body of the token endpoint.
+pub(crate) fn read_tokens(body: &[u8], requested_at: Timestamp) -> Option<TokenSet> {
+    let body: TokenResponseBody = lenient::read_body(body).ok()?;
+    Some(body.into_tokens(requested_at))
 }
 
 impl TokenResponseBody {
@@ -297,13 +308,16 @@ impl TokenResponseBody {
         let non_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         TokenSet {
             access_token: AccessToken::from(self.access_token),
-            expires_at: after(self.expires_in),
+            expires_at: after(self.expires_in.unwrap_or(DEFAULT_LIFETIME_SECONDS)),
             refresh_expires_at: self.refresh_token_expires_in.map(after),
             refresh_token: self.refresh_token.filter(|token| !token.is_empty()).map(RefreshToken::from),
             scope: self
                 .scope
-                .map(|scope| scope.split_whitespace().map(str::to_owned).collect())
-                .unwrap_or_default(),
+                .iter()
+                .flat_map(|scope| scope.split([' ', ',']))
+                .filter(|scope| !scope.is_empty())
+                .map(str::to_owned)
+                .collect(),
             owner_id: self.owner_id,
             endpoint_id: non_empty(self.endpoint_id),
             session_id: non_empty(self.session_id),
@@ -312,6 +326,45 @@ impl TokenResponseBody {
             session_idle_timeout_seconds: self
                 .session_idle_timeout
                 .and_then(|seconds| u64::try_from(seconds).ok()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_odd_field_of_a_token_response_does_not_lose_the_tokens() {
+        let at = Timestamp::UNIX_EPOCH;
+        let read = |body: &str| read_tokens(body.as_bytes(), at).expect("tokens");
+        for (body, lifetime) in [
+            (r#"{"access_token":"a","refresh_token":"r","expires_in":"3599"}"#, 3_599),
+            (
+                r#"{"access_token":"a","refresh_token":"r","expires_in":3599.0,"owner_id":{},"scope":7}"#,
+                3_599,
+            ),
+            (
+                r#"{"access_token":"a","refresh_token":"r","session_expiration_time":"soon","unused":1e999}"#,
+                3_600,
+            ),
+            (
+                r#"{"access_token":"a","refresh_token":"r","expires_in":"soon","refresh_token_expires_in":[]}"#,
+                3_600,
+            ),
+        ] {
+            let tokens = read(body);
+            assert_eq!(tokens.refresh_token.as_ref().map(RefreshToken::expose), Some("r"), "{body}");
+            assert_eq!(tokens.expires_at.as_second(), lifetime, "{body}");
+        }
+        for scope in [r#""SMS ReadMessages""#, r#"["SMS","ReadMessages"]"#, r#""SMS,ReadMessages""#] {
+            assert_eq!(
+                read(&format!(r#"{{"access_token":"a","scope":{scope}}}"#)).scope,
+                ["SMS", "ReadMessages"]
+            );
+        }
+        for body in ["", "<html>", "[]", "{}", r#"{"access_token":null}"#, r#"{"access_token":{}}"#] {
+            assert!(read_tokens(body.as_bytes(), at).is_none(), "{body}");
         }
     }
 }
