@@ -61,7 +61,8 @@ const FUNCTIONS: [(&str, Option<usize>); 58] = [
     ("resolve-message", None),
     ("get-message", Some(2)),
     ("list-messages", None),
-    ("receive-event", Some(3)),
+    // Two events for a message, which two processes may handle, and each reads the key of webhook URLs.
+    ("receive-event", Some(5)),
     ("list-quarantined-records", None),
     ("get-quarantined-record", None),
     ("retry-quarantined-record", None),

@@ -103,6 +103,7 @@ async fn a_flow_unsubscribes_with_the_token_of_its_location_or_with_a_key() {
     let world = World::start().await;
     let tenant = world.tenant();
     let other = world.new_tenant("Other").await;
+    let maker = additional_key(&world, &tenant, json!({ "scopes": ["triggers:manage"] })).await;
     let subscribe = async |key: &str| {
         let order = json!({ "callbackUrl": "https://flows.example.com/run" });
         let made = world.call(Method::POST, PATH, key, Some(order)).await.expect(201);
@@ -142,7 +143,6 @@ async fn a_flow_unsubscribes_with_the_token_of_its_location_or_with_a_key() {
 
     assert_eq!(delete(&at, "").await.expect(200).json(), json!({ "ok": true }));
     delete(&at, "").await.expect(404);
-    let maker = additional_key(&world, &tenant, json!({ "scopes": ["triggers:manage"] })).await;
     // Power Automate may send a stale token with the key of its connection.
     delete(&format!("{PATH}/{second}?token={}", token(&at)), &maker).await.expect(200);
     delete(&format!("{PATH}/{foreign}"), &other.key).await.expect(200);
