@@ -65,6 +65,8 @@ async fn an_unreadable_connection_leaves_the_other_extensions_of_its_tenant_work
     .into_iter()
     .enumerate()
     {
+        // RingCentral limits the token calls of a user.
+        world.advance(61).await;
         world.connect(&tenant, &other).await.expect(303);
         let found = rows(&world, "ConnectionsTable", "connection#").await;
         assert_eq!(found.len(), 2, "{with}");
@@ -85,6 +87,7 @@ async fn an_unreadable_connection_leaves_the_other_extensions_of_its_tenant_work
         }
     }
     // One that cannot be read does not keep the account from being disconnected.
+    world.advance(61).await;
     world.connect(&tenant, &other).await.expect(303);
     let mut found = rows(&world, "ConnectionsTable", "connection#").await;
     damage(&world, "ConnectionsTable", found.remove(0), json!({ "scope": null })).await;
@@ -157,7 +160,7 @@ async fn an_unreadable_row_of_any_kind_leaves_its_neighbours_in_every_list() {
     assert_eq!(errors, 1);
     // Polling passes the damaged event, and later ones come.
     let events = world.get("/v1/events?limit=100", &tenant.key).await.expect(200).json();
-    assert!(events["events"].as_array().unwrap().len() > 3, "{events}");
+    assert!(events["events"].as_array().unwrap().len() >= 3, "{events}");
     // Of the tenants, one is damaged too.
     let tenants = rows(&world, "TenantsTable", "tenant").await;
     let neighbour = tenants.into_iter().find(|row| row["name"]["S"] == "Neighbour").unwrap();

@@ -11,8 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::find::{FoundMessage, find_message};
 use super::worker::{Worker, retry_after};
-use super::{FoundMessage, Wakeup, find_message, reconcile, reports, wake};
+use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;

@@ -6,6 +6,7 @@
 
 pub mod dispatch;
 mod filter;
+mod find;
 mod reconcile;
 mod reports;
 mod request;
@@ -25,7 +26,7 @@ use crate::model::phone::E164;
 use crate::model::sender;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::span;
-use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoreError, StoredResponse, WriteOutcome};
+use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoredResponse, WriteOutcome};
 
 pub use filter::filter;
 pub use reports::{ReportOutcome, apply_delivery_report};
@@ -146,25 +147,6 @@ pub fn message_id(text: &str) -> Result<MessageId> {
 pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<Message> {
     span::set_message(id);
     gateway.store.message(tenant, id).await?.ok_or(Error::NotFound)
-}
-
-/// A message that background work looks for.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it at a time")]
-enum FoundMessage {
-    Readable(Message),
-    Absent,
-    /// Its row cannot be read. It must not hold up other messages.
-    Unreadable,
-}
-
-async fn find_message(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Result<FoundMessage> {
-    match gateway.store.message(tenant, id).await {
-        Ok(Some(message)) => Ok(FoundMessage::Readable(message)),
-        Ok(None) => Ok(FoundMessage::Absent),
-        Err(StoreError::Damaged(_)) => Ok(FoundMessage::Unreadable),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Cancels a message of which nothing was submitted to RingCentral.

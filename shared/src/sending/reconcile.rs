@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 
+use super::find::{FoundMessage, find_message};
+use super::wake;
 use super::worker::{Worker, retry_after};
-use super::{FoundMessage, find_message, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;

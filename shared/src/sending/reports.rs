@@ -1,6 +1,6 @@
 //! Delivery reports: what RingCentral's message store says about messages that were sent.
 
-use super::{FoundMessage, find_message};
+use super::find::{FoundMessage, find_message};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;

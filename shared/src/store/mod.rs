@@ -33,6 +33,7 @@ mod revocations;
 mod senders;
 mod subscriptions;
 mod tenants;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,10 +61,10 @@ pub use numbers::Inventory;
 pub use outbox::{AcceptOutcome, DueSender, Idempotency, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;
 pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
-pub use readable::UnreadableRow;
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
 pub use tenants::{ChangeOutcome, CreateOutcome, StoredTenant, TenantChange};
+pub use unreadable::UnreadableRow;
 
 use crate::cache::TtlCache;
 use crate::clock::Clock;
@@ -115,7 +116,7 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// Senders whose active marker this process has set.
     active_senders: Arc<TtlCache<()>>,
-    unreadable: Arc<readable::UnreadableRows>,
+    unreadable: Arc<unreadable::UnreadableRows>,
 }
 
 impl Store {

@@ -1,49 +1,20 @@
 //! Rows that cannot be read. A list, batch or sweep reads row by row: an unreadable one is reported and passed, so that it does
 //! not hide its neighbours (reliability rule 24).
 
-use std::sync::Mutex;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::item::{Item, Row};
+use super::unreadable::UnreadableRow;
 use super::{Store, StoreError, failure};
-use crate::cache::TtlCache;
 use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::ids::TenantId;
-
-/// A row that could not be read, for the quarantine.
-#[derive(Debug, Clone)]
-pub struct UnreadableRow {
-    pub tenant: Option<TenantId>,
-    /// Table and key.
-    pub name: String,
-    pub reason: String,
-    /// The row as DynamoDB JSON. Binary attributes, which are sealed, are replaced by their lengths.
-    pub content: String,
-}
-
-/// The unreadable rows that a process has found.
-#[derive(Debug)]
-pub(super) struct UnreadableRows {
-    /// Rows that were reported recently, by name.
-    reported: TtlCache<()>,
-    found: Mutex<Vec<UnreadableRow>>,
-}
-
-impl Default for UnreadableRows {
-    fn default() -> Self {
-        Self { reported: TtlCache::with_capacity(limits::CACHE_ENTRIES), found: Mutex::default() }
-    }
-}
 
 impl Store {
     /// The unreadable rows that were found since the last call, at most [`limits::UNREADABLE_ROWS`].
     pub fn take_unreadable_rows(&self) -> Vec<UnreadableRow> {
-        let found = self.unreadable.found.lock();
-        std::mem::take(&mut *found.unwrap_or_else(std::sync::PoisonError::into_inner))
+        self.unreadable.take()
     }
 
     /// Reads rows one by one. Unreadable ones are reported and passed.
@@ -93,16 +64,12 @@ impl Store {
         tracing::error!(row = masked(&name), error = %error, "unreadable row passed");
         let content: Map<String, Value> =
             row.0.iter().map(|(name, value)| (name.clone(), as_json(value))).collect();
-        let found = self.unreadable.found.lock();
-        let mut found = found.unwrap_or_else(std::sync::PoisonError::into_inner);
-        if found.len() < limits::UNREADABLE_ROWS {
-            found.push(UnreadableRow {
-                tenant: row.tenant().ok(),
-                name,
-                reason: error.to_string(),
-                content: Value::Object(content).to_string(),
-            });
-        }
+        self.unreadable.add(UnreadableRow {
+            tenant: row.tenant().ok(),
+            name,
+            reason: error.to_string(),
+            content: Value::Object(content).to_string(),
+        });
     }
 
     /// Takes an entry that cannot be read out of the front of its index, so that it does not delay the others: removes it if its
