@@ -518,5 +518,5 @@ async fn every_response_has_a_request_id_and_the_security_headers() {
     assert_eq!(world.get("/health", "").await.text, r#"{"status":"ok"}"#);
     world.get("/health/ready", "").await.expect(200);
     let missing = world.get("/v1/nothing", "").await.expect(404);
-    assert_eq!(missing.text, r#"{"message":"Not Found"}"#);
+    assert_eq!(missing.json()["code"], "not_found");
 }

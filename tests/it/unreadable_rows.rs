@@ -129,6 +129,8 @@ async fn an_unreadable_row_of_any_kind_leaves_its_neighbours_in_every_list() {
         ("AuditTable", "", json!({ "actor": { "N": "1" } })),
     ] {
         let mut found = rows(&world, table, prefix).await;
+        // The sender's number is used below.
+        found.retain(|row| !row["item"]["S"].as_str().is_some_and(|item| item.contains(&from)));
         if prefix == "account-number#" && found.is_empty() {
             continue;
         }

@@ -110,7 +110,8 @@ impl Store {
             .index_name("listed")
             .select(Select::AllProjectedAttributes)
             .scan_index_forward(false)
-            .key_condition_expression("shard = :shard AND #position < :before")
+            .key_condition_expression("#shard = :shard AND #position < :before")
+            .expression_attribute_names("#shard", "shard")
             .expression_attribute_names("#position", "position")
             .expression_attribute_values(":shard", item::text(shard))
             // A character that sorts after every digit.
