@@ -10,7 +10,7 @@ use crate::tenancy::{additional_key, app_of, send};
 use crate::world::{Reply, World};
 
 /// Well-formed ids that do not exist: a route checks the key before it reads anything.
-const RANDOM_IDS: [(&str, &str); 7] = [
+const RANDOM_IDS: [(&str, &str); 8] = [
     ("appId", "app_00000000000000aa"),
     ("deliveryId", "dlv_00000000000000000000000000aa"),
     ("id", "app_00000000000000aa"),
@@ -18,6 +18,7 @@ const RANDOM_IDS: [(&str, &str); 7] = [
     ("keyId", "key_00000000000000aa"),
     ("tenantId", "tenant_00000000000000aa"),
     ("extensionId", "999999999"),
+    ("recordId", "qr_00000000000000aa0000000000000000000000aa"),
 ];
 
 /// Whether a route accepts a key.

@@ -376,7 +376,8 @@ async fn messages_are_listed_filtered_and_paged() {
     let other = world.new_tenant("Other").await;
     let path = format!("/v1/sms/messages?cursor={stolen}");
     assert_eq!(world.get(&path, &other.key).await.error(), (400, "invalid_query".into()));
-    for invalid in ["limit=0", "limit=101", "status=lost", "direction=up", "page=0", "from=%2Bme", "sort=up"] {
+    for invalid in ["limit=0", "limit=101", "status=lost", "direction=up", "page=0", "from=%2Bme", "sort=up"]
+    {
         let reply = world.get(&format!("/v1/sms/messages?{invalid}"), &tenant.key).await;
         assert_eq!(reply.error(), (400, "invalid_query".into()), "{invalid}");
     }
