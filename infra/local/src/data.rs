@@ -11,7 +11,14 @@ use std::path::{Path, PathBuf};
 pub struct DataFolder {
     path: PathBuf,
     /// The operating system releases the lock when the process ends.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is being started has a copy of it until its program runs.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataFolder {
@@ -42,7 +49,7 @@ impl DataFolder {
         writeln!(lock, "{}", std::process::id())?;
         // An absolute path stays valid if the working directory changes.
         let path = path.canonicalize().with_context(cannot)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     #[must_use]
