@@ -57,9 +57,9 @@ pub async fn update(
         ChangeOutcome::Applied => find(gateway, tenant, id).await,
         ChangeOutcome::NotFound => Err(Error::NotFound),
         ChangeOutcome::Conflict => Err(Error::InvalidField {
-            text: "webhookUrl of a Power Automate trigger can't be changed: the flow subscribes with its URL"
+            text: "webhookUrl and eventTypes of a Power Automate trigger can't be changed: the flow subscribes with them"
                 .to_owned(),
-            field: "webhookUrl",
+            field: if change.webhook_url == Patch::Keep { "eventTypes" } else { "webhookUrl" },
         }),
     }
 }

@@ -45,6 +45,7 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
         ("Z" | "z", "") => true,
         ("+" | "-" | " ", digits) => {
             matches!(digits.len(), 2 | 4 | 5)
+                && digits.get(..2).is_some_and(|hours| hours < "24")
                 && digits.bytes().enumerate().all(|(at, byte)| match (at, digits.len()) {
                     (2, 5) => byte == b':',
                     _ => byte.is_ascii_digit(),

@@ -240,13 +240,18 @@ pub fn path_id<T>(request: &Request, name: &'static str, parse: impl Fn(&str) ->
 
 /// A query parameter; an empty one counts as absent.
 pub fn query_parameter(request: &Request, name: &str) -> Option<String> {
-    request.query_string_parameters().first(name).filter(|value| !value.is_empty()).map(str::to_owned)
+    query_filter(request, name).filter(|value| !value.is_empty())
+}
+
+/// A query parameter that restricts a list. An empty one is invalid rather than absent: the list would be unrestricted.
+pub fn query_filter(request: &Request, name: &str) -> Option<String> {
+    request.query_string_parameters().first(name).map(str::to_owned)
 }
 
 /// A query parameter with a fixed set of values.
 pub fn query_word<T>(request: &Request, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>> {
     let wrong = || Error::InvalidQuery { field: name.to_owned() };
-    query_parameter(request, name).map(|word| parse(&word).ok_or_else(wrong)).transpose()
+    query_filter(request, name).map(|word| parse(&word).ok_or_else(wrong)).transpose()
 }
 
 /// The time range of `from` and `to` in the query, ISO 8601; unbounded where one is absent.

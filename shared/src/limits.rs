@@ -69,7 +69,7 @@ pub const OVERLAP_SECONDS_MAX: i64 = 30 * 24 * 3_600;
 /// How long events are also signed with a replaced webhook secret.
 pub const WEBHOOK_SECRET_OVERLAP_SECONDS: i64 = 24 * 3_600;
 /// Replaced webhook secrets of an app that still sign. It limits how many can be replaced in that time.
-pub const WEBHOOK_SECRETS_REPLACED: usize = 3;
+pub const WEBHOOK_SECRETS_REPLACED: usize = 4;
 /// Default page size of a list.
 pub const PAGE_DEFAULT: u32 = 20;
 /// Largest page size of a list.

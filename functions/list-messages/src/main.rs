@@ -23,7 +23,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let cursors = caller.cursors("messages");
     let page = http::page(&request, &cursors, &FILTERS)?;
-    let filter = sending::filter(|name| http::query_parameter(&request, name))?;
+    let filter = sending::filter(|name| http::query_filter(&request, name))?;
     let number = page_number(&request, &page)?;
     if page.after.is_some() {
         let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &page).await?;

@@ -7,7 +7,7 @@ use shared::views::tenancy::RotatedSecret;
 pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/rotate-webhook-secret", "Rotate a webhook secret")
     .description(
         "Events are signed with the new secret and, for 24 hours, with the replaced one too. At \
-         most three replaced secrets are valid at a time; a further rotation is rejected with the time at which one ends.",
+         most four replaced secrets are valid at a time; a further rotation is rejected with the time at which one ends.",
     )
     .key_with(&[Scope::AppsManage])
     .response::<RotatedSecret<'static>>(

@@ -95,7 +95,10 @@ pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> 
 /// Converts the `error` parameter of a redirect from the login page into an error.
 pub(crate) fn error_from_redirect(operation: &'static str, error: &str) -> Error {
     let oauth_error = plain_word(&Value::from(error), &[]);
-    let kind = oauth_kind(oauth_error.as_deref(), 400, &|_| false);
+    let kind = match oauth_error.as_deref() {
+        Some("access_denied") => ErrorKind::Grant(Grant::Denied),
+        other => oauth_kind(other, 400, &|_| false),
+    };
     ErrorDetails { operation, kind, oauth_error, ..ErrorDetails::default() }.into()
 }
 
@@ -112,7 +115,8 @@ fn oauth_kind(error: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) 
             | "invalid_request_uri"
             | "insufficient_scope",
         ) => return ErrorKind::AppConfiguration,
-        Some("invalid_grant" | "expired_token" | "access_denied") => {}
+        // Not `access_denied`: many proxies say that, and at this endpoint OAuth does not (RFC 6749 section 5.2).
+        Some("invalid_grant" | "expired_token") => {}
         _ if has(&APP_CODES) => return ErrorKind::AppConfiguration,
         _ if has(&["OAU-210", "OAU-108", "OAU-211", "OAU-213", "OAU-106"]) => {}
         _ if status == 401 => return ErrorKind::AppConfiguration,

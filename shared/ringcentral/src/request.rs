@@ -86,6 +86,16 @@ impl Response {
             .map_err(|_| self.unreadable("the JSON does not have the expected form"))
     }
 
+    /// Accepts a response without content: an empty body, or JSON. HTML is the page of a proxy, which says nothing about the
+    /// request.
+    pub fn no_content(&self) -> Result<()> {
+        let is_empty = self.body.trim_ascii().is_empty();
+        if is_empty || serde_json::from_slice::<serde::de::IgnoredAny>(&self.body).is_ok() {
+            return Ok(());
+        }
+        Err(self.unreadable("the body is neither empty nor JSON"))
+    }
+
     pub fn unreadable(&self, reason: &'static str) -> Error {
         self.error(ErrorKind::Unreadable, reason)
     }

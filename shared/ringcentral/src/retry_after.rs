@@ -14,7 +14,11 @@ pub fn retry_after(value: &str, date: Option<&str>, now: Timestamp) -> Option<Du
         let is_wait = seconds >= 0.0;
         return is_wait.then(|| Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX));
     }
-    let parse = |text: &str| Timestamp::try_from(httpdate::parse_http_date(text.trim()).ok()?).ok();
+    // The last hours of the year 9999 exceed a timestamp.
+    let parse = |text: &str| {
+        let date = httpdate::parse_http_date(text.trim()).ok()?;
+        Some(Timestamp::try_from(date).unwrap_or(Timestamp::MAX))
+    };
     let sent = date.and_then(parse).unwrap_or(now);
     Some(Duration::try_from(parse(value)?.duration_since(sent)).unwrap_or_default())
 }
@@ -41,6 +45,7 @@ mod tests {
             ("Sunday, 06-Nov-94 09:49:37 GMT", Some(3_600)),
             ("Sun Nov  6 09:49:37 1994", Some(3_600)),
             ("Sun, 06 Nov 1994 07:49:37 GMT", Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(252_618_095_423)),
             ("-5", None),
             ("NaN", None),
             ("soon", None),

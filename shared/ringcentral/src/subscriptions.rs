@@ -265,7 +265,8 @@ impl Api {
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) if it has expired, or belongs to another user or app.
     pub async fn delete_subscription(&self, id: &str) -> Result<()> {
         let path = subscription_path("delete_subscription", id)?;
-        self.send(self.call("delete_subscription", UsageGroup::Medium, Method::DELETE, &path)).await.map(drop)
+        let call = self.call("delete_subscription", UsageGroup::Medium, Method::DELETE, &path);
+        self.send(call).await?.no_content()
     }
 }
 

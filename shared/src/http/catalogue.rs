@@ -193,7 +193,7 @@ pub fn entry(error: &Error) -> ErrorEntry {
             S::CONFLICT,
             "webhook_secret_limit",
             &format!("Webhook secret rotated too often; try again after {until:.3}"),
-            "Keep using the current secret. A replaced secret signs for 24 hours, and three can do so at a time.",
+            "Keep using the current secret. A replaced secret signs for 24 hours, and four can do so at a time.",
         ),
         Error::InvalidPhoneNumber { field } => new(
             S::BAD_REQUEST,

@@ -1,6 +1,6 @@
 //! Apps of a tenant, and their API keys.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use aws_lc_rs::{constant_time, digest, rand};
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -228,8 +228,13 @@ pub fn ip_range(text: &str) -> Option<IpNet> {
     let single = || text.parse::<IpAddr>().ok().map(IpNet::from);
     let range = text.parse::<IpNet>().ok().or_else(single)?.trunc();
     let IpNet::V6(mapped) = range else { return Some(range) };
-    let v4 = mapped.addr().to_ipv4_mapped().zip(mapped.prefix_len().checked_sub(96));
-    v4.map_or(Some(range), |(address, length)| Ipv4Net::new(address, length).ok().map(IpNet::V4))
+    let Some(address) = mapped.addr().to_ipv4_mapped() else {
+        // A range around the mapped addresses would not match an IPv4 client. All of IPv6 is what it says.
+        let all_mapped = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+        return (mapped.prefix_len() == 0 || !mapped.contains(&all_mapped)).then_some(range);
+    };
+    let length = mapped.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(address, length).ok().map(IpNet::V4)
 }
 
 /// A complete API key.

@@ -29,9 +29,11 @@ pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilte
     let start =
         start.map(|text| time(&text, Bound::Start).ok_or_else(|| invalid("startDate"))).transpose()?;
     let end = parameter("endDate");
+    // A date as the end stands for the midnight after it, which the range excludes.
+    let excludes_end = end.as_deref().is_some_and(is_date);
     let end = end.map(|text| time(&text, Bound::End).ok_or_else(|| invalid("endDate"))).transpose()?;
     if let (Some(start), Some(end)) = (start, end)
-        && end < start
+        && (end < start || end == start && excludes_end)
     {
         return Err(invalid("endDate"));
     }
@@ -64,13 +66,17 @@ enum Bound {
     End,
 }
 
+/// A longer text has a time, which the parser of dates would ignore.
+fn is_date(text: &str) -> bool {
+    text.len() == "2026-11-30".len()
+}
+
 /// Parses an exact moment, or a date.
 fn time(text: &str, bound: Bound) -> Option<Timestamp> {
     if let Some(time) = parse_time(text) {
         return Some(time);
     }
-    // A longer text has a time, which the parser of dates would ignore.
-    let day: Date = text.parse().ok().filter(|_| text.len() == "2026-11-30".len())?;
+    let day: Date = text.parse().ok().filter(|_| is_date(text))?;
     let midnight = day.to_zoned(TimeZone::UTC).ok()?.timestamp();
     Some(match bound {
         Bound::Start => midnight,
@@ -101,12 +107,30 @@ mod tests {
             ("endDate", "2026-W49-1"),
             ("endDate", "20261130"),
             ("endDate", "2026-11-30[UTC]"),
+            ("startDate", ""),
+            ("startDate", "2026-11-30T14:30:00+25:00"),
         ] {
             assert!(
                 matches!(read(name, value), Err(Error::InvalidQuery { field }) if field == name),
                 "{value}"
             );
         }
+    }
+
+    #[test]
+    fn a_range_ends_after_its_start() {
+        let range = |start: &str, end: &str| {
+            let value = |name: &str| match name {
+                "startDate" => Some(start.to_owned()),
+                "endDate" => Some(end.to_owned()),
+                _ => None,
+            };
+            filter(value).is_ok()
+        };
+        assert!(range("2026-11-30", "2026-11-30"));
+        assert!(range("2026-11-30T00:00:00Z", "2026-11-30T00:00:00Z"));
+        assert!(!range("2026-11-30", "2026-11-29"));
+        assert!(!range("2026-11-30T00:00:00Z", "2026-11-29"));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Store {
         change: &AppChange,
         entry: &AuditEntry<'_>,
     ) -> Result<ChangeOutcome, StoreError> {
-        let changes_url = change.webhook_url != Patch::Keep;
+        let only_programs = change.webhook_url != Patch::Keep || change.event_types.is_some();
         let list = |values: Vec<&str>| (!values.is_empty()).then(|| item::texts(&values));
         let kinds = change.event_types.as_ref().map(|kinds| kinds.iter().map(|kind| kind.as_str()).collect());
         let numbers = change.numbers.as_ref().map(|numbers| numbers.iter().map(E164::as_str).collect());
@@ -155,7 +155,7 @@ impl Store {
             .update_expression(change.expression)
             .set_expression_attribute_names(Some(change.names))
             .set_expression_attribute_values(Some(change.values));
-        let update = if changes_url {
+        let update = if only_programs {
             update
                 .condition_expression("kind = :program")
                 .expression_attribute_values(":program", item::text(AppKind::Program.as_str()))

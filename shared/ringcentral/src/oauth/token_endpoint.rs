@@ -166,7 +166,7 @@ impl Client {
             RevocableToken::Access(token) => form.secret_text("token", token.expose()),
             RevocableToken::Refresh(token) => form.secret_text("token", token.expose()),
         }
-        self.post_form("revoke", "/restapi/oauth/revoke", form).await.map(drop)
+        self.post_form("revoke", "/restapi/oauth/revoke", form).await?.no_content()
     }
 
     async fn request_token(
