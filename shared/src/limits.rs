@@ -359,6 +359,9 @@ pub const RECEIVE_FALLBACK_MS: u64 = 180;
 pub const EVENT_TAG_MS: u64 = 200;
 /// Largest body that is read as an event, in bytes.
 pub const EVENT_BYTES: usize = 256 * 1024;
+/// Longest texts of an inbound message together. As JSON, a control character takes six bytes, and a row at most 400 KB.
+pub const INBOUND_MESSAGE_BYTES: usize = 32 * 1024;
+pub const INBOUND_ATTACHMENTS: usize = 100;
 /// Longest handshake token that is echoed, in characters: the whole response stays below 600 bytes.
 pub const HANDSHAKE_CHARS: usize = 256;
 /// A connection's messages are synced about this often.

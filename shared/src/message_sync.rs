@@ -5,6 +5,7 @@
 //! backfill, a range of time that is read page by page. Token and backfill are saved together, and the backfill shrinks only
 //! by what is stored: a run may end at any point.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -83,7 +84,8 @@ async fn sync_changes(
     let since = sync_start(connection, now);
     let api = api.with_timeout(Duration::from_millis(limits::SYNC_CALL_MS));
     let synced = request_changes(&api, since, before, now).await?;
-    let older = || BackfillRange { from: since, until: continue_before(&synced.records).unwrap_or(now) };
+    let older =
+        || BackfillRange { from: since, until: continue_before(&synced.records, since).unwrap_or(now) };
     let older = synced.older_records_exist.then(older);
     let unstored = store_records(gateway, connection, &synced.records, stop).await?;
     let backfill = [before.backfill, older, unstored].into_iter().flatten().reduce(BackfillRange::union);
@@ -120,9 +122,9 @@ async fn request_changes(
     .await
 }
 
-/// True if RingCentral has rejected the parameters of the call.
+/// True if RingCentral, or the client itself, has rejected the parameters of the call.
 fn is_verdict(error: &ringcentral::Error) -> bool {
-    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound)
+    matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Refused)
 }
 
 /// True if the call may have failed because the response is too large.
@@ -154,8 +156,9 @@ async fn backfill_page(
         if !found.has_next() {
             return Ok(None);
         }
-        match continue_before(&found.records).filter(|until| *until < range.until) {
+        match continue_before(&found.records, range.from).filter(|until| *until < range.until) {
             Some(until) => return Ok(Some(BackfillRange { until, ..range })),
+            None if gateway.clock.now() >= stop => return Ok(Some(range)),
             // All records of the page have the same time.
             None => page += 1,
         }
@@ -163,9 +166,9 @@ async fn backfill_page(
 }
 
 /// The end of the range of records older than these. RingCentral may truncate times to seconds, and its bounds may be
-/// exclusive: one second is read twice.
-fn continue_before(records: &[Message]) -> Option<Timestamp> {
-    let oldest = records.iter().filter_map(|record| record.creation_time).min()?;
+/// exclusive: one second is read twice. A time before the start of the range is wrong, and would end the backfill.
+fn continue_before(records: &[Message], from: Timestamp) -> Option<Timestamp> {
+    let oldest = records.iter().filter_map(|record| record.creation_time).filter(|at| *at >= from).min()?;
     Some(saturating_add(oldest, SignedDuration::from_secs(1)))
 }
 
@@ -176,8 +179,8 @@ fn sync_start(connection: &Connection, now: Timestamp) -> Timestamp {
     connection.connected_at.max(now.saturating_sub(lookback).unwrap_or(now))
 }
 
-/// Quarantines the records that cannot be read. Stores inbound messages that no event has brought, oldest first, then applies
-/// delivery reports of outbound messages. Returns the range of records that were not stored before `stop`.
+/// Stores inbound messages that no event has brought, oldest first, then applies delivery reports of outbound messages, and
+/// quarantines the records that cannot be read. Returns the range of records that were not stored before `stop`.
 async fn store_records(
     gateway: &Gateway,
     connection: &Connection,
@@ -186,21 +189,18 @@ async fn store_records(
 ) -> Result<Option<BackfillRange>> {
     let (tenant, extension) = (&connection.tenant, &connection.extension);
     let is_over = || gateway.clock.now() >= stop;
-    quarantine::add_all(gateway, QuarantineKind::MessageRecord, connection, records.unreadable()).await?;
     let (mut inbound, mut outbound): (Vec<&Message>, Vec<&Message>) = (Vec::new(), Vec::new());
+    let mut unusable = Vec::new();
     for record in records {
         match receiving::role(record, None) {
             RecordRole::Inbound => inbound.push(record),
             RecordRole::Outbound => outbound.push(record),
             RecordRole::Irrelevant => {}
-            RecordRole::Unusable(reason) => {
-                let kind = QuarantineKind::MessageRecord;
-                quarantine::add_record(gateway, kind, connection, reason, record.json()).await?;
-            }
+            RecordRole::Unusable(reason) => unusable.push((reason, record)),
         }
     }
-    let ids: Vec<String> = inbound.iter().map(|record| record.id.to_string()).collect();
-    let correlated = gateway.store.correlated_records(tenant, extension, &ids).await?;
+    let ids: BTreeSet<String> = inbound.iter().map(|record| record.id.to_string()).collect();
+    let correlated = gateway.store.correlated_records(tenant, extension, ids).await?;
     inbound.retain(|record| !correlated.contains(&record.id.to_string()));
     inbound.sort_by_key(|record| record.creation_time);
     let (mut unstored, mut found) = (Vec::new(), 0);
@@ -227,6 +227,12 @@ async fn store_records(
     });
     let reported: Vec<_> = reported.buffer_unordered(limits::REPORTS_AT_ONCE).try_collect::<Vec<_>>().await?;
     unstored.extend(reported.into_iter().flatten());
+    // Last, so that a failing quarantine delays no message.
+    let kind = QuarantineKind::MessageRecord;
+    quarantine::add_all(gateway, kind, connection, records.unreadable()).await?;
+    for (reason, record) in unusable {
+        quarantine::add_record(gateway, kind, connection, reason, record.json()).await?;
+    }
     let now = gateway.clock.now();
     let ranges = unstored.into_iter().map(|record| match record.creation_time {
         Some(at) => BackfillRange { from: at, until: saturating_add(at, SignedDuration::from_secs(1)) },

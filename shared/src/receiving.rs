@@ -258,12 +258,25 @@ pub fn role(record: &ringcentral::Message, direction: Option<&Direction>) -> Rec
         return RecordRole::Irrelevant;
     }
     match record.direction.as_ref().or(direction) {
+        Some(Direction::Inbound) if is_too_large(record) => {
+            RecordRole::Unusable("the message is too large to be stored")
+        }
         Some(Direction::Inbound) if record.target_number().is_some() => RecordRole::Inbound,
         Some(Direction::Inbound) => RecordRole::Unusable("no recipient is the user's number"),
         Some(Direction::Outbound) => RecordRole::Outbound,
         Some(_) => RecordRole::Unusable("the direction is unknown"),
         None => RecordRole::Unusable("there is no direction"),
     }
+}
+
+/// True if the message and its event might not fit into a row. RingCentral's own limits are far below.
+fn is_too_large(record: &ringcentral::Message) -> bool {
+    let text = record.text.as_deref().map_or(0, str::len);
+    let parties = record.from.iter().chain(&record.to);
+    let numbers = parties.filter_map(|party| party.phone_number.as_deref()).map(str::len).sum::<usize>();
+    let media = || record.media().take(limits::INBOUND_ATTACHMENTS + 1);
+    let types = media().filter_map(|file| file.content_type.as_deref()).map(str::len).sum::<usize>();
+    text + numbers + types > limits::INBOUND_MESSAGE_BYTES || media().count() > limits::INBOUND_ATTACHMENTS
 }
 
 /// How a message was found.

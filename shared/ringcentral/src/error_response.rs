@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use serde_json::Value;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorCode, ErrorDetails, ErrorKind, Grant, Retry, Sent};
+use crate::lenient::{self, Fields, FromFields, RecordError, record};
 use crate::request::{ErrorFormat, Request, Response};
 use crate::retry_after::retry_after;
 
@@ -44,9 +44,9 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 
 /// Converts a response with status 400 or above into an error.
 pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> Error {
-    let body: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+    let body = lenient::read_body::<ErrorBody>(&response.body).unwrap_or_default();
     let codes = codes(&body, &request.secrets);
-    let oauth_error = plain_word(&body["error"], &request.secrets);
+    let oauth_error = plain_word(body.error.as_deref(), &request.secrets);
     let has = |list: &[&str]| codes.iter().any(|known| list.contains(&known.code.as_str()));
     let status = response.status;
 
@@ -94,7 +94,7 @@ pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> 
 
 /// Converts the `error` parameter of a redirect from the login page into an error.
 pub(crate) fn error_from_redirect(operation: &'static str, error: &str) -> Error {
-    let oauth_error = plain_word(&Value::from(error), &[]);
+    let oauth_error = plain_word(Some(error), &[]);
     let kind = match oauth_error.as_deref() {
         Some("access_denied") => ErrorKind::Grant(Grant::Denied),
         other => oauth_kind(other, 400, &|_| false),
@@ -133,29 +133,81 @@ fn oauth_kind(error: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) 
     })
 }
 
+/// What is used of the body of an error.
+#[derive(Default)]
+struct ErrorBody {
+    /// The `error` of OAuth.
+    error: Option<String>,
+    item: ErrorItem,
+    errors: Vec<ErrorItem>,
+}
+
+impl FromFields for ErrorBody {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            error: fields.lossy("error").and_then(word),
+            item: ErrorItem::from_fields(fields)?,
+            errors: fields.lossy_list("errors"),
+        })
+    }
+}
+
+#[derive(Default)]
+struct ErrorItem {
+    code: Option<String>,
+    message: Option<String>,
+    parameter: Option<String>,
+    parameters: Vec<ErrorParameter>,
+    permission: Option<String>,
+}
+
+impl FromFields for ErrorItem {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            code: fields.lossy("errorCode").and_then(word),
+            message: fields.lossy("message"),
+            parameter: fields.lossy("parameterName"),
+            parameters: fields.lossy_list("parameters"),
+            permission: fields.lossy("permissionName"),
+        })
+    }
+}
+
+struct ErrorParameter {
+    name: Option<String>,
+}
+
+record!(ErrorParameter { name: lossy "parameterName", });
+
+/// Not a number: that is the code of some other server.
+fn word(text: String) -> Option<String> {
+    text.contains(|char: char| char.is_ascii_alphabetic()).then_some(text)
+}
+
 /// The codes of both levels: those of `errors[]` first, then that of the top level, without duplicates.
-fn codes(body: &Value, secrets: &[&str]) -> Vec<ErrorCode> {
+fn codes(body: &ErrorBody, secrets: &[&str]) -> Vec<ErrorCode> {
     let mut codes: Vec<ErrorCode> = Vec::new();
-    let inner = body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for item in inner.iter().take(32).chain(std::iter::once(body)) {
-        let Some(code) = plain_word(&item["errorCode"], secrets) else { continue };
+    for item in body.errors.iter().take(32).chain(std::iter::once(&body.item)) {
+        let Some(code) = plain_word(item.code.as_deref(), secrets) else { continue };
         if codes.iter().any(|known| known.code == code) {
             continue;
         }
         codes.push(ErrorCode {
             code,
-            message: item["message"].as_str().map(|text| redacted(text, secrets)).unwrap_or_default(),
-            parameter: plain_word(&item["parameterName"], secrets)
-                .or_else(|| plain_word(&item["parameters"][0]["parameterName"], secrets)),
-            permission: plain_word(&item["permissionName"], secrets),
+            message: item.message.as_deref().map(|text| redacted(text, secrets)).unwrap_or_default(),
+            parameter: plain_word(item.parameter.as_deref(), secrets).or_else(|| {
+                let first = item.parameters.first()?;
+                plain_word(first.name.as_deref(), secrets)
+            }),
+            permission: plain_word(item.permission.as_deref(), secrets),
         });
     }
     codes
 }
 
 /// A code or name: short, made of plain characters, and without any secret of the call.
-fn plain_word(value: &Value, secrets: &[&str]) -> Option<String> {
-    let text = value.as_str().filter(|text| !text.is_empty() && text.len() <= 64)?;
+fn plain_word(text: Option<&str>, secrets: &[&str]) -> Option<String> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty() && text.len() <= 64)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'[' | b']');
     let secret = secrets.iter().any(|secret| !secret.is_empty() && text.contains(secret));
     (!secret && text.bytes().all(plain)).then(|| text.to_owned())
@@ -309,6 +361,26 @@ mod tests {
         // A denial at the token endpoint needs the `error` of OAuth.
         let code = r#"{"errorCode":"OAU-213","errors":[{"errorCode":"OAU-213"}]}"#;
         assert_eq!(rejected(ErrorFormat::OAuth, 400, code, &[]).kind(), ErrorKind::Intermediary);
+    }
+
+    #[test]
+    fn odd_fields_do_not_hide_a_code() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for body in [
+            "\u{feff}{\"errorCode\":\"MSG-240\"}".to_owned(),
+            r#"{"errorCode":"MSG-240","message":"cut \ud83d"}"#.to_owned(),
+            "{\"errorCode\":\"MSG-240\",\"message\":\"two\nlines\"}".to_owned(),
+            r#"{"errorCode":"MSG-240","unused":1e999}"#.to_owned(),
+            format!(r#"{{"errorCode":"MSG-240","unused":{deep}}}"#),
+            r#"{"errors":{"errorCode":"MSG-240"}}"#.to_owned(),
+            r#"{"errors":[7,{"errorCode":" MSG-240 "}]}"#.to_owned(),
+        ] {
+            let error = rejected(ErrorFormat::Api, 400, &body, &[]);
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{}", &body[..40.min(body.len())]);
+            assert!(error.codes().iter().any(|known| known.code == "MSG-240"));
+        }
+        let denied = "\u{feff}{\"error\":\"invalid_grant\",\"unused\":1e999}";
+        assert!(matches!(rejected(ErrorFormat::OAuth, 400, denied, &[]).kind(), ErrorKind::Grant(_)));
     }
 
     #[test]

@@ -176,6 +176,38 @@ record!(Message {
     json: json "",
 });
 
+/// The response to a send. RingCentral has accepted the message, so a field that cannot be read does not matter, but for the
+/// id.
+pub(crate) struct SentMessage(pub Message);
+
+impl FromFields for SentMessage {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
+        Message::from_fields(fields).map(Self).or_else(|_| {
+            Ok(Self(Message {
+                id: fields.required("id")?,
+                direction: fields.lossy("direction"),
+                kind: fields.lossy("type"),
+                from: fields.lossy("from"),
+                to: fields.lossy_list("to"),
+                text: fields.lossy("subject"),
+                status: fields.lossy("messageStatus"),
+                delivery_error_code: fields.lossy("deliveryErrorCode"),
+                read_status: None,
+                availability: None,
+                creation_time: fields.lossy("creationTime"),
+                last_modified_time: None,
+                sms_delivery_time: None,
+                sms_sending_attempts_count: None,
+                segment_count: fields.lossy("segmentCount"),
+                attachments: Vec::new(),
+                conversation: None,
+                conversation_id: None,
+                json: fields.json().into(),
+            }))
+        })
+    }
+}
+
 impl Message {
     /// The id of the conversation.
     #[must_use]

@@ -1,6 +1,7 @@
 //! Paginated lists.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Deref;
 
 use futures_util::stream::{self, Stream};
@@ -103,6 +104,8 @@ pub struct Page<T> {
     /// The position of this page in the list.
     pub paging: Paging,
     next_page: Option<NextPage>,
+    /// Of the records as they came.
+    hash: u64,
 }
 
 impl<T: FromFields> FromFields for Page<T> {
@@ -112,6 +115,7 @@ impl<T: FromFields> FromFields for Page<T> {
             records: Records::from_fields(fields)?,
             paging: fields.lossy("paging").unwrap_or_default(),
             next_page: navigation.and_then(|navigation| navigation.next_page),
+            hash: hash(fields.raw("records").unwrap_or_default()),
         })
     }
 }
@@ -152,7 +156,21 @@ impl Read for NextPage {
     }
 }
 
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl<T> Page<T> {
+    /// Whether to request the page after this one, whose number is `number`. A server that always returns the same page, or
+    /// counts from zero, does not make the list endless.
+    fn continues(&self, number: u32, previous: Option<u64>) -> bool {
+        self.has_next()
+            && number < self.paging.total_pages.unwrap_or(MAX_PAGES)
+            && previous.is_none_or(|previous| previous != self.hash)
+    }
+
     /// Whether another page follows.
     #[must_use]
     pub fn has_next(&self) -> bool {
@@ -180,12 +198,12 @@ impl Api {
         T: FromFields + Send,
     {
         let api = self.clone();
-        stream::try_unfold(Some(1), move |next: Option<u32>| {
+        stream::try_unfold(Some((1, None)), move |next: Option<(u32, Option<u64>)>| {
             let (api, call) = (api.clone(), call.clone());
             async move {
-                let Some(number) = next else { return Ok(None) };
+                let Some((number, previous)) = next else { return Ok(None) };
                 let page: Page<T> = api.page(call, number).await?;
-                let next = (page.has_next() && number < MAX_PAGES).then_some(number + 1);
+                let next = page.continues(number, previous).then_some((number + 1, Some(page.hash)));
                 Ok(Some((page, next)))
             }
         })
@@ -193,12 +211,12 @@ impl Api {
 
     /// Returns all records of a list.
     pub(crate) async fn all<T: FromFields + Send>(&self, call: ApiCall) -> Result<Records<T>> {
-        let mut all = Records::default();
+        let (mut all, mut previous) = (Records::default(), None);
         for number in 1..=MAX_PAGES {
             let page: Page<T> = self.page(call.clone(), number).await?;
-            let more = page.has_next();
+            let is_last = !page.continues(number, previous.replace(page.hash));
             all.extend(page.records);
-            if !more {
+            if is_last {
                 break;
             }
         }
@@ -217,6 +235,17 @@ mod tests {
 
     fn page(json: &str) -> Page<AccountReference> {
         lenient::read_record(json).expect("a page")
+    }
+
+    #[test]
+    fn a_list_that_stands_still_ends() {
+        let stuck = page(r#"{"records":[{"id":1}],"navigation":{"nextPage":{"uri":"https://x"}}}"#);
+        assert!(stuck.continues(1, None));
+        assert!(!stuck.continues(2, Some(stuck.hash)));
+        let always_first = page(r#"{"records":[{"id":1}],"paging":{"page":1,"totalPages":3}}"#);
+        assert!(always_first.continues(1, None) && !always_first.continues(3, None));
+        let from_zero = page(r#"{"records":[{"id":1}],"paging":{"page":0,"totalPages":1}}"#);
+        assert!(!from_zero.continues(1, None));
     }
 
     #[test]

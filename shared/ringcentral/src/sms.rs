@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::api::Api;
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::message::{Message, SentMessage};
 use crate::rate_limit::{RateLimit, UsageGroup};
 use crate::secret::Secret;
 
@@ -168,7 +168,7 @@ impl Api {
         let call = self.call(operation, UsageGroup::Medium, Method::POST, &self.extension_path("/sms"));
         let response = self.send(call.body(&body)?).await?;
         let rate_limit = response.rate_limit.clone();
-        Ok((response.json()?, rate_limit))
+        Ok((response.json::<SentMessage>()?.0, rate_limit))
     }
 
     /// Sends an MMS. Otherwise as [`Api::send_sms`].
@@ -190,7 +190,7 @@ impl Api {
         let json = serde_json::to_vec(&body)
             .map_err(|_| Error::refused(operation, "the request cannot be serialised as JSON"))?;
         call.body = Some(multipart(operation, &json, &mms.attachments)?);
-        self.json(call).await
+        Ok(self.json::<SentMessage>(call).await?.0)
     }
 }
 
@@ -265,6 +265,18 @@ mod tests {
         assert!(!check(&one, &"a".repeat(1001)));
         assert!(check(&one, &"😀".repeat(500)) && !check(&one, &"😀".repeat(501)));
         assert!(!check(&[], "a") && !check(&vec![one[0].clone(); 11], "a"));
+    }
+
+    #[test]
+    fn only_the_id_of_a_sent_message_is_required() {
+        for odd in
+            ["\"to\":[null]", "\"from\":[]", "\"subject\":{}", "\"direction\":[]", "\"messageStatus\":{}"]
+        {
+            let json = format!("{{\"id\":7,{odd}}}");
+            let sent: SentMessage = crate::lenient::read_record(&json).expect("an id");
+            assert_eq!(sent.0.id.to_string(), "7", "{odd}");
+        }
+        assert!(crate::lenient::read_record::<SentMessage>(r#"{"to":[]}"#).is_err());
     }
 
     #[test]

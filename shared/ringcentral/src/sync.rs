@@ -10,6 +10,9 @@ use crate::messages::format_time;
 use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
 
+/// Longer tokens do not fit into the URL of the next sync, and are not read.
+const MAX_TOKEN_BYTES: usize = 4_096;
+
 /// A message sync.
 #[derive(Debug, Clone)]
 pub enum SyncRequest {
@@ -77,7 +80,10 @@ impl FromFields for SyncResult {
         };
         Ok(Self {
             records,
-            token: info.as_ref().and_then(|info| info.sync_token.clone()).filter(|token| !token.is_empty()),
+            token: info
+                .as_ref()
+                .and_then(|info| info.sync_token.clone())
+                .filter(|token| (1..=MAX_TOKEN_BYTES).contains(&token.len())),
             time: info.as_ref().and_then(|info| info.sync_time),
             older_records_exist: info.is_some_and(|info| info.older_records_exist),
         })

@@ -24,8 +24,9 @@ impl E164 {
     /// in national form, with separators. `home` is a number of the country whose national form it may have; without it,
     /// North America. `None` for short codes, alphanumeric senders and everything else that is no number.
     pub fn read(text: &str, home: Option<&Self>) -> Option<Self> {
+        let text = plain_characters(text);
         let text = text.trim();
-        let text = text.strip_prefix("tel:").unwrap_or(text).trim();
+        let text = without_extension(text.strip_prefix("tel:").unwrap_or(text).trim());
         let is_separator = |char: char| char.is_whitespace() || matches!(char, '-' | '.' | '/' | '(' | ')');
         let (is_international, rest) = match text.strip_prefix('+') {
             // The trunk prefix in parentheses is not dialled from abroad: +44 (0)20 7946 0958.
@@ -98,6 +99,36 @@ impl fmt::Display for E164 {
     }
 }
 
+/// Phone keyboards and copied texts contain wide digits, typographic hyphens and invisible marks of the writing direction.
+fn plain_characters(text: &str) -> String {
+    let plain = |char| match char {
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => None,
+        '\u{ff0b}' => Some('+'),
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(char) - 0xff10, 10),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}' => Some('-'),
+        other => Some(other),
+    };
+    text.chars().filter_map(plain).collect()
+}
+
+/// The number without an extension behind it, such as ` ext. 12`, `x12`, `*12` or `;ext=12`.
+fn without_extension(text: &str) -> &str {
+    let Some(at) = text.find(|char: char| char.is_ascii_alphabetic() || "*#;,".contains(char)) else {
+        return text;
+    };
+    let suffix = text[at..].to_ascii_lowercase();
+    let digits = [";ext=", "extension", "ext.", "ext", "x", "*", "#", ","]
+        .iter()
+        .find_map(|word| suffix.strip_prefix(word))
+        .map(str::trim);
+    match digits {
+        Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            text[..at].trim_end()
+        }
+        _ => text,
+    }
+}
+
 const NORTH_AMERICA: &str = "1";
 
 /// Shorter numbers may lack their area code.
@@ -117,6 +148,25 @@ pub fn address(text: &str, home: Option<&E164>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn extensions_and_typographic_characters_are_read() {
+        for text in [
+            "+16505550111 ext. 12",
+            "+1 650 555 0111 x12",
+            "+16505550111*12",
+            "tel:+16505550111;ext=12",
+            "\u{202a}+16505550111\u{202c}",
+            "+1\u{2011}650\u{2011}555\u{2011}0111",
+            "\u{ff0b}\u{ff11}6505550111",
+            "(650) 555-0111 ext 5",
+        ] {
+            assert_eq!(address(text, None), "+16505550111", "{text}");
+        }
+        for text in ["SUPPORT", "12345", "1-800-FLOWERS", "+16505550111 extra", "x12"] {
+            assert_eq!(address(text, None), text);
+        }
+    }
 
     #[test]
     fn only_e164_is_accepted() {

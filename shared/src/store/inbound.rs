@@ -1,7 +1,7 @@
 //! Storing what RingCentral's events bring. Every write authenticates its event: a condition on the connection's row, in the
 //! same call.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, ReturnValue, TransactWriteItem};
@@ -103,9 +103,10 @@ impl Store {
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
-        rc_ids: &[String],
+        rc_ids: BTreeSet<String>,
     ) -> Result<HashSet<String>, StoreError> {
         let mut correlated = HashSet::new();
+        let rc_ids: Vec<String> = rc_ids.into_iter().collect();
         for chunk in rc_ids.chunks(MAX_BATCH_GET) {
             let keys = chunk.iter().map(|rc_id| record_key(tenant, extension, rc_id)).collect();
             let keys =
