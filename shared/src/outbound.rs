@@ -98,8 +98,8 @@ impl Outbound {
         Self { destinations, tls: OnceLock::new() }
     }
 
-    /// Posts a JSON body with additional headers. A date in the response is relative to `now`, unless the response has the
-    /// time of its own.
+    /// Posts a JSON body with additional headers. A date in `Retry-After` is relative to the `Date` of
+    /// the response, or to `now` without one.
     pub async fn post(
         &self,
         url: &str,

@@ -281,7 +281,7 @@ fn the_access_log_contains_no_input_of_callers() {
     }
 }
 
-/// A stranger can request these at will, so each has a throttle of its own.
+/// A stranger can request these at will, so each has a separate throttle.
 #[test]
 fn routes_that_answer_without_a_key_are_throttled() {
     let template = template();

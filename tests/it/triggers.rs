@@ -90,7 +90,7 @@ async fn a_flow_is_triggered_by_inbound_messages_until_it_unsubscribes() {
     }
 
     world.call(Method::DELETE, &at, "", None).await.expect(200);
-    text("to nobody").await;
+    text("to no app").await;
     world.idle().await;
     world.advance(61).await;
     assert_eq!(receiver.arrivals("/all").len(), 1);

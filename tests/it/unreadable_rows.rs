@@ -247,7 +247,7 @@ async fn unreadable_rows_of_a_sender_do_not_hold_up_its_messages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_entries_at_the_front_of_the_indexes_do_not_starve_a_sweep() {
     let (world, tenant, from) = send::connected().await;
-    let tenants = [tenant.id.as_str(), "nobody"];
+    let tenants = [tenant.id.as_str(), "tenant_unknown"];
     for at in 0..120 {
         // Some have an unreadable key, some an unreadable due time, some nothing but their key.
         let (name, due) = match at % 3 {

@@ -97,8 +97,9 @@ async fn every_replaced_secret_signs_until_the_end_of_its_own_overlap() {
     let until = error.strip_prefix("Webhook secret rotated too often; try again after ").unwrap();
     let until: jiff::Timestamp = until.parse().unwrap();
     let wait = until.duration_since(now(&world).await).as_secs();
-    assert!((20 * 3_600..=21 * 3_600 + 1).contains(&wait), "{wait}");
-    for (seconds, ended) in [(0, 0), (wait - 60, 0), (120, 1), (3_600, 2), (3_600, 3), (3_600, 3)] {
+    assert!((20 * 3_600 - 60..=20 * 3_600 + 1).contains(&wait), "{wait}");
+    for (seconds, ended) in [(0, 0), (wait - 60, 0), (120, 1), (3_600, 2), (3_600, 3), (3_600, 4), (3_600, 4)]
+    {
         world.advance(seconds).await;
         test_event(&world, &tenant, &id).await;
         let arrivals = receiver.arrivals("/hook");
