@@ -18,7 +18,7 @@ use crate::model::secret::Secret;
 use crate::model::trigger_token::TriggerToken;
 use crate::registration;
 use crate::retry::{Attempt, retry_on_conflict};
-use crate::store::{AppChange, ChangeOutcome, KeyChange};
+use crate::store::{AddedKey, AppChange, ChangeOutcome, KeyChange};
 
 pub async fn find(gateway: &Gateway, tenant: &TenantId, id: &AppId) -> Result<App> {
     gateway.store.app(tenant, id).await?.ok_or(Error::NotFound)
@@ -246,7 +246,8 @@ pub async fn rotate_key(
             })?,
         };
         let record = KeyRecord::of(&key, id, grant, now);
-        let mut change = KeyChange { is_main: true, remove: ids(&expired), ..KeyChange::default() };
+        let (added_key, remove) = (AddedKey::Main, ids(&expired));
+        let mut change = KeyChange { added_key, remove, ..KeyChange::default() };
         if let Some(old) = old {
             if overlap.is_zero() {
                 change.remove.push(old.id.clone());

@@ -79,16 +79,16 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
 
 /// How an item of due work was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Handled {
+pub enum DueOutcome {
     Processed,
     /// Another run has it, or it failed and is retried.
     Left,
     /// Its row cannot be read. It is due again later.
-    Passed,
+    Postponed,
 }
 
-/// Processes due work of one kind, up to `at_once` items concurrently, until there is none or the time is over. `work` returns
-/// whether it processed the item. A failing one is logged and does not stop the others; one whose row cannot be read is made due
+/// Processes due work of one kind, up to `at_once` items concurrently, until there is none or the time is over. A failing item is
+/// logged and does not stop the others; one whose row cannot be read is made due
 /// later, so that it does not delay them either. Returns how many were processed.
 ///
 /// # Errors
@@ -98,7 +98,7 @@ pub async fn drain_due(
     kind: WorkKind,
     at_once: usize,
     within: SignedDuration,
-    work: impl AsyncFn(&DueWork) -> Result<bool>,
+    work: impl AsyncFn(&DueWork) -> Result<DueOutcome>,
 ) -> Result<usize> {
     let until = saturating_add(gateway.clock.now(), within);
     let mut done = 0;
@@ -110,24 +110,23 @@ pub async fn drain_due(
             let span = tracing::error_span!("due", tenant.id = %due.tenant, message.id = Empty);
             let result = async {
                 match work(due).await {
-                    Ok(true) => Handled::Processed,
-                    Ok(false) => Handled::Left,
-                    Err(Error::Unreadable(_)) => pass(gateway, due).await,
+                    Ok(outcome) => outcome,
+                    Err(Error::Unreadable(_)) => postpone(gateway, due).await,
                     Err(error) => {
                         tracing::warn!(
                             kind = kind.as_str(),
                             error = error.chain(),
                             "due work failed, a later run retries it"
                         );
-                        Handled::Left
+                        DueOutcome::Left
                     }
                 }
             };
             result.instrument(span)
         });
-        let results: Vec<Handled> = results.buffer_unordered(at_once).collect().await;
-        done += results.iter().filter(|handled| **handled == Handled::Processed).count();
-        if results.iter().all(|handled| *handled == Handled::Left) {
+        let results: Vec<DueOutcome> = results.buffer_unordered(at_once).collect().await;
+        done += results.iter().filter(|outcome| **outcome == DueOutcome::Processed).count();
+        if results.iter().all(|outcome| *outcome == DueOutcome::Left) {
             break;
         }
     }
@@ -135,13 +134,13 @@ pub async fn drain_due(
 }
 
 /// Makes an item due later, because its row cannot be read.
-async fn pass(gateway: &Gateway, due: &DueWork) -> Handled {
+async fn postpone(gateway: &Gateway, due: &DueWork) -> DueOutcome {
     let later = SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS);
     match gateway.store.postpone_work(due, saturating_add(gateway.clock.now(), later)).await {
-        Ok(()) => Handled::Passed,
+        Ok(()) => DueOutcome::Postponed,
         Err(error) => {
             tracing::warn!(kind = due.kind.as_str(), error = %error, "unreadable item could not be made due later");
-            Handled::Left
+            DueOutcome::Left
         }
     }
 }

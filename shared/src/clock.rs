@@ -1,4 +1,5 @@
-//! The one clock. Code that decides by time receives `now` as a value read here. And the times that clients write.
+//! The one clock. Code that decides by time receives `now` as a value that was read here. This module also parses
+//! times in requests.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -23,7 +24,7 @@ pub fn plausible_expiry(
 }
 
 /// Parses an exact moment in ISO 8601: date, time and offset, `2026-11-30T14:30:00Z` or `2026-11-30 14:30+01:00`. A time without an
-/// offset is none.
+/// offset is rejected.
 ///
 /// In a query, a `+` that was not percent-encoded arrives as a space, so a space before the offset is read as a plus.
 pub fn parse_time(text: &str) -> Option<Timestamp> {

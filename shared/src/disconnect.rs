@@ -7,12 +7,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch;
+use crate::batch::{self, DueOutcome};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
-use crate::model::connection::{ConnectionChange, ConnectionStatus};
+use crate::model::connection::{DisconnectedStatus, Disconnection};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::retry::{Attempt, retry_on_conflict};
@@ -93,19 +93,13 @@ pub async fn delete_connection(
 }
 
 fn disconnected_event(connection: &RemovableConnection, now: Timestamp) -> Event {
-    let kind = EventKind::RcDisconnected;
-    match &connection.connection {
-        Some(readable) => readable.event(kind, now),
-        None => {
-            let data = ConnectionChange {
-                extension_id: connection.extension.as_ref().map_or("", ExtensionId::as_str),
-                rc_account_id: None,
-                status: ConnectionStatus::Revoked,
-                cause: None,
-            };
-            Event::new(&connection.tenant, kind, now, &data)
-        }
-    }
+    let readable = connection.connection.as_ref();
+    let data = Disconnection {
+        extension_id: connection.extension.as_ref().map_or("", ExtensionId::as_str),
+        rc_account_id: readable.and_then(|readable| readable.identity.account.as_deref()),
+        status: DisconnectedStatus::Disconnected,
+    };
+    Event::new(&connection.tenant, EventKind::RcDisconnected, now, &data)
 }
 
 /// Deletes the numbers of deleted connections and ends their sessions, as far as time allows. The sweep does the rest, and
@@ -151,11 +145,11 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     .await
 }
 
-async fn retry_revocation(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn retry_revocation(gateway: &Gateway, due: &DueWork) -> Result<DueOutcome> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
-        return Ok(false);
+        return Ok(DueOutcome::Left);
     }
     delete_unused_numbers(gateway, &due.tenant).await?;
     revocation::request(gateway, &due.tenant, &due.connection).await;
-    Ok(true)
+    Ok(DueOutcome::Processed)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch;
+use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -39,7 +39,7 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
             Err(CallError::Gateway(Error::NotConnected)) => {
                 // Authorizing again makes the sync due.
                 gateway.store.complete_work(due).await?;
-                Ok(true)
+                Ok(DueOutcome::Processed)
             }
             outcome => Ok(outcome?),
         }
@@ -47,9 +47,9 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     .await
 }
 
-/// Syncs one connection, as far as possible until `stop`. False if another run has claimed it.
-async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<bool, CallError> {
-    let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(false) };
+/// Syncs one connection, as far as possible until `stop`.
+async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<DueOutcome, CallError> {
+    let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(DueOutcome::Left) };
     let (tenant, id) = (&due.tenant, &due.connection);
     let before = &claimed.progress;
     let sync = |api, connection: Connection| async move {
@@ -69,7 +69,7 @@ async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> R
         let backfill = |api, connection| backfill_page(gateway, api, connection, range, stop);
         claimed.progress.backfill = tokens::call(gateway, tenant, id, backfill).await?;
     }
-    Ok(true)
+    Ok(DueOutcome::Processed)
 }
 
 /// Stores what has changed since the last sync. Returns the progress after it.

@@ -110,7 +110,7 @@ pub async fn receive(
 }
 
 /// Quarantines an authentic event, for which a sync is due. A failure does not fail the response: the sync finds what the
-/// event reported, and RingCentral would repeat nothing.
+/// event reported, and RingCentral does not repeat events.
 async fn quarantine_event(
     gateway: &Gateway,
     auth: &EventAuth<'_>,
@@ -244,13 +244,13 @@ pub async fn store_missed(
 pub enum RecordRole {
     Inbound,
     Outbound,
-    /// It is no SMS, or deleted.
+    /// It is not an SMS, or it is deleted.
     Irrelevant,
     /// It lacks what is needed to use it.
     Unusable(Reason),
 }
 
-/// Classifies a record. `direction` stands for a direction that the record does not contain.
+/// Classifies a record. `direction` is used if the record does not contain one.
 pub fn role(record: &ringcentral::Message, direction: Option<&Direction>) -> RecordRole {
     if record.kind.as_ref().is_some_and(|kind| *kind != MessageKind::Sms)
         || matches!(record.availability, Some(Availability::Deleted | Availability::Purged))
@@ -361,7 +361,7 @@ pub fn is_readable(body: &[u8]) -> bool {
     !matches!(read(body).content, Content::Unreadable(_))
 }
 
-/// Parses an event. Whatever the body is, the result says what can be read of it.
+/// Parses an event as far as it can be read.
 fn read(body: &[u8]) -> Envelope {
     let Ok(event) = events::from_slice::<events::Event<Box<RawValue>>>(body) else {
         return Envelope { owner: None, content: Content::Unreadable("the body is not an event") };

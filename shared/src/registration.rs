@@ -23,7 +23,7 @@ use crate::model::trigger_token::TriggerToken;
 use crate::outbound;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::store::{
-    ChangeOutcome, CreateOutcome, Idempotency, SealedSecret, SigningSecrets, TenantChange, WriteOutcome,
+    ChangeOutcome, Idempotency, IdempotentOutcome, SealedSecret, SigningSecrets, TenantChange, WriteOutcome,
 };
 use crate::vault::{Binding, Owner, Purpose};
 
@@ -63,14 +63,14 @@ pub async fn create_tenant(
     let entry =
         AuditEntry { context: audit, action, tenant: &tenant.id, subject: tenant.id.as_str(), fields: &[] };
     match gateway.store.create_tenant(&tenant, key.as_ref(), &entry).await? {
-        CreateOutcome::Created => tracing::info!(tenant.id = %tenant.id, "tenant created"),
-        CreateOutcome::Replayed(stored) => {
+        IdempotentOutcome::Applied => tracing::info!(tenant.id = %tenant.id, "tenant created"),
+        IdempotentOutcome::Replayed(stored) => {
             if key.is_some_and(|key| key.fingerprint != stored.fingerprint) {
                 return Err(Error::IdempotencyReused);
             }
             (tenant.id, tenant.created_at) = (stored.id, stored.created_at);
         }
-        CreateOutcome::InProgress => return Err(Error::IdempotencyInProgress),
+        IdempotentOutcome::InProgress => return Err(Error::IdempotencyInProgress),
     }
     Ok(tenant)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch;
+use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -35,9 +35,9 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     .await
 }
 
-async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<DueOutcome> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
-        return Ok(false);
+        return Ok(DueOutcome::Left);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
     let check = |api, connection| check_subscription(gateway, api, connection, within);
@@ -61,7 +61,7 @@ async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<bool> {
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(true)
+    Ok(DueOutcome::Processed)
 }
 
 /// Checks a connection's subscription and stores the result. Returns the connection if its numbers are to be read again.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch;
+use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -44,13 +44,19 @@ pub async fn run_setup(
     Ok(())
 }
 
-/// Runs the incomplete steps of a set-up and stores the progress. Returns true if the set-up is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SetupProgress {
+    Complete,
+    Incomplete,
+}
+
+/// Runs the incomplete steps of a set-up and stores the progress.
 async fn run_steps(
     gateway: &Gateway,
     api: Api,
     mut connection: Connection,
     within: Duration,
-) -> Result<bool, CallError> {
+) -> Result<SetupProgress, CallError> {
     let before = connection.setup.clone();
     let mut setup = before.clone();
     let identity = if setup.identity.is_done() { None } else { Some(read_identity(&api, &connection)) };
@@ -82,7 +88,9 @@ async fn run_steps(
     // A penalty takes precedence over a rejected token: calls with a new token would restart it.
     let error =
         general_errors.into_iter().flatten().max_by_key(|error| error.kind() == ErrorKind::RateLimited);
-    error.map_or(Ok(connection.setup.is_done()), |error| Err(error.into()))
+    let is_done = connection.setup.is_done();
+    let progress = if is_done { SetupProgress::Complete } else { SetupProgress::Incomplete };
+    error.map_or(Ok(progress), |error| Err(error.into()))
 }
 
 /// An error that affects all steps: the token is rejected, or the call rate is limited.
@@ -455,17 +463,21 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
     .await
 }
 
-async fn continue_setup(gateway: &Gateway, due: &DueWork) -> Result<bool> {
+async fn continue_setup(gateway: &Gateway, due: &DueWork) -> Result<DueOutcome> {
     if gateway.store.claim_work(due).await? == ClaimOutcome::NotDue {
-        return Ok(false);
+        return Ok(DueOutcome::Left);
     }
     let within = Duration::from_millis(limits::SETUP_IN_CALLBACK_MS);
     let set_up = |api, connection| run_steps(gateway, api, connection, within);
     match tokens::call(gateway, &due.tenant, &due.connection, set_up).await {
         Err(error @ CallError::Gateway(Error::NotConnected | Error::Unavailable { .. })) => {
             postpone(gateway, due, &error.reason()).await?;
-            Ok(false)
+            Ok(DueOutcome::Left)
         }
-        result => Ok(result?),
+        progress => Ok(match progress? {
+            SetupProgress::Complete => DueOutcome::Processed,
+            // The row says when it is due again.
+            SetupProgress::Incomplete => DueOutcome::Left,
+        }),
     }
 }

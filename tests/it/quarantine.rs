@@ -228,7 +228,7 @@ async fn a_rejected_sync_token_is_dropped_and_a_full_sync_follows_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authentic_event_is_accepted_whatever_is_in_it() {
+async fn an_authentic_event_with_any_content_is_accepted() {
     let world = World::start().await;
     let row = connection(&world).await;
     world.advance(SYNC_INTERVAL).await;

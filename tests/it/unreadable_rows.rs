@@ -96,6 +96,13 @@ async fn an_unreadable_connection_leaves_the_other_extensions_of_its_tenant_work
     assert_eq!(world.get("/v1/rc/status", &tenant.key).await.json(), json!({ "connected": false }));
     let unreadable = world.log().iter().filter(|line| line.contains("unreadable row passed")).count();
     assert!(unreadable >= 9, "each is reported");
+    // The apps are notified in the same form as about one that can be read.
+    world.advance(61).await;
+    let events = world.get("/v1/events?limit=100", &tenant.key).await.expect(200).json();
+    let events = events["events"].as_array().unwrap().iter();
+    let ended: Vec<_> = events.filter(|event| event["type"] == "rc_disconnected").collect();
+    assert!(ended.len() >= 2, "{ended:?}");
+    assert!(ended.iter().all(|event| event["status"] == "disconnected" && event.get("cause").is_none()));
 }
 
 /// One row of each kind of item in a tenant's lists.
@@ -310,7 +317,7 @@ async fn generation_of(world: &World, tenant: &TestTenant) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unreadable_counters_and_breakers_stop_nobody() {
+async fn unreadable_counters_and_breakers_block_no_request() {
     let (world, tenant, from) = send::connected().await;
     for row in world.items("RateLimitsTable").await {
         let with = json!({ "times": { "S": "?" }, "counts": { "S": "?" }, "slot": { "S": "?" },

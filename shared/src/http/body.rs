@@ -1,4 +1,5 @@
-//! JSON bodies of requests. Unknown fields and wrong types are rejected with their JSON path, and what is no JSON with what to send.
+//! JSON bodies of requests. The error for an unknown field or a wrong type has its JSON path; the error for a body that is not JSON
+//! says what to send.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -60,7 +61,7 @@ fn is_form(request: &Request) -> bool {
     matches!(media.as_str(), "application/x-www-form-urlencoded" | "multipart/form-data")
 }
 
-/// The body as text, or why it is none.
+/// The body as text, or the reason that it is not UTF-8.
 fn utf8(body: &[u8]) -> Result<&str, &'static str> {
     let wide = "The body must be UTF-8 JSON, but it is UTF-16 or UTF-32";
     match body {

@@ -1,6 +1,6 @@
 //! The event of API Gateway (payload format 2.0) as a request, and a response as its payload.
 //!
-//! `lambda_http` would build a URI from host, path and query, and panics if that is no valid URI or if the body is no valid base64.
+//! `lambda_http` would build a URI from host, path and query, and panics if the URI or the base64 of the body is invalid.
 //! API Gateway may decode a query before it passes it on, so a space is enough. No handler needs the URI, and none is built.
 
 use data_encoding::BASE64;

@@ -209,7 +209,7 @@ string_enum! {
         Blacklisted = "blacklisted",
         /// RingCentral stopped the subscription for another reason.
         Suspended = "suspended",
-        /// The subscription delivered to another URL than the connection's.
+        /// The subscription has a URL other than that of the connection.
         AddressChanged = "address_changed",
         /// The connection could not be used for a while.
         Recovered = "recovered",
@@ -292,24 +292,16 @@ string_enum! {
 #[serde(rename_all = "camelCase")]
 pub struct Disconnection<'a> {
     /// RingCentral's id of the extension.
-    extension_id: &'a str,
+    pub extension_id: &'a str,
     /// RingCentral's id of the account; `null` if it was never known.
-    rc_account_id: Option<&'a str>,
+    pub rc_account_id: Option<&'a str>,
     /// Always `disconnected`.
-    status: DisconnectedStatus,
+    pub status: DisconnectedStatus,
 }
 
 impl Connection {
-    /// The event about a change of the connection, for the tenant's apps.
+    /// The event that the connection exists and has its present status, for the tenant's apps.
     pub fn event(&self, kind: EventKind, now: Timestamp) -> Event {
-        if kind == EventKind::RcDisconnected {
-            let data = Disconnection {
-                extension_id: self.extension.as_str(),
-                rc_account_id: self.identity.account.as_deref(),
-                status: DisconnectedStatus::Disconnected,
-            };
-            return Event::new(&self.tenant, kind, now, &data);
-        }
         let data = ConnectionChange {
             extension_id: self.extension.as_str(),
             rc_account_id: self.identity.account.as_deref(),

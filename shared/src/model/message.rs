@@ -447,6 +447,8 @@ mod tests {
     #[test]
     fn debug_output_shows_neither_text_nor_numbers() {
         let shown = format!("{:?}", message("CANARY"));
-        assert!(!shown.contains("CANARY") && !shown.contains("555"), "{shown}");
+        for secret in ["CANARY", "4155550100", "6505550111"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 }

@@ -22,7 +22,7 @@ impl E164 {
 
     /// Parses a number in any of the spellings in which RingCentral and carriers write it: without `+`, with `00` or `011`,
     /// in national form, with separators. `home` is a number of the country whose national form it may have; without it,
-    /// North America. `None` for short codes, alphanumeric senders and everything else that is no number.
+    /// North America. `None` for short codes, alphanumeric senders and other texts.
     pub fn read(text: &str, home: Option<&Self>) -> Option<Self> {
         let text = plain_characters(text);
         let text = text.trim();

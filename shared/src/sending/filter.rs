@@ -29,7 +29,7 @@ pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilte
     let start =
         start.map(|text| time(&text, Bound::Start).ok_or_else(|| invalid("startDate"))).transpose()?;
     let end = parameter("endDate");
-    // A date as the end stands for the midnight after it, which the range excludes.
+    // An end date is the midnight after it, which the range excludes.
     let excludes_end = end.as_deref().is_some_and(is_date);
     let end = end.map(|text| time(&text, Bound::End).ok_or_else(|| invalid("endDate"))).transpose()?;
     if let (Some(start), Some(end)) = (start, end)

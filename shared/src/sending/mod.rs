@@ -26,7 +26,7 @@ use crate::model::phone::E164;
 use crate::model::sender;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::span;
-use crate::store::{AcceptOutcome, Idempotency, PendingIn, StoredResponse, WriteOutcome};
+use crate::store::{Idempotency, IdempotentOutcome, PendingIn, StoredResponse, WriteOutcome};
 
 pub use filter::filter;
 pub use reports::{ReportOutcome, apply_delivery_report};
@@ -73,14 +73,14 @@ async fn accept_new(
     span::set_message(&message.id);
     let pending_in = pending_in(&message);
     let receipt = match (gateway.store.accept_message(&message, pending_in, key).await?, key) {
-        (AcceptOutcome::Accepted, _) => {
+        (IdempotentOutcome::Applied, _) => {
             tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %message.id,
                 message.status = message.status.as_str(), "message accepted");
             Receipt { message: message.id.clone(), status: message.status, segments: message.segments }
         }
-        (AcceptOutcome::Replayed(response), Some(key)) => replay(response, key)?,
-        (AcceptOutcome::Replayed(_), None) => return Err(Error::IdempotencyReused),
-        (AcceptOutcome::InProgress, _) => return Err(Error::IdempotencyInProgress),
+        (IdempotentOutcome::Replayed(response), Some(key)) => replay(response, key)?,
+        (IdempotentOutcome::Replayed(_), None) => return Err(Error::IdempotencyReused),
+        (IdempotentOutcome::InProgress, _) => return Err(Error::IdempotencyInProgress),
     };
     if pending_in == PendingIn::Outbox {
         wake_debounced(gateway, tenant, &message.extension).await;

@@ -245,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_was_computed_from_outside_the_written_row_can_be_read(
+        fn a_row_with_any_computed_time_can_be_read(
             times in proptest::array::uniform6(any_time()), text in "\\PC{0,40}", count in any::<u32>()
         ) {
             let connection = connection(times, &text, count);

@@ -12,12 +12,19 @@ use crate::model::audit::AuditEntry;
 use crate::model::ids::{AppId, KeyId, TenantId};
 use crate::model::tenant::Tenant;
 
+/// What a key that is added to an app becomes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AddedKey {
+    #[default]
+    Additional,
+    Main,
+}
+
 /// A change of an app's keys, applied in one transaction.
 #[derive(Debug, Default)]
 pub struct KeyChange<'a> {
     pub add: Option<&'a KeyRecord>,
-    /// True if the added key becomes the main key.
-    pub is_main: bool,
+    pub added_key: AddedKey,
     /// Keys that are revoked.
     pub remove: Vec<KeyId>,
     /// A key that expires at this time.
@@ -67,7 +74,7 @@ impl Store {
             .expression_attribute_values(":seen", key_list(&app.keys))
             .expression_attribute_values(":remaining", key_list(&remaining));
         let mut expression = "SET #keys = :remaining".to_owned();
-        if let Some(main) = change.add.filter(|_| change.is_main) {
+        if let Some(main) = change.add.filter(|_| change.added_key == AddedKey::Main) {
             expression.push_str(", main_key = :main");
             update = update.expression_attribute_values(":main", item::text(main.id.as_str()));
         } else if app.main_key.as_ref().is_some_and(|main| change.remove.contains(main)) {

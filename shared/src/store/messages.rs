@@ -115,7 +115,7 @@ impl Store {
         match update.send().await {
             Ok(answer) => {
                 let record = self.read_one(&self.tables.messages, answer.attributes, read_record);
-                // The record is correlated, whatever else cannot be read.
+                // The record is correlated even if another attribute cannot be read.
                 Ok(Correlation::Correlated(record.ok().flatten().and_then(|record| record.early_report)))
             }
             Err(error) if is_conditional(&error) => Ok(Correlation::Taken),

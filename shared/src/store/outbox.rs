@@ -13,16 +13,15 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
+use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
-use super::{Store, StoreError, WriteOutcome, complete, failed, failure, is_conflict, made, query};
+use super::{Store, StoreError, WriteOutcome, complete, failure, is_conflict, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
-use crate::model::secret::Secret;
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +33,6 @@ pub enum PendingIn {
     Reconciling(Timestamp),
 }
 
-/// The idempotency key of a request.
-#[derive(Debug, Clone)]
-pub struct Idempotency {
-    /// The digest of the caller's key.
-    pub digest: String,
-    /// The digest of the request's content.
-    pub fingerprint: String,
-}
-
-impl Idempotency {
-    pub fn of(key: &str, content: &Value) -> Self {
-        let digest = |text: &str| Secret::new(text).digest();
-        Self { digest: digest(key), fingerprint: digest(&content.to_string()) }
-    }
-}
-
 /// The response to an earlier request with the same idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResponse {
@@ -59,16 +42,6 @@ pub struct StoredResponse {
     pub segments: u32,
     /// The digest of that request's content.
     pub fingerprint: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AcceptOutcome {
-    /// The message is stored.
-    Accepted,
-    /// An earlier request has used the key; its response.
-    Replayed(StoredResponse),
-    /// A request with the same key is being processed.
-    InProgress,
 }
 
 /// A sender with pending work.
@@ -90,42 +63,18 @@ impl Store {
         message: &Message,
         pending_in: PendingIn,
         key: Option<&Idempotency>,
-    ) -> Result<AcceptOutcome, StoreError> {
+    ) -> Result<IdempotentOutcome<StoredResponse>, StoreError> {
         self.mark_active(message, Some(pending_in)).await?;
-        let now = self.clock.now();
         let mut items = vec![self.put_message(message, None), self.put_pending(message, pending_in)];
-        if let Some(key) = key {
-            let kept = saturating_add(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
+        items.extend(key.map(|key| {
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
                 .set("message", item::text(message.id.as_str()))
                 .set("status", item::text(message.status.as_str()))
-                .set("segments", item::number(message.segments))
-                .set("fingerprint", item::text(&key.fingerprint))
-                .set("expires_at", item::time(kept))
-                .set("ttl", item::ttl(kept));
-            let put = Put::builder()
-                .table_name(&self.tables.messages)
-                .set_item(Some(row.done()))
-                .condition_expression("attribute_not_exists(tenant) OR expires_at <= :now")
-                .expression_attribute_values(":now", item::time(now));
-            items.push(TransactWriteItem::builder().put(complete(put.build())).build());
-        }
-        match self.transact(items).await {
-            Ok(Ok(())) => Ok(AcceptOutcome::Accepted),
-            Ok(Err(reasons)) if failed(&reasons, 2) => {
-                let response = match key {
-                    Some(key) => self.stored_response(&message.tenant, key).await?,
-                    None => None,
-                };
-                Ok(response.map_or(AcceptOutcome::InProgress, AcceptOutcome::Replayed))
-            }
-            Ok(Err(_)) => Err(StoreError::Damaged("message")),
-            // Every attempt conflicted with another request that has the same key.
-            Err(StoreError::Unavailable(code)) if key.is_some() && code == "TransactionCanceledException" => {
-                Ok(AcceptOutcome::InProgress)
-            }
-            Err(error) => Err(error),
-        }
+                .set("segments", item::number(message.segments));
+            self.put_response(&self.tables.messages, row, key)
+        }));
+        let stored = async |key: &Idempotency| self.stored_response(&message.tenant, key).await;
+        self.transact_once(items, key, "message", stored).await
     }
 
     /// The response to an earlier request with this idempotency key, unless it has expired.
@@ -213,8 +162,7 @@ impl Store {
         delete.set_key(Some(key)).send().await.map(|_| ()).map_err(failure)
     }
 
-    /// Takes a message that cannot be read out of the sender's way: an entry of the schedule, due at `until`, replaces its pending
-    /// entries.
+    /// Postpones a message that cannot be read: a schedule entry, due at `until`, replaces its pending entries.
     pub async fn hold_unreadable(
         &self,
         tenant: &TenantId,

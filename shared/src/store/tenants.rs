@@ -6,13 +6,11 @@ use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
-use super::outbox::Idempotency;
 use super::{Page, Store, StoreError, complete, failed, failure, query};
-use crate::clock::saturating_add;
-use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
@@ -39,16 +37,6 @@ pub enum ChangeOutcome {
     Conflict,
 }
 
-/// The outcome of creating a tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CreateOutcome {
-    Created,
-    /// An earlier request has used the idempotency key.
-    Replayed(StoredTenant),
-    /// A request with the same key is being processed.
-    InProgress,
-}
-
 /// What an earlier request with the same idempotency key created. The rest of its response is in the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredTenant {
@@ -73,47 +61,20 @@ impl Store {
         tenant: &Tenant,
         key: Option<&Idempotency>,
         entry: &AuditEntry<'_>,
-    ) -> Result<CreateOutcome, StoreError> {
+    ) -> Result<IdempotentOutcome<StoredTenant>, StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.tenants)
             .set_item(Some(tenant_item(tenant)))
             .condition_expression("attribute_not_exists(tenant)");
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
         let mut items = vec![put, self.put_audit_entry(entry)];
-        items.extend(key.map(|key| self.put_stored_tenant(tenant, key)));
-        match self.transact(items).await {
-            Ok(Ok(())) => Ok(CreateOutcome::Created),
-            Ok(Err(reasons)) if failed(&reasons, 2) => {
-                let stored = match key {
-                    Some(key) => self.stored_tenant(key).await?,
-                    None => None,
-                };
-                Ok(stored.map_or(CreateOutcome::InProgress, CreateOutcome::Replayed))
-            }
-            Ok(Err(_)) => Err(StoreError::Damaged("tenant")),
-            // Every attempt conflicted with another request that has the same key.
-            Err(StoreError::Unavailable(code)) if key.is_some() && code == "TransactionCanceledException" => {
-                Ok(CreateOutcome::InProgress)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn put_stored_tenant(&self, tenant: &Tenant, key: &Idempotency) -> TransactWriteItem {
-        let now = self.clock.now();
-        let kept = saturating_add(now, SignedDuration::from_secs(limits::IDEMPOTENCY_KEPT_SECONDS));
-        let row = Writer(idempotency_key(key))
-            .set("created", item::text(tenant.id.as_str()))
-            .set("made_at", item::time(tenant.created_at))
-            .set("fingerprint", item::text(&key.fingerprint))
-            .set("expires_at", item::time(kept))
-            .set("ttl", item::ttl(kept));
-        let put = Put::builder()
-            .table_name(&self.tables.tenants)
-            .set_item(Some(row.done()))
-            .condition_expression("attribute_not_exists(tenant) OR expires_at <= :now")
-            .expression_attribute_values(":now", item::time(now));
-        TransactWriteItem::builder().put(complete(put.build())).build()
+        items.extend(key.map(|key| {
+            let row = Writer(idempotency_key(key))
+                .set("created", item::text(tenant.id.as_str()))
+                .set("made_at", item::time(tenant.created_at));
+            self.put_response(&self.tables.tenants, row, key)
+        }));
+        self.transact_once(items, key, "tenant", async |key| self.stored_tenant(key).await).await
     }
 
     /// What an earlier request with this idempotency key created, unless the key has expired.
