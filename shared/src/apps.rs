@@ -150,7 +150,7 @@ pub fn allowed_ips(texts: Option<&[String]>) -> Result<Vec<IpNet>> {
 /// An ISO 8601 time in the future.
 pub fn expiry(text: Option<&str>, now: Timestamp) -> Result<Option<Timestamp>> {
     let invalid = || Error::InvalidField {
-        text: "expiresAt must be an ISO 8601 time in the future".to_owned(),
+        text: "expiresAt must be an ISO 8601 time in the future, with its offset".to_owned(),
         field: "expiresAt",
     };
     let end = text.map(|text| parse_time(text).ok_or_else(invalid)).transpose()?;

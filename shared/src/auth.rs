@@ -97,14 +97,14 @@ impl Principal {
 /// Authenticates an app whose key must have one of these scopes; any key if there are none. One read and one write of DynamoDB, which
 /// are concurrent in a warm function.
 pub async fn caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
-    let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
+    let key = tenant_key(request)?;
     authenticate(gateway, request, &key, one_of).await
 }
 
 /// Like [`caller`], but a key that was read recently ([`limits::SEND_CACHE_SECONDS`]) is not read again. For the route whose latency
 /// matters most. A revocation takes effect after that time.
 pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope]) -> Result<Caller> {
-    let key = ApiKey::parse(presented(request)?.expose()).ok_or(Error::MissingKey)?;
+    let key = tenant_key(request)?;
     let found = gateway.cache.authenticated_keys.get(&key.prefix(), gateway.clock.now());
     let Some(found) = found.filter(|found| key.matches(&found.1.digest)) else {
         let caller = authenticate(gateway, request, &key, one_of).await?;
@@ -141,7 +141,7 @@ pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -
     }
     let operator_key = gateway.operator_key().await?;
     if *operator_key != presented {
-        return Err(Error::MissingKey);
+        return Err(not_a_key(&presented));
     }
     let count = rate_limits::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
     within_limit(request, count)?;
@@ -302,6 +302,26 @@ fn presented(request: &Request) -> Result<Secret> {
     });
     let key = bearer.or_else(|| header("x-api-key").map(str::trim)).filter(|key| !key.is_empty());
     key.map(Secret::new).ok_or_else(|| authorization.map_or(Error::MissingKey, malformed))
+}
+
+fn tenant_key(request: &Request) -> Result<ApiKey> {
+    let presented = presented(request)?;
+    ApiKey::parse(presented.expose()).ok_or_else(|| not_a_key(&presented))
+}
+
+/// The error for a value that is neither a tenant's key nor the operator key.
+fn not_a_key(presented: &Secret) -> Error {
+    let is_around = |c: char| "\"'`<>{}[]()\u{201c}\u{201d}\u{2018}\u{2019}".contains(c);
+    let value = presented.expose();
+    let text = if value.contains(char::is_whitespace) {
+        "Missing or invalid API key: the header `X-API-Key` must contain the key alone, and `Authorization` the word `Bearer` once \
+         and the key"
+    } else if value.starts_with(is_around) || value.ends_with(is_around) {
+        "Missing or invalid API key: send the key without quotation marks or brackets around it"
+    } else {
+        return Error::MissingKey;
+    };
+    Error::MalformedAuthorization { text }
 }
 
 /// The error for an `Authorization` header without a bearer key.

@@ -1,8 +1,11 @@
 //! Requests of people who come from another API, of tools, and of strangers: each gets an error that helps, and costs nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::routes;
 use crate::world::{Reply, World};
 
 #[tokio::test]
@@ -14,7 +17,7 @@ async fn a_key_in_another_form_is_answered_with_the_right_one() {
         Reply::of(request.send().await.unwrap()).await
     };
     let basic = data_encoding::BASE64.encode(format!("{key}:").as_bytes());
-    for (value, part) in [
+    for (name, value, part) in [
         (format!("Basic {basic}"), "Basic authentication is not supported"),
         (format!("basic {basic}"), "Basic authentication is not supported"),
         (key.clone(), "must be `Authorization: Bearer KEY`"),
@@ -22,9 +25,20 @@ async fn a_key_in_another_form_is_answered_with_the_right_one() {
         (format!("ApiKey {key}"), "must be `Authorization: Bearer KEY`"),
         (format!("Bearer:{key}"), "must be `Authorization: Bearer KEY`"),
         ("Bearer".to_owned(), "Missing or invalid API key"),
-        (format!("Bearer \"{key}\""), "Missing or invalid API key"),
-    ] {
-        let reply = ask("authorization", &value).await;
+        (format!("Bearer Bearer {key}"), "the word `Bearer` once"),
+        (format!("Bearer \"{key}\""), "without quotation marks or brackets"),
+        (format!("Bearer <{key}>"), "without quotation marks or brackets"),
+        (format!("Bearer {{{key}}}"), "without quotation marks or brackets"),
+    ]
+    .map(|(value, part)| ("authorization", value, part))
+    .into_iter()
+    .chain([
+        ("x-api-key", format!("Bearer {key}"), "must contain the key alone"),
+        ("x-api-key", format!("ApiKey {key}"), "must contain the key alone"),
+        ("x-api-key", format!("'{key}'"), "without quotation marks or brackets"),
+        ("x-api-key", "none".to_owned(), "Missing or invalid API key"),
+    ]) {
+        let reply = ask(name, &value).await;
         assert_eq!(reply.error(), (401, "unauthorized".to_owned()), "{value}");
         let text = reply.json()["error"].as_str().unwrap().to_owned();
         assert!(text.starts_with("Missing or invalid API key") && text.contains(part), "{value}: {text}");
@@ -132,6 +146,7 @@ async fn unknown_paths_and_methods_are_answered_with_the_reference_and_without_a
         ("PATCH", "/v1/apps/app_00000000000000aa", "DELETE, GET, PUT"),
         ("PUT", "/v1/rc/connect", "GET, HEAD, POST"),
         ("PROPFIND", "/v1/tenants", "GET, POST"),
+        ("GET", "/v1/apps/register", "POST"),
     ] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let reply = world.call(method.clone(), path, "", None).await;
@@ -143,6 +158,34 @@ async fn unknown_paths_and_methods_are_answered_with_the_reference_and_without_a
         }
     }
     assert_eq!(world.calls_since(before).await, Vec::<Value>::new());
+}
+
+/// A path without parameters is not the value of another route's parameter.
+#[tokio::test]
+async fn every_path_of_the_contract_rejects_the_methods_that_it_does_not_have() {
+    let world = World::start().await;
+    let mut methods: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for route in routes::all() {
+        for key in [Some(route.key), route.head.map(|head| head.key)].into_iter().flatten() {
+            let (method, path) = key.split_once(' ').unwrap();
+            methods.entry(path.to_owned()).or_default().insert(method);
+        }
+    }
+    for (path, allowed) in methods {
+        let mut concrete = String::new();
+        for (at, part) in path.split(['{', '}']).enumerate() {
+            concrete.push_str(if at % 2 == 0 { part } else { "x_0123456789abcdef" });
+        }
+        let allow = Vec::from_iter(allowed.iter().copied()).join(", ");
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            if allowed.contains(method) {
+                continue;
+            }
+            let reply = world.call(method.parse().unwrap(), &concrete, "", None).await;
+            assert_eq!(reply.error(), (405, "method_not_allowed".to_owned()), "{method} {concrete}");
+            assert_eq!(reply.header("allow"), allow, "{method} {concrete}");
+        }
+    }
 }
 
 /// awslabs/aws-lambda-web-adapter#491: API Gateway passes a decoded query on.

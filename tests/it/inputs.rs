@@ -80,6 +80,63 @@ async fn times_in_queries_are_exact_moments_and_ranges_are_in_order() {
     }
 }
 
+/// The moments of requests' bodies are read by the same rules: `sendAt` and `expiresAt` of a message, `expiresAt` of a key, `from` and
+/// `to` of a replay.
+#[tokio::test]
+async fn times_in_bodies_are_exact_moments() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    without_limit(&world, &tenant).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let app = format!("/v1/apps/{}", app_of(&world, &tenant.key).await);
+    let message = |field: &str, time: &str| {
+        let mut body = json!({ "to": "+16505550111", "from": "+14155550100", "body": "x" });
+        body[field] = json!(time);
+        body
+    };
+    let requests = |time: &str| {
+        [
+            ("sendAt", "/v1/sms/send".to_owned(), message("sendAt", time)),
+            ("expiresAt", "/v1/sms/send".to_owned(), message("expiresAt", time)),
+            ("expiresAt", format!("{app}/keys"), json!({ "scopes": ["sms:read"], "expiresAt": time })),
+            ("to", format!("{app}/replay"), json!({ "from": "2026-01-01T00:00:00Z", "to": time })),
+        ]
+    };
+    let year = &(jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * 30)).to_string()[..10];
+    for exact in
+        ["T14:30:00Z", "T14:30Z", " 14:30:00.123Z", "T15:30:00+01:00", "T08:00:00-06:30", "T15:30:00+0100"]
+    {
+        let time = format!("{year}{exact}");
+        for (field, path, body) in requests(&time) {
+            let reply = send(&world, "POST", &path, &tenant.key, body).await;
+            assert!(reply.status < 300, "{field} {time}: {}", reply.text);
+        }
+    }
+    for inexact in [
+        "T14:30:00",
+        "T14:30",
+        "",
+        "T",
+        "T14:30:00 Z",
+        "T14:30:00Z ",
+        "T14:30:00+01:00[Europe/Paris]",
+        "T14:30:00[UTC]",
+        "T14:30:00-00:00[UTC]",
+        "T24:00:00Z",
+        "T23:59:60Z",
+        "T14Z",
+        "T14:30:00+1",
+        "T14:30:00UTC",
+    ] {
+        let time = format!("{year}{inexact}");
+        for (field, path, body) in requests(&time) {
+            let reply = send(&world, "POST", &path, &tenant.key, body).await;
+            assert_eq!(reply.error(), (400, "invalid_field".to_owned()), "{field} {time}");
+            assert_eq!(reply.json()["field"], field, "{time}");
+        }
+    }
+}
+
 /// LemmyNet/lemmy#3888, Expensify/App#96468.
 #[tokio::test]
 async fn names_can_be_seen_in_every_script() {
@@ -94,9 +151,12 @@ async fn names_can_be_seen_in_every_script() {
         "👩\u{200d}👩\u{200d}👧 Family",
         "❤\u{fe0f}\u{200d}🔥",
         "  Zoë & 東京 ",
+        "\u{feff}Zoë\u{200e}",
+        "\u{202a}Acme\u{202c}",
     ] {
         let made = send(&world, "POST", "/v1/tenants", &operator, json!({ "name": good })).await.expect(201);
-        assert_eq!(made.json()["name"], good.trim());
+        let pasted_around = [' ', '\u{feff}', '\u{200e}', '\u{202a}', '\u{202c}'];
+        assert_eq!(made.json()["name"], good.trim_matches(pasted_around));
         for body in [json!({ "name": good }), role(good)] {
             send(&world, "PUT", &app, &tenant.key, body).await.expect(200);
         }
@@ -118,9 +178,12 @@ async fn names_can_be_seen_in_every_script() {
         "a\u{2066}b",
         "a\u{200b}b",
         "a\nb",
-        "a\u{200d}",
-        "\u{feff}a",
         "\u{e0041}",
+        "\u{301}",
+        "\u{13440}",
+        "\u{13441}",
+        "\u{e000}",
+        "\u{200e}",
     ] {
         let name = json!({ "name": bad });
         for (method, path, key) in [("POST", "/v1/tenants", &operator), ("PUT", app.as_str(), &tenant.key)] {

@@ -344,7 +344,7 @@ fn the_endpoint_page_lists_every_route_with_its_function() {
             assert!(routes.insert(route.clone(), id.to_owned()).is_none(), "{route} is defined twice");
         }
     }
-    routes.remove(DEFAULT_ROUTE);
+    routes.retain(|_, function| function != &pascal(REJECTING));
     let mut listed = BTreeMap::new();
     for line in read(&root().join("docs/endpoints.md")).lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
@@ -457,7 +457,10 @@ fn routes_of(function: &Value) -> Vec<String> {
 
 const DEFAULT_ROUTE: &str = "$default";
 
-/// The name of the function behind each route but the default one.
+/// The function behind the default route, and behind methods that a path does not have.
+const REJECTING: &str = "reject-unknown-route";
+
+/// The name of the function behind each route that does not reject every request.
 pub fn routes_with_functions() -> BTreeMap<String, String> {
     let template = template();
     let mut functions = BTreeMap::new();
@@ -465,7 +468,7 @@ pub fn routes_with_functions() -> BTreeMap<String, String> {
         let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
         functions.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
     }
-    functions.remove(DEFAULT_ROUTE);
+    functions.retain(|_, function| function != REJECTING);
     functions
 }
 
@@ -475,12 +478,12 @@ pub struct UnroutedFunction {
     pub invokers: Vec<String>,
 }
 
-/// The functions that no route leads to but the default one, sorted by name.
+/// The functions that no route leads to, and the one that rejects requests, sorted by name.
 pub fn functions_without_routes() -> Vec<UnroutedFunction> {
     let template = template();
     let functions = resources(&template, "AWS::Serverless::Function").into_iter();
-    let is_unrouted = |function: &Value| routes_of(function).iter().all(|route| route == DEFAULT_ROUTE);
-    let unrouted = functions.filter(|(_, function)| is_unrouted(function)).map(|(_, function)| {
+    let is_unrouted = |id: &str, function: &Value| id == pascal(REJECTING) || routes_of(function).is_empty();
+    let unrouted = functions.filter(|(id, function)| is_unrouted(id, function)).map(|(_, function)| {
         let name = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
         let description = function["Properties"]["Description"].as_str().unwrap().to_owned();
         UnroutedFunction { invokers: invokers(&template, &name, function), name, description }
@@ -507,7 +510,8 @@ fn invokers(template: &Value, name: &str, function: &Value) -> Vec<String> {
             }
             "SQS" => format!("`{}`", resource("Queue")),
             "DynamoDB" => format!("the stream of `{}`", resource("Stream")),
-            "HttpApi" => "requests that match no route".to_owned(),
+            "HttpApi" if invokers.is_empty() => "requests that match no route".to_owned(),
+            "HttpApi" => continue,
             other => panic!("{name} has an event of the type {other}"),
         });
     }

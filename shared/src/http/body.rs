@@ -129,6 +129,8 @@ fn shape_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
     let expected = expected.map(|expected| match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "a sequence" => "a list in square brackets, even if it has one element",
+        "a map" => "a JSON object",
         other => other,
     });
     let text = match (&path, expected) {
@@ -153,6 +155,8 @@ mod tests {
         name: Option<String>,
         #[expect(dead_code, reason = "only its type matters here")]
         limits: Option<Object<Inner>>,
+        #[expect(dead_code, reason = "only its type matters here")]
+        allowed_ips: Option<Vec<String>>,
     }
 
     #[derive(Debug, Default, Deserialize)]
@@ -190,6 +194,18 @@ mod tests {
         assert_eq!(
             told(r#"{"limits":[5]}"#),
             ("invalid_body: limits must be a JSON object".into(), Some("limits".into()))
+        );
+        assert_eq!(
+            told(r#"{"allowedIps":"192.0.2.0/24"}"#),
+            (
+                "invalid_body: allowedIps must be a list in square brackets, even if it has one element"
+                    .into(),
+                Some("allowedIps".into())
+            )
+        );
+        assert_eq!(
+            told(r#"{"allowedIps":[1]}"#),
+            ("invalid_body: allowedIps[0] must be a string".into(), Some("allowedIps[0]".into()))
         );
         assert_eq!(
             told(r#"{"name":"a","name":"b"}"#),

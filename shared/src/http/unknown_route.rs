@@ -9,12 +9,14 @@ pub type RoutesByPath = BTreeMap<String, Vec<String>>;
 
 /// The error for a request to a path that no route has, or not with its method. It repeats no part of the path.
 pub fn rejection(routes: &RoutesByPath, path: &str, docs: &str) -> Error {
-    let mut allowed: Vec<&str> = routes
-        .iter()
-        .filter(|(route, _)| matches(route, path))
-        .flat_map(|(_, methods)| methods)
-        .map(String::as_str)
-        .collect();
+    let exact = routes.get_key_value(path).filter(|(route, _)| !route.contains('{'));
+    let matching: Vec<_> = match exact {
+        // `/v1/apps/register` is not an app.
+        Some(exact) => vec![exact],
+        None => routes.iter().filter(|(route, _)| matches(route, path)).collect(),
+    };
+    let mut allowed: Vec<&str> =
+        matching.into_iter().flat_map(|(_, methods)| methods).map(String::as_str).collect();
     if !allowed.is_empty() {
         allowed.sort_unstable();
         allowed.dedup();
@@ -87,7 +89,7 @@ mod tests {
         for (path, methods) in [
             ("/v1/apps", "GET"),
             ("/v1/apps/app_0", "DELETE, GET, PUT"),
-            ("/v1/apps/register", "DELETE, GET, POST, PUT"),
+            ("/v1/apps/register", "POST"),
             ("/health", "GET"),
         ] {
             let Error::MethodNotAllowed { allow } = rejection(&routes(), path, DOCS) else {

@@ -1,21 +1,58 @@
 //! Text that people read in order to decide something: names, roles and labels. Each of its characters can be seen.
 
-/// Trims white space around a text. `None` if what is left is empty, is longer than `max` characters, or contains a character
-/// that can't be seen or that reorders the text.
+use icu_properties::props::{
+    DefaultIgnorableCodePoint, GeneralCategory, GeneralCategoryGroup, IndicSyllabicCategory,
+    NoncharacterCodePoint, PrependedConcatenationMark, VariationSelector,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+
+/// Trims white space and invisible characters around a text, which often come with copied text. `None` if what is left shows
+/// nothing, is longer than `max` characters, or contains a character that can't be seen or that reorders the text.
 pub fn display_text(text: &str, max: usize) -> Option<String> {
-    let text = text.trim();
     let characters: Vec<char> = text.chars().collect();
-    let is_visible = |at: usize| {
-        let (before, after) = (at.checked_sub(1).map(|at| characters[at]), characters.get(at + 1).copied());
-        is_allowed(characters[at], before, after)
+    let shown = trimmed(&characters);
+    let is_allowed_at = |at: usize| {
+        let before = at.checked_sub(1).map(|at| shown[at]);
+        is_allowed(shown[at], before, shown.get(at + 1).copied())
     };
-    let ok = (1..=max).contains(&characters.len()) && (0..characters.len()).all(is_visible);
-    ok.then(|| text.to_owned())
+    let ok = (1..=max).contains(&shown.len())
+        && shown.iter().any(|character| has_ink(*character))
+        && (0..shown.len()).all(is_allowed_at);
+    ok.then(|| shown.iter().collect())
+}
+
+/// The text without white space and invisible characters around it. A joiner or selector stays after the character that it
+/// belongs to, and a control character stays, so that the text is rejected.
+fn trimmed(text: &[char]) -> &[char] {
+    let is_trimmed = |c: char| c.is_whitespace() || (is_invisible(c) && !c.is_control());
+    let Some(start) = text.iter().position(|c| !is_trimmed(*c)) else { return &[] };
+    let mut shown = &text[start..];
+    while let [before @ .., last] = shown
+        && is_trimmed(*last)
+        && !is_allowed_invisible(*last, before.last().copied(), None)
+    {
+        shown = before;
+    }
+    shown
+}
+
+/// True if a character is drawn by itself: letters, numbers, punctuation and symbols, but not marks, which need a letter, and
+/// not private or unassigned characters, which most fonts cannot draw.
+fn has_ink(character: char) -> bool {
+    let drawn = GeneralCategoryGroup::Letter
+        .union(GeneralCategoryGroup::Number)
+        .union(GeneralCategoryGroup::Punctuation)
+        .union(GeneralCategoryGroup::Symbol);
+    drawn.contains(category(character)) && !is_invisible(character)
+}
+
+fn is_allowed(character: char, before: Option<char>, after: Option<char>) -> bool {
+    !is_invisible(character) || is_allowed_invisible(character, before, after)
 }
 
 /// Joiners, variation selectors and tags have no width, and are part of words and of emoji: they are allowed after a character
 /// that they can belong to.
-fn is_allowed(character: char, before: Option<char>, after: Option<char>) -> bool {
+fn is_allowed_invisible(character: char, before: Option<char>, after: Option<char>) -> bool {
     let belongs_to = |before: char| !before.is_whitespace() && !is_invisible(before);
     match character {
         ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER => {
@@ -25,15 +62,14 @@ fn is_allowed(character: char, before: Option<char>, after: Option<char>) -> boo
             };
             before.is_some_and(is_joined)
         }
-        // Of Mongolian letters, of emoji, and of ideographs.
-        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' => {
-            before.is_some_and(belongs_to)
-        }
         // The flags of regions: a black flag, and letters as tags.
         '\u{e0020}'..='\u{e007f}' => {
             before.is_some_and(|before| matches!(before, '\u{1f3f4}' | '\u{e0020}'..='\u{e007e}'))
         }
-        other => !is_invisible(other),
+        // Of Mongolian letters, of emoji, and of ideographs.
+        other => {
+            CodePointSetData::new::<VariationSelector>().contains(other) && before.is_some_and(belongs_to)
+        }
     }
 }
 
@@ -44,35 +80,35 @@ const EMOJI_STYLE: char = '\u{fe0f}';
 
 /// The sign of Indic scripts that removes a vowel. In older spellings, a joiner may follow it at the end of a word.
 fn is_virama(character: char) -> bool {
-    matches!(
-        character,
-        '\u{94d}'
-            | '\u{9cd}'
-            | '\u{a4d}'
-            | '\u{acd}'
-            | '\u{b4d}'
-            | '\u{bcd}'
-            | '\u{c4d}'
-            | '\u{ccd}'
-            | '\u{d4d}'
-            | '\u{dca}'
-    )
+    let syllabic = CodePointMapData::<IndicSyllabicCategory>::new().get(character);
+    syllabic == IndicSyllabicCategory::Virama
 }
 
-/// True for control characters, characters without width or ink (Unicode's `Default_Ignorable_Code_Point`, line separators, and
-/// blanks that are not white space), characters that reorder the text around them, and noncharacters.
+/// True for control characters, characters without width or ink, characters that reorder the text around them, line separators
+/// and noncharacters.
 pub fn is_invisible(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        )
-        || matches!(character, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(character, '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}')
-        || matches!(character, '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{fdd0}'..='\u{fdef}')
-        || matches!(character, '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}')
-        || matches!(character, '\u{e0000}'..='\u{e0fff}')
-        || u32::from(character) & 0xfffe == 0xfffe
+    let is_ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
+        || CodePointSetData::new::<NoncharacterCodePoint>().contains(character);
+    is_ignorable
+        || BLANKS.contains(&character)
+        || match category(character) {
+            GeneralCategory::Control
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator => true,
+            // Such as the Arabic number sign, which is drawn under its digits.
+            GeneralCategory::Format => {
+                !CodePointSetData::new::<PrependedConcatenationMark>().contains(character)
+            }
+            _ => false,
+        }
+}
+
+/// Letters, marks and symbols without ink that Unicode does not call ignorable: the Braille pattern without dots, the blanks of
+/// Egyptian hieroglyphs, the Khitan filler, the null note head, and the object replacement character.
+const BLANKS: [char; 6] = ['\u{2800}', '\u{13441}', '\u{13442}', '\u{16fe4}', '\u{1d159}', '\u{fffc}'];
+
+fn category(character: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(character)
 }
 
 #[cfg(test)]
@@ -141,13 +177,19 @@ mod tests {
             '\u{1d173}',
             '\u{e0001}',
             '\u{e0100}',
+            '\u{13430}',
+            '\u{13441}',
+            '\u{13442}',
+            '\u{16fe4}',
+            '\u{1d159}',
+            '\u{fffc}',
         ];
         for blank in alone {
             let repeated = format!("{blank}{blank}");
             assert_eq!(name(&blank.to_string()), None, "{blank:?}");
             assert_eq!(name(&repeated), None, "{blank:?}");
-            assert_eq!(name(&format!("a {blank}")), None, "{blank:?} after a space");
-            assert_eq!(name(&format!("{blank}a")), None, "{blank:?} first");
+            assert_eq!(name(&format!("a {blank}")).as_deref(), Some("a"), "{blank:?} after a space");
+            assert_eq!(name(&format!("{blank}a")).as_deref(), Some("a"), "{blank:?} first");
         }
         for bad in [
             "a\u{202e}b",
@@ -155,18 +197,73 @@ mod tests {
             "a\u{200b}b",
             "a\u{3164}b",
             "a\u{2800}b",
-            "a\u{200d}",
+            "a\u{13441}b",
+            "a\u{fff9}b",
             "a\u{200d}\u{200d}b",
+            "\u{7f}a",
         ] {
             assert_eq!(name(bad), None, "{bad:?}");
         }
     }
 
+    #[test]
+    fn invisible_characters_around_a_name_are_trimmed() {
+        for (pasted, shown) in [
+            ("\u{200e}Acme\u{200e}", "Acme"),
+            ("\u{202a}+1 (415) 555-0100\u{202c}", "+1 (415) 555-0100"),
+            ("\u{2068}Acme\u{2069}", "Acme"),
+            ("\u{feff}Acme", "Acme"),
+            ("Acme\u{200b}\r\n", "Acme"),
+            (" \u{a0}\u{200f}שלום\u{200f} ", "שלום"),
+            ("a\u{200d}", "a"),
+            ("\u{fe0f}❤\u{fe0f}\u{200e}", "❤\u{fe0f}"),
+            ("अवन\u{94d}\u{200d}\u{200b}", "अवन\u{94d}\u{200d}"),
+        ] {
+            assert_eq!(name(pasted).as_deref(), Some(shown), "{pasted:?}");
+        }
+        assert_eq!(name(&format!("\u{feff}{}\u{200e}", "x".repeat(100))), Some("x".repeat(100)));
+    }
+
+    #[test]
+    fn what_needs_another_character_or_a_font_is_no_name_alone() {
+        for alone in [
+            "\u{301}",
+            "\u{13440}",
+            "\u{20e3}",
+            "\u{94d}",
+            "\u{93f}",
+            "\u{e000}",
+            "\u{f8ff}",
+            "\u{10fffd}",
+            "\u{378}",
+        ] {
+            assert_eq!(name(alone), None, "{alone:?}");
+            assert_eq!(name(&format!("{alone} {alone}")), None, "{alone:?}");
+            let with_letter = format!("a{alone}");
+            assert_eq!(name(&with_letter), Some(with_letter.clone()));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_text_without_ink_is_no_name(text in "[\\p{M}\\p{Z}\\p{Cc}\\p{Cf}\\p{Co}\u{3164}\u{115f}\u{2800}\u{13441}\u{13442}]{0,12}") {
+            prop_assert_eq!(name(&text), None);
+        }
+
+        #[test]
+        fn what_is_pasted_around_a_name_is_trimmed(
+            text in "\\PC{1,20}",
+            around in "[\u{200b}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2060}\u{2066}-\u{2069}\u{feff}\u{3164} \u{a0}\n]{0,6}",
+        ) {
+            if let Some(shown) = name(&text) {
+                prop_assert_eq!(name(&format!("{around}{text}{around}")), Some(shown));
+            }
+        }
+
         #[test]
         fn an_accepted_name_has_ink(text in "\\PC{0,20}|[\u{200b}-\u{200f}\u{2060}-\u{2064}\u{3164}\u{2800} a]{0,6}") {
             if let Some(name) = name(&text) {
-                prop_assert!(name.chars().any(|c| !c.is_whitespace() && !is_invisible(c)));
+                prop_assert!(name.chars().any(has_ink));
                 prop_assert_eq!(display_text(&name, 100), Some(name.clone()));
             }
         }

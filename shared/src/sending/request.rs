@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::clock::saturating_add;
+use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
@@ -166,7 +166,7 @@ fn user_id(text: String) -> Result<String> {
 
 fn time(field: &'static str, text: Option<String>) -> Result<Option<Timestamp>> {
     let read = |text: String| {
-        let at: Timestamp = text.parse().map_err(|_| Error::InvalidField {
+        let at = parse_time(&text).ok_or_else(|| Error::InvalidField {
             text: format!("{field} must be an ISO 8601 time with its offset, such as 2030-01-31T09:00:00Z"),
             field,
         })?;
