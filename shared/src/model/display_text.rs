@@ -36,7 +36,7 @@ fn trimmed(text: &[char]) -> &[char] {
     shown
 }
 
-/// True if a character is drawn by itself: letters, numbers, punctuation and symbols, but not marks, which need a letter, and
+/// True if a character is drawn without another one: letters, numbers, punctuation and symbols, but not marks, which need a letter, and
 /// not private or unassigned characters, which most fonts cannot draw.
 fn has_ink(character: char) -> bool {
     let drawn = GeneralCategoryGroup::Letter
