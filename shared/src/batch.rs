@@ -1,24 +1,15 @@
-//! Batches of work. The messages of an SQS batch and the items of a due index are independent: one that fails is retried
-//! and never stops the others. The changes of a stream are ordered: the batch ends at the first that fails, and is retried
-//! from there.
+//! Batches of work. The messages of an SQS batch are independent: one that fails is retried and never stops the others. The
+//! changes of a stream are ordered: the batch ends at the first that fails, and is retried from there.
 //!
-//! Each message, item and change has a span, whose fields its log lines carry.
+//! Each message and change has a span, whose fields its log lines carry.
 
-use std::future::ready;
-
-use futures_util::{StreamExt, stream};
-use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-use crate::clock::saturating_add;
-use crate::error::{Error, Result};
-use crate::gateway::Gateway;
-use crate::limits;
-use crate::store::{DueWork, WorkKind};
+use crate::error::Result;
 
 /// The event that SQS invokes a function with.
 #[derive(Debug, Deserialize)]
@@ -75,74 +66,6 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
         }
     }
     response
-}
-
-/// How an item of due work was handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DueOutcome {
-    Processed,
-    /// Another run has it, or it failed and is retried.
-    Left,
-    /// Its row cannot be read. It is due again later.
-    Postponed,
-}
-
-/// Processes due work of one kind, up to `at_once` items concurrently, until there is none or the time is over. A failing item is
-/// logged and does not stop the others; one whose row cannot be read is made due
-/// later, so that it does not delay them either. Returns how many were processed.
-///
-/// # Errors
-/// If the index can't be read.
-pub async fn drain_due(
-    gateway: &Gateway,
-    kind: WorkKind,
-    at_once: usize,
-    within: SignedDuration,
-    work: impl AsyncFn(&DueWork) -> Result<DueOutcome>,
-) -> Result<usize> {
-    let until = saturating_add(gateway.clock.now(), within);
-    let mut done = 0;
-    while gateway.clock.now() < until {
-        let overdue = gateway.store.overdue_of_all_tenants(kind).await?;
-        // Items that there is no time for are not leased, so that the next run finds them at once.
-        let in_time = stream::iter(&overdue).take_while(|_| ready(gateway.clock.now() < until));
-        let results = in_time.map(|due| {
-            let span = tracing::error_span!("due", tenant.id = %due.tenant, message.id = Empty);
-            let result = async {
-                match work(due).await {
-                    Ok(outcome) => outcome,
-                    Err(Error::Unreadable(_)) => postpone(gateway, due).await,
-                    Err(error) => {
-                        tracing::warn!(
-                            kind = kind.as_str(),
-                            error = error.chain(),
-                            "due work failed, a later run retries it"
-                        );
-                        DueOutcome::Left
-                    }
-                }
-            };
-            result.instrument(span)
-        });
-        let results: Vec<DueOutcome> = results.buffer_unordered(at_once).collect().await;
-        done += results.iter().filter(|outcome| **outcome == DueOutcome::Processed).count();
-        if results.iter().all(|outcome| *outcome == DueOutcome::Left) {
-            break;
-        }
-    }
-    Ok(done)
-}
-
-/// Makes an item due later, because its row cannot be read.
-async fn postpone(gateway: &Gateway, due: &DueWork) -> DueOutcome {
-    let later = SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS);
-    match gateway.store.postpone_work(due, saturating_add(gateway.clock.now(), later)).await {
-        Ok(()) => DueOutcome::Postponed,
-        Err(error) => {
-            tracing::warn!(kind = due.kind.as_str(), error = %error, "unreadable item could not be made due later");
-            DueOutcome::Left
-        }
-    }
 }
 
 /// The event that a DynamoDB stream invokes a function with.

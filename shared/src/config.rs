@@ -14,6 +14,7 @@
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | URLs of the queues of first delivery attempts and of retries |
+//! | `SWEEP_QUEUE`, `SYNC_QUEUE`, `RENEWAL_QUEUE`, `ERASURE_QUEUE` | URLs of the queues that hand out shards of due work |
 //! | `DELIVER_SMS_QUEUE` | URL of the queue that wakes senders |
 //! | `REFRESH_FUNCTION` | ARN of the function that may decrypt refresh tokens |
 //! | `SCHEDULE_GROUP`, `SCHEDULE_ROLE`, `SCHEDULE_DEAD_LETTERS` | group, execution role and dead-letter queue of the schedules of connections |
@@ -86,9 +87,23 @@ pub struct Config {
     pub deliveries_queue: String,
     /// URL of the queue of delivery retries.
     pub retries_queue: String,
+    pub work_queues: WorkQueues,
     pub log_level: String,
     /// Offset of the clock; 0 in production.
     pub clock_offset_seconds: i64,
+}
+
+/// URLs of the queues that hand out shards of due work.
+#[derive(Debug, Clone)]
+pub struct WorkQueues {
+    /// Of `sweep`.
+    pub sweep: String,
+    /// Of `sync-messages`.
+    pub sync: String,
+    /// Of `renew-subscriptions`.
+    pub renewal: String,
+    /// Of `erase-tenants`.
+    pub erasure: String,
 }
 
 /// All problems of the environment.
@@ -160,6 +175,12 @@ impl Config {
             token_calls_per_minute: 0,
             deliveries_queue: required("DELIVERIES_QUEUE"),
             retries_queue: required("RETRIES_QUEUE"),
+            work_queues: WorkQueues {
+                sweep: required("SWEEP_QUEUE"),
+                sync: required("SYNC_QUEUE"),
+                renewal: required("RENEWAL_QUEUE"),
+                erasure: required("ERASURE_QUEUE"),
+            },
             log_level: environment.get("LOG_LEVEL").cloned().unwrap_or_else(|| "info".to_owned()),
             clock_offset_seconds: 0,
         };
@@ -275,6 +296,10 @@ mod tests {
             "DELIVERIES_TABLE",
             "DELIVERIES_QUEUE",
             "RETRIES_QUEUE",
+            "SWEEP_QUEUE",
+            "SYNC_QUEUE",
+            "RENEWAL_QUEUE",
+            "ERASURE_QUEUE",
             "MESSAGES_TABLE",
             "QUARANTINE_TABLE",
             "VAULT_KEY",

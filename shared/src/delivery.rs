@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::clock::{parse_time, saturating_add};
+use crate::due_work::{self, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -124,7 +125,7 @@ async fn create(gateway: &Gateway, event: &Event, app: &App) -> Result<()> {
 async fn enqueue_first(gateway: &Gateway, delivery: &Delivery, due: Timestamp) -> Result<()> {
     let task = DeliveryTask::of(delivery, due);
     let queue = &gateway.config.deliveries_queue;
-    Ok(gateway.queues().put(queue, &delivery.tenant, &task, 0).await?)
+    Ok(gateway.queues().put(queue, delivery.tenant.as_str(), &task, 0).await?)
 }
 
 /// Attempts a delivery if it is still due and its endpoint admits an attempt.
@@ -338,38 +339,34 @@ async fn enqueue_retry(gateway: &Gateway, delivery: &Delivery) -> Result<()> {
         return Ok(());
     };
     let task = DeliveryTask::of(delivery, at);
-    Ok(gateway.queues().put(&gateway.config.retries_queue, &delivery.tenant, &task, delay).await?)
+    Ok(gateway.queues().put(&gateway.config.retries_queue, delivery.tenant.as_str(), &task, delay).await?)
 }
 
-/// Enqueues overdue deliveries: those with delays longer than a queue supports, and those whose queue message was lost.
-/// Returns how many.
+/// Enqueues the overdue deliveries of a shard: those with delays longer than a queue supports, and those whose queue message was
+/// lost.
 ///
-/// Of one app, a run enqueues at most [`limits::DELIVERY_SWEEP_PER_APP`] and skips the others, so that they do not delay
-/// other apps. The next run finds them again.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let end = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS));
-    let (mut per_app, mut enqueued, mut from) = (HashMap::new(), 0, None);
-    for _ in 0..limits::DUE_PAGES {
-        let (mut overdue, next) = gateway.store.overdue_deliveries_of_all_tenants(from).await?;
+/// A pass reads the whole shard, in several runs if it must. Of one app, a run enqueues at most [`limits::DELIVERY_SWEEP_PER_APP`]
+/// and skips the others, so that they do not delay other apps. The pass of the next minute finds them again.
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
+    let within = SignedDuration::from_millis(limits::DELIVERY_SWEEP_MS);
+    let mut per_app = HashMap::new();
+    due_work::pass(gateway, task, within, async |after| {
+        let (mut overdue, next) = gateway.store.overdue_deliveries_of_all_tenants(task.shard, after).await?;
         overdue.retain(|due| {
             let count = per_app.entry((due.tenant.clone(), due.app.clone())).or_insert(0);
             *count += 1;
             *count <= limits::DELIVERY_SWEEP_PER_APP
         });
-        enqueued += overdue.len();
         stream::iter(overdue.into_iter().map(Ok))
             .try_for_each_concurrent(limits::DELIVERY_SWEEP_AT_ONCE, |due: DueDelivery| async move {
                 let task = DeliveryTask::from(&due);
                 let queue = &gateway.config.retries_queue;
-                gateway.queues().put(queue, &due.tenant, &task, 0).await.map_err(Error::from)
+                gateway.queues().put(queue, due.tenant.as_str(), &task, 0).await.map_err(Error::from)
             })
             .await?;
-        from = next;
-        if from.is_none() || end <= gateway.clock.now() {
-            break;
-        }
-    }
-    Ok(enqueued)
+        Ok(next)
+    })
+    .await
 }
 
 /// Resets the health of an app's endpoint, which enables a disabled one, and returns what it was.

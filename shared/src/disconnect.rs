@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch::{self, DueOutcome};
+use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -17,7 +17,7 @@ use crate::model::event::{Event, EventKind};
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::revocation;
-use crate::store::{ClaimOutcome, DueWork, Inventory, RemovableConnection, WorkKind, WriteOutcome};
+use crate::store::{ClaimOutcome, DueWork, Inventory, RemovableConnection, WriteOutcome};
 
 /// Disconnects one extension of a tenant.
 ///
@@ -133,13 +133,13 @@ async fn delete_unused_numbers(gateway: &Gateway, tenant: &TenantId) -> Result<(
     Ok(())
 }
 
-/// Retries revocations that are due. A failure does not affect the others. Returns how many were tried.
+/// Retries the revocations of a shard that are due. A failure does not affect the others.
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    batch::drain_due(gateway, WorkKind::Revocation, limits::SWEEP_AT_ONCE, within, async |due| {
+    due_work::drain(gateway, task, limits::SWEEP_AT_ONCE, within, async |due| {
         retry_revocation(gateway, due).await
     })
     .await

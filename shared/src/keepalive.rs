@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::saturating_add;
+use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::invoke::InvokeError;
@@ -136,16 +137,15 @@ impl SweepPace {
     }
 }
 
-/// Refreshes overdue connections, in the order in which their refresh tokens expire, and erases the tokens of revoked
-/// connections whose retention has ended. Returns the number of refreshes that were tried.
+/// Refreshes the overdue connections of a shard, in the order in which their refresh tokens expire.
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
-    let overdue = gateway.store.overdue_refreshes_of_all_tenants().await?;
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
+    let overdue = gateway.store.overdue_refreshes_of_all_tenants(task.shard).await?;
     let started = gateway.clock.now();
     let budget = SignedDuration::from_millis(limits::REFRESH_SWEEP_MS.cast_signed());
-    let (mut pace, mut left, mut tried) = (SweepPace::default(), overdue.as_slice(), 0);
+    let (mut pace, mut left, mut refreshed) = (SweepPace::default(), overdue.as_slice(), 0);
     while !left.is_empty() && gateway.clock.now().duration_since(started) < budget {
         let (round, rest) = left.split_at(pace.next_round().min(left.len()));
         if round.is_empty() {
@@ -153,20 +153,32 @@ pub async fn sweep(gateway: &Gateway) -> Result<usize> {
                 left = rest.len(),
                 "overdue token refreshes postponed: RingCentral does not respond"
             );
-            break;
+            return Ok(ShardOutcome::Complete);
         }
         let results = stream::iter(round).map(|entry| refresh(gateway, entry));
         let results: Vec<SweptRefresh> = results.buffer_unordered(round.len()).collect().await;
-        tried += round.len();
         let count = |kind| results.iter().filter(|result| **result == kind).count();
         pace.record_round(count(SweptRefresh::Unanswered), count(SweptRefresh::Done));
+        refreshed += count(SweptRefresh::Done);
         left = rest;
     }
-    for due in gateway.store.overdue_of_all_tenants(WorkKind::Erasure).await? {
+    // Without any success, the next scheduled run is soon enough.
+    let may_have_more = refreshed > 0 && (!left.is_empty() || overdue.len() >= limits::SWEEP_OVERDUE);
+    Ok(if may_have_more { ShardOutcome::Continue(None) } else { ShardOutcome::Complete })
+}
+
+/// Erases the tokens of a shard's revoked connections whose retention has ended.
+///
+/// # Errors
+/// If the index can't be read.
+pub async fn erase_revoked(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
+    let within = SignedDuration::from_millis(limits::SWEEP_MS);
+    due_work::drain(gateway, task, limits::SWEEP_AT_ONCE, within, async |due| {
         // The condition fails for a connection that was authorized again, which keeps its tokens.
-        let _ = gateway.store.erase_rejected_tokens(&due.tenant, &due.connection).await?;
-    }
-    Ok(tried)
+        let erased = gateway.store.erase_rejected_tokens(&due.tenant, &due.connection).await?;
+        Ok(if erased.is_applied() { DueOutcome::Processed } else { DueOutcome::Left })
+    })
+    .await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

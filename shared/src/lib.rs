@@ -12,6 +12,7 @@ pub mod connect;
 pub mod deletion;
 pub mod delivery;
 pub mod disconnect;
+pub mod due_work;
 pub mod error;
 pub mod gateway;
 pub mod http;

@@ -80,7 +80,19 @@ pub const DELETION_SESSIONS_MS: u64 = 12_000;
 pub const DELETION_AT_ONCE: usize = 8;
 /// Deadline for removing connections and erasing data keys within the request that deletes a tenant.
 pub const DELETION_ERASE_MS: u64 = 8_000;
-/// How long the sweep leaves a deletion to the request that started it.
+/// Connections of a deleted tenant that are read at once.
+pub const DELETION_BATCH: i32 = 50;
+/// Keys of a deleted tenant's items that are read at once.
+pub const DELETION_PAGE: i32 = 1_000;
+/// Remaining items of a deleted tenant that are counted in each table.
+pub const DELETION_COUNTED: usize = 1_000;
+/// How long one run of `erase-tenants` begins to erase (template.yaml: 300 s).
+pub const DELETION_RUN_MS: i64 = 60_000;
+/// Deadline for each of the first steps of a deletion in the background.
+pub const DELETION_STEP_MS: u64 = 60_000;
+/// Lease of a deletion during a run.
+pub const DELETION_LEASE_SECONDS: i64 = 320;
+/// How long `erase-tenants` leaves a deletion to the request that started it.
 pub const DELETION_GRACE_SECONDS: i64 = 30;
 
 /// Lifetime of a flow. It is longer than that of a connect token.
@@ -130,8 +142,6 @@ pub const CONNECTED_EVENT_ATTEMPTS: u32 = 3;
 pub const QUARANTINE_KEPT_SECONDS: i64 = 30 * 24 * 3_600;
 /// How much of a quarantined record is kept.
 pub const QUARANTINE_BYTES: usize = 64 * 1024;
-/// Shards of the list of all quarantined records. DynamoDB writes one shard up to 1,000 times a second.
-pub const QUARANTINE_SHARDS: usize = 16;
 /// How long a process does not look up again that a record is quarantined.
 pub const QUARANTINE_CACHE_SECONDS: i64 = 600;
 
@@ -182,6 +192,10 @@ pub const DATA_KEY_CACHE_SECONDS: i64 = 5 * 60;
 /// Plaintext data keys that are cached.
 pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 
+/// Shards of every index that spans all tenants. DynamoDB writes one shard up to 1,000 times a second.
+pub const SHARDS: u8 = 8;
+/// Queries by which a schedule looks for shards with due work that run concurrently.
+pub const SHARD_QUERIES_AT_ONCE: usize = 32;
 /// Work items of one kind that the sweep processes concurrently.
 pub const SWEEP_AT_ONCE: usize = 8;
 /// Work items of one kind that the sweep reads at once.
@@ -190,6 +204,10 @@ pub const SWEEP_BATCH: i32 = 50;
 pub const SWEEP_MS: i64 = 60_000;
 
 const _: () = assert!(DELETION_SESSIONS_MS + 2 * DELETION_ERASE_MS < CALLBACK_FUNCTION_MS);
+const _: () = assert!(
+    DELETION_RUN_MS.cast_unsigned() + 2 * DELETION_STEP_MS + DELETION_SESSIONS_MS + AWS_CALL_MS < 300_000
+);
+const _: () = assert!(DELETION_LEASE_SECONDS > 300);
 const _: () = assert!(DELETION_GRACE_SECONDS * 1_000 > CALLBACK_FUNCTION_MS.cast_signed());
 const _: () = assert!(TOKEN_CALL_MS < DELETION_SESSIONS_MS);
 // One transaction changes an app, all its keys, and the audit log.
@@ -311,7 +329,7 @@ pub const WARNING_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
 pub const DISABLED_AFTER_SECONDS: i64 = 5 * 24 * 3_600;
 /// Deliveries of one app that one run of the sweep enqueues, so that they do not delay other apps.
 pub const DELIVERY_SWEEP_PER_APP: usize = 500;
-/// How long one run reads further pages, up to [`DUE_PAGES`].
+/// How long a pass over the due deliveries of a shard runs before another worker continues it.
 pub const DELIVERY_SWEEP_MS: i64 = 50_000;
 /// Deliveries that are enqueued concurrently.
 pub const DELIVERY_SWEEP_AT_ONCE: usize = 16;
@@ -455,8 +473,12 @@ pub const RECONCILE_BATCH: i32 = 100;
 pub const ACTIVE_MARKER_TRUSTED_SECONDS: i64 = 30 * 60;
 /// The active marker of a sender with an empty outbox is deleted after this time.
 pub const ACTIVE_MARKER_KEPT_SECONDS: i64 = 40 * 60;
-/// Pages of the index `due` that one run reads; a page has some thousand entries.
+/// Pages without a readable entry that one run reads.
 pub const DUE_PAGES: usize = 40;
+/// Entries of an index of due work that a pass reads at once.
+pub const PASS_PAGE: i32 = 1_000;
+/// How long a pass over the due senders of a shard runs before another worker continues it.
+pub const WAKE_MS: i64 = 50_000;
 /// Senders that are woken concurrently.
 pub const WAKEUPS_AT_ONCE: usize = 16;
 

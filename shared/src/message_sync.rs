@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
+use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -27,14 +27,14 @@ use crate::sending;
 use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
 use crate::tokens::{self, CallError};
 
-/// Syncs every connection that is due; one that fails does not stop the others. Returns how many were synced.
+/// Syncs every connection of a shard that is due; one that fails does not stop the others.
 ///
 /// # Errors
 /// If the index cannot be read.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
     let within = SignedDuration::from_millis(limits::SYNC_RUN_MS);
     let stop = saturating_add(gateway.clock.now(), SignedDuration::from_millis(limits::SYNC_STOP_MS));
-    batch::drain_due(gateway, WorkKind::Sync, limits::SYNCS_AT_ONCE, within, async |due| {
+    due_work::drain(gateway, task, limits::SYNCS_AT_ONCE, within, async |due| {
         match sync_connection(gateway, due, stop).await {
             Err(CallError::Gateway(Error::NotConnected)) => {
                 // Authorizing again makes the sync due.

@@ -4,7 +4,6 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::model::ids::TenantId;
 
 #[derive(Debug, Clone)]
 pub struct Queues(aws_sdk_sqs::Client);
@@ -28,19 +27,19 @@ impl Queues {
         Self(client)
     }
 
-    /// Sends a message with a delay of at most [`MAX_DELAY_SECONDS`]. The tenant is the message group: SQS is fair between the
-    /// groups of a queue ("fair queues"), so that one tenant's messages do not delay those of others.
+    /// Sends a message with a delay of at most [`MAX_DELAY_SECONDS`]. The message group is the tenant, if there is one: SQS is fair
+    /// between the groups of a queue ("fair queues"), so that one tenant's messages do not delay those of others.
     pub async fn put(
         &self,
         queue_url: &str,
-        tenant: &TenantId,
+        group: &str,
         message: &impl Serialize,
         delay_seconds: i32,
     ) -> Result<(), QueueError> {
         let body = serde_json::to_string(message).map_err(|error| QueueError(error.to_string()))?;
         let delay = delay_seconds.clamp(0, MAX_DELAY_SECONDS);
         let request = self.0.send_message().queue_url(queue_url).message_body(body);
-        let request = request.message_group_id(tenant.as_str());
+        let request = request.message_group_id(group);
         let request = if delay > 0 { request.delay_seconds(delay) } else { request };
         request.send().await.map(|_| ()).map_err(failure)
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
+use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -20,16 +20,16 @@ use crate::model::connection::{
 use crate::ringcentral::subscriptions::{Subscription as Listed, SubscriptionStatus};
 use crate::ringcentral::{self, Api, ErrorKind};
 use crate::setup;
-use crate::store::{ClaimOutcome, DueWork, SubscriptionCheck, WorkKind, WriteOutcome};
+use crate::store::{ClaimOutcome, DueWork, SubscriptionCheck, WriteOutcome};
 use crate::tokens::{self, CallError};
 
-/// Checks every connection that is due. A failure does not affect the others. Returns the number of checks.
+/// Checks every connection of a shard that is due. A failure does not affect the others.
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
     let within = SignedDuration::from_millis(limits::CHECKS_MS);
-    batch::drain_due(gateway, WorkKind::Renewal, limits::CHECKS_AT_ONCE, within, async |due| {
+    due_work::drain(gateway, task, limits::CHECKS_AT_ONCE, within, async |due| {
         check_connection(gateway, due).await
     })
     .await

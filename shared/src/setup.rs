@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::batch::{self, DueOutcome};
 use crate::clock::saturating_add;
+use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -455,9 +455,9 @@ const EVENT_FILTERS: [&str; 3] = [
 ///
 /// # Errors
 /// If the index can't be read.
-pub async fn sweep(gateway: &Gateway) -> Result<usize> {
+pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
     let within = SignedDuration::from_millis(limits::SWEEP_MS);
-    batch::drain_due(gateway, WorkKind::Setup, limits::SWEEP_AT_ONCE, within, async |due| {
+    due_work::drain(gateway, task, limits::SWEEP_AT_ONCE, within, async |due| {
         continue_setup(gateway, due).await
     })
     .await

@@ -50,6 +50,7 @@ async fn main() {
     for _ in 0..TRIES {
         world.advance(30 * 3_600).await;
         world.invoke("renew-subscriptions", &json!({})).await;
+        world.idle().await;
     }
     let check = price(&world, since, "renew-subscriptions", TRIES).await;
 

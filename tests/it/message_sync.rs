@@ -161,5 +161,6 @@ async fn nothing_is_stored_for_a_connection_that_is_removed_during_a_sync() {
     };
     let nothing = json!({});
     tokio::join!(world.invoke("sync-messages", &nothing), disconnect);
+    world.idle().await;
     assert_eq!((stored(&world).await, events(&world).await), (Vec::<String>::new(), 0));
 }

@@ -310,7 +310,7 @@ async fn an_unreadable_index_entry_blocks_no_sender() {
     let entry = json!({
         "TableName": world.table("MessagesTable").await,
         "Item": { "tenant": { "S": tenant.id }, "item": { "S": "active#invalid" },
-            "work_kind": { "S": "send" }, "due_at": { "N": "1" } },
+            "work_kind": { "S": "send#0" }, "due_at": { "N": "1" } },
     });
     world.dynamodb("PutItem", &entry).await;
     let waking = json!({ "service": "sqs", "operation": "SendMessage", "function": "send-sms" });

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::model::shard::Shard;
 
 use crate::delivery::{TestApp, app, log, until as eventually};
 use crate::receiver::WebhookEndpoint;
@@ -216,15 +217,19 @@ async fn unreadable_rows_of_a_sender_do_not_hold_up_its_messages() {
     damage(&world, "MessagesTable", first, json!({ "parts": { "L": [{ "M": { "end": { "S": "?" } } }] } }))
         .await;
     for item in [
-        "outbox#EXT#1#?",
-        "scheduled#EXT#now#?",
-        "reconciling#EXT#msg_0",
-        "scheduled#EXT#0000000000001#msg_000000000000",
+        "outbox#1#?",
+        "scheduled#now#?",
+        "reconciling#msg_0",
+        "scheduled#0000000000001#msg_000000000000",
+        "other#1",
     ] {
-        let item = item.replace("EXT", &extension);
-        let due = json!({ "tenant": { "S": tenant.id }, "item": { "S": item }, "work_kind": { "S": "send" }, "due_at": { "N": "1.5" } });
-        world.put_item("MessagesTable", due).await;
+        let item = format!("pending#{extension}#{item}");
+        let entry = json!({ "tenant": { "S": tenant.id }, "item": { "S": item } });
+        world.put_item("MessagesTable", entry).await;
     }
+    let marker = json!({ "tenant": { "S": tenant.id }, "item": { "S": format!("active#{extension}") },
+        "work_kind": { "S": Shard::of(&extension).partition("send") }, "due_at": { "N": "1.5" } });
+    world.put_item("MessagesTable", marker).await;
     let sender = rows(&world, "MessagesTable", "sender#").await.remove(0);
     damage(
         &world,
@@ -266,14 +271,14 @@ async fn unreadable_entries_at_the_front_of_the_indexes_do_not_starve_a_sweep() 
         let kinds = ["work", "sync", "renewal", "refresh"];
         let mut row = json!({ "tenant": { "S": tenant }, "item": { "S": name } });
         for (kind, text) in kinds.into_iter().zip(["setup", "sync", "renewal", "refresh"]) {
-            row[format!("{kind}_kind")] = json!({ "S": text });
+            row[format!("{kind}_kind")] = json!({ "S": format!("{text}#{}", at % 8) });
             row[if kind == "work" { "due_at".to_owned() } else { format!("{kind}_due") }] =
                 json!({ "N": due });
         }
         world.put_item("ConnectionsTable", row).await;
         let due = |work: &str| {
             json!({ "tenant": { "S": tenant }, "item": { "S": format!("{work}{at}") },
-            "work_kind": { "S": work }, "due_at": { "N": due } })
+            "work_kind": { "S": format!("{work}#{}", at % 8) }, "due_at": { "N": due } })
         };
         world.put_item("MessagesTable", due("send")).await;
         world.put_item("DeliveriesTable", due("delivery")).await;

@@ -1,22 +1,19 @@
-//! Every five minutes: checks the webhook subscriptions that are due, each about once a day. Renews them, creates those
-//! again that are gone or were stopped, and discovers changed numbers.
+//! Every five minutes: hands out the shards with webhook subscriptions whose check is due, about once a day each. For each of them,
+//! invoked by its queue: renews these subscriptions, creates those again that are gone or were stopped, and discovers changed
+//! numbers.
 
-use serde::Serialize;
-use serde_json::Value;
+use shared::due_work::{self, DueWorkEvent, DueWorkResponse};
 use shared::error::Result;
 use shared::gateway::Gateway;
+use shared::store::WorkKind;
 use shared::{renewal, run};
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RenewalSummary {
-    checked: usize,
-}
 
 fn main() -> run::ProcessResult {
     run::event(handle)
 }
 
-async fn handle(gateway: &Gateway, _schedule: Value) -> Result<RenewalSummary> {
-    Ok(RenewalSummary { checked: renewal::sweep(gateway).await? })
+async fn handle(gateway: &Gateway, event: DueWorkEvent) -> Result<DueWorkResponse> {
+    let queue = &gateway.config.work_queues.renewal;
+    let work = async |task: &_| renewal::sweep(gateway, task).await;
+    Ok(due_work::run(gateway, event, queue, &[WorkKind::Renewal], work).await)
 }

@@ -1,26 +1,36 @@
-//! Every minute: does pending work that a crash or an outage has left. A failure is logged and does not affect the other
-//! work.
+//! Every minute: hands out the shards with pending work that a crash or an outage has left. For each of them, invoked by its
+//! queue: does this work. A failure is logged and does not affect the other work.
 //!
 //! | event | response |
 //! | --- | --- |
-//! | `{}`, from the schedule | counts of the work done |
-//! | `{"measure":true}`, every five minutes | the same; also writes the metrics of all connections |
+//! | `{}`, from the schedule | `{"handedOut","failed"}`, counts of shards |
+//! | `{"measure":true}`, every five minutes | `{}`; writes the metrics of all connections |
+//! | a batch of its queue | `{"batchItemFailures"}` |
 //! | `{"restored":"begin"}`, from the operator after a restore: refreshes every connection | `{"due"}` |
 //! | `{"restored":"report"}` | `{"waiting","healthy","mustReconnect"}` |
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::error::Result;
+use shared::batch::SqsBatch;
+use shared::due_work::{self, ShardOutcome, ShardTask};
+use shared::error::{Error, Result};
 use shared::gateway::Gateway;
 use shared::keepalive::{self, ConnectionHealth};
+use shared::store::WorkKind;
 use shared::telemetry::{self, Unit};
-use shared::{deletion, delivery, disconnect, run, sending, setup};
+use shared::{delivery, disconnect, run, sending, setup};
 
 #[derive(Debug, Deserialize)]
-struct SweepRequest {
-    restored: Option<RestoreCheckStep>,
-    #[serde(default)]
-    measure: bool,
+#[serde(untagged)]
+enum SweepEvent {
+    Queue(SqsBatch),
+    Restored {
+        restored: RestoreCheckStep,
+    },
+    Schedule {
+        #[serde(default)]
+        measure: bool,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,51 +42,60 @@ enum RestoreCheckStep {
     Report,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SweepResponse {
-    set_ups_finished: usize,
-    revocations_tried: usize,
-    tenants_erased: usize,
-    refreshes_tried: usize,
-    deliveries_due: usize,
-    senders_woken: usize,
-}
+/// The work that this function does itself.
+const KINDS: [WorkKind; 6] = [
+    WorkKind::Setup,
+    WorkKind::Revocation,
+    WorkKind::Refresh,
+    WorkKind::Erasure,
+    WorkKind::Delivery,
+    WorkKind::Send,
+];
 
 fn main() -> run::ProcessResult {
     run::event(handle)
 }
 
-async fn handle(gateway: &Gateway, event: SweepRequest) -> Result<Value> {
-    match event.restored {
-        Some(RestoreCheckStep::Begin) => Ok(json!({ "due": keepalive::start_restore_check(gateway).await? })),
-        Some(RestoreCheckStep::Report) => Ok(json!(keepalive::report_restore_check(gateway).await?)),
-        None => {
-            if event.measure {
-                write_metrics(gateway, &keepalive::measure_health(gateway).await?);
-            }
-            Ok(json!(sweep(gateway).await?))
+async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
+    let queues = &gateway.config.work_queues;
+    match event {
+        SweepEvent::Restored { restored: RestoreCheckStep::Begin } => {
+            Ok(json!({ "due": keepalive::start_restore_check(gateway).await? }))
+        }
+        SweepEvent::Restored { restored: RestoreCheckStep::Report } => {
+            Ok(json!(keepalive::report_restore_check(gateway).await?))
+        }
+        SweepEvent::Queue(batch) => {
+            let work = async |task: &_| work(gateway, task).await;
+            Ok(json!(due_work::process_tasks(gateway, batch, &queues.sweep, work).await))
+        }
+        SweepEvent::Schedule { measure: true } => {
+            write_metrics(gateway, &keepalive::measure_health(gateway).await?);
+            Ok(json!({}))
+        }
+        SweepEvent::Schedule { measure: false } => {
+            let (own, deletions) = tokio::join!(
+                due_work::hand_out(gateway, &queues.sweep, &KINDS),
+                // The queue of erase-tenants.
+                due_work::hand_out(gateway, &queues.erasure, &[WorkKind::Deletion]),
+            );
+            Ok(json!(own + deletions))
         }
     }
 }
 
-async fn sweep(gateway: &Gateway) -> Result<SweepResponse> {
-    let (set_ups, revocations, tenants, refreshes, deliveries, senders) = tokio::join!(
-        setup::sweep(gateway),
-        disconnect::sweep(gateway),
-        deletion::sweep(gateway),
-        keepalive::sweep(gateway),
-        delivery::sweep(gateway),
-        sending::wake_due_senders(gateway)
-    );
-    Ok(SweepResponse {
-        set_ups_finished: set_ups?,
-        revocations_tried: revocations?,
-        tenants_erased: tenants?,
-        refreshes_tried: refreshes?,
-        deliveries_due: deliveries?,
-        senders_woken: senders?,
-    })
+async fn work(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
+    match task.kind {
+        WorkKind::Setup => setup::sweep(gateway, task).await,
+        WorkKind::Revocation => disconnect::sweep(gateway, task).await,
+        WorkKind::Refresh => keepalive::sweep(gateway, task).await,
+        WorkKind::Erasure => keepalive::erase_revoked(gateway, task).await,
+        WorkKind::Delivery => delivery::sweep(gateway, task).await,
+        WorkKind::Send => sending::wake_due_senders(gateway, task).await,
+        WorkKind::Sync | WorkKind::Renewal | WorkKind::Deletion => {
+            Err(Error::Internal { what: "a task of another function", source: None })
+        }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]

@@ -22,6 +22,7 @@ pub mod rate_limit;
 pub mod refresh;
 pub mod secret;
 pub mod sender;
+pub mod shard;
 pub mod signature;
 pub(crate) mod string_enum;
 pub mod tenant;

@@ -33,7 +33,7 @@ pub struct QuarantineId(String);
 const PREFIX: &str = "qr_";
 const PARTITION_DIGITS: usize = 16;
 const DIGEST_DIGITS: usize = 24;
-/// The leading digits of the partitions of records without a tenant. The last digit is the shard.
+/// The leading digits of the 16 partitions of records without a tenant.
 const NO_TENANT: &str = "000000000000000";
 
 impl QuarantineId {
@@ -79,14 +79,6 @@ impl QuarantineId {
     pub fn tenant(&self) -> Option<TenantId> {
         Some(self.partition()).filter(|partition| !partition.digits().starts_with(NO_TENANT))
     }
-
-    /// The shard of the list of all tenants' records: one of [`QuarantineId::SHARDS`].
-    pub fn shard(&self) -> &str {
-        &self.0[PREFIX.len() + PARTITION_DIGITS..][..1]
-    }
-
-    pub const SHARDS: [&'static str; limits::QUARANTINE_SHARDS] =
-        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
 }
 
 impl fmt::Display for QuarantineId {
@@ -176,7 +168,6 @@ mod tests {
             let tenant = TenantId::from_record(&format!("tenant_{tenant:016x}")).unwrap();
             let id = QuarantineId::of(QuarantineKind::Event, Some(&tenant), None, content.as_bytes());
             prop_assert_eq!(QuarantineId::parse(id.as_str()), Some(id.clone()));
-            prop_assert!(QuarantineId::SHARDS.contains(&id.shard()));
             if tenant.as_str() > "tenant_000000000000000f" {
                 prop_assert_eq!(id.tenant(), Some(tenant));
             }
@@ -190,7 +181,7 @@ mod tests {
             .collect();
         assert!(ids.iter().all(|id| id.tenant().is_none()));
         let partitions: std::collections::BTreeSet<_> = ids.iter().map(QuarantineId::partition).collect();
-        assert_eq!(partitions.len(), limits::QUARANTINE_SHARDS);
+        assert_eq!(partitions.len(), 16);
     }
 
     #[test]

@@ -75,10 +75,14 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
         NextRun::At(at) => wake(gateway, &lease.tenant, &lease.extension, whole_seconds(now, at)).await,
         NextRun::Now => wake(gateway, &lease.tenant, &lease.extension, 0).await,
         NextRun::WhenWoken => {
-            // The wake-up of a message that was accepted while the lease was held had no effect.
-            let head = gateway.store.outbox_head(&lease.tenant, &lease.extension).await?;
-            if head.is_some() {
-                wake(gateway, &lease.tenant, &lease.extension, 0).await;
+            // The wake-up of a message that was accepted while the lease was held had no effect, and a run moves only some of the
+            // scheduled messages whose time has come.
+            match gateway.store.first_pending(&lease.tenant, &lease.extension).await? {
+                Some(PendingIn::Outbox) => wake(gateway, &lease.tenant, &lease.extension, 0).await,
+                Some(PendingIn::Scheduled(at)) if at <= now => {
+                    wake(gateway, &lease.tenant, &lease.extension, 0).await;
+                }
+                Some(PendingIn::Reconciling | PendingIn::Scheduled(_)) | None => {}
             }
         }
     }
@@ -186,7 +190,7 @@ impl Worker<'_> {
             let is_submitted = |part: &MessagePart| part.stage == PartStage::Submitted;
             let to = match message.status {
                 MessageStatus::Queued | MessageStatus::Sending if message.parts.iter().any(is_submitted) => {
-                    Some(PendingIn::Reconciling(self.now()))
+                    Some(PendingIn::Reconciling)
                 }
                 MessageStatus::Queued | MessageStatus::Sending => Some(PendingIn::Outbox),
                 _ => None,
@@ -374,8 +378,8 @@ impl Worker<'_> {
             let written = match sender::record_outcome(&mut message, in_flight, outcome, now) {
                 MessageUpdate::Accepted => store.save_accepted(&message).await?,
                 MessageUpdate::Ended => store.move_message(&message, previous_status, from, None).await?,
-                MessageUpdate::ReconcileAt(at) => {
-                    let to = Some(PendingIn::Reconciling(at));
+                MessageUpdate::ReconcileAt(_) => {
+                    let to = Some(PendingIn::Reconciling);
                     store.move_message(&message, previous_status, from, to).await?
                 }
                 MessageUpdate::Unchanged => return Ok(remaining_of(&message)),

@@ -60,7 +60,7 @@ pub(super) async fn run(
             Some((index, part)) => due.push(Ambiguous { message, index, part }),
             // Its outcome is known; only the entry was left behind.
             None => {
-                let from = Some(PendingIn::Reconciling(now));
+                let from = Some(PendingIn::Reconciling);
                 // On a conflict, the next run deletes the entry.
                 let _: WriteOutcome = store.move_message(&message, message.status, from, None).await?;
             }
@@ -188,7 +188,7 @@ async fn save(worker: &Worker<'_>, mut message: Message, part: usize, rc_id: Opt
         message.apply_delivery_report(part, report, now);
     }
     let to = (remaining == Remaining::Parts).then_some(PendingIn::Outbox);
-    let from = Some(PendingIn::Reconciling(now));
+    let from = Some(PendingIn::Reconciling);
     // On a conflict, the next run repeats the reconciliation.
     if store.move_message(&message, previous_status, from, to).await? == WriteOutcome::Applied {
         tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension,

@@ -1,16 +1,17 @@
 //! Waking the worker of a sender.
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::RecentWakeup;
 use crate::clock::saturating_add;
+use crate::due_work::{self, ShardOutcome, ShardTask};
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
-use crate::store::DueSender;
+use crate::store::{DueSender, PendingIn};
 
 /// An SQS message that wakes a sender's worker. Delivery is best effort; the table is authoritative.
 #[derive(Debug, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub(crate) async fn wake(gateway: &Gateway, tenant: &TenantId, extension: &Exten
     let wakeup =
         Wakeup { tenant_id: tenant.as_str().to_owned(), extension_id: extension.as_str().to_owned() };
     let queue = &gateway.config.deliver_sms_queue;
-    if let Err(error) = gateway.queues().put(queue, tenant, &wakeup, delay_seconds).await {
+    if let Err(error) = gateway.queues().put(queue, tenant.as_str(), &wakeup, delay_seconds).await {
         tracing::warn!(tenant.id = %tenant, extension.id = %extension, error = %error, "sender wake-up failed");
     }
 }
@@ -50,35 +51,37 @@ pub(super) async fn wake_debounced(gateway: &Gateway, tenant: &TenantId, extensi
     }
 }
 
-/// Wakes every sender with pending work, across all tenants. Returns how many.
+/// Wakes the senders of a shard that have something to do. A pass looks at each sender once, however many messages it has.
 ///
 /// # Errors
 /// If the index cannot be read.
-pub async fn wake_due_senders(gateway: &Gateway) -> Result<usize> {
-    let senders = gateway.store.due_senders_of_all_tenants().await?;
-    let wakeups = senders.into_iter().map(|sender| wake_if_pending(gateway, sender));
-    let woken = futures_util::stream::iter(wakeups).buffer_unordered(limits::WAKEUPS_AT_ONCE);
-    Ok(woken.fold(0, async |sum, count| sum + count).await)
+pub async fn wake_due_senders(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
+    let within = SignedDuration::from_millis(limits::WAKE_MS);
+    due_work::pass(gateway, task, within, async |after| {
+        let (senders, next) = gateway.store.due_senders_of_all_tenants(task.shard, after).await?;
+        let looks = stream::iter(senders).map(|sender| wake_if_pending(gateway, sender));
+        looks.buffer_unordered(limits::WAKEUPS_AT_ONCE).collect::<()>().await;
+        Ok(next)
+    })
+    .await
 }
 
-/// Wakes a sender, unless an active marker is all that it has: an old marker is deleted. A sender whose outbox cannot be read
-/// is woken. Returns how many were woken.
-async fn wake_if_pending(gateway: &Gateway, sender: DueSender) -> usize {
-    let DueSender { tenant, extension, active_since } = sender;
-    let Some(since) = active_since else {
-        wake(gateway, &tenant, &extension, 0).await;
-        return 1;
+/// Wakes a sender, unless nothing that it has is due: then an old marker is deferred. A sender whose messages cannot be listed is
+/// woken.
+async fn wake_if_pending(gateway: &Gateway, sender: DueSender) {
+    let (tenant, extension, now) = (&sender.tenant, &sender.extension, gateway.clock.now());
+    let next = match gateway.store.first_pending(tenant, extension).await {
+        Ok(None) => None,
+        Ok(Some(PendingIn::Scheduled(at))) if at > now => Some(at),
+        Ok(Some(PendingIn::Outbox | PendingIn::Reconciling | PendingIn::Scheduled(_))) | Err(_) => {
+            return wake(gateway, tenant, extension, 0).await;
+        }
     };
-    if !matches!(gateway.store.outbox_head(&tenant, &extension).await, Ok(None)) {
-        wake(gateway, &tenant, &extension, 0).await;
-        return 1;
-    }
-    let kept_until = saturating_add(since, SignedDuration::from_secs(limits::ACTIVE_MARKER_KEPT_SECONDS));
-    if kept_until <= gateway.clock.now()
-        && let Err(error) = gateway.store.clear_active(&tenant, &extension, since).await
+    let kept = SignedDuration::from_secs(limits::ACTIVE_MARKER_KEPT_SECONDS);
+    if saturating_add(sender.active_since, kept) <= now
+        && let Err(error) = gateway.store.defer_active(&sender, next).await
     {
         tracing::warn!(tenant.id = %tenant, extension.id = %extension, error = %error,
-            "active marker was not deleted");
+            "active marker was not deferred");
     }
-    0
 }

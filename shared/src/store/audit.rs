@@ -1,28 +1,25 @@
-//! The audit log, table `audit`, with the entries of each tenant by time. The index `all` has the entries of all tenants by time.
+//! The audit log, table `audit`, with the entries of each tenant by time. The index `all` has the entries of all tenants by time, in
+//! shards.
 //! Entries are immutable; no role may change or delete one.
 
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, query};
+use super::query::{self, ShardedList};
+use super::{Page, Store, StoreError, complete};
 use crate::model::audit::{Actor, AuditEntry, AuditRecord};
 use crate::model::ids::TenantId;
 use crate::model::secret::Secret;
-
-/// The partition of the index `all`.
-const ALL: &str = "all";
 
 impl Store {
     /// The part of a transaction that writes its audit entry.
     pub(super) fn put_audit_entry(&self, entry: &AuditEntry<'_>) -> TransactWriteItem {
         let now = self.clock.now();
-        // Milliseconds first, so that entries sort by time.
-        let position = format!("{:014}-{}", now.as_millisecond().max(0), &Secret::random().digest()[..12]);
+        let position = query::position(now, &Secret::random().digest()[..12]);
         let entry = Writer::keyed([
             ("tenant", item::text(entry.tenant.as_str())),
             ("position", item::text(position)),
-            ("log", item::text(ALL)),
+            ("shard", self.audit_list().shard_of(entry.tenant.as_str())),
             ("at", item::time(now)),
             ("actor", item::text(entry.context.actor.as_str())),
             ("action", item::text(entry.action.as_str())),
@@ -53,7 +50,9 @@ impl Store {
             .key_condition_expression("tenant = :tenant")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()));
         let start = page.after.as_ref().map(|position| position_key(tenant.as_str(), position));
-        let (entries, last) = self.audit_entries(query, page, start).await?;
+        let query = query.scan_index_forward(false).limit(page.rows()).set_exclusive_start_key(start);
+        let (rows, last) = query::page(query).await?;
+        let entries = self.readable(&self.tables.audit, &rows, read);
         Ok((entries, last.and_then(|key| key.maybe_text("position"))))
     }
 
@@ -62,33 +61,12 @@ impl Store {
         &self,
         page: &Page,
     ) -> Result<(Vec<AuditRecord>, Option<String>), StoreError> {
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.audit)
-            .index_name("all")
-            .key_condition_expression("#log = :all")
-            .expression_attribute_names("#log", "log")
-            .expression_attribute_values(":all", item::text(ALL));
-        let start = page.after.as_ref().and_then(|at| at.split_once('/')).map(|(tenant, position)| {
-            Writer(position_key(tenant, position)).set("log", item::text(ALL)).done()
-        });
-        let (entries, last) = self.audit_entries(query, page, start).await?;
-        let position =
-            |key: Row| Some(format!("{}/{}", key.maybe_text("tenant")?, key.maybe_text("position")?));
-        Ok((entries, last.and_then(position)))
+        let (rows, next) = self.newest_of_all_shards(&self.audit_list(), page, |query| query).await?;
+        Ok((self.readable(&self.tables.audit, &rows, read), next))
     }
 
-    /// A page of entries, newest first, and the key of the last one if there may be more.
-    async fn audit_entries(
-        &self,
-        query: QueryFluentBuilder,
-        page: &Page,
-        start: Option<Item>,
-    ) -> Result<(Vec<AuditRecord>, Option<Row>), StoreError> {
-        let query = query.scan_index_forward(false).limit(page.rows()).set_exclusive_start_key(start);
-        let (rows, last) = query::page(query).await?;
-        Ok((self.readable(&self.tables.audit, &rows, read), last))
+    fn audit_list(&self) -> ShardedList<'_> {
+        ShardedList { table: &self.tables.audit, index: "all", kind: "audit" }
     }
 }
 

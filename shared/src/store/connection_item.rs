@@ -41,13 +41,13 @@ pub(super) fn new_connection_item(connection: &Connection, now: Timestamp) -> It
         .maybe("name", connection.identity.name.as_ref().map(item::text))
         .maybe("extension_number", connection.identity.extension_number.as_ref().map(item::text))
         .set("setup_attempts", item::number(connection.setup.attempts))
-        .set("work_kind", item::text(WorkKind::Setup.as_str()))
+        .set("work_kind", WorkKind::Setup.partition(&connection.id))
         .set("due_at", item::time(due))
-        .set("refresh_kind", item::text(WorkKind::Refresh.as_str()))
+        .set("refresh_kind", WorkKind::Refresh.partition(&connection.id))
         .maybe("status_since", connection.refresh_state.status_since.map(item::time))
         .maybe("refresh_due", connection.refresh_state.due.map(item::time))
         .maybe("rate_limited_until", connection.rate_limited_until.map(item::time));
-    item = set_backfill(item, BackfillReason::Connected, due);
+    item = set_backfill(item, &connection.id, BackfillReason::Connected, due);
     for (name, step) in steps(&connection.setup) {
         item = item.set(&format!("setup_{name}"), item::text(step.as_str()));
     }
@@ -147,8 +147,13 @@ fn read_refresh_state(row: &Row) -> Result<RefreshState, StoreError> {
 }
 
 /// Sets the attributes that make a backfill due.
-pub(super) fn set_backfill(item: Writer, reason: BackfillReason, due: Timestamp) -> Writer {
-    item.set("sync_kind", item::text(WorkKind::Sync.as_str()))
+pub(super) fn set_backfill(
+    item: Writer,
+    connection: &ConnectionId,
+    reason: BackfillReason,
+    due: Timestamp,
+) -> Writer {
+    item.set("sync_kind", WorkKind::Sync.partition(connection))
         .set("sync_due", item::time(due))
         .set("sync_reason", item::text(reason.as_str()))
 }

@@ -12,6 +12,7 @@ use super::connection_item::{
 use super::due::WorkKind;
 use super::item::{self, Change, Row, Writer};
 use super::{Store, StoreError, WriteOutcome, complete, failed, failure, query, write_outcome};
+use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::connect_token::Flow;
 use crate::model::connection::{BackfillReason, Connection, Revocation, SealedToken, Subscription};
@@ -161,6 +162,26 @@ impl Store {
         Ok(rows.iter().filter_map(|row| self.removable(tenant, row)).collect())
     }
 
+    /// At most [`limits::DELETION_BATCH`] of them.
+    pub async fn some_removable_connections(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<RemovableConnection>, StoreError> {
+        let query = self
+            .items(&self.tables.connections, tenant, "begins_with(#item, :prefix)")
+            .expression_attribute_values(":prefix", item::text(CONNECTION))
+            .limit(limits::DELETION_BATCH);
+        let mut from = None;
+        loop {
+            let (rows, next) = query::page(query.clone().set_exclusive_start_key(from)).await?;
+            let removable: Vec<_> = rows.iter().filter_map(|row| self.removable(tenant, row)).collect();
+            from = next.map(|next| next.0);
+            if from.is_none() || !removable.is_empty() {
+                return Ok(removable);
+            }
+        }
+    }
+
     /// `None` if not even the key of the row can be read: no other item refers to that.
     fn removable(&self, tenant: &TenantId, row: &Row) -> Option<RemovableConnection> {
         let id = ConnectionId::from_record(row.text("item").ok()?.strip_prefix(CONNECTION)?)?;
@@ -205,13 +226,13 @@ impl Store {
             .maybe("name", identity.name.as_ref().map(item::text))
             .maybe("extension_number", identity.extension_number.as_ref().map(item::text))
             .set("setup_attempts", item::number(connection.setup.attempts))
-            .maybe("work_kind", due.map(|_| item::text(WorkKind::Setup.as_str())))
+            .maybe("work_kind", due.map(|_| WorkKind::Setup.partition(&connection.id)))
             .maybe("due_at", due.map(item::time));
         if let Some((subscription, first_check)) = created {
             set = set_subscription(set, subscription)
-                .set("renewal_kind", item::text(WorkKind::Renewal.as_str()))
+                .set("renewal_kind", WorkKind::Renewal.partition(&connection.id))
                 .set("renewal_due", item::time(first_check));
-            set = set_backfill(set, BackfillReason::Connected, self.clock.now());
+            set = set_backfill(set, &connection.id, BackfillReason::Connected, self.clock.now());
         }
         let mut fields: Vec<_> = set.done().into_iter().map(|(name, value)| (name, Some(value))).collect();
         if due.is_none() {

@@ -5,16 +5,20 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{Delete, DeleteRequest, Put, Select, TransactWriteItem, WriteRequest};
+use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{self, Item, Writer};
+use super::due::WorkKind;
+use super::item::{self, Item, Row, Writer};
 use super::tenants::{ChangeOutcome, tenant_key};
 use super::{Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::audit::AuditEntry;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::shard::Shard;
 use crate::model::tenant::TenantStatus;
 
 /// The tables that hold a tenant's data.
@@ -46,7 +50,6 @@ pub struct DueDeletion {
 
 const TENANT: &str = "tenant";
 const DELETION: &str = "deletion";
-const WORK_KIND: &str = "deletion";
 
 impl Store {
     /// Sets the status to `deleting`, which rejects every request of the tenant, and makes the remaining work due.
@@ -69,8 +72,9 @@ impl Store {
                 aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
             );
         let due = saturating_add(now, SignedDuration::from_secs(limits::DELETION_GRACE_SECONDS));
-        let work =
-            Writer(work_key(tenant)).set("work_kind", item::text(WORK_KIND)).set("due_at", item::time(due));
+        let work = Writer(work_key(tenant))
+            .set("work_kind", WorkKind::Deletion.partition_of(tenant.as_str()))
+            .set("due_at", item::time(due));
         let put = Put::builder().table_name(&self.tables.connections).set_item(Some(work.done()));
         let items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
@@ -105,16 +109,12 @@ impl Store {
     }
 
     /// At most [`limits::SWEEP_BATCH`].
-    pub async fn overdue_deletions_of_all_tenants(&self) -> Result<Vec<DueDeletion>, StoreError> {
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.connections)
-            .index_name("due")
-            .key_condition_expression("work_kind = :kind AND due_at <= :now")
-            .expression_attribute_values(":kind", item::text(WORK_KIND))
-            .expression_attribute_values(":now", item::time(self.clock.now()))
-            .limit(limits::SWEEP_BATCH);
+    pub async fn overdue_deletions_of_all_tenants(
+        &self,
+        shard: Shard,
+    ) -> Result<Vec<DueDeletion>, StoreError> {
+        let query =
+            self.query_work(WorkKind::Deletion, shard, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
         let mut due = Vec::new();
         for row in query::page(query).await?.0 {
             match row.tenant().and_then(|tenant| Ok(DueDeletion { tenant, at: row.time("due_at")? })) {
@@ -128,10 +128,21 @@ impl Store {
         Ok(due)
     }
 
-    /// Leases a deletion for two minutes.
-    pub async fn lease_deletion(&self, work: &DueDeletion) -> Result<WriteOutcome, StoreError> {
-        let until = saturating_add(self.clock.now(), SignedDuration::from_mins(2));
-        let leased = self
+    /// Leases a deletion for longer than a run takes. `None` if another worker has leased or completed it.
+    pub async fn lease_deletion(&self, work: &DueDeletion) -> Result<Option<DueDeletion>, StoreError> {
+        let lease = SignedDuration::from_secs(limits::DELETION_LEASE_SECONDS);
+        let at = saturating_add(self.clock.now(), lease);
+        let leased = self.move_deletion(work, at).await?;
+        Ok(leased.is_applied().then(|| DueDeletion { tenant: work.tenant.clone(), at }))
+    }
+
+    /// Makes a leased deletion due now.
+    pub async fn release_deletion(&self, leased: &DueDeletion) -> Result<(), StoreError> {
+        self.move_deletion(leased, self.clock.now()).await.map(drop)
+    }
+
+    async fn move_deletion(&self, work: &DueDeletion, until: Timestamp) -> Result<WriteOutcome, StoreError> {
+        let update = self
             .db
             .update_item()
             .table_name(&self.tables.connections)
@@ -139,10 +150,8 @@ impl Store {
             .update_expression("SET due_at = :until")
             .condition_expression("due_at = :seen")
             .expression_attribute_values(":seen", item::time(work.at))
-            .expression_attribute_values(":until", item::time(until))
-            .send()
-            .await;
-        write_outcome(leased)
+            .expression_attribute_values(":until", item::time(until));
+        write_outcome(update.send().await)
     }
 
     /// The connections of a tenant whose sessions at RingCentral have not ended.
@@ -151,39 +160,47 @@ impl Store {
         Ok(rows.iter().filter_map(|name| ConnectionId::from_record(name.split_once('#')?.1)).collect())
     }
 
-    /// Counts the remaining items of a tenant in a table by kind, without the tenant's record and the deletion itself.
+    /// Counts the remaining items of a tenant in a table by kind, without the tenant's record and the deletion itself, up to
+    /// [`limits::DELETION_COUNTED`].
     pub async fn remaining(
         &self,
         table: TenantTable,
         tenant: &TenantId,
     ) -> Result<BTreeMap<String, usize>, StoreError> {
         let mut remaining = BTreeMap::new();
-        for name in self.names(table, tenant, "").await? {
-            if name != TENANT && name != DELETION {
-                let kind = name.split(['#', '_']).next().unwrap_or_default().to_owned();
-                *remaining.entry(kind).or_default() += 1;
-            }
+        let rows = query::up_to(limits::DELETION_COUNTED, self.query_names(table, tenant, "")).await?;
+        for name in erasable(&rows) {
+            let kind = name.split(['#', '_']).next().unwrap_or_default().to_owned();
+            *remaining.entry(kind).or_default() += 1;
         }
         Ok(remaining)
     }
 
-    /// Erases the items of a tenant whose sort key begins with `prefix`, in batches, and returns how many.
-    pub async fn erase(
+    /// Erases a page of the items of a tenant whose sort key begins with `prefix`, after the one with the name `after`. Returns
+    /// the name at which the page ended, if there may be more.
+    pub async fn erase_page(
         &self,
         table: TenantTable,
         tenant: &TenantId,
         prefix: &str,
-    ) -> Result<usize, StoreError> {
-        let names = self.names(table, tenant, prefix).await?;
-        let names: Vec<_> = names.into_iter().filter(|name| name != TENANT && name != DELETION).collect();
-        for chunk in names.chunks(25) {
-            let delete = |name: &String| {
-                let delete = DeleteRequest::builder().set_key(Some(item::key(tenant, name)));
-                WriteRequest::builder().delete_request(complete(delete.build())).build()
-            };
-            self.write_all(self.table_name(table), chunk.iter().map(delete).collect()).await?;
-        }
-        Ok(names.len())
+        after: Option<String>,
+    ) -> Result<Option<String>, StoreError> {
+        let start = after.map(|name| item::key(tenant, &name));
+        let query = self.query_names(table, tenant, prefix).limit(limits::DELETION_PAGE);
+        let (rows, last) = query::page(query.set_exclusive_start_key(start)).await?;
+        let names: Vec<String> = erasable(&rows).collect();
+        let delete = |name: &String| {
+            let delete = DeleteRequest::builder().set_key(Some(item::key(tenant, name)));
+            WriteRequest::builder().delete_request(complete(delete.build())).build()
+        };
+        // A batch has at most 25 writes.
+        let batches = stream::iter(names.chunks(25).map(Ok));
+        batches
+            .try_for_each_concurrent(limits::DELETION_AT_ONCE, |names| {
+                self.write_all(self.table_name(table), names.iter().map(delete).collect())
+            })
+            .await?;
+        Ok(last.and_then(|key| key.maybe_text("item")))
     }
 
     /// Deletes the tenant's record and the work item.
@@ -222,6 +239,11 @@ impl Store {
         tenant: &TenantId,
         prefix: &str,
     ) -> Result<Vec<String>, StoreError> {
+        let rows = query::all(self.query_names(table, tenant, prefix)).await?;
+        Ok(rows.iter().filter_map(|row| row.maybe_text("item")).collect())
+    }
+
+    fn query_names(&self, table: TenantTable, tenant: &TenantId, prefix: &str) -> QueryFluentBuilder {
         let query = self
             .db
             .query()
@@ -231,15 +253,18 @@ impl Store {
             .projection_expression("#item")
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()));
-        let query = if prefix.is_empty() {
-            query.key_condition_expression("tenant = :tenant")
-        } else {
-            query
-                .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
-                .expression_attribute_values(":prefix", item::text(prefix))
-        };
-        Ok(query::all(query).await?.iter().filter_map(|row| row.maybe_text("item")).collect())
+        if prefix.is_empty() {
+            return query.key_condition_expression("tenant = :tenant");
+        }
+        query
+            .key_condition_expression("tenant = :tenant AND begins_with(#item, :prefix)")
+            .expression_attribute_values(":prefix", item::text(prefix))
     }
+}
+
+/// The names of items, without those that a deletion deletes last.
+fn erasable(rows: &[Row]) -> impl Iterator<Item = String> {
+    rows.iter().filter_map(|row| row.maybe_text("item")).filter(|name| name != TENANT && name != DELETION)
 }
 
 fn work_key(tenant: &TenantId) -> Item {

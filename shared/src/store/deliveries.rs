@@ -5,6 +5,7 @@
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::{self, WorkKind};
 use super::item::{self, Change, Item, Row, Writer};
 use super::{Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, query, write_outcome};
 use crate::clock::saturating_add;
@@ -12,6 +13,7 @@ use crate::limits;
 use crate::model::delivery::{Delivery, DeliveryStatus, EndpointHealth};
 use crate::model::event::{Event, EventKind};
 use crate::model::ids::{AppId, DeliveryId, EventId, MessageId, TenantId};
+use crate::model::shard::Shard;
 
 /// A due delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +24,6 @@ pub struct DueDelivery {
     /// The `due_at` that was read. If the item has another one by now, another worker has leased or rescheduled it.
     pub at: Timestamp,
 }
-
-/// Where a page of overdue deliveries ended.
-#[derive(Debug, Clone)]
-pub struct DeliveryCursor(Item);
 
 /// The time of the delivery at a position in the list of an app's deliveries.
 pub fn time_of_position(position: &str) -> Option<Timestamp> {
@@ -57,8 +55,6 @@ pub struct AttemptRecord<'a> {
     pub event: Option<&'a Event>,
 }
 
-const WORK_KIND: &str = "delivery";
-
 impl Store {
     /// Stores a delivery, unless it is stored already. It is due at once for its queue, and after
     /// [`limits::DELIVERY_GRACE_SECONDS`] for the sweep.
@@ -72,7 +68,10 @@ impl Store {
             .set("body", item::text(&delivery.body))
             .set("status", item::text(delivery.status.as_str()))
             .set("attempts", item::number(delivery.attempts))
-            .maybe("work_kind", delivery.next_attempt.map(|_| item::text(WORK_KIND)))
+            .maybe(
+                "work_kind",
+                delivery.next_attempt.map(|_| WorkKind::Delivery.partition_of(delivery.id.as_str())),
+            )
             .maybe("due_at", delivery.next_attempt.map(item::time))
             .set("ttl", item::ttl(saturating_add(self.clock.now(), kept)))
             .done();
@@ -324,20 +323,13 @@ impl Store {
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// A page of overdue deliveries, earliest first, and where it ended if there may be more.
+    /// A page of the overdue deliveries of a shard, earliest first, and where it ended if there may be more.
     pub async fn overdue_deliveries_of_all_tenants(
         &self,
-        from: Option<DeliveryCursor>,
-    ) -> Result<(Vec<DueDelivery>, Option<DeliveryCursor>), StoreError> {
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.deliveries)
-            .index_name("due")
-            .key_condition_expression("work_kind = :kind AND due_at <= :now")
-            .expression_attribute_values(":kind", item::text(WORK_KIND))
-            .expression_attribute_values(":now", item::time(self.clock.now()))
-            .set_exclusive_start_key(from.map(|from| from.0));
+        shard: Shard,
+        after: Option<&str>,
+    ) -> Result<(Vec<DueDelivery>, Option<String>), StoreError> {
+        let query = self.pass_over_work(WorkKind::Delivery, shard, after);
         let read = |row: &Row| {
             let (app, id) = names(row)?;
             Ok::<_, StoreError>(DueDelivery { tenant: row.tenant()?, app, id, at: row.time("due_at")? })
@@ -352,7 +344,7 @@ impl Store {
                 }
             }
         }
-        Ok((due, last.map(|last| DeliveryCursor(last.0))))
+        Ok((due, last.as_ref().and_then(due::position)))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
@@ -363,7 +355,10 @@ impl Store {
             ("last_status", delivery.last_status.map(item::number)),
             ("last_error", delivery.last_error.as_ref().map(item::text)),
             ("last_ms", delivery.last_ms.map(item::number)),
-            ("work_kind", delivery.next_attempt.map(|_| item::text(WORK_KIND))),
+            (
+                "work_kind",
+                delivery.next_attempt.map(|_| WorkKind::Delivery.partition_of(delivery.id.as_str())),
+            ),
             ("due_at", delivery.next_attempt.map(item::time)),
         ]);
         Update::builder()

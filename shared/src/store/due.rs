@@ -1,24 +1,26 @@
-//! Pending work on connections: the sparse indexes `due`, `refresh`, `renewal` and `sync` of the table `connections`, with
-//! an entry for each piece of work.
+//! Pending work: the sparse index `due` of the tables `connections`, `deliveries` and `messages`, and the indexes `refresh`,
+//! `renewal` and `sync` of the table `connections`. Each kind of work has one partition of its index per shard.
 //!
+//! Work on a connection has an entry for each piece of work.
 //! The row's due time is authoritative. A run claims a piece of work by moving the due time on, so that two runs of the
 //! sweep do not do the same work. The same write checks that the connection is not rate-limited.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{self, Row};
+use super::item::{self, Row, Writer};
 use super::{Store, StoreError, WriteOutcome, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::shard::Shard;
 use crate::model::string_enum::string_enum;
 
 string_enum! {
-    /// A kind of work on a connection.
+    /// A kind of pending work.
     pub enum WorkKind {
         /// Finish the set-up of a connection.
         Setup = "setup",
@@ -32,13 +34,19 @@ string_enum! {
         Erasure = "erasure",
         /// Check a connection's subscription and numbers.
         Renewal = "renewal",
+        /// Erase a deleted tenant.
+        Deletion = "deletion",
+        /// Deliver an event to an app.
+        Delivery = "delivery",
+        /// Wake the worker of a sender.
+        Send = "send",
     }
 }
 
-/// An index of the table `connections` and its key attributes.
+/// An index of pending work and its key attributes.
 pub(super) struct WorkIndex {
     pub name: &'static str,
-    /// Holds the [`WorkKind`].
+    /// Holds the partition of the [`WorkKind`] and the shard.
     pub kind: &'static str,
     /// Holds the due time.
     pub due: &'static str,
@@ -47,7 +55,9 @@ pub(super) struct WorkIndex {
 impl WorkKind {
     pub(super) fn index(self) -> WorkIndex {
         let (name, kind, due) = match self {
-            Self::Setup | Self::Revocation => ("due", "work_kind", "due_at"),
+            Self::Setup | Self::Revocation | Self::Deletion | Self::Delivery | Self::Send => {
+                ("due", "work_kind", "due_at")
+            }
             Self::Sync => ("sync", "sync_kind", "sync_due"),
             Self::Refresh | Self::Erasure => ("refresh", "refresh_kind", "refresh_due"),
             Self::Renewal => ("renewal", "renewal_kind", "renewal_due"),
@@ -55,14 +65,20 @@ impl WorkKind {
         WorkIndex { name, kind, due }
     }
 
-    /// The name of the item that holds this kind of work.
+    /// The name of the item that holds this kind of work on a connection.
     pub(super) fn item_name(self, connection: &ConnectionId) -> String {
-        match self {
-            Self::Setup | Self::Refresh | Self::Sync | Self::Erasure | Self::Renewal => {
-                format!("connection#{connection}")
-            }
-            Self::Revocation => format!("revocation#{connection}"),
-        }
+        let kind = if self == Self::Revocation { "revocation" } else { "connection" };
+        format!("{kind}#{connection}")
+    }
+
+    /// The partition of the index that holds work of this kind on something with this id.
+    pub(super) fn partition_of(self, id: &str) -> AttributeValue {
+        item::text(Shard::of(id).partition(self.as_str()))
+    }
+
+    /// [`WorkKind::partition_of`] a connection.
+    pub(super) fn partition(self, connection: &ConnectionId) -> AttributeValue {
+        self.partition_of(connection.as_str())
     }
 }
 
@@ -86,9 +102,19 @@ pub enum ClaimOutcome {
 }
 
 impl Store {
-    /// Overdue work of one kind across all tenants, earliest first, at most [`limits::SWEEP_BATCH`].
-    pub async fn overdue_of_all_tenants(&self, kind: WorkKind) -> Result<Vec<DueWork>, StoreError> {
-        let query = self.query_work(kind, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
+    /// True if a shard has work of this kind that is due.
+    pub async fn is_work_of_all_tenants_due(&self, kind: WorkKind, shard: Shard) -> Result<bool, StoreError> {
+        let (rows, _) = query::page(self.query_work(kind, shard, Some(self.clock.now())).limit(1)).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Overdue work of one kind on connections of all tenants in a shard, earliest first, at most [`limits::SWEEP_BATCH`].
+    pub async fn overdue_of_all_tenants(
+        &self,
+        kind: WorkKind,
+        shard: Shard,
+    ) -> Result<Vec<DueWork>, StoreError> {
+        let query = self.query_work(kind, shard, Some(self.clock.now())).limit(limits::SWEEP_BATCH);
         let (mut overdue, mut from) = (Vec::new(), None);
         // Unreadable entries are made due later. Those of one page must not hide the next page.
         for _ in 0..limits::DUE_PAGES {
@@ -128,7 +154,7 @@ impl Store {
         let claim = self
             .update_work(due, "SET #due = :until", Some(until))
             .condition_expression(
-                "#kind = :kind AND #due = :seen AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :now)",
+                "begins_with(#kind, :kind) AND #due = :seen AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :now)",
             )
             .expression_attribute_values(":seen", item::time(due.due_at))
             .expression_attribute_values(":now", item::time(now))
@@ -146,7 +172,7 @@ impl Store {
         if let Some(until) = limited_until.filter(|until| *until > now) {
             let postpone = self
                 .update_work(due, "SET #due = :until", Some(until))
-                .condition_expression("#kind = :kind AND #due = :seen")
+                .condition_expression("begins_with(#kind, :kind) AND #due = :seen")
                 .expression_attribute_values(":seen", item::time(due.due_at));
             made(postpone.send().await)?;
         }
@@ -156,13 +182,13 @@ impl Store {
     /// Sets when a piece of work is due next. Does nothing if it was completed meanwhile.
     pub async fn postpone_work(&self, due: &DueWork, until: Timestamp) -> Result<(), StoreError> {
         let update = self.update_work(due, "SET #due = :until", Some(until));
-        made(update.condition_expression("#kind = :kind").send().await).map(drop)
+        made(update.condition_expression("begins_with(#kind, :kind)").send().await).map(drop)
     }
 
     /// Removes a piece of work from its index.
     pub async fn complete_work(&self, due: &DueWork) -> Result<(), StoreError> {
         let update = self.update_work(due, "REMOVE #kind, #due", None);
-        made(update.condition_expression("#kind = :kind").send().await).map(drop)
+        made(update.condition_expression("begins_with(#kind, :kind)").send().await).map(drop)
     }
 
     /// Makes a connection's work due now. A conflict if it is due already, or no longer exists.
@@ -175,20 +201,31 @@ impl Store {
         let now = self.clock.now();
         let due = DueWork { kind, tenant: tenant.clone(), connection: connection.clone(), due_at: now };
         let update = self.update_work(&due, "SET #due = :until", Some(now));
-        let written = update.condition_expression("#kind = :kind AND #due > :until").send().await;
+        let written = update.condition_expression("begins_with(#kind, :kind) AND #due > :until").send().await;
         made(written).map(WriteOutcome::applied_if)
     }
 
-    /// A query for the work of one kind, earliest first; with `until`, for the work that is due by then.
-    pub(super) fn query_work(&self, kind: WorkKind, until: Option<Timestamp>) -> QueryFluentBuilder {
+    /// A query for the work of one kind in a shard, earliest first; with `until`, for the work that is due by then. Eventually
+    /// consistent, as every query of an index.
+    pub(super) fn query_work(
+        &self,
+        kind: WorkKind,
+        shard: Shard,
+        until: Option<Timestamp>,
+    ) -> QueryFluentBuilder {
         let index = kind.index();
+        let table = match kind {
+            WorkKind::Delivery => &self.tables.deliveries,
+            WorkKind::Send => &self.tables.messages,
+            _ => &self.tables.connections,
+        };
         let query = self
             .db
             .query()
-            .table_name(&self.tables.connections)
+            .table_name(table)
             .index_name(index.name)
             .expression_attribute_names("#kind", index.kind)
-            .expression_attribute_values(":kind", item::text(kind.as_str()));
+            .expression_attribute_values(":kind", item::text(shard.partition(kind.as_str())));
         match until {
             None => query.key_condition_expression("#kind = :kind"),
             Some(until) => query
@@ -198,8 +235,31 @@ impl Store {
         }
     }
 
+    /// A page of a pass over the overdue work of a shard; `after` is the [`position`] at which the previous page ended.
+    pub(super) fn pass_over_work(
+        &self,
+        kind: WorkKind,
+        shard: Shard,
+        after: Option<&str>,
+    ) -> QueryFluentBuilder {
+        let index = kind.index();
+        let start = after.and_then(|after| {
+            let mut parts = after.splitn(3, '/');
+            let (due, tenant, name) = (parts.next()?, parts.next()?, parts.next()?);
+            let key = Writer::default()
+                .set("tenant", item::text(tenant))
+                .set("item", item::text(name))
+                .set(index.kind, item::text(shard.partition(kind.as_str())))
+                .set(index.due, item::number(due));
+            Some(key.done())
+        });
+        self.query_work(kind, shard, Some(self.clock.now()))
+            .limit(limits::PASS_PAGE)
+            .set_exclusive_start_key(start)
+    }
+
     /// An update of the item that holds a piece of work. `expression` names the attributes `#kind` and `#due`, and the value
-    /// `:until`.
+    /// `:until`. `:kind` is the beginning of the partition: the kind of work in any shard.
     pub(super) fn update_work(
         &self,
         due: &DueWork,
@@ -216,12 +276,18 @@ impl Store {
             .update_expression(expression)
             .expression_attribute_names("#kind", index.kind)
             .expression_attribute_names("#due", index.due)
-            .expression_attribute_values(":kind", item::text(due.kind.as_str()));
+            .expression_attribute_values(":kind", item::text(format!("{}#", due.kind.as_str())));
         match until {
             None => update,
             Some(until) => update.expression_attribute_values(":until", item::time(until)),
         }
     }
+}
+
+/// The position of an entry of an index `due`: `<due>/<tenant>/<item>`.
+pub(super) fn position(row: &Row) -> Option<String> {
+    let due = row.0.get("due_at")?.as_n().ok()?;
+    Some(format!("{due}/{}/{}", row.maybe_text("tenant")?, row.maybe_text("item")?))
 }
 
 /// Reads an index entry.

@@ -209,7 +209,7 @@ impl Store {
             .table_name(&self.tables.connections)
             .set_key(Some(key(auth.tenant, auth.connection)))
             .update_expression(format!("SET {} = :kind, {} = :due", index.kind, index.due))
-            .expression_attribute_values(":kind", item::text(kind.as_str()))
+            .expression_attribute_values(":kind", kind.partition(auth.connection))
             .expression_attribute_values(":due", item::time(due));
         for (name, value) in auth.values(now) {
             update = update.expression_attribute_values(name, value);

@@ -1,6 +1,7 @@
 //! The index `refresh`: one entry for each usable connection of all tenants, with the attributes that the sweep and the
 //! metrics need.
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use super::due::{self, DueWork, WorkKind};
@@ -9,6 +10,7 @@ use super::{Store, StoreError, WriteOutcome, query, write_outcome};
 use crate::limits;
 use crate::model::connection::{ConnectionStatus, SUBSCRIPTION_ACTIVE};
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::shard::Shard;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeepaliveEntry {
@@ -27,10 +29,13 @@ pub struct KeepaliveEntry {
 }
 
 impl Store {
-    /// Connections of all tenants whose refresh is overdue: up to [`limits::SWEEP_OVERDUE`] of the longest overdue, in the
-    /// order in which their refresh tokens expire.
-    pub async fn overdue_refreshes_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        let query = self.query_work(WorkKind::Refresh, Some(self.clock.now()));
+    /// Connections of all tenants in a shard whose refresh is overdue: up to [`limits::SWEEP_OVERDUE`] of the longest overdue,
+    /// in the order in which their refresh tokens expire.
+    pub async fn overdue_refreshes_of_all_tenants(
+        &self,
+        shard: Shard,
+    ) -> Result<Vec<KeepaliveEntry>, StoreError> {
+        let query = self.query_work(WorkKind::Refresh, shard, Some(self.clock.now()));
         let mut overdue = Vec::new();
         for row in query::up_to(limits::SWEEP_OVERDUE, query).await?.iter().take(limits::SWEEP_OVERDUE) {
             match read_entry(row) {
@@ -43,14 +48,19 @@ impl Store {
     }
 
     pub async fn keepalive_entries_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        let rows = query::all(self.query_work(WorkKind::Refresh, None)).await?;
+        let rows = self.work_of_all_shards(WorkKind::Refresh).await?;
         Ok(self.readable(&self.tables.connections, &rows, read_entry))
     }
 
     /// Revoked connections of all tenants whose tokens are not erased yet.
     pub async fn revoked_of_all_tenants(&self) -> Result<Vec<DueWork>, StoreError> {
-        let rows = query::all(self.query_work(WorkKind::Erasure, None)).await?;
+        let rows = self.work_of_all_shards(WorkKind::Erasure).await?;
         Ok(self.readable(&self.tables.connections, &rows, |row| due::read(WorkKind::Erasure, row)))
+    }
+
+    async fn work_of_all_shards(&self, kind: WorkKind) -> Result<Vec<Row>, StoreError> {
+        let shards = Shard::all().map(|shard| query::all(self.query_work(kind, shard, None)));
+        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
     }
 
     /// Postpones an overdue refresh. The condition fails if its due time has changed.
@@ -67,7 +77,7 @@ impl Store {
         };
         let update = self
             .update_work(&due, "SET #due = :until", Some(until))
-            .condition_expression("#kind = :kind AND #due = :seen")
+            .condition_expression("begins_with(#kind, :kind) AND #due = :seen")
             .expression_attribute_values(":seen", item::time(due.due_at));
         write_outcome(update.send().await)
     }

@@ -49,7 +49,7 @@ pub use circuit_breaker::ProbeOutcome;
 pub use connect_tokens::{ClaimFlowOutcome, DeleteFlowOutcome, StartFlowOutcome};
 pub use connections::{ExtensionOwner, NewConnection, RemovableConnection, StoreConnectionOutcome};
 pub use deletions::{DueDeletion, TenantTable};
-pub use deliveries::{AttemptRecord, DeliveryCursor, DueDelivery, SlotOutcome, time_of_position};
+pub use deliveries::{AttemptRecord, DueDelivery, SlotOutcome, time_of_position};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
 pub use error::StoreError;
 pub use events::EventPage;

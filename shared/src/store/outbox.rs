@@ -1,19 +1,20 @@
 //! Messages that wait to be sent, in the table `messages`:
 //!
-//! - `outbox#<extension>#<priority>#<message>`: a sender's outbox, in the order of sending;
-//! - `active#<extension>`: the active marker of a sender whose outbox may not be empty;
-//! - `scheduled#<extension>#<milliseconds>#<message>`: messages that wait for `sendAt`;
-//! - `reconciling#<extension>#<message>`: messages to be looked up in RingCentral's message store;
+//! - `pending#<extension>#outbox#<priority>#<message>`: a sender's outbox, in the order of sending;
+//! - `pending#<extension>#reconciling#<message>`: messages to be looked up in RingCentral's message store;
+//! - `pending#<extension>#scheduled#<milliseconds>#<message>`: messages that wait for `sendAt`;
+//! - `active#<extension>`: the active marker of a sender that may have any of these;
 //! - `idempotency#<digest>`: the stored response to the request with this idempotency key.
 //!
-//! The middle three are in the sparse index `due`, where the sweep finds the senders with pending work across all tenants:
-//! one entry per sender with an outbox, whatever its length, and one per message that waits for a moment.
-
-use std::collections::BTreeSet;
+//! Only the active marker is in the sparse index `due`, where the sweep finds the senders of all tenants: one entry per sender,
+//! however many messages wait. Every writer sets its due time to now, so that the sweep looks at the sender every minute. When
+//! nothing was due for [`limits::ACTIVE_MARKER_KEPT_SECONDS`], the sweep moves it to the time of the next scheduled message, or
+//! deletes it.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, Delete, Put, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
 
+use super::due::{self, WorkKind};
 use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
@@ -22,6 +23,7 @@ use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
+use crate::model::shard::Shard;
 
 /// Where a message waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub enum PendingIn {
     Outbox,
     /// Until `sendAt`.
     Scheduled(Timestamp),
-    /// Until it is reconciled, no earlier than this moment.
-    Reconciling(Timestamp),
+    /// Until it is reconciled.
+    Reconciling,
 }
 
 /// The response to an earlier request with the same idempotency key.
@@ -44,17 +46,14 @@ pub struct StoredResponse {
     pub fingerprint: String,
 }
 
-/// A sender with pending work.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A sender whose active marker is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueSender {
     pub tenant: TenantId,
     pub extension: ExtensionId,
-    /// When the active marker was set; `None` if the sender is due for a message whose moment has come.
-    pub active_since: Option<Timestamp>,
+    /// The due time of the marker that was read.
+    pub active_since: Timestamp,
 }
-
-/// The work kind of this file's entries in the index `due`.
-const WORK_KIND: &str = "send";
 
 impl Store {
     /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction.
@@ -170,9 +169,7 @@ impl Store {
         id: &MessageId,
         until: Timestamp,
     ) -> Result<(), StoreError> {
-        let row = Writer(item::key(tenant, &scheduled_item(extension, until, id)))
-            .set("work_kind", item::text(WORK_KIND))
-            .set("due_at", item::time(until));
+        let row = Writer(item::key(tenant, &scheduled_item(extension, until, id)));
         let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
         put.send().await.map_err(failure)?;
         self.remove_orphan(tenant, extension, id).await
@@ -213,7 +210,7 @@ impl Store {
         tenant: &TenantId,
         extension: &ExtensionId,
     ) -> Result<Option<MessageId>, StoreError> {
-        let prefix = format!("outbox#{extension}#");
+        let prefix = pending_prefix(extension) + "outbox#";
         let head = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, message_in).await?;
         Ok(head.into_iter().next())
     }
@@ -224,12 +221,10 @@ impl Store {
         tenant: &TenantId,
         extension: &ExtensionId,
     ) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
-        let prefix = format!("scheduled#{extension}#");
+        let prefix = pending_prefix(extension) + "scheduled#";
         let until = format!("{prefix}{:013}~", self.clock.now().as_millisecond());
         let read = |name: &str| {
-            let ms = name.strip_prefix(&prefix).and_then(|rest| rest.split('#').next()?.parse().ok());
-            let at =
-                ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or(StoreError::Damaged("item"))?;
+            let at = name.strip_prefix(&prefix).and_then(scheduled_at).ok_or(StoreError::Damaged("item"))?;
             Ok((at, message_in(name)?))
         };
         self.entries(tenant, &prefix, &until, limits::SCHEDULED_BATCH, read).await
@@ -241,9 +236,32 @@ impl Store {
         tenant: &TenantId,
         extension: &ExtensionId,
     ) -> Result<Vec<MessageId>, StoreError> {
-        let prefix = format!("reconciling#{extension}#");
+        let prefix = pending_prefix(extension) + "reconciling#";
         let last = format!("{prefix}~");
         self.entries(tenant, &prefix, &last, limits::RECONCILE_BATCH, message_in).await
+    }
+
+    /// Where the first of a sender's pending messages waits: in its outbox if that is not empty, otherwise to be reconciled, otherwise
+    /// for the earliest `sendAt`.
+    pub async fn first_pending(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+    ) -> Result<Option<PendingIn>, StoreError> {
+        let prefix = pending_prefix(extension);
+        let read = |name: &str| {
+            let (kind, rest) =
+                name.strip_prefix(&prefix).and_then(|name| name.split_once('#')).unwrap_or_default();
+            let pending_in = match kind {
+                "outbox" => Some(PendingIn::Outbox),
+                "reconciling" => Some(PendingIn::Reconciling),
+                "scheduled" => scheduled_at(rest).map(PendingIn::Scheduled),
+                _ => None,
+            };
+            pending_in.ok_or(StoreError::Damaged("item"))
+        };
+        let first = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, read).await?;
+        Ok(first.into_iter().next())
     }
 
     /// Reads the names of entries. One that cannot be read refers to nothing and is removed.
@@ -279,65 +297,63 @@ impl Store {
         Ok(entries)
     }
 
-    /// Senders with pending work across all tenants. The outbox of a sender with an active marker may be empty.
-    pub async fn due_senders_of_all_tenants(&self) -> Result<BTreeSet<DueSender>, StoreError> {
-        let (mut senders, mut from) = (BTreeSet::new(), None);
-        for _ in 0..limits::DUE_PAGES {
-            let query = self
-                .db
-                .query()
-                .table_name(&self.tables.messages)
-                .index_name("due")
-                .key_condition_expression("work_kind = :kind AND due_at <= :now")
-                .expression_attribute_values(":kind", item::text(WORK_KIND))
-                .expression_attribute_values(":now", item::time(self.clock.now()))
-                .set_exclusive_start_key(from);
-            let (rows, last) = query::page(query).await?;
-            for row in &rows {
-                match due_sender(row) {
-                    Ok(sender) => drop(senders.insert(sender)),
-                    Err(error) => {
-                        let (table, index) = (&self.tables.messages, ("work_kind", "due_at"));
-                        self.pass_index_entry(table, index, row, |_| false, &error).await;
-                    }
+    /// A page of the senders of all tenants in a shard whose active markers are due, and where it ended if there may be more.
+    pub async fn due_senders_of_all_tenants(
+        &self,
+        shard: Shard,
+        after: Option<&str>,
+    ) -> Result<(Vec<DueSender>, Option<String>), StoreError> {
+        let (rows, last) = query::page(self.pass_over_work(WorkKind::Send, shard, after)).await?;
+        let mut senders = Vec::new();
+        for row in &rows {
+            match (due_sender(row), marked_sender(row)) {
+                (Ok(sender), _) => senders.push(sender),
+                // Only its time cannot be read, so it is set again.
+                (Err(_), Ok((tenant, extension))) => {
+                    let marker = active_marker(&tenant, &extension, self.clock.now());
+                    let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(marker));
+                    put.send().await.map_err(failure)?;
+                }
+                (Err(error), Err(_)) => {
+                    let (table, index) = (&self.tables.messages, ("work_kind", "due_at"));
+                    self.pass_index_entry(table, index, row, |_| false, &error).await;
                 }
             }
-            from = last.map(|last| last.0);
-            if from.is_none() {
-                break;
+        }
+        Ok((senders, last.as_ref().and_then(due::position)))
+    }
+
+    /// Deletes the active marker of a sender without pending messages, or sets when it is due next, unless it was set again after
+    /// it was read.
+    pub async fn defer_active(&self, sender: &DueSender, until: Option<Timestamp>) -> Result<(), StoreError> {
+        let (table, key) = (&self.tables.messages, active_key(&sender.tenant, &sender.extension));
+        let seen = item::time(sender.active_since);
+        match until {
+            None => {
+                let delete = self.db.delete_item().table_name(table).set_key(Some(key));
+                let delete = delete.condition_expression("due_at = :seen");
+                made(delete.expression_attribute_values(":seen", seen).send().await).map(drop)
+            }
+            Some(until) => {
+                let update = self.db.update_item().table_name(table).set_key(Some(key));
+                let update = update
+                    .update_expression("SET due_at = :until")
+                    .condition_expression("due_at = :seen")
+                    .expression_attribute_values(":until", item::time(until));
+                made(update.expression_attribute_values(":seen", seen).send().await).map(drop)
             }
         }
-        Ok(senders)
     }
 
-    /// Deletes the active marker of a sender with an empty outbox, unless it was set again after `active_since`.
-    pub async fn clear_active(
-        &self,
-        tenant: &TenantId,
-        extension: &ExtensionId,
-        active_since: Timestamp,
-    ) -> Result<(), StoreError> {
-        let delete = self
-            .db
-            .delete_item()
-            .table_name(&self.tables.messages)
-            .set_key(Some(active_key(tenant, extension)))
-            .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(active_since));
-        made(delete.send().await).map(drop)
-    }
-
-    /// Sets the active marker of a sender before a message enters its outbox. Skipped if this process has set it recently:
+    /// Sets the active marker of a sender before a message of it becomes pending. Skipped if this process has set it recently:
     /// markers outlive the time for which a process relies on them.
     async fn mark_active(&self, message: &Message, pending_in: Option<PendingIn>) -> Result<(), StoreError> {
         let (sender, now) = (format!("{} {}", message.tenant, message.extension), self.clock.now());
-        if pending_in != Some(PendingIn::Outbox) || self.active_senders.get(&sender, now).is_some() {
+        if pending_in.is_none() || self.active_senders.get(&sender, now).is_some() {
             return Ok(());
         }
-        let row = Writer(active_key(&message.tenant, &message.extension))
-            .set("work_kind", item::text(WORK_KIND))
-            .set("due_at", item::time(now));
-        let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(row.done()));
+        let marker = active_marker(&message.tenant, &message.extension, now);
+        let put = self.db.put_item().table_name(&self.tables.messages).set_item(Some(marker));
         put.send().await.map_err(failure)?;
         let until = saturating_add(now, SignedDuration::from_secs(limits::ACTIVE_MARKER_TRUSTED_SECONDS));
         self.active_senders.insert(&sender, (), until);
@@ -345,14 +361,8 @@ impl Store {
     }
 
     fn put_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
-        let row = Writer(item::key(&message.tenant, &pending_item(message, pending_in)));
-        let row = match pending_in {
-            PendingIn::Outbox => row,
-            PendingIn::Scheduled(at) | PendingIn::Reconciling(at) => {
-                row.set("work_kind", item::text(WORK_KIND)).set("due_at", item::time(at))
-            }
-        };
-        let put = Put::builder().table_name(&self.tables.messages).set_item(Some(row.done()));
+        let key = item::key(&message.tenant, &pending_item(message, pending_in));
+        let put = Put::builder().table_name(&self.tables.messages).set_item(Some(key));
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
@@ -370,21 +380,37 @@ fn active_key(tenant: &TenantId, extension: &ExtensionId) -> Item {
     item::key(tenant, &format!("{ACTIVE}{extension}"))
 }
 
+fn active_marker(tenant: &TenantId, extension: &ExtensionId, due: Timestamp) -> Item {
+    Writer(active_key(tenant, extension))
+        .set("work_kind", WorkKind::Send.partition_of(extension.as_str()))
+        .set("due_at", item::time(due))
+        .done()
+}
+
+fn pending_prefix(extension: &ExtensionId) -> String {
+    format!("pending#{extension}#")
+}
+
+/// The time of a scheduled message, from `<milliseconds>#<message>`.
+fn scheduled_at(name: &str) -> Option<Timestamp> {
+    Timestamp::from_millisecond(name.split('#').next()?.parse().ok()?).ok()
+}
+
 fn pending_item(message: &Message, pending_in: PendingIn) -> String {
     let Message { extension, id, priority, .. } = message;
     match pending_in {
         PendingIn::Outbox => outbox_item(extension, *priority, id),
         PendingIn::Scheduled(at) => scheduled_item(extension, at, id),
-        PendingIn::Reconciling(_) => reconciling_item(extension, id),
+        PendingIn::Reconciling => reconciling_item(extension, id),
     }
 }
 
 fn scheduled_item(extension: &ExtensionId, at: Timestamp, id: &MessageId) -> String {
-    format!("scheduled#{extension}#{:013}#{id}", at.as_millisecond())
+    format!("{}scheduled#{:013}#{id}", pending_prefix(extension), at.as_millisecond())
 }
 
 fn reconciling_item(extension: &ExtensionId, id: &MessageId) -> String {
-    format!("reconciling#{extension}#{id}")
+    format!("{}reconciling#{id}", pending_prefix(extension))
 }
 
 fn outbox_item(extension: &ExtensionId, priority: Priority, id: &MessageId) -> String {
@@ -393,17 +419,19 @@ fn outbox_item(extension: &ExtensionId, priority: Priority, id: &MessageId) -> S
         Priority::Normal => 2,
         Priority::Bulk => 3,
     };
-    format!("outbox#{extension}#{digit}#{id}")
+    format!("{}outbox#{digit}#{id}", pending_prefix(extension))
 }
 
 /// Reads an entry of the index.
 fn due_sender(row: &Row) -> Result<DueSender, StoreError> {
-    let name = row.text("item")?;
-    let extension = name.split('#').nth(1).and_then(ExtensionId::parse);
-    // A sender whose marker has no readable time is woken, as for a message whose moment has come.
-    let active_since = if name.starts_with(ACTIVE) { row.time("due_at").ok() } else { None };
-    let extension = extension.ok_or(StoreError::Damaged("item"))?;
-    Ok(DueSender { tenant: row.tenant()?, extension, active_since })
+    let (tenant, extension) = marked_sender(row)?;
+    Ok(DueSender { tenant, extension, active_since: row.time("due_at")? })
+}
+
+/// The sender in the key of its active marker.
+fn marked_sender(row: &Row) -> Result<(TenantId, ExtensionId), StoreError> {
+    let extension = row.text("item")?.strip_prefix(ACTIVE).and_then(ExtensionId::parse);
+    Ok((row.tenant()?, extension.ok_or(StoreError::Damaged("item"))?))
 }
 
 fn message_in(name: &str) -> Result<MessageId, StoreError> {

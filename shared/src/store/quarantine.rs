@@ -1,15 +1,15 @@
 //! Table `quarantine`: records that could not be read, sealed, in the partitions of their tenants. Records without a tenant are
 //! spread over 16 reserved partitions.
 //!
-//! The index `listed` has the records of all tenants by time, in 16 shards that a list merges. Each shard, and each tenant's
-//! partition, takes 1,000 writes a second.
+//! The index `listed` has the records of all tenants by time, in shards that a list merges.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::Select;
-use futures_util::future::try_join_all;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, WriteOutcome, failure, query, write_outcome};
+use super::query::{self, ShardedList};
+use super::{Page, Store, StoreError, WriteOutcome, failure, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::connection::Sealed;
@@ -32,8 +32,8 @@ impl Store {
         let QuarantineEntry { id, kind, connection, reason, received_at } = &record.entry;
         let until = saturating_add(*received_at, SignedDuration::from_secs(limits::QUARANTINE_KEPT_SECONDS));
         let row = Writer(quarantine_key(id))
-            .set("shard", item::text(id.shard()))
-            .set("position", item::text(position(*received_at, id)))
+            .set("shard", self.quarantine_list().shard_of(id.as_str()))
+            .set("position", item::text(query::position(*received_at, id.as_str())))
             .set("kind", item::text(kind.as_str()))
             .maybe("connection", connection.as_ref().map(|connection| item::text(connection.as_str())))
             .set("reason", item::text(reason))
@@ -84,47 +84,24 @@ impl Store {
         kind: Option<QuarantineKind>,
         page: &Page,
     ) -> Result<(Vec<QuarantineEntry>, Option<String>), StoreError> {
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX).max(1);
-        // One more than the page, to know whether there are more.
-        let shards = QuarantineId::SHARDS.map(|shard| self.shard_of_quarantine(shard, kind, page, limit + 1));
-        let mut rows: Vec<Row> = try_join_all(shards).await?.into_iter().flatten().collect();
-        rows.sort_by_cached_key(|row| std::cmp::Reverse(row.maybe_text("position")));
-        let next = (rows.len() > limit).then(|| rows[limit - 1].maybe_text("position")).flatten();
-        rows.truncate(limit);
+        let narrow = |query: QueryFluentBuilder| {
+            let query = query
+                .select(Select::AllProjectedAttributes)
+                .expression_attribute_values(":now", item::time(self.clock.now()));
+            match kind {
+                None => query.filter_expression("expires_at > :now"),
+                Some(kind) => query
+                    .filter_expression("expires_at > :now AND kind = :kind")
+                    .expression_attribute_values(":kind", item::text(kind.as_str())),
+            }
+        };
+        let (rows, next) = self.newest_of_all_shards(&self.quarantine_list(), page, narrow).await?;
         // A damaged row must not hide the others; it expires.
         Ok((rows.iter().filter_map(|row| read(row).ok()).collect(), next))
     }
 
-    /// The newest records of a shard after a position.
-    async fn shard_of_quarantine(
-        &self,
-        shard: &str,
-        kind: Option<QuarantineKind>,
-        page: &Page,
-        most: usize,
-    ) -> Result<Vec<Row>, StoreError> {
-        let mut query = self
-            .db
-            .query()
-            .table_name(&self.tables.quarantine)
-            .index_name("listed")
-            .select(Select::AllProjectedAttributes)
-            .scan_index_forward(false)
-            .key_condition_expression("#shard = :shard AND #position < :before")
-            .expression_attribute_names("#shard", "shard")
-            .expression_attribute_names("#position", "position")
-            .expression_attribute_values(":shard", item::text(shard))
-            // A character that sorts after every digit.
-            .expression_attribute_values(":before", item::text(page.after.as_deref().unwrap_or("~")))
-            .expression_attribute_values(":now", item::time(self.clock.now()))
-            .limit(i32::try_from(most).unwrap_or(i32::MAX));
-        query = match kind {
-            None => query.filter_expression("expires_at > :now"),
-            Some(kind) => query
-                .filter_expression("expires_at > :now AND kind = :kind")
-                .expression_attribute_values(":kind", item::text(kind.as_str())),
-        };
-        query::up_to(most, query).await
+    fn quarantine_list(&self) -> ShardedList<'_> {
+        ShardedList { table: &self.tables.quarantine, index: "listed", kind: "quarantine" }
     }
 
     /// Deletes a record. A conflict if there is none.
@@ -142,11 +119,6 @@ impl Store {
 
 fn quarantine_key(id: &QuarantineId) -> Item {
     item::key(&id.partition(), id.as_str())
-}
-
-/// Milliseconds first, so that records sort by time.
-fn position(received_at: Timestamp, id: &QuarantineId) -> String {
-    format!("{:014}-{id}", received_at.as_millisecond().max(0))
 }
 
 fn read(row: &Row) -> Result<QuarantineEntry, StoreError> {

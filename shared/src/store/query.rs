@@ -1,10 +1,30 @@
 //! Queries, by page or complete.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
 
 use super::item::{self, Row};
-use super::{Store, StoreError, failure};
+use super::{Page, Store, StoreError, failure};
 use crate::model::ids::TenantId;
+use crate::model::shard::Shard;
+
+/// A list of records of all tenants: an index with the keys `shard` and `position`, which sorts by time and is unique.
+pub(super) struct ShardedList<'a> {
+    pub table: &'a str,
+    pub index: &'static str,
+    /// The kind in [`Shard::partition`].
+    pub kind: &'static str,
+}
+
+impl ShardedList<'_> {
+    /// The value of the attribute `shard` of a record that is sharded by this id.
+    pub fn shard_of(&self, id: &str) -> AttributeValue {
+        item::text(Shard::of(id).partition(self.kind))
+    }
+}
 
 impl Store {
     /// A consistent query of a tenant's items whose sort key, `#item`, meets the condition.
@@ -17,6 +37,44 @@ impl Store {
             .expression_attribute_names("#item", "item")
             .expression_attribute_values(":tenant", item::text(tenant.as_str()))
     }
+
+    /// A page of a list, newest first, merged from its shards. `narrow` may add a filter to the query of a shard.
+    pub(super) async fn newest_of_all_shards(
+        &self,
+        list: &ShardedList<'_>,
+        page: &Page,
+        narrow: impl Fn(QueryFluentBuilder) -> QueryFluentBuilder,
+    ) -> Result<(Vec<Row>, Option<String>), StoreError> {
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX).max(1);
+        // One more than the page, to know whether there are more.
+        let most = limit.saturating_add(1);
+        let shards = Shard::all().map(|shard| {
+            let query = self
+                .db
+                .query()
+                .table_name(list.table)
+                .index_name(list.index)
+                .scan_index_forward(false)
+                .key_condition_expression("#shard = :shard AND #position < :before")
+                .expression_attribute_names("#shard", "shard")
+                .expression_attribute_names("#position", "position")
+                .expression_attribute_values(":shard", item::text(shard.partition(list.kind)))
+                // A character that sorts after every digit.
+                .expression_attribute_values(":before", item::text(page.after.as_deref().unwrap_or("~")))
+                .limit(i32::try_from(most).unwrap_or(i32::MAX));
+            up_to(most, narrow(query))
+        });
+        let mut rows: Vec<Row> = try_join_all(shards).await?.into_iter().flatten().collect();
+        rows.sort_by_cached_key(|row| std::cmp::Reverse(row.maybe_text("position")));
+        let next = (rows.len() > limit).then(|| rows[limit - 1].maybe_text("position")).flatten();
+        rows.truncate(limit);
+        Ok((rows, next))
+    }
+}
+
+/// The position of a record in a list: milliseconds first, so that records sort by time.
+pub(super) fn position(at: Timestamp, unique: &str) -> String {
+    format!("{:014}-{unique}", at.as_millisecond().max(0))
 }
 
 /// One page, and the key of the last item read if there may be more.

@@ -2,7 +2,9 @@
 //! the condition that [`permits`](crate::model::refresh::permits) states, as a DynamoDB expression.
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::connection_item::{REFRESH_ATTRIBUTES, key, refresh_attributes};
@@ -75,15 +77,16 @@ impl Store {
             RefreshWrite::MarkRevoked => {
                 let erase_at =
                     saturating_add(now, SignedDuration::from_secs(limits::REVOKED_TOKENS_KEPT_SECONDS));
-                set.set("refresh_kind", item::text(WorkKind::Erasure.as_str()))
+                set.set("refresh_kind", WorkKind::Erasure.partition(&connection.id))
                     .set("refresh_due", item::time(erase_at))
             }
             RefreshWrite::AcquireLease | RefreshWrite::StorePair | RefreshWrite::ReleaseLease => {
-                set.set("refresh_kind", item::text(WorkKind::Refresh.as_str()))
+                set.set("refresh_kind", WorkKind::Refresh.partition(&connection.id))
             }
         };
         // The connection may have been revoked in between, which ends the checks of its subscription. They resume now.
-        let resume_checks = (pair.is_some() && connection.subscription.is_some()).then_some(now);
+        let resume_checks = (pair.is_some() && connection.subscription.is_some())
+            .then(|| (WorkKind::Renewal.partition(&connection.id), now));
         let update = complete(set_or_remove(update, set.done(), resume_checks).build());
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         items.extend(event.map(|event| self.append(event)));
@@ -111,21 +114,25 @@ impl Store {
         let update = Update::builder()
             .table_name(&self.tables.connections)
             .set_key(Some(key(tenant, id)))
-            .condition_expression("refresh_kind = :kind")
+            .condition_expression("begins_with(refresh_kind, :kind)")
             .update_expression(
                 "SET access_token = :empty, access_key = :empty, refresh_token = :empty, refresh_key = :empty \
                  REMOVE refresh_kind, refresh_due",
             )
-            .expression_attribute_values(":kind", item::text(WorkKind::Erasure.as_str()))
+            .expression_attribute_values(":kind", item::text(format!("{}#", WorkKind::Erasure.as_str())))
             .expression_attribute_values(":empty", item::bytes(&empty));
         let update = TransactWriteItem::builder().update(complete(update.build())).build();
         Ok(WriteOutcome::applied_if(self.transact(vec![update]).await?.is_ok()))
     }
 }
 
-/// Sets the attributes in `set` and removes all other attributes of a refresh state. With `resume_checks`, checks of the
-/// subscription are due from that time, unless they are due already.
-fn set_or_remove(update: UpdateBuilder, set: Item, resume_checks: Option<Timestamp>) -> UpdateBuilder {
+/// Sets the attributes in `set` and removes all other attributes of a refresh state. With `resume_checks`, the
+/// partition of the checks of the subscription, they are due from that time, unless they are due already.
+fn set_or_remove(
+    update: UpdateBuilder,
+    set: Item,
+    resume_checks: Option<(AttributeValue, Timestamp)>,
+) -> UpdateBuilder {
     let absent: Vec<&str> = REFRESH_ATTRIBUTES.into_iter().filter(|name| !set.contains_key(*name)).collect();
     let (mut update, mut expression) = (update, String::new());
     for (at, (name, value)) in set.into_iter().enumerate() {
@@ -135,10 +142,10 @@ fn set_or_remove(update: UpdateBuilder, set: Item, resume_checks: Option<Timesta
             .expression_attribute_names(format!("#s{at}"), name)
             .expression_attribute_values(format!(":s{at}"), value);
     }
-    if let Some(from) = resume_checks {
+    if let Some((renewal, from)) = resume_checks {
         expression.push_str(", renewal_kind = :renewal, renewal_due = if_not_exists(renewal_due, :from)");
         update = update
-            .expression_attribute_values(":renewal", item::text(WorkKind::Renewal.as_str()))
+            .expression_attribute_values(":renewal", renewal)
             .expression_attribute_values(":from", item::time(from));
     }
     for (at, name) in absent.into_iter().enumerate() {

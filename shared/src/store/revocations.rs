@@ -75,7 +75,7 @@ impl Store {
             .sealed("refresh", &revocation.refresh)
             .maybe("subscription", revocation.subscription.as_ref().map(item::text))
             .set("attempts", item::number(revocation.attempts))
-            .set("work_kind", item::text(WorkKind::Revocation.as_str()))
+            .set("work_kind", WorkKind::Revocation.partition(&revocation.connection))
             .set("due_at", item::time(after(limits::REVOCATION_RETRY_SECONDS[0])))
             .set("ttl", item::ttl(after(limits::REVOCATION_KEPT_SECONDS)))
             .done()

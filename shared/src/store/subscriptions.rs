@@ -31,10 +31,10 @@ impl Store {
     ) -> Result<WriteOutcome, StoreError> {
         let now = self.clock.now();
         let mut set = set_subscription(Writer::default(), &check.subscription)
-            .set("renewal_kind", item::text(WorkKind::Renewal.as_str()))
+            .set("renewal_kind", WorkKind::Renewal.partition(&connection.id))
             .set("renewal_due", item::time(check.due));
         if let Some(reason) = check.backfill {
-            set = set_backfill(set, reason, now);
+            set = set_backfill(set, &connection.id, reason, now);
         }
         let change = Change::of(set.done().into_iter().map(|(name, value)| (name, Some(value))));
         let request = self
@@ -62,7 +62,7 @@ impl Store {
         connection: &ConnectionId,
         reason: BackfillReason,
     ) -> Result<(), StoreError> {
-        let set = set_backfill(Writer::default(), reason, self.clock.now());
+        let set = set_backfill(Writer::default(), connection, reason, self.clock.now());
         let change = Change::of(set.done().into_iter().map(|(name, value)| (name, Some(value))));
         let update = self
             .db

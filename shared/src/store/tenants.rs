@@ -1,6 +1,6 @@
-//! Table `tenants`. In the partition of a tenant: the item `tenant`, items `app#…` (`apps.rs`) and `key#…` (`keys.rs`). The index
-//! `listed` has the tenants only, by creation time. In the partition `operator`: `idempotency#<digest>`, the stored response to
-//! the request with this idempotency key.
+//! Table `tenants`. In the partition of a tenant: the item `tenant`, items `app#…` (`apps.rs`) and `key#…` (`keys.rs`). The
+//! index `listed` has the tenants only, by creation time, in shards. In the partition `operator`: `idempotency#<digest>`, the
+//! stored response to the request with this idempotency key.
 
 use aws_sdk_dynamodb::types::{
     ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, complete, failed, failure, query};
+use super::query::{self, ShardedList};
+use super::{Page, Store, StoreError, complete, failed, failure};
 use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
@@ -51,9 +52,6 @@ fn idempotency_key(key: &Idempotency) -> Item {
     Writer::keyed([("tenant", item::text("operator")), ("item", item::text(name))]).done()
 }
 
-/// The partition of the index `listed`.
-const LISTED: &str = "tenants";
-
 impl Store {
     /// Stores a tenant, and the response for its idempotency key, in one transaction.
     pub async fn create_tenant(
@@ -64,7 +62,7 @@ impl Store {
     ) -> Result<IdempotentOutcome<StoredTenant>, StoreError> {
         let put = Put::builder()
             .table_name(&self.tables.tenants)
-            .set_item(Some(tenant_item(tenant)))
+            .set_item(Some(self.tenant_item(tenant)))
             .condition_expression("attribute_not_exists(tenant)");
         let put = TransactWriteItem::builder().put(complete(put.build())).build();
         let mut items = vec![put, self.put_audit_entry(entry)];
@@ -100,29 +98,27 @@ impl Store {
 
     /// A page of all tenants, newest first. Eventually consistent.
     pub async fn all_tenants(&self, page: &Page) -> Result<(Vec<Tenant>, Option<String>), StoreError> {
-        let start = page.after.as_ref().and_then(|at| {
-            let (created, id) = at.split_once('/')?;
-            let tenant = item::key(&TenantId::from_record(id)?, TENANT);
-            // As DynamoDB returned it: the last row of a page may be an unreadable one.
-            let created = item::number(created.parse::<f64>().is_ok().then_some(created)?);
-            Some(Writer(tenant).set("listed", item::text(LISTED)).set("created_at", created).done())
-        });
-        let query = self
-            .db
-            .query()
-            .table_name(&self.tables.tenants)
-            .index_name("listed")
-            .key_condition_expression("listed = :listed")
-            .expression_attribute_values(":listed", item::text(LISTED))
-            .scan_index_forward(false)
-            .limit(page.rows())
-            .set_exclusive_start_key(start);
-        let (rows, last) = query::page(query).await?;
-        let next = last.and_then(|key| {
-            let created = key.0.get("created_at")?.as_n().ok()?;
-            Some(format!("{created}/{}", key.maybe_text("tenant")?))
-        });
+        let (rows, next) = self.newest_of_all_shards(&self.tenant_list(), page, |query| query).await?;
         Ok((self.readable(&self.tables.tenants, &rows, read_tenant), next))
+    }
+
+    fn tenant_list(&self) -> ShardedList<'_> {
+        ShardedList { table: &self.tables.tenants, index: "listed", kind: "tenants" }
+    }
+
+    fn tenant_item(&self, tenant: &Tenant) -> Item {
+        let id = tenant.id.as_str();
+        Writer(tenant_key(&tenant.id))
+            .set("name", item::text(&tenant.name))
+            .set("status", item::text(tenant.status.as_str()))
+            .set("requests_per_minute", item::number(tenant.limits.requests_per_minute))
+            .set("connect_tokens_per_hour", item::number(tenant.limits.connect_tokens_per_hour))
+            .maybe("return_url", tenant.return_url.as_ref().map(item::text))
+            .set("cursor_key", item::text(tenant.cursor_key.expose()))
+            .set("created_at", item::time(tenant.created_at))
+            .set("shard", self.tenant_list().shard_of(id))
+            .set("position", item::text(query::position(tenant.created_at, id)))
+            .done()
     }
 
     /// A conflict if the tenant is being deleted.
@@ -195,19 +191,6 @@ const TENANT: &str = "tenant";
 
 pub(super) fn tenant_key(tenant: &TenantId) -> Item {
     item::key(tenant, TENANT)
-}
-
-fn tenant_item(tenant: &Tenant) -> Item {
-    Writer(tenant_key(&tenant.id))
-        .set("name", item::text(&tenant.name))
-        .set("status", item::text(tenant.status.as_str()))
-        .set("requests_per_minute", item::number(tenant.limits.requests_per_minute))
-        .set("connect_tokens_per_hour", item::number(tenant.limits.connect_tokens_per_hour))
-        .maybe("return_url", tenant.return_url.as_ref().map(item::text))
-        .set("cursor_key", item::text(tenant.cursor_key.expose()))
-        .set("created_at", item::time(tenant.created_at))
-        .set("listed", item::text(LISTED))
-        .done()
 }
 
 pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {

@@ -265,8 +265,11 @@ impl<'a> AttemptRunner<'a> {
         let message = serde_json::json!({ "refresh": request });
         let delay = seconds_until(self.gateway.clock.now(), due);
         let delay = i32::try_from(delay).unwrap_or(MAX_DELAY_SECONDS).min(MAX_DELAY_SECONDS);
-        if let Err(error) =
-            self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &message, delay).await
+        if let Err(error) = self
+            .gateway
+            .queues()
+            .put(&self.gateway.config.refresh_queue, self.tenant.as_str(), &message, delay)
+            .await
         {
             self.warn(&error.into(), "retry of a token refresh could not be queued; the sweep retries it");
         }
@@ -382,7 +385,12 @@ impl<'a> AttemptRunner<'a> {
         };
         let deferred = DeferredPair::new(found, &self.id, &received.sealed);
         let message = serde_json::json!({ "deferredPair": deferred });
-        match self.gateway.queues().put(&self.gateway.config.refresh_queue, &self.tenant, &message, 0).await {
+        match self
+            .gateway
+            .queues()
+            .put(&self.gateway.config.refresh_queue, self.tenant.as_str(), &message, 0)
+            .await
+        {
             Ok(()) => {
                 tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, "token pair could not be stored; it is deferred to the queue");
                 AttemptEvent::Written
