@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::clock::saturating_add;
 use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
@@ -273,13 +274,32 @@ pub struct RevokedConnection {
     since: Option<String>,
 }
 
+/// A step of the check after a restore of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RestoreCheckStep {
+    /// Make every connection due.
+    Begin,
+    /// List the connections whose user has to authorize again.
+    Report,
+}
+
+/// # Errors
+/// If the table can't be read or written.
+pub async fn restore_check(gateway: &Gateway, step: RestoreCheckStep) -> Result<Value> {
+    Ok(match step {
+        RestoreCheckStep::Begin => json!({ "due": start_restore_check(gateway).await? }),
+        RestoreCheckStep::Report => json!(report_restore_check(gateway).await?),
+    })
+}
+
 /// Starts the check after a restore of the table: makes every connection due, and the sweep refreshes them. A connection
 /// that was refreshed after the time of the backup has lost its tokens; only a refresh shows which ones. Returns how many
 /// connections were made due.
 ///
 /// # Errors
 /// If the table can't be read or written. The check can be started again; connections that are due stay due.
-pub async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
+async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
     let mut made_due = 0;
     for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
         let outcome = gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await?;
@@ -290,7 +310,7 @@ pub async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
 
 /// # Errors
 /// If the table can't be read.
-pub async fn report_restore_check(gateway: &Gateway) -> Result<RestoreCheck> {
+async fn report_restore_check(gateway: &Gateway) -> Result<RestoreCheck> {
     let now = gateway.clock.now();
     let entries = gateway.store.keepalive_entries_of_all_tenants().await?;
     let waiting = entries.iter().filter(|entry| entry.is_failing || entry.due <= now).count();

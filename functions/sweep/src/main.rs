@@ -15,7 +15,7 @@ use shared::batch::SqsBatch;
 use shared::due_work::{self, ShardOutcome, ShardTask};
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
-use shared::keepalive::{self, ConnectionHealth};
+use shared::keepalive::{self, ConnectionHealth, RestoreCheckStep};
 use shared::store::WorkKind;
 use shared::telemetry::{self, Unit};
 use shared::{delivery, disconnect, run, sending, setup};
@@ -31,15 +31,6 @@ enum SweepEvent {
         #[serde(default)]
         measure: bool,
     },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum RestoreCheckStep {
-    /// Make every connection due.
-    Begin,
-    /// List the connections whose user has to authorize again.
-    Report,
 }
 
 /// The work that this function does itself.
@@ -59,12 +50,7 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
     let queues = &gateway.config.work_queues;
     match event {
-        SweepEvent::Restored { restored: RestoreCheckStep::Begin } => {
-            Ok(json!({ "due": keepalive::start_restore_check(gateway).await? }))
-        }
-        SweepEvent::Restored { restored: RestoreCheckStep::Report } => {
-            Ok(json!(keepalive::report_restore_check(gateway).await?))
-        }
+        SweepEvent::Restored { restored } => keepalive::restore_check(gateway, restored).await,
         SweepEvent::Queue(batch) => {
             let work = async |task: &_| work(gateway, task).await;
             Ok(json!(due_work::process_tasks(gateway, batch, &queues.sweep, work).await))
