@@ -13,6 +13,7 @@
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
+//! | `SYNC_MINUTES_ACTIVE`, `SYNC_MINUTES_RECENT`, `SYNC_MINUTES_IDLE` | minutes between two message syncs of a connection whose last message was within an hour, within a day, or earlier |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | URLs of the queues of first delivery attempts and of retries |
 //! | `SWEEP_QUEUE`, `SYNC_QUEUE`, `RENEWAL_QUEUE`, `ERASURE_QUEUE` | URLs of the queues that hand out shards of due work |
 //! | `DELIVER_SMS_QUEUE` | URL of the queue that wakes senders |
@@ -31,6 +32,8 @@ use aws_credential_types::Credentials;
 use url::{Host, Url};
 
 use crate::aws::AwsEnvironment;
+use crate::limits;
+use crate::model::activity::SyncIntervals;
 use crate::model::event_route::EventRoute;
 use crate::model::ids::AppId;
 use crate::model::trigger_token::TriggerToken;
@@ -83,6 +86,7 @@ pub struct Config {
     pub refresh_queue: String,
     /// Limit of calls of RingCentral's token endpoint, of all functions together.
     pub token_calls_per_minute: u32,
+    pub sync_intervals: SyncIntervals,
     /// URL of the queue of first delivery attempts.
     pub deliveries_queue: String,
     /// URL of the queue of delivery retries.
@@ -105,6 +109,9 @@ pub struct WorkQueues {
     /// Of `erase-tenants`.
     pub erasure: String,
 }
+
+/// The variables of [`SyncIntervals`], in the order of its fields.
+const SYNC_MINUTES: [&str; 3] = ["SYNC_MINUTES_ACTIVE", "SYNC_MINUTES_RECENT", "SYNC_MINUTES_IDLE"];
 
 /// All problems of the environment.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +137,7 @@ impl Config {
         let public_url = required("PUBLIC_URL");
         let ringcentral_server = required("RINGCENTRAL_SERVER");
         let token_calls = required("TOKEN_CALLS_PER_MINUTE");
+        let sync_minutes = SYNC_MINUTES.map(|name| (name, required(name)));
         let aws = AwsEnvironment {
             region: required("AWS_REGION"),
             endpoint_url: environment.get("AWS_ENDPOINT_URL").filter(|url| !url.is_empty()).cloned(),
@@ -173,6 +181,7 @@ impl Config {
             metrics_namespace: required("METRICS_NAMESPACE"),
             refresh_queue: required("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
+            sync_intervals: SyncIntervals { active_seconds: 0, recent_seconds: 0, idle_seconds: 0 },
             deliveries_queue: required("DELIVERIES_QUEUE"),
             retries_queue: required("RETRIES_QUEUE"),
             work_queues: WorkQueues {
@@ -204,6 +213,19 @@ impl Config {
             Ok(calls) if calls > 0 => config.token_calls_per_minute = calls,
             Err(_) if token_calls.is_empty() => {}
             _ => problems.push("TOKEN_CALLS_PER_MINUTE must be a positive integer".to_owned()),
+        }
+        let SyncIntervals { active_seconds, recent_seconds, idle_seconds } = &mut config.sync_intervals;
+        for ((name, text), into) in
+            sync_minutes.into_iter().zip([active_seconds, recent_seconds, idle_seconds])
+        {
+            match text.parse() {
+                Ok(minutes @ 1..=limits::SYNC_MINUTES_MAX) => *into = i64::from(minutes) * 60,
+                Err(_) if text.is_empty() => {}
+                _ => {
+                    problems
+                        .push(format!("{name} must be an integer from 1 to {}", limits::SYNC_MINUTES_MAX));
+                }
+            }
         }
         if !matches!(config.log_level.as_str(), "error" | "warn" | "info" | "debug" | "trace") {
             problems.push("LOG_LEVEL must be error, warn, info, debug or trace".to_owned());
@@ -317,6 +339,12 @@ mod tests {
         let mut all: HashMap<_, _> =
             names.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
         all.insert("TOKEN_CALLS_PER_MINUTE".into(), "300".into());
+        all.extend(
+            SYNC_MINUTES
+                .into_iter()
+                .zip(["10", "120", "720"])
+                .map(|(name, minutes)| (name.into(), minutes.into())),
+        );
         all.insert("STAGE".into(), "production".into());
         all.insert("PUBLIC_URL".into(), "https://sms.example.com/".into());
         all.insert("RINGCENTRAL_SERVER".into(), "https://platform.ringcentral.com".into());
@@ -336,8 +364,9 @@ mod tests {
         broken.remove("VAULT_KEY");
         broken.insert("PUBLIC_URL".into(), "http://sms.example.com".into());
         broken.insert("LOG_LEVEL".into(), "loud".into());
+        broken.insert("SYNC_MINUTES_IDLE".into(), "1441".into());
         let problems = Config::read(&broken).unwrap_err().to_string();
-        for name in ["VAULT_KEY", "PUBLIC_URL", "LOG_LEVEL"] {
+        for name in ["VAULT_KEY", "PUBLIC_URL", "LOG_LEVEL", "SYNC_MINUTES_IDLE"] {
             assert!(problems.contains(name), "{problems}");
         }
     }

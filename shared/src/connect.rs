@@ -506,6 +506,7 @@ impl ReceivedTokens<'_> {
             setup: Setup::default(),
             subscription: None,
             refresh_state: RefreshState { due, status_since: Some(now), ..RefreshState::default() },
+            sync_due: None,
             rate_limited_until: old.and_then(|old| old.rate_limited_until),
         }
     }

@@ -20,6 +20,7 @@ use crate::invoke::InvokeError;
 use crate::limits;
 use crate::model::connection::{Connection, StatusCause};
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::refresh::TokenPriority;
 use crate::schedule::ScheduledInvocation;
 use crate::store::{KeepaliveEntry, StoreError, WorkKind, WriteOutcome};
 
@@ -35,6 +36,8 @@ pub struct RefreshRequest {
     /// The request that needs the token, for the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    #[serde(default)]
+    pub priority: TokenPriority,
 }
 
 impl RefreshRequest {
@@ -44,6 +47,7 @@ impl RefreshRequest {
             connection_id: connection.to_string(),
             generation,
             request_id: None,
+            priority: TokenPriority::Normal,
         }
     }
 

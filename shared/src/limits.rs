@@ -382,8 +382,16 @@ pub const INBOUND_MESSAGE_BYTES: usize = 32 * 1024;
 pub const INBOUND_ATTACHMENTS: usize = 100;
 /// Longest handshake token that is echoed, in characters: the whole response stays below 600 bytes.
 pub const HANDSHAKE_CHARS: usize = 256;
-/// A connection's messages are synced about this often.
-pub const SYNC_INTERVAL_SECONDS: i64 = 600;
+/// A connection is active for this long after its last message.
+pub const ACTIVE_FOR_SECONDS: i64 = 3_600;
+/// A connection has recent traffic for this long after its last message.
+pub const RECENT_FOR_SECONDS: i64 = 24 * 3_600;
+/// Longest interval between syncs that the operator may set, in minutes.
+pub const SYNC_MINUTES_MAX: u32 = 24 * 60;
+/// A sync that joins the daily check of a connection is due this long after it, and uses the check's access token.
+pub const SYNC_AFTER_CHECK_SECONDS: i64 = 10 * 60;
+/// Message sync may use the app's token calls divided by this. Sends, sign-ins and the keepalive may use them all.
+pub const SYNC_TOKEN_SHARE: u32 = 2;
 /// Delay from an event that reports a change to the sync that it requests, which includes all changes until then.
 pub const SYNC_DEBOUNCE_SECONDS: i64 = 20;
 /// A sync without a sync token goes back this far.
@@ -414,6 +422,8 @@ const _: () = assert!(
 );
 const _: () = assert!(EVENT_TAG_MS + RECEIVE_TIMEOUT_MS + RECEIVE_FALLBACK_MS < 1_000);
 const _: () = assert!(SYNC_LOOKBACK_SECONDS < MESSAGE_KEPT_SECONDS);
+const _: () = assert!(2 * 60 * (SYNC_MINUTES_MAX as i64) < SYNC_LOOKBACK_SECONDS);
+const _: () = assert!(SYNC_AFTER_CHECK_SECONDS + ACCESS_MARGIN_SECONDS < ACCESS_TOKEN_SECONDS);
 
 /// Longest text of a message, in UTF-16 code units. It is sent in parts.
 pub const TEXT_UNITS: usize = 1_600;

@@ -1,9 +1,10 @@
 //! Message sync: compares each connection with RingCentral's message store, so that no inbound message is lost.
 //!
-//! RingCentral does not repeat an event that was not accepted. So every connection is synced about every ten minutes, and at
-//! once after a failure, from RingCentral's sync token on. What does not fit into one response or one run becomes the
-//! backfill, a range of time that is read page by page. Token and backfill are saved together, and the backfill shrinks only
-//! by what is stored: a run may end at any point.
+//! RingCentral does not repeat an event that was not accepted. So every connection is synced at once after a failure, and
+//! otherwise at intervals that follow its activity ([`SyncIntervals`](crate::model::activity::SyncIntervals)), from
+//! RingCentral's sync token on. What does not fit into one response or one run becomes the backfill, a range of time that is
+//! read page by page. Token and backfill are saved together, and the backfill shrinks only by what is stored: a run may end
+//! at any point.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,15 +17,17 @@ use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::activity::Activity;
 use crate::model::connection::Connection;
 use crate::model::quarantine::QuarantineKind;
+use crate::model::refresh::TokenPriority;
 use crate::quarantine;
 use crate::receiving::{self, MissedMessage, RecordRole};
 use crate::ringcentral::{
     self, Api, ErrorKind, Message, MessageKind, MessageQuery, Records, SyncRequest, SyncResult, events,
 };
 use crate::sending;
-use crate::store::{BackfillRange, DueWork, SyncCommit, SyncProgress, WorkKind};
+use crate::store::{BackfillRange, ClaimedSync, DueWork, SyncCommit, SyncProgress, WorkKind};
 use crate::tokens::{self, CallError};
 
 /// Syncs every connection of a shard that is due; one that fails does not stop the others.
@@ -50,26 +53,42 @@ pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> 
 /// Syncs one connection, as far as possible until `stop`.
 async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<DueOutcome, CallError> {
     let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(DueOutcome::Left) };
+    let result = run_sync(gateway, due, &mut claimed, stop).await;
+    if result.is_err() && claimed.activity(gateway.clock.now()) != Activity::Active {
+        // The claim ends in two minutes, which is too often for the many idle connections if RingCentral is down. One whose
+        // tokens are refreshed again is due at once.
+        let next = gateway.config.sync_intervals.next_while_active(&due.connection, gateway.clock.now());
+        gateway.store.postpone_sync(due, &claimed, next).await?;
+    }
+    result.map(|()| DueOutcome::Processed)
+}
+
+async fn run_sync(
+    gateway: &Gateway,
+    due: &DueWork,
+    claimed: &mut ClaimedSync,
+    stop: Timestamp,
+) -> Result<(), CallError> {
     let (tenant, id) = (&due.tenant, &due.connection);
-    let before = &claimed.progress;
+    let before = &*claimed;
     let sync = |api, connection: Connection| async move {
-        let progress = sync_changes(gateway, &api, &connection, before, stop).await?;
-        Ok((connection.spread_interval(limits::SYNC_INTERVAL_SECONDS), progress))
+        sync_changes(gateway, &api, &connection, before, stop).await
     };
-    let (interval, progress) = tokens::call(gateway, tenant, id, sync).await?;
-    claimed.progress = progress;
+    claimed.progress = tokens::call_with_priority(gateway, TokenPriority::Low, tenant, id, sync).await?;
     for pages in 0.. {
         let backfill = claimed.progress.backfill;
-        let pause =
-            backfill.map_or(interval, |_| SignedDuration::from_secs(limits::BACKFILL_INTERVAL_SECONDS));
         let now = gateway.clock.now();
-        let commit = gateway.store.commit_sync(due, &mut claimed, saturating_add(now, pause)).await?;
+        let next = match backfill {
+            Some(_) => saturating_add(now, SignedDuration::from_secs(limits::BACKFILL_INTERVAL_SECONDS)),
+            None => claimed.next_sync(&gateway.config.sync_intervals, id, now),
+        };
+        let commit = gateway.store.commit_sync(due, claimed, next).await?;
         let may_continue = commit == SyncCommit::Committed && pages < limits::BACKFILL_PAGES && now < stop;
         let Some(range) = backfill.filter(|_| may_continue) else { break };
         let backfill = |api, connection| backfill_page(gateway, api, connection, range, stop);
         claimed.progress.backfill = tokens::call(gateway, tenant, id, backfill).await?;
     }
-    Ok(DueOutcome::Processed)
+    Ok(())
 }
 
 /// Stores what has changed since the last sync. Returns the progress after it.
@@ -77,32 +96,47 @@ async fn sync_changes(
     gateway: &Gateway,
     api: &Api,
     connection: &Connection,
-    before: &SyncProgress,
+    claimed: &ClaimedSync,
     stop: Timestamp,
 ) -> Result<SyncProgress, CallError> {
     let now = gateway.clock.now();
+    let before = &claimed.progress;
     let since = sync_start(connection, now);
     let api = api.with_timeout(Duration::from_millis(limits::SYNC_CALL_MS));
-    let synced = request_changes(&api, since, before, now).await?;
+    let is_stale = before.token.as_ref().is_some_and(|(_, at)| {
+        let due = claimed.next_sync(&gateway.config.sync_intervals, &connection.id, *at);
+        now > saturating_add(due, SignedDuration::from_secs(limits::SYNC_STALE_SECONDS))
+    });
+    let synced = request_changes(&api, since, before, is_stale).await?;
     let older =
         || BackfillRange { from: since, until: continue_before(&synced.records, since).unwrap_or(now) };
     let older = synced.older_records_exist.then(older);
     let unstored = store_records(gateway, connection, &synced.records, stop).await?;
     let backfill = [before.backfill, older, unstored].into_iter().flatten().reduce(BackfillRange::union);
     let token = synced.token.map(|token| (token, now)).or_else(|| before.token.clone());
-    Ok(SyncProgress { token, backfill })
+    let last_message_at = last_message_at(&synced.records, now).max(before.last_message_at);
+    Ok(SyncProgress { token, backfill, last_message_at })
+}
+
+/// When the newest of these messages was sent or received.
+fn last_message_at(records: &[Message], now: Timestamp) -> Option<Timestamp> {
+    let messages = records.iter().filter(|record| receiving::role(record, None) != RecordRole::Irrelevant);
+    messages
+        .filter_map(|record| record.creation_time.or(record.last_modified_time))
+        .map(|at| at.min(now))
+        .max()
 }
 
 /// Requests the changes since the sync token. Requests the newest records since `since` if there is no token, if RingCentral
-/// does not know it any more, or if the changes do not fit into a response.
+/// does not know it any more, or if the changes do not fit into a response, which is assumed after failing for a while
+/// (`is_stale`).
 async fn request_changes(
     api: &Api,
     since: Timestamp,
     before: &SyncProgress,
-    now: Timestamp,
+    is_stale: bool,
 ) -> ringcentral::Result<SyncResult> {
-    if let Some((token, at)) = &before.token {
-        let is_stale = now.duration_since(*at).as_secs() > limits::SYNC_STALE_SECONDS;
+    if let Some((token, _)) = &before.token {
         match api.sync_messages(&SyncRequest::since(token)).await {
             // An incremental sync has no other parameter that RingCentral could reject.
             Err(error) if error.needs_full_sync() || is_verdict(&error) => {

@@ -96,6 +96,28 @@ pub async fn count_token_call(
     Ok((!of_app.allowed).then_some(of_app.reset))
 }
 
+/// How long message sync has to wait before it may have a token refreshed; `None` if it may now. It leaves a part of the app's
+/// token calls to the others: they would fail, and a sync only comes later.
+pub async fn wait_for_spare_token_calls(gateway: &Gateway, issuer: &str) -> Result<Option<Duration>> {
+    let app = Allowance::per_minute(gateway.config.token_calls_per_minute);
+    let shards =
+        if app.limit <= limits::COUNTER_LOG_ENTRIES { 1 } else { shards(app.limit, limits::COUNTER_SHARE) };
+    // The shards are used evenly.
+    let shard = u32::try_from(random::below(shards.into())).unwrap_or(0);
+    let counter = format!("token-calls#{issuer}");
+    let used = if app.limit <= limits::COUNTER_LOG_ENTRIES {
+        gateway.store.counted_in_log(&counter, app).await?
+    } else {
+        gateway
+            .store
+            .counted_in_slots(&shard_name(&counter, shards, shard), app)
+            .await?
+            .saturating_mul(shards)
+    };
+    let is_short = used >= (app.limit / limits::SYNC_TOKEN_SHARE).max(1);
+    Ok(is_short.then(|| app.window.try_into().unwrap_or_default()))
+}
+
 /// Counts one more, unless the limit is reached.
 pub async fn count(
     gateway: &Gateway,

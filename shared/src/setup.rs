@@ -172,7 +172,7 @@ pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Dura
 /// lifetime at the latest.
 pub fn next_check(connection: &Connection, subscription: &Subscription, now: Timestamp) -> Timestamp {
     let half_life = subscription.expires_at.duration_since(now).as_secs() / 2;
-    let interval = connection.spread_interval(limits::CHECK_SECONDS.min(half_life));
+    let interval = connection.id.spread_interval(limits::CHECK_SECONDS.min(half_life));
     saturating_add(now, interval.max(SignedDuration::from_secs(limits::CHECK_MIN_SECONDS)))
 }
 

@@ -14,7 +14,7 @@ mod refresh;
 mod sealing;
 
 pub use self::access::{UsableToken, access_token, replace_rejected_token};
-pub use self::calls::{CallError, call, call_with_token, check_rate_limit};
+pub use self::calls::{CallError, call, call_with_priority, call_with_token, check_rate_limit};
 pub use self::deferred::DeferredPair;
 pub use self::follow_up::RefreshCounts;
 pub use self::refresh::{

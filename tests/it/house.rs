@@ -109,6 +109,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("connect", "revocation"),
     ("circuit_breaker", "rate_limits"),
     ("tokens", "circuit_breaker"),
+    ("tokens", "rate_limits"),
     ("tokens", "revocation"),
     ("tokens", "keepalive"),
     ("revocation", "circuit_breaker"),

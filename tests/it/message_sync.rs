@@ -6,13 +6,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::delivery::until;
-use crate::world::World;
+use crate::world::{SYNC_INTERVAL, World};
 
 const US: &str = "+14155550100";
 const THEM: &str = "+16505550199";
-
-/// The longest interval between two syncs of a connection, in seconds.
-const SYNC_INTERVAL: i64 = 13 * 60;
 
 async fn connected() -> World {
     let world = World::start().await;

@@ -7,14 +7,11 @@ use serde_json::{Value, json};
 use shared::model::secret::Secret;
 
 use crate::delivery::until;
-use crate::world::World;
+use crate::world::{SYNC_INTERVAL, World};
 
 const US: &str = "+14155550100";
 const THEM: &str = "+16505550199";
 const TOKEN: &str = "known to the test";
-
-/// The longest interval between two syncs of a connection, in seconds.
-const SYNC_INTERVAL: i64 = 13 * 60;
 
 /// The row of the tenant's connection, with a verification token that the test knows. Connects an extension if none is.
 async fn connection(world: &World) -> Value {

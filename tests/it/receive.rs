@@ -8,7 +8,7 @@ use shared::model::secret::Secret;
 use crate::delivery::{TestApp, app, log, until};
 use crate::random::Random;
 use crate::receiver::{ReceivedRequest, WebhookEndpoint};
-use crate::world::{TestTenant, World};
+use crate::world::{SYNC_INTERVAL, TestTenant, World};
 
 const US: &str = "+14155550100";
 const THEM: &str = "+16505550199";
@@ -59,7 +59,7 @@ impl Fixture {
 
     /// Lets the next regular sync run.
     async fn sync(&self) {
-        self.world.advance(13 * 60).await;
+        self.world.advance(SYNC_INTERVAL).await;
     }
 
     async fn post(&self, query: &str, headers: &[(&str, &str)], body: String) -> u16 {

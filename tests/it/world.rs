@@ -41,6 +41,9 @@ pub fn binaries() -> &'static Path {
     })
 }
 
+/// The longest interval between two syncs of a connection without messages, in seconds, with the minute of the schedule.
+pub const SYNC_INTERVAL: i64 = 15 * 3_600;
+
 /// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Reply {

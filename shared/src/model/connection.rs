@@ -1,6 +1,6 @@
 //! Connections. A connection is the authorization that one RingCentral user gave to a tenant, with its sealed tokens.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -261,6 +261,8 @@ pub struct Connection {
     pub setup: Setup,
     pub subscription: Option<Subscription>,
     pub refresh_state: RefreshState,
+    /// When the next message sync is due.
+    pub sync_due: Option<Timestamp>,
     /// End of RingCentral's penalty. Until then no API call is made for the connection, except sending, which has its own
     /// rate limit.
     pub rate_limited_until: Option<Timestamp>,
@@ -309,13 +311,6 @@ impl Connection {
             cause: self.refresh_state.cause,
         };
         Event::new(&self.tenant, kind, now, &data)
-    }
-
-    /// `seconds`, up to a fifth more or less. The variation is fixed for each connection, so that recurring work of many
-    /// connections spreads out.
-    pub fn spread_interval(&self, seconds: i64) -> SignedDuration {
-        let hash = self.id.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
-        SignedDuration::from_secs(seconds * (80 + hash % 41) / 100)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::{digest, rand};
 use data_encoding::HEXLOWER;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// `BYTES` random bytes in lower-case hexadecimal.
 fn random_hex<const BYTES: usize>() -> String {
@@ -70,6 +70,15 @@ prefixed_id!(
 prefixed_id!(
     /// `conn_` and 16 hexadecimal digits. Authorizing the same extension again creates a new connection.
     ConnectionId, "conn_", from_record);
+
+impl ConnectionId {
+    /// `seconds`, up to a fifth more or less. The variation is fixed for each connection, so that recurring work of many
+    /// connections spreads out. Over all connections the work recurs as often as if each took `seconds`.
+    pub fn spread_interval(&self, seconds: i64) -> SignedDuration {
+        let hash = self.as_str().bytes().fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 10_007);
+        SignedDuration::from_secs(seconds.saturating_mul(100) / (85 + hash % 31))
+    }
+}
 
 macro_rules! time_ordered_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $digits:expr) => {

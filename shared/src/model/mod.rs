@@ -1,5 +1,6 @@
 //! The domain: plain values and pure functions, without database, HTTP, AWS or `await`.
 
+pub mod activity;
 pub mod app;
 pub mod audit;
 pub mod circuit_breaker;

@@ -8,6 +8,7 @@
 //! lease, with a stored intent. The new pair is stored, on condition that the generation is unchanged, before it is used.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::connection::{
     Connection, ConnectionStatus, RefreshIntent, RefreshLease, RefreshState, StatusCause,
@@ -15,6 +16,16 @@ use super::connection::{
 use super::random;
 use crate::clock::saturating_add;
 use crate::limits;
+
+/// Which refreshes come first when the app's calls of the token endpoint are short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenPriority {
+    #[default]
+    Normal,
+    /// For message sync. It waits while the others use the limit.
+    Low,
+}
 
 /// The attributes of a connection that an attempt reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -22,6 +22,7 @@ use crate::model::failure;
 use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessagePart, MessageStatus, PartStage};
 use crate::model::random;
+use crate::model::refresh::TokenPriority;
 use crate::model::secret::Secret;
 use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
@@ -238,12 +239,12 @@ impl Worker<'_> {
     }
 
     async fn access_token(&self) -> Result<UsableToken> {
-        let connection = self.connection().await?;
-        match tokens::access_token(self.gateway, &self.lease.tenant, &connection).await {
+        let (connection, priority) = (self.connection().await?, TokenPriority::Normal);
+        match tokens::access_token(self.gateway, &self.lease.tenant, &connection, priority).await {
             // The user may have authorized again meanwhile, which creates a new connection.
             Err(Error::NotConnected) => match self.connection().await? {
                 again if again == connection => Err(Error::NotConnected),
-                other => tokens::access_token(self.gateway, &self.lease.tenant, &other).await,
+                other => tokens::access_token(self.gateway, &self.lease.tenant, &other, priority).await,
             },
             token => token,
         }
@@ -292,6 +293,7 @@ impl Worker<'_> {
                 tokio::time::sleep(wait).await;
                 continue;
             }
+            self.sync_while_active().await;
             let in_flight = sender.begin_send(&id, now);
             let claimed = self.claim(sender, &id).await.inspect_err(|_| sender.abort_send())?;
             if !claimed.is_tenant_active {

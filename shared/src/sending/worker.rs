@@ -6,12 +6,12 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use crate::clock::saturating_add;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::ids::MessageId;
 use crate::ringcentral::{self, Retry};
-use crate::store::SenderLease;
+use crate::store::{SenderLease, WorkKind, WriteOutcome};
 use crate::tokens::UsableToken;
 
 pub(super) struct Worker<'a> {
@@ -28,6 +28,27 @@ impl Worker<'_> {
         let until = saturating_add(self.gateway.clock.now(), later);
         let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
         Ok(self.gateway.store.hold_unreadable(tenant, extension, id, until).await?)
+    }
+
+    /// Makes the connection's message sync due within the interval of an active connection. Usually it is, which the row
+    /// that was read with the token shows. A failure is only logged: the sync then comes later.
+    pub(super) async fn sync_while_active(&mut self) {
+        let now = self.gateway.clock.now();
+        let Some(UsableToken { connection, .. }) = &mut self.token else { return };
+        let by = self.gateway.config.sync_intervals.next_while_active(&connection.id, now);
+        if connection.sync_due.is_none_or(|due| due <= by) {
+            return;
+        }
+        let (store, tenant) = (&self.gateway.store, &self.lease.tenant);
+        match store.make_due_by(WorkKind::Sync, tenant, &connection.id, by).await {
+            // After a conflict it is due earlier.
+            Ok(WriteOutcome::Applied | WriteOutcome::Conflict) => connection.sync_due = Some(by),
+            Err(error) => {
+                let error = Error::from(error);
+                tracing::warn!(tenant.id = %tenant, connection.id = %connection.id, error = error.chain(),
+                    "message sync of a sender could not be requested");
+            }
+        }
     }
 }
 

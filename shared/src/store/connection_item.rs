@@ -80,6 +80,7 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
         },
         subscription: read_subscription(row)?,
         refresh_state: read_refresh_state(row)?,
+        sync_due: row.maybe_time("sync_due")?,
         rate_limited_until: row.maybe_time("rate_limited_until")?,
     })
 }
@@ -244,6 +245,7 @@ mod tests {
                 failures: count,
                 ..RefreshState::default()
             },
+            sync_due: None,
             rate_limited_until: Some(limited),
         }
     }

@@ -198,9 +198,19 @@ impl Store {
         tenant: &TenantId,
         connection: &ConnectionId,
     ) -> Result<WriteOutcome, StoreError> {
-        let now = self.clock.now();
-        let due = DueWork { kind, tenant: tenant.clone(), connection: connection.clone(), due_at: now };
-        let update = self.update_work(&due, "SET #due = :until", Some(now));
+        self.make_due_by(kind, tenant, connection, self.clock.now()).await
+    }
+
+    /// Makes a connection's work due at this time. A conflict if it is due earlier, or no longer exists.
+    pub async fn make_due_by(
+        &self,
+        kind: WorkKind,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        at: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        let due = DueWork { kind, tenant: tenant.clone(), connection: connection.clone(), due_at: at };
+        let update = self.update_work(&due, "SET #due = :until", Some(at));
         let written = update.condition_expression("begins_with(#kind, :kind) AND #due > :until").send().await;
         made(written).map(WriteOutcome::applied_if)
     }

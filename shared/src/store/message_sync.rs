@@ -6,6 +6,8 @@ use super::connection_item::key;
 use super::due::DueWork;
 use super::item::{self, Change, Row};
 use super::{Store, StoreError, made};
+use crate::model::activity::{Activity, SyncIntervals};
+use crate::model::ids::ConnectionId;
 
 /// The progress of a connection's sync. Every change before the sync token is stored, except for those in the backfill.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub struct SyncProgress {
     pub token: Option<(String, Timestamp)>,
     /// What is still to be read page by page.
     pub backfill: Option<BackfillRange>,
+    /// When the newest message that a sync has seen was sent or received.
+    pub last_message_at: Option<Timestamp>,
 }
 
 /// Records of the message store that were created within these bounds, both inclusive.
@@ -36,10 +40,28 @@ impl BackfillRange {
 #[derive(Debug, Clone)]
 pub struct ClaimedSync {
     pub progress: SyncProgress,
+    /// When the connection's subscription and numbers are checked next.
+    pub next_check: Option<Timestamp>,
     /// Incremented by every write of progress.
     revision: u64,
     /// When the connection's sync is due, unless another one was requested after the claim.
     due_at: Timestamp,
+}
+
+impl ClaimedSync {
+    pub fn activity(&self, now: Timestamp) -> Activity {
+        Activity::at(self.progress.last_message_at, now)
+    }
+
+    /// When the sync after one at `now` is due.
+    pub fn next_sync(
+        &self,
+        intervals: &SyncIntervals,
+        connection: &ConnectionId,
+        now: Timestamp,
+    ) -> Timestamp {
+        intervals.next_sync(connection, self.progress.last_message_at, self.next_check, now)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +80,22 @@ impl Store {
         // Without readable progress, the sync starts anew.
         let progress = self.checked(table, &row, read_progress(&row)).unwrap_or_default();
         let revision = self.checked(table, &row, row.maybe_number("sync_revision"))?.unwrap_or(0);
-        Ok(Some(ClaimedSync { progress, revision, due_at }))
+        let next_check = row.maybe_time("renewal_due").ok().flatten();
+        Ok(Some(ClaimedSync { progress, next_check, revision, due_at }))
+    }
+
+    /// Postpones a sync that has failed. One that was requested after the claim stays due.
+    pub async fn postpone_sync(
+        &self,
+        due: &DueWork,
+        claimed: &ClaimedSync,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let update = self
+            .update_work(due, "SET #due = :until", Some(until))
+            .condition_expression("begins_with(#kind, :kind) AND #due = :claimed")
+            .expression_attribute_values(":claimed", item::time(claimed.due_at));
+        made(update.send().await).map(drop)
     }
 
     /// Saves the progress of a sync, after all records up to it were stored, and when the next one is due. A sync that was
@@ -69,7 +106,7 @@ impl Store {
         claimed: &mut ClaimedSync,
         next: Timestamp,
     ) -> Result<SyncCommit, StoreError> {
-        let SyncProgress { token, backfill } = &claimed.progress;
+        let SyncProgress { token, backfill, last_message_at } = &claimed.progress;
         let token = token.as_ref().map(|(token, at)| (item::text(token), item::time(*at)));
         let (token, token_at) = token.unzip();
         let fields = vec![
@@ -77,6 +114,7 @@ impl Store {
             ("sync_token_at", token_at),
             ("backfill_from", backfill.map(|range| item::time(range.from))),
             ("backfill_until", backfill.map(|range| item::time(range.until))),
+            ("last_message_at", last_message_at.map(item::time)),
             ("sync_revision", Some(item::number(claimed.revision + 1))),
         ];
         let write = |fields: Vec<_>| {
@@ -110,7 +148,11 @@ impl Store {
 fn read_progress(row: &Row) -> Result<SyncProgress, StoreError> {
     let token = row.maybe_text("sync_token").zip(row.maybe_time("sync_token_at")?);
     let bounds = row.maybe_time("backfill_from")?.zip(row.maybe_time("backfill_until")?);
-    Ok(SyncProgress { token, backfill: bounds.map(|(from, until)| BackfillRange { from, until }) })
+    Ok(SyncProgress {
+        token,
+        backfill: bounds.map(|(from, until)| BackfillRange { from, until }),
+        last_message_at: row.maybe_time("last_message_at")?,
+    })
 }
 
 /// The row exists, and no other run has saved progress since the claim.

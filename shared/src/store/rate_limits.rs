@@ -16,7 +16,7 @@ use super::{Store, StoreError, WriteOutcome, failure, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
-use crate::model::rate_limit::{Allowance, SLOTS_KEPT, Slots};
+use crate::model::rate_limit::{Allowance, SLOTS_KEPT, Slots, within};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogCountOutcome {
@@ -191,6 +191,24 @@ impl Store {
                 .expression_attribute_values(":seen_total", item::number(seen.total)),
         };
         write_outcome(request.send().await)
+    }
+
+    /// How many entries of a log are within the window.
+    pub async fn counted_in_log(&self, counter: &str, allowance: Allowance) -> Result<u32, StoreError> {
+        let Some(row) = self.counter_row(counter).await? else { return Ok(0) };
+        let log = self.checked_counter(&row, read_log(&row))?;
+        Ok(u32::try_from(within(allowance, &log, self.clock.now()).len()).unwrap_or(u32::MAX))
+    }
+
+    /// The total of the slots within the window.
+    pub async fn counted_in_slots(&self, counter: &str, allowance: Allowance) -> Result<u32, StoreError> {
+        let Some(row) = self.counter_row(counter).await? else { return Ok(0) };
+        let slots = self.checked_counter(&row, read_slots(&row))?;
+        Ok(slots.moved_to(Slots::number_at(allowance.window, self.clock.now())).total)
+    }
+
+    async fn counter_row(&self, counter: &str) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows_by_key(&self.tables.rate_limits, vec![key(counter)]).await?.pop())
     }
 
     /// Stores when a key was used, at most once a minute.

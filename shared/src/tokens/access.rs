@@ -13,6 +13,7 @@ use crate::keepalive::RefreshRequest;
 use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
+use crate::model::refresh::TokenPriority;
 use crate::ringcentral::AccessToken;
 use crate::span;
 use crate::vault::Purpose;
@@ -31,7 +32,12 @@ pub struct UsableToken {
 /// # Errors
 /// [`Error::NotConnected`] if the connection was disconnected or is revoked; [`Error::Unavailable`] if the token can't be
 /// refreshed at the moment.
-pub async fn access_token(gateway: &Gateway, tenant: &TenantId, id: &ConnectionId) -> Result<UsableToken> {
+pub async fn access_token(
+    gateway: &Gateway,
+    tenant: &TenantId,
+    id: &ConnectionId,
+    priority: TokenPriority,
+) -> Result<UsableToken> {
     if let Some(token) = cached_token(gateway, id) {
         return Ok(token);
     }
@@ -45,7 +51,7 @@ pub async fn access_token(gateway: &Gateway, tenant: &TenantId, id: &ConnectionI
     if is_valid_for(gateway, &connection, limits::ACCESS_MARGIN_SECONDS) {
         return unseal_access_token(gateway, connection).await;
     }
-    request_refresh(gateway, connection).await
+    request_refresh(gateway, connection, priority).await
 }
 
 /// A replacement for an access token of this generation, after RingCentral has rejected it with 401: a newer token that was
@@ -67,7 +73,7 @@ pub async fn replace_rejected_token(
     {
         return unseal_access_token(gateway, connection).await;
     }
-    let token = request_refresh(gateway, connection).await?;
+    let token = request_refresh(gateway, connection, TokenPriority::Normal).await?;
     if token.connection.generation <= generation {
         return Err(Error::unavailable(
             "RingCentral",
@@ -78,10 +84,15 @@ pub async fn replace_rejected_token(
 }
 
 /// Invokes the function that refreshes, then reads the connection again.
-async fn request_refresh(gateway: &Gateway, connection: Connection) -> Result<UsableToken> {
+async fn request_refresh(
+    gateway: &Gateway,
+    connection: Connection,
+    priority: TokenPriority,
+) -> Result<UsableToken> {
     let (tenant, id) = (&connection.tenant, &connection.id);
     let request = RefreshRequest {
         request_id: span::request_id(),
+        priority,
         ..RefreshRequest::new(tenant, id, Some(connection.generation))
     };
     let response = gateway.functions().call(&gateway.config.refresh_function, &request).await;

@@ -20,10 +20,11 @@ use crate::model::event::EventKind;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::{
     AttemptEffect, AttemptEvent, AttemptOutcome, AttemptState, Denial, RefreshAttempt, RefreshRow,
-    RefreshWrite, TokenResponse, half_life, random_jitter_percent, step,
+    RefreshWrite, TokenPriority, TokenResponse, half_life, random_jitter_percent, step,
 };
 use crate::model::secret::Secret;
 use crate::queue::MAX_DELAY_SECONDS;
+use crate::rate_limits;
 use crate::revocation;
 use crate::ringcentral::oauth::TokenOptions;
 use crate::ringcentral::{self, ErrorKind, Grant, RefreshToken, TokenSet};
@@ -48,6 +49,7 @@ pub(super) struct AttemptRunner<'a> {
     tenant: TenantId,
     connection: ConnectionId,
     stale_generation: Option<u64>,
+    priority: TokenPriority,
     id: String,
     deadline: Timestamp,
     wait_until: Timestamp,
@@ -66,6 +68,7 @@ impl<'a> AttemptRunner<'a> {
         tenant: TenantId,
         connection: ConnectionId,
         stale_generation: Option<u64>,
+        priority: TokenPriority,
         deadline: Timestamp,
     ) -> Self {
         Self {
@@ -73,6 +76,7 @@ impl<'a> AttemptRunner<'a> {
             tenant,
             connection,
             stale_generation,
+            priority,
             id: Secret::random().digest()[..24].to_owned(),
             deadline,
             wait_until: saturating_add(
@@ -156,6 +160,12 @@ impl<'a> AttemptRunner<'a> {
     /// Everything that needs AWS comes before the call: the keys that seal the new pair, and the app's secret.
     async fn prepare(&mut self) -> Result<AttemptEvent> {
         let found = self.found.as_ref().ok_or(Error::NotConnected)?;
+        if self.priority == TokenPriority::Low
+            && let Some(wait) = rate_limits::wait_for_spare_token_calls(self.gateway, &found.issuer).await?
+        {
+            tracing::info!(tenant.id = %self.tenant, connection.id = %self.connection, "token refresh for message sync postponed: token calls are short");
+            return Ok(AttemptEvent::NotReady(self.after(wait_seconds(wait))));
+        }
         let prepare = async {
             let vault = self.gateway.vault();
             let (owner, binding) = sealed_for(found, Purpose::Refresh);

@@ -12,6 +12,7 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::random;
+use crate::model::refresh::TokenPriority;
 use crate::ringcentral::{self, AccessToken, Api, ErrorKind, Limiter, Retry};
 use crate::store::StoreError;
 
@@ -38,7 +39,21 @@ pub async fn call<T, F: Future<Output = Result<T, CallError>>>(
     id: &ConnectionId,
     work: impl Fn(Api, Connection) -> F,
 ) -> Result<T, CallError> {
-    let UsableToken { access, connection } = access_token(gateway, tenant, id).await?;
+    call_with_priority(gateway, TokenPriority::Normal, tenant, id, work).await
+}
+
+/// [`call`], with the priority of a refresh that it may need.
+///
+/// # Errors
+/// The same as for [`call`].
+pub async fn call_with_priority<T, F: Future<Output = Result<T, CallError>>>(
+    gateway: &Gateway,
+    priority: TokenPriority,
+    tenant: &TenantId,
+    id: &ConnectionId,
+    work: impl Fn(Api, Connection) -> F,
+) -> Result<T, CallError> {
+    let UsableToken { access, connection } = access_token(gateway, tenant, id, priority).await?;
     let generation = connection.generation;
     match call_with_token(gateway, &access, connection, &work).await {
         Err(CallError::RingCentral(error)) if error.kind() == ErrorKind::AccessToken => {

@@ -61,7 +61,8 @@ pub async fn refresh(
     if let Some(id) = &request.request_id {
         span::set_caller_request(id);
     }
-    let runner = AttemptRunner::new(gateway, tenant, connection, request.generation, deadline);
+    let runner =
+        AttemptRunner::new(gateway, tenant, connection, request.generation, request.priority, deadline);
     let (outcome, counts) = runner.run().await?;
     let now = gateway.clock.now();
     let mut response =
