@@ -30,8 +30,8 @@ pub struct Cache {
     pub recent_wakeups: TtlCache<RecentWakeup>,
     /// Change notifications, by their proof of origin, whose message sync is already scheduled.
     pub requested_syncs: TtlCache<()>,
-    /// Quarantined records, by id.
-    pub quarantined: TtlCache<()>,
+    /// Unreadable rows that are quarantined, by name.
+    pub quarantined_rows: TtlCache<()>,
     /// API keys whose use was recorded recently.
     pub recorded_key_uses: TtlCache<()>,
     /// Counters that reached their limit: the limit, and when requests are allowed again.
@@ -104,7 +104,7 @@ impl Default for Cache {
             senders: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             recent_wakeups: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             requested_syncs: TtlCache::with_capacity(limits::CACHE_ENTRIES),
-            quarantined: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            quarantined_rows: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             recorded_key_uses: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             exhausted_counters: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             local_counts: TtlCache::with_capacity(limits::CACHE_ENTRIES),

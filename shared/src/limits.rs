@@ -375,8 +375,6 @@ pub const RECEIVE_TIMEOUT_MS: u64 = 600;
 pub const RECEIVE_FALLBACK_MS: u64 = 180;
 /// Time to read the key of the tags in webhook URLs, at the first event of a process.
 pub const EVENT_TAG_MS: u64 = 200;
-/// Largest body that is read as an event, in bytes.
-pub const EVENT_BYTES: usize = 256 * 1024;
 /// Longest texts of an inbound message together. As JSON, a control character takes six bytes, and a row at most 400 KB.
 pub const INBOUND_MESSAGE_BYTES: usize = 32 * 1024;
 pub const INBOUND_ATTACHMENTS: usize = 100;

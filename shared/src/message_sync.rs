@@ -281,7 +281,7 @@ async fn store_records(
 /// [`Error::StillUnreadable`], or if the store is unavailable.
 pub async fn reprocess_record(gateway: &Gateway, connection: &Connection, json: &[u8]) -> Result<()> {
     let unreadable = |reason: &str| Error::StillUnreadable { reason: reason.to_owned() };
-    let record: Message = events::from_slice(json).map_err(|_| unreadable("the message cannot be read"))?;
+    let record: Message = events::from_slice(json).ok_or_else(|| unreadable("the message cannot be read"))?;
     match receiving::role(&record, None) {
         RecordRole::Inbound => receiving::store_missed(gateway, connection, &record).await.map(|_| ()),
         RecordRole::Outbound => {

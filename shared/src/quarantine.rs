@@ -3,13 +3,18 @@
 //! One odd record must not hide its neighbours (reliability rules 23 and 24): the reader adds it here and continues. Each new
 //! record raises an alarm. `reprocessing` processes a record again.
 
+use jiff::SignedDuration;
+
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
+use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::quarantine::{QuarantineEntry, QuarantineId, QuarantineKind, RawRecord};
 use crate::model::secret::Secret;
-use crate::ringcentral;
+use crate::ringcentral::events::{Event, Json};
+use crate::ringcentral::{self, events};
 use crate::store::{Page, QuarantinedRecord, UnreadableRow, WriteOutcome};
 use crate::vault::{Binding, Owner, Purpose};
 
@@ -24,9 +29,23 @@ pub struct UnreadableRecord<'a> {
     pub reason: &'a str,
     /// The record as it came.
     pub content: &'a [u8],
-    /// What identifies the record if its content may change, such as the key of a row; otherwise its content does. The same
-    /// record is quarantined once.
-    pub name: Option<&'a str>,
+    /// The name of a row of this stack.
+    pub row: Option<&'a str>,
+}
+
+impl UnreadableRecord<'_> {
+    /// A record is quarantined once, although other fields of it may change: RingCentral's id identifies it, or else its
+    /// content. A row is identified by its key.
+    fn id(&self) -> QuarantineId {
+        let id = match (self.kind, self.row) {
+            (_, Some(row)) => Some(row.to_owned()),
+            (QuarantineKind::Event, None) => events::from_slice::<Event<Json>>(self.content)
+                .and_then(|event| events::record_id(event.body.as_str().as_bytes())),
+            _ => events::record_id(self.content),
+        };
+        let identity = id.as_ref().map_or(self.content, String::as_bytes);
+        QuarantineId::of(self.kind, self.tenant, self.connection, identity)
+    }
 }
 
 /// Adds a record. Does nothing if it is quarantined already.
@@ -34,12 +53,8 @@ pub struct UnreadableRecord<'a> {
 /// # Errors
 /// If the table or KMS is unavailable.
 pub async fn add(gateway: &Gateway, record: UnreadableRecord<'_>) -> Result<()> {
-    let UnreadableRecord { kind, tenant, connection, reason, content, name } = record;
-    let id = QuarantineId::of(kind, tenant, connection, name.map_or(content, str::as_bytes));
-    let (known, now) = (&gateway.cache.quarantined, gateway.clock.now());
-    if known.get(id.as_str(), now).is_some() {
-        return Ok(());
-    }
+    let (id, now) = (record.id(), gateway.clock.now());
+    let UnreadableRecord { kind, tenant, connection, reason, content, row: _ } = record;
     if gateway.store.quarantined_record(&id).await?.is_none() {
         let raw = RawRecord::of(content);
         let partition = id.partition();
@@ -65,23 +80,30 @@ pub async fn add(gateway: &Gateway, record: UnreadableRecord<'_>) -> Result<()> 
                 reason, "record quarantined");
         }
     }
-    known.insert(id.as_str(), (), crate::clock::saturating_add(now, KNOWN));
     Ok(())
 }
 
-/// Adds the unreadable rows that this process has found. A failure is logged: the rows stay where they are, and are found again.
+/// Adds the unreadable rows that this process has found, each at most once in [`limits::QUARANTINE_CACHE_SECONDS`]. A failure is
+/// logged: the rows stay where they are, and are found again.
 pub async fn add_unreadable_rows(gateway: &Gateway, rows: &[UnreadableRow]) {
+    let (known, now) = (&gateway.cache.quarantined_rows, gateway.clock.now());
     for row in rows {
+        if known.get(&row.name, now).is_some() {
+            continue;
+        }
         let record = UnreadableRecord {
             kind: QuarantineKind::TableRow,
             tenant: row.tenant.as_ref(),
             connection: None,
             reason: &row.reason,
             content: row.content.as_bytes(),
-            name: Some(&row.name),
+            row: Some(&row.name),
         };
-        if let Err(error) = add(gateway, record).await {
-            tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
+        match add(gateway, record).await {
+            Ok(()) => known.insert(&row.name, (), saturating_add(now, KNOWN)),
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
+            }
         }
     }
 }
@@ -114,12 +136,11 @@ pub async fn add_record(
     json: &str,
 ) -> Result<()> {
     let (tenant, connection) = (Some(&connection.tenant), Some(&connection.id));
-    let record = UnreadableRecord { kind, tenant, connection, reason, content: json.as_bytes(), name: None };
+    let record = UnreadableRecord { kind, tenant, connection, reason, content: json.as_bytes(), row: None };
     add(gateway, record).await
 }
 
-/// For how long a process does not look up again that a record is quarantined.
-const KNOWN: jiff::SignedDuration = jiff::SignedDuration::from_secs(crate::limits::QUARANTINE_CACHE_SECONDS);
+const KNOWN: SignedDuration = SignedDuration::from_secs(limits::QUARANTINE_CACHE_SECONDS);
 
 /// A page of the records of all tenants, newest first.
 ///
@@ -167,4 +188,34 @@ fn owner(partition: &TenantId) -> Owner<'_> {
 
 fn binding(id: &QuarantineId) -> Binding<'_> {
     Binding { generation: 0, issuer: id.as_str() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(kind: QuarantineKind, content: &str) -> QuarantineId {
+        let content = content.as_bytes();
+        UnreadableRecord { kind, tenant: None, connection: None, reason: "", content, row: None }.id()
+    }
+
+    #[test]
+    fn a_record_is_the_same_although_other_fields_have_changed() {
+        let (record, event) = (QuarantineKind::MessageRecord, QuarantineKind::Event);
+        let first = id(record, r#"{"id":"17","readStatus":"Unread","direction":[]}"#);
+        assert_eq!(
+            first,
+            id(record, r#"{"id":17,"readStatus":"Read","lastModifiedTime":"now","direction":[]}"#)
+        );
+        assert_eq!(first, id(record, r#"{"id":"17","subject":"a 5" screen"}"#));
+        assert_ne!(first, id(record, r#"{"id":"18","readStatus":"Unread","direction":[]}"#));
+        assert_ne!(first, id(QuarantineKind::PhoneNumber, r#"{"id":"17"}"#));
+        // The id of an event changes when it is repeated; that of its message does not.
+        let first = id(event, r#"{"uuid":"a","body":{"id":17,"to":[]}}"#);
+        assert_eq!(first, id(event, r#"{"uuid":"b","timestamp":"later","body":{"id":"17","to":[]}}"#));
+        assert_ne!(first, id(event, r#"{"uuid":"a","body":{"id":18,"to":[]}}"#));
+        // Without an id, the content identifies it.
+        assert_ne!(id(event, r#"{"uuid":"a","body":[]}"#), id(event, r#"{"uuid":"b","body":[]}"#));
+        assert_ne!(id(record, r#"{"id":{}}"#), id(record, r#"{"id":[]}"#));
+    }
 }

@@ -6,8 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
-
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -124,7 +122,7 @@ async fn quarantine_event(
         connection: Some(auth.connection),
         reason,
         content,
-        name: None,
+        row: None,
     };
     let added = tokio::time::timeout(within, quarantine::add(gateway, record)).await;
     if let Err(error) =
@@ -252,12 +250,16 @@ pub enum RecordRole {
 
 /// Classifies a record. `direction` is used if the record does not contain one.
 pub fn role(record: &ringcentral::Message, direction: Option<&Direction>) -> RecordRole {
-    if record.kind.as_ref().is_some_and(|kind| *kind != MessageKind::Sms)
-        || matches!(record.availability, Some(Availability::Deleted | Availability::Purged))
-    {
+    let is_other_kind =
+        matches!(record.kind, Some(MessageKind::Fax | MessageKind::VoiceMail | MessageKind::Pager));
+    if is_other_kind || matches!(record.availability, Some(Availability::Deleted | Availability::Purged)) {
         return RecordRole::Irrelevant;
     }
-    match record.direction.as_ref().or(direction) {
+    let is_blank = |direction: &Direction| direction.as_str().trim().is_empty();
+    match record.direction.as_ref().filter(|given| !is_blank(given)).or(direction) {
+        Some(Direction::Inbound) if record.kind.as_ref().is_some_and(|kind| *kind != MessageKind::Sms) => {
+            RecordRole::Unusable("the message type is unknown")
+        }
         Some(Direction::Inbound) if is_too_large(record) => {
             RecordRole::Unusable("the message is too large to be stored")
         }
@@ -363,15 +365,15 @@ pub fn is_readable(body: &[u8]) -> bool {
 
 /// Parses an event as far as it can be read.
 fn read(body: &[u8]) -> Envelope {
-    let Ok(event) = events::from_slice::<events::Event<Box<RawValue>>>(body) else {
+    let Some(event) = events::from_slice::<events::Event<events::Json>>(body) else {
         return Envelope { owner: None, content: Content::Unreadable("the body is not an event") };
     };
-    let in_body =
-        || events::from_slice::<events::BodyOwner>(event.body.get().as_bytes()).ok()?.extension_id();
+    let content_json = event.body.as_str();
+    let in_body = || events::from_slice::<events::BodyOwner>(content_json.as_bytes())?.extension_id();
     let owner = event.owner_id.or_else(in_body).map(|id| id.to_string());
     let filter = event.event.as_deref().unwrap_or_default();
     let owner = owner.as_deref().or_else(|| extension_of(filter)).and_then(ExtensionId::parse);
-    Envelope { owner, content: content(filter, event.body.get()) }
+    Envelope { owner, content: content(filter, content_json) }
 }
 
 /// The extension in an event's filter, in which RingCentral replaces `~` by ids.
@@ -385,12 +387,12 @@ fn content(filter: &str, body: &str) -> Content {
     let last = path.rsplit('/').next().unwrap_or_default();
     match last {
         "instant" => match events::from_slice::<ringcentral::Message>(body.as_bytes()) {
-            Ok(message) => match role(&message, Some(&Direction::Inbound)) {
+            Some(message) => match role(&message, Some(&Direction::Inbound)) {
                 RecordRole::Inbound => Content::Message(Box::new(message)),
                 RecordRole::Unusable(reason) => Content::Unreadable(reason),
                 RecordRole::Outbound | RecordRole::Irrelevant => Content::MessageStoreChanged,
             },
-            Err(_) => Content::Unreadable("the message cannot be read"),
+            None => Content::Unreadable("the message cannot be read"),
         },
         "message-store" => Content::MessageStoreChanged,
         id if path.contains("/extension/") && ExtensionId::parse(id).is_some() => Content::ExtensionChanged,
@@ -427,6 +429,50 @@ mod tests {
         for unknown in ["/restapi/v1.0/account/1/presence", ""] {
             assert!(matches!(content(unknown, body), Content::Unreadable(_)), "{unknown}");
         }
+    }
+
+    #[test]
+    fn a_record_is_classified_in_each_spelling_of_its_fields() {
+        let role_of = |fields: &str| {
+            let json = format!(r#"{{"id":7,"to":"+14155550100","direction":"Inbound",{fields}}}"#);
+            role(&events::from_slice(json.as_bytes()).expect("a message"), None)
+        };
+        for sms in [
+            r#""type":"SMS""#,
+            r#""type":"sms""#,
+            r#""type":"SMS ""#,
+            r#""type":"MMS""#,
+            r#""type":"Text""#,
+            r#""type":"""#,
+            r#""type":null"#,
+            r#""x":1"#,
+            r#""availability":" alive""#,
+            r#""availability":"""#,
+            r#""availability":"Archived""#,
+            r#""direction":" inbound ""#,
+        ] {
+            assert_eq!(role_of(sms), RecordRole::Inbound, "{sms}");
+        }
+        for other in [
+            r#""type":"Fax""#,
+            r#""type":"VOICEMAIL""#,
+            r#""type":" pager ""#,
+            r#""availability":"Deleted ""#,
+            r#""availability":"purged""#,
+        ] {
+            assert_eq!(role_of(other), RecordRole::Irrelevant, "{other}");
+        }
+        for unknown in
+            [r#""type":"RCS""#, r#""type":"SMS/MMS""#, r#""direction":"Sideways""#, r#""direction":"""#]
+        {
+            assert!(matches!(role_of(unknown), RecordRole::Unusable(_)), "{unknown}");
+        }
+        assert_eq!(role_of(r#""direction":"outbound""#), RecordRole::Outbound);
+        assert_eq!(role_of(r#""type":"RCS","direction":"Outbound""#), RecordRole::Outbound);
+        // An event without a direction is about an inbound message.
+        let event =
+            events::from_slice(br#"{"id":7,"to":"+14155550100","direction":" "}"#).expect("a message");
+        assert_eq!(role(&event, Some(&Direction::Inbound)), RecordRole::Inbound);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::ringcentral::oauth::RevocableToken;
 use crate::ringcentral::{self, AccessToken, ErrorKind, RefreshToken};
 use crate::span;
 use crate::store::{DueWork, StoreError, WorkKind};
-use crate::vault::{Binding, Owner, Purpose};
+use crate::vault::{Binding, Owner, Purpose, VaultError};
 
 /// A request to the function that may open refresh tokens.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,8 +35,18 @@ pub struct RevokeRequest {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevokeResponse {
-    /// True if the session has ended.
-    pub revoked: bool,
+    pub outcome: RevocationOutcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RevocationOutcome {
+    /// The session has ended.
+    Ended,
+    /// It is retried later.
+    Pending,
+    /// It cannot be ended: the last attempt failed, or its tokens cannot be decrypted. It expires within a week.
+    Abandoned,
 }
 
 /// Ends the session of a token. Either token ends the whole session. RingCentral counts this call like a token call (group
@@ -94,6 +104,9 @@ pub enum EndSessionError {
     /// proxy prevents it. This does not count as an attempt.
     #[error("the session could not be ended")]
     NotTried(#[source] Error),
+    /// The refresh token was erased or is damaged.
+    #[error("the refresh token cannot be decrypted")]
+    TokenLost,
 }
 
 impl From<Error> for EndSessionError {
@@ -119,6 +132,7 @@ impl EndSessionError {
         match self {
             Self::Rejected(error) => format!("{self}: {error}"),
             Self::NotTried(error) => format!("{self}: {}", error.chain()),
+            Self::TokenLost => self.to_string(),
         }
     }
 }
@@ -141,14 +155,14 @@ pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Resul
     let connection = ConnectionId::from_record(&request.connection_id).ok_or_else(invalid)?;
     let revocation = match gateway.store.revocation(&tenant, &connection).await {
         Ok(Some(revocation)) => revocation,
-        Ok(None) => return Ok(RevokeResponse { revoked: true }),
+        Ok(None) => return Ok(RevokeResponse { outcome: RevocationOutcome::Ended }),
         Err(StoreError::Damaged(_)) => {
             // It expires; until then the operator can repair it.
             let now = gateway.clock.now();
             let until = saturating_add(now, SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS));
             let due = DueWork { kind: WorkKind::Revocation, tenant, connection, due_at: now };
             gateway.store.postpone_work(&due, until).await?;
-            return Ok(RevokeResponse { revoked: false });
+            return Ok(RevokeResponse { outcome: RevocationOutcome::Pending });
         }
         Err(error) => return Err(error.into()),
     };
@@ -158,46 +172,54 @@ pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Resul
         Ok(()) => {
             gateway.store.delete_revocation(&tenant, &connection).await?;
             tracing::info!(tenant.id = %tenant, connection.id = %connection, "session ended");
-            return Ok(RevokeResponse { revoked: true });
+            return Ok(RevokeResponse { outcome: RevocationOutcome::Ended });
         }
         Err(error) => error,
     };
-    let now = gateway.clock.now();
-    let after = |seconds| saturating_add(now, SignedDuration::from_secs(seconds));
-    let was_tried = matches!(error, EndSessionError::Rejected(_));
-    let attempts = revocation.attempts + u32::from(was_tried);
-    let pause = match limits::REVOCATION_RETRY_SECONDS.get(usize::try_from(attempts).unwrap_or(usize::MAX)) {
-        Some(&pause) if was_tried => pause,
-        _ if !was_tried => limits::REVOCATION_OBSTACLE_SECONDS,
-        _ => {
-            tracing::error!(tenant.id = %tenant, connection.id = %connection, error = error.chain(), "session could not be ended; it expires within a week");
-            gateway.store.delete_revocation(&tenant, &connection).await?;
-            return Ok(RevokeResponse { revoked: false });
+    let (attempts, pause) = match &error {
+        EndSessionError::TokenLost => (revocation.attempts, None),
+        EndSessionError::NotTried(_) => (revocation.attempts, Some(limits::REVOCATION_OBSTACLE_SECONDS)),
+        EndSessionError::Rejected(_) => {
+            let attempts = revocation.attempts + 1;
+            let index = usize::try_from(attempts).unwrap_or(usize::MAX);
+            (attempts, limits::REVOCATION_RETRY_SECONDS.get(index).copied())
         }
     };
+    let Some(pause) = pause else {
+        tracing::error!(tenant.id = %tenant, connection.id = %connection, error = error.chain(), "session could not be ended; it expires within a week");
+        gateway.store.delete_revocation(&tenant, &connection).await?;
+        return Ok(RevokeResponse { outcome: RevocationOutcome::Abandoned });
+    };
     tracing::warn!(tenant.id = %tenant, connection.id = %connection, error = error.chain(), "session could not be ended; it is retried");
-    gateway.store.postpone_revocation(&revocation, attempts, after(pause)).await?;
-    Ok(RevokeResponse { revoked: false })
+    let until = saturating_add(gateway.clock.now(), SignedDuration::from_secs(pause));
+    gateway.store.postpone_revocation(&revocation, attempts, until).await?;
+    Ok(RevokeResponse { outcome: RevocationOutcome::Pending })
 }
 
 async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), EndSessionError> {
     if let Some(subscription) = &revocation.subscription
         && revocation.access.expires_at > gateway.clock.now()
+        && let Some(access) = open(gateway, revocation, Purpose::Access).await?
     {
-        let access = AccessToken::new(open(gateway, revocation, Purpose::Access).await?);
+        let api = gateway.ringcentral()?.api(&AccessToken::new(access));
         // If this fails: its events are rejected from now on, and it expires within a week.
-        if let Err(error) = gateway.ringcentral()?.api(&access).delete_subscription(subscription).await {
+        if let Err(error) = api.delete_subscription(subscription).await {
             tracing::warn!(tenant.id = %revocation.tenant, connection.id = %revocation.connection, error = %error, "webhook subscription could not be deleted; it expires within a week");
         }
     }
-    let refresh = RefreshToken::new(open(gateway, revocation, Purpose::Refresh).await?);
+    let refresh = open(gateway, revocation, Purpose::Refresh).await?.ok_or(EndSessionError::TokenLost)?;
     let breaker = Breaker::for_revocation(&revocation.issuer, &revocation.tenant, &revocation.extension);
-    end_session(gateway, breaker, &refresh).await
+    end_session(gateway, breaker, &RefreshToken::new(refresh)).await
 }
 
-async fn open(gateway: &Gateway, revocation: &Revocation, purpose: Purpose) -> Result<Secret> {
+/// A token of the session; `None` if it never opens.
+async fn open(gateway: &Gateway, revocation: &Revocation, purpose: Purpose) -> Result<Option<Secret>> {
     let token = if purpose == Purpose::Access { &revocation.access } else { &revocation.refresh };
     let owner = Owner { tenant: &revocation.tenant, subject: revocation.connection.as_str(), purpose };
     let binding = Binding { generation: revocation.generation, issuer: &revocation.issuer };
-    Ok(gateway.vault().open(owner, binding, &token.key, &token.token).await?)
+    match gateway.vault().open(owner, binding, &token.key, &token.token).await {
+        Ok(token) => Ok(Some(token)),
+        Err(VaultError::DoesNotOpen) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -25,7 +25,7 @@ use crate::model::quarantine::QuarantineKind;
 use crate::model::secret::Secret;
 use crate::quarantine;
 use crate::ringcentral::subscriptions::{NewSubscription, Subscription as Listed};
-use crate::ringcentral::{self, AccessToken, Api, ErrorKind, PhoneNumber, events};
+use crate::ringcentral::{self, AccessToken, Api, ErrorKind, Extension, PhoneNumber, events};
 use crate::store::{ClaimOutcome, DueWork, WorkKind, WriteOutcome};
 use crate::tokens::{self, CallError};
 
@@ -156,14 +156,18 @@ pub async fn rediscover_all(gateway: &Gateway, tenant: &TenantId) -> Result<()> 
     }
 }
 
-/// Reads the numbers of a connection again.
+/// Reads the numbers of a connection again, and its account while that is unknown.
 ///
 /// # Errors
 /// If there is no usable token, or RingCentral or the store does not respond.
 pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<()> {
     tokens::check_rate_limit(gateway, connection)?;
-    let read = |api, connection| async move {
-        bounded(within, Some(read_numbers(gateway, &api, &connection))).await.unwrap_or(Ok(()))
+    let read = |api, mut connection: Connection| async move {
+        let read = async {
+            connection.identity.account = account(gateway, &api, &connection).await?;
+            read_numbers(gateway, &api, &connection).await
+        };
+        bounded(within, Some(read)).await.unwrap_or(Ok(()))
     };
     Ok(tokens::call(gateway, &connection.tenant, &connection.id, read).await?)
 }
@@ -223,14 +227,48 @@ fn record_step<T>(
 async fn read_identity(api: &Api, connection: &Connection) -> Result<ExtensionIdentity, CallError> {
     let extension = api.extension().await?;
     let known = &connection.identity;
+    let account = match &known.account {
+        Some(account) => Some(account.clone()),
+        None => account_of(api, &extension).await?,
+    };
     Ok(ExtensionIdentity {
-        account: extension.account_id().map(|id| id.to_string()).or_else(|| known.account.clone()),
+        account,
         name: extension.name.map(reported_text).or_else(|| known.name.clone()),
         extension_number: extension
             .extension_number
             .map(reported_text)
             .or_else(|| known.extension_number.clone()),
     })
+}
+
+/// The account of an extension. Only the account itself names it if the extension does not.
+async fn account_of(api: &Api, extension: &Extension) -> Result<Option<String>, CallError> {
+    if let Some(id) = extension.account_id() {
+        return Ok(Some(id.to_string()));
+    }
+    match api.account().await {
+        Ok(account) => Ok(Some(account.id.to_string())),
+        Err(error) if matches!(error.kind(), ErrorKind::AccessToken | ErrorKind::RateLimited) => {
+            Err(error.into())
+        }
+        Err(error) => {
+            tracing::info!(error = %error, "RingCentral did not report the account of an extension");
+            Ok(None)
+        }
+    }
+}
+
+/// The account of a connection. Once it is learned, it is stored.
+async fn account(gateway: &Gateway, api: &Api, connection: &Connection) -> Result<Option<String>, CallError> {
+    if let Some(account) = &connection.identity.account {
+        return Ok(Some(account.clone()));
+    }
+    let account = account_of(api, &api.extension().await?).await?;
+    if let Some(account) = &account {
+        // A conflict means that the connection was deleted.
+        _ = gateway.store.set_account(&connection.tenant, &connection.id, account).await?;
+    }
+    Ok(account)
 }
 
 /// A text that RingCentral reports, no longer than is stored.
@@ -247,14 +285,19 @@ async fn read_numbers(gateway: &Gateway, api: &Api, connection: &Connection) -> 
     quarantine::add_all(gateway, QuarantineKind::PhoneNumber, connection, listed.unreadable()).await?;
     let home = home(&listed);
     let mut numbers: Vec<Number> = Vec::new();
-    for listed in listed.iter().filter(|listed| features(listed).is_some()).take(limits::NUMBERS) {
-        match number(listed, &connection.extension, home.as_ref()) {
-            Some(number) => numbers.push(number),
-            None => {
-                let (kind, reason) = (QuarantineKind::PhoneNumber, "the number has no E.164 form");
-                quarantine::add_record(gateway, kind, connection, reason, listed.json()).await?;
+    for listed in &listed {
+        let reason = match number(listed, &connection.extension, home.as_ref()) {
+            NumberOutcome::Usable(number) => {
+                if numbers.len() < limits::NUMBERS {
+                    numbers.push(number);
+                }
+                continue;
             }
-        }
+            NumberOutcome::Irrelevant => continue,
+            NumberOutcome::Unusable(reason) => reason,
+        };
+        let kind = QuarantineKind::PhoneNumber;
+        quarantine::add_record(gateway, kind, connection, reason, listed.json()).await?;
     }
     let ids: Vec<_> =
         listed.iter().filter(|listed| listed.can_send_sms()).filter_map(|listed| listed.id).collect();
@@ -287,13 +330,7 @@ async fn read_account_numbers(
         }
         Err(error) => return Err(error.into()),
     };
-    let account = match &connection.identity.account {
-        Some(account) => account.clone(),
-        None => match api.extension().await?.account_id() {
-            Some(account) => account.to_string(),
-            None => return Ok(()),
-        },
-    };
+    let Some(account) = account(gateway, api, connection).await? else { return Ok(()) };
     quarantine::add_all(gateway, QuarantineKind::PhoneNumber, connection, listed.unreadable()).await?;
     let home = home(&listed);
     let numbers: Vec<AccountNumber> = listed
@@ -324,15 +361,34 @@ fn features(listed: &PhoneNumber) -> Option<Vec<String>> {
     Features::of(&features).any().then_some(features)
 }
 
-/// `None` if it cannot send or receive messages, or has no E.164 form.
-fn number(listed: &PhoneNumber, extension: &ExtensionId, home: Option<&E164>) -> Option<Number> {
-    let number = E164::read(&listed.phone_number, home)?;
-    Some(Number {
+/// What a record of the extension's list is for the gateway.
+#[derive(Debug)]
+enum NumberOutcome {
+    Usable(Number),
+    /// It cannot send or receive messages.
+    Irrelevant,
+    /// It may be able to, but lacks what is needed to use it.
+    Unusable(&'static str),
+}
+
+fn number(listed: &PhoneNumber, extension: &ExtensionId, home: Option<&E164>) -> NumberOutcome {
+    let Some(features) = features(listed) else {
+        let is_unclear = listed.has_unreadable_features;
+        return if is_unclear {
+            NumberOutcome::Unusable("the features cannot be read")
+        } else {
+            NumberOutcome::Irrelevant
+        };
+    };
+    let Some(number) = E164::read(&listed.phone_number, home) else {
+        return NumberOutcome::Unusable("the number has no E.164 form");
+    };
+    NumberOutcome::Usable(Number {
         // Numbers of other providers may have no id.
         id: listed.id.map_or_else(|| number.as_str().trim_start_matches('+').to_owned(), |id| id.to_string()),
         number,
         extension: extension.clone(),
-        features: features(listed)?,
+        features,
         usage: listed.usage_type.as_ref().map(|usage| reported_text(usage.to_string())),
         label: listed.label.clone().map(reported_text),
         readiness: Readiness::Unknown,
@@ -351,10 +407,10 @@ pub async fn reprocess_record(
     json: &[u8],
 ) -> Result<()> {
     let readable = match kind {
-        QuarantineKind::PhoneNumber => events::from_slice::<PhoneNumber>(json).ok().is_some_and(|listed| {
-            features(&listed).is_none() || number(&listed, &connection.extension, None).is_some()
+        QuarantineKind::PhoneNumber => events::from_slice::<PhoneNumber>(json).is_some_and(|listed| {
+            !matches!(number(&listed, &connection.extension, None), NumberOutcome::Unusable(_))
         }),
-        _ => events::from_slice::<Listed>(json).is_ok(),
+        _ => events::from_slice::<Listed>(json).is_some(),
     };
     if !readable {
         return Err(Error::StillUnreadable { reason: "the record cannot be read".to_owned() });

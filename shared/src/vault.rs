@@ -158,10 +158,11 @@ pub enum VaultError {
     /// KMS did not answer, throttled the request, or the key is disabled. A later attempt may succeed.
     #[error("KMS is not available: {0}")]
     Unavailable(String),
-    /// The role lacks the permission, or the encryption context does not match the data key: a bug or a wrong deployment.
+    /// The role lacks the permission, or the key is another: a wrong deployment.
     #[error("KMS rejected the request: {0}")]
     Rejected(String),
-    /// The ciphertext is damaged, or was sealed for another record, purpose or generation.
+    /// The ciphertext or its data key is damaged or erased, or was sealed for another record, purpose or generation. It never
+    /// opens.
     #[error("a ciphertext can't be decrypted here")]
     DoesNotOpen,
 }
@@ -280,10 +281,9 @@ where
 {
     let name = error.as_service_error().and_then(code).unwrap_or("no response").to_owned();
     match name.as_str() {
-        "AccessDeniedException"
-        | "InvalidCiphertextException"
-        | "IncorrectKeyException"
-        | "ValidationException" => VaultError::Rejected(name),
+        "AccessDeniedException" | "IncorrectKeyException" => VaultError::Rejected(name),
+        // Also for an encryption context that does not match the data key.
+        "InvalidCiphertextException" | "ValidationException" => VaultError::DoesNotOpen,
         _ => VaultError::Unavailable(name),
     }
 }

@@ -160,3 +160,39 @@ async fn after_a_kill_at_any_step_of_a_disconnect_the_session_is_ended() {
     }
     assert!(steps >= 8, "the kill was tried at {steps} steps");
 }
+
+#[tokio::test]
+async fn a_session_whose_tokens_were_erased_or_are_damaged_is_given_up_at_once() {
+    for how in ["erased", "damaged"] {
+        let world = World::start().await;
+        let tenant = world.tenant();
+        let user = world.user(0);
+        world.connect(&tenant, &user).await.expect(303);
+        if how == "erased" {
+            let revoke = format!("/_sim/users/{}/revoke", user["extensionId"].as_str().unwrap());
+            world.sim(Method::POST, &revoke, None).await;
+            for _ in 0..13 {
+                world.advance(24 * 3_600).await;
+            }
+        } else {
+            let rows = world.items("ConnectionsTable").await;
+            let mut row = rows.into_iter().find(|row| row["refresh_token"]["B"].is_string()).unwrap();
+            row["refresh_token"] = json!({ "B": "AAAA" });
+            world.put_item("ConnectionsTable", row).await;
+        }
+        // Connecting again ends the session that it replaces.
+        world.connect(&tenant, &user).await.expect(303);
+        for _ in 0..3 {
+            world.advance(3_600).await;
+        }
+        let rows = world.items("ConnectionsTable").await;
+        let left = rows.iter().filter(|row| row["item"]["S"].as_str().unwrap().starts_with("revocation#"));
+        assert_eq!(left.count(), 0, "{how}");
+        let log = world.log();
+        let given_up = |line: &&String| line.contains("session could not be ended; it expires within a week");
+        assert_eq!(log.iter().filter(given_up).count(), 1, "{how}");
+        assert_eq!(log.iter().filter(|line| line.contains("SessionsAbandoned")).count(), 1, "{how}");
+        assert!(!log.iter().any(|line| line.contains("session could not be ended; it is retried")), "{how}");
+        assert_eq!(connected(&world, &tenant).await, true, "{how}");
+    }
+}

@@ -29,6 +29,7 @@ mod limits;
 mod logs;
 mod message_sync;
 mod month;
+mod odd_records;
 #[path = "../../infra/simulator/tests/it/packages.rs"]
 mod packages;
 mod proxies;

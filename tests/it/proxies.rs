@@ -16,6 +16,7 @@ fn foreign_responses() -> Vec<Value> {
         json!({ "status": 407, "headers": html, "body": "Proxy Authentication Required" }),
         json!({ "status": 451, "body": "" }),
         json!({ "status": 403, "body": { "message": "Forbidden" } }),
+        json!({ "status": 403, "body": { "errorCode": "AccessDenied", "error": "access_denied" } }),
         json!({ "status": 400, "body": ["bad"] }),
         json!({ "status": 302, "headers": { "location": "https://proxy.example/sign-in" }, "body": "" }),
     ]

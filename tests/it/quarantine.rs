@@ -9,12 +9,12 @@ use shared::model::secret::Secret;
 use crate::delivery::until;
 use crate::world::{SYNC_INTERVAL, World};
 
-const US: &str = "+14155550100";
-const THEM: &str = "+16505550199";
-const TOKEN: &str = "known to the test";
+pub const US: &str = "+14155550100";
+pub const THEM: &str = "+16505550199";
+pub const TOKEN: &str = "known to the test";
 
 /// The row of the tenant's connection, with a verification token that the test knows. Connects an extension if none is.
-async fn connection(world: &World) -> Value {
+pub async fn connection(world: &World) -> Value {
     let tenant = world.tenant();
     let row = async || {
         let rows = world.items("ConnectionsTable").await;
@@ -31,7 +31,7 @@ async fn connection(world: &World) -> Value {
 }
 
 /// Posts the body of an event to the connection's webhook URL, with a verification token.
-async fn post(world: &World, row: &Value, token: &str, body: impl Into<reqwest::Body>) -> u16 {
+pub async fn post(world: &World, row: &Value, token: &str, body: impl Into<reqwest::Body>) -> u16 {
     let [tenant, connection] = ["tenant", "connection"].map(|name| row[name]["S"].as_str().unwrap());
     let query = world.event_query(tenant, connection).await;
     let url = format!("{}/v1/webhooks/ringcentral{query}", world.gateway());
@@ -39,7 +39,7 @@ async fn post(world: &World, row: &Value, token: &str, body: impl Into<reqwest::
     request.send().await.unwrap().status().as_u16()
 }
 
-async fn listed(world: &World, query: &str) -> Vec<Value> {
+pub async fn listed(world: &World, query: &str) -> Vec<Value> {
     let list = world.get(&format!("/v1/quarantine{query}"), &world.operator_key()).await.expect(200).json();
     list["records"].as_array().unwrap().clone()
 }
@@ -75,7 +75,7 @@ fn message(id: usize, text: &str) -> Value {
 }
 
 /// The texts of all inbound messages that the API lists.
-async fn inbound(world: &World) -> Vec<String> {
+pub async fn inbound(world: &World) -> Vec<String> {
     let path = "/v1/sms/messages?direction=inbound&limit=100";
     let list = world.get(path, &world.tenant().key).await.expect(200).json();
     let messages = list["messages"].as_array().unwrap();
@@ -85,7 +85,7 @@ async fn inbound(world: &World) -> Vec<String> {
 }
 
 /// A record of the message store.
-fn record(id: usize, text: &str, at: &str) -> Value {
+pub fn record(id: usize, text: &str, at: &str) -> Value {
     json!({
         "id": id.to_string(), "from": { "phoneNumber": THEM }, "to": [{ "phoneNumber": US, "target": true }],
         "type": "SMS", "direction": "Inbound", "availability": "Alive", "creationTime": at, "subject": text,
@@ -94,7 +94,7 @@ fn record(id: usize, text: &str, at: &str) -> Value {
 }
 
 /// Lets every message sync return these records, as JSON text.
-async fn sync_with(world: &World, records: &[String]) {
+pub async fn sync_with(world: &World, records: &[String]) {
     let body = format!(r#"{{"records":[{}],"syncInfo":{{"syncToken":"next"}}}}"#, records.join(","));
     let headers = json!({ "content-type": "application/json" });
     world.sim_fault("/message-sync", None, json!({ "status": 200, "headers": headers, "body": body })).await;
@@ -240,7 +240,8 @@ async fn an_authentic_event_with_any_content_is_accepted() {
         event
     };
     let with = |pointer: &str, value: Value| {
-        let mut event = good("odd");
+        let mut event = message(5_000 + COUNT.fetch_add(1, Ordering::Relaxed), "odd");
+        event["ownerId"] = json!(owner);
         *event.pointer_mut(pointer).unwrap() = value;
         event.to_string().into_bytes()
     };
@@ -343,6 +344,11 @@ async fn an_odd_record_in_the_list_of_phone_numbers_hides_no_other_number() {
         number(json!({}), json!("+14155550102")),
         { "id": 5, "phoneNumber": "+14155550103", "features": "SmsSender", "extension": "x", "status": {} },
         number(json!(6), json!("anonymous")),
+        // The features may include SMS, or do not.
+        { "id": 7, "phoneNumber": "+14155550104", "features": { "sms": true } },
+        { "id": 8, "phoneNumber": "+14155550105", "features": ["CallerId", { "name": "SmsSender" }] },
+        { "id": 9, "phoneNumber": "+14155550106", "features": ["smssender", 7, {}] },
+        { "id": 10, "phoneNumber": "+14155550107", "features": ["CallerId"] },
         "odd",
         null,
     ]);
@@ -350,7 +356,7 @@ async fn an_odd_record_in_the_list_of_phone_numbers_hides_no_other_number() {
     world.sim_fault("/extension/~/phone-number", None, json!({ "status": 200, "body": body })).await;
     world.connect(&tenant, &world.user(0)).await.expect(303);
     let numbers = world.get("/v1/rc/numbers", &tenant.key).await.expect(200).json();
-    for own in ["+14155550100", "+14155550101", "+14155550102", "+14155550103"] {
+    for own in ["+14155550100", "+14155550101", "+14155550102", "+14155550103", "+14155550106"] {
         let all = numbers["numbers"].as_array().unwrap();
         assert!(
             all.iter().any(|one| one["phoneNumber"] == own && one["connected"] == true),
@@ -359,7 +365,7 @@ async fn an_odd_record_in_the_list_of_phone_numbers_hides_no_other_number() {
     }
     let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
     assert_eq!(shown["extensions"][0]["setup"]["numbers"], "done", "{shown}");
-    assert_eq!(listed(&world, "?kind=phone_number").await.len(), 5);
+    assert_eq!(listed(&world, "?kind=phone_number").await.len(), 7);
     let order = json!({ "from": US, "to": THEM, "body": "works" });
     crate::tenancy::send(&world, "POST", "/v1/sms/send", &tenant.key, order).await.expect(202);
     // An error page instead of a list changes nothing.
@@ -436,19 +442,21 @@ async fn a_message_that_ringcentral_reports_as_failed_at_once_is_failed_with_its
     let world = World::start().await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
-    for (status, code) in [
-        ("SendingFailed", json!("SMS-UP-414")),
-        ("deliveryfailed", json!("SMS-CAR-411")),
-        ("SendingFailed", Value::Null),
+    for (rc_id, status, code) in [
+        ("4711", "SendingFailed", json!("SMS-UP-414")),
+        ("4712", "deliveryfailed", json!("SMS-CAR-411")),
+        ("4713", "SendingFailed", Value::Null),
     ] {
-        let body = json!({ "id": 4711, "messageStatus": status, "deliveryErrorCode": code });
+        let body = json!({ "id": rc_id, "messageStatus": status, "deliveryErrorCode": code });
         world.no_faults().await;
         world.sim_fault("/sms", None, json!({ "status": 200, "body": body })).await;
         let id = crate::send::accept(&world, &tenant, US, "fails").await;
         crate::send::until(&world, &tenant, &id, &["failed"]).await;
         let shown = world.get(&format!("/v1/sms/status/{id}"), &tenant.key).await.expect(200).json();
         assert_eq!((&shown["status"], &shown["errorCode"]), (&json!("failed"), &code), "{shown}");
+        assert_eq!(shown["rcMessageId"], rc_id, "{shown}");
         assert!(shown["error"].as_str().is_some_and(|text| !text.is_empty()));
+        assert_eq!(crate::send::status_events(&world, &id).await, ["failed"], "one event");
     }
 }
 

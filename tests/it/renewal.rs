@@ -1,10 +1,11 @@
 //! Renewing webhook subscriptions, and replacing those that are gone or stopped.
 
 use jiff::{SignedDuration, Timestamp};
+use local::{DataLocation, StackOptions};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{TestTenant, World, attribute, extension, now};
+use crate::world::{TestTenant, World, attribute, binaries, extension, now, root};
 
 /// The longest interval between two checks of a connection.
 const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
@@ -199,4 +200,61 @@ async fn an_implausible_end_of_a_subscription_is_not_stored() {
         let due = Timestamp::from_millisecond(due).unwrap().duration_since(now(&world).await);
         assert!(due.as_secs() <= A_DAY_AND_A_BIT, "{times}");
     }
+}
+
+/// The URL of each subscription at RingCentral.
+async fn addresses(world: &World) -> Vec<String> {
+    let url = format!("{}/restapi/v1.0/subscription", world.stack.info().ringcentral());
+    let list = world.http.get(url).bearer_auth(own_session(world).await).send().await.unwrap();
+    let list: Value = serde_json::from_str(&list.text().await.unwrap()).unwrap();
+    let records = list["records"].as_array().unwrap_or_else(|| panic!("{list}"));
+    records.iter().map(|one| one["deliveryMode"]["address"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Checks that a message arrives by the only subscription, whose URL is not `before`.
+async fn receives_at_another_url(world: &World, before: &[String]) {
+    assert_eq!(attribute(world, "sync_reason").await, "address_changed");
+    let after = addresses(world).await;
+    assert_eq!((before.len(), after.len()), (1, 1), "{after:?}");
+    assert_ne!(before, after);
+    assert!(after[0].starts_with(world.gateway()), "{after:?}");
+    let sent = world.ledger("webhook_sent").await.len();
+    let order = json!({ "from": "+16505550199", "to": "+14155550100", "text": "at the new URL" });
+    world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    world.idle().await;
+    let sent = world.ledger("webhook_sent").await.split_off(sent);
+    assert!(!sent.is_empty() && sent.iter().all(|one| one["status"] == 200), "{sent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_change_of_the_tag_key_a_connection_subscribes_again() {
+    let (world, tenant) = connected().await;
+    let before = addresses(&world).await;
+    let secret = json!({ "SecretId": "ringbridge-local/event-tag-key", "SecretString": "another".repeat(8) });
+    world.secrets("PutSecretValue", &secret).await;
+    world.advance(A_DAY_AND_A_BIT).await;
+    assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Active");
+    receives_at_another_url(&world, &before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_change_of_the_public_url_a_connection_subscribes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || {
+        let mut options = StackOptions::for_tests(&root());
+        options.binaries = binaries().to_owned();
+        options.data = DataLocation::Folder(folder.path().join("data"));
+        World::with(options).await
+    };
+    let world = start().await;
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let before = addresses(&world).await;
+    world.stack.stop().await.unwrap();
+    // On other ports.
+    let world = start().await;
+    world.without_schedules_of(&["sync-messages"]).await;
+    world.advance(A_DAY_AND_A_BIT).await;
+    assert_eq!(extension(&world, &tenant).await["subscription"]["status"], "Active");
+    receives_at_another_url(&world, &before).await;
 }

@@ -216,7 +216,8 @@ impl Run {
             return SendOutcome::Ambiguous;
         }
         if self.random.chance(self.rates.rejected) {
-            let rejected = SendOutcome::Rejected { code: Some("MSG-242".into()), error: "no".into() };
+            let rejected =
+                SendOutcome::Rejected { code: Some("MSG-242".into()), error: "no".into(), rc_id: None };
             return if self.random.chance(500) { rejected } else { SendOutcome::Retryable(Duration::ZERO) };
         }
         SendOutcome::Accepted(self.platform.store(text, self.now))

@@ -148,3 +148,53 @@ async fn the_webhook_handshake_gets_a_small_response() {
     let event = world.http.post(&url).body("{}").send().await.unwrap();
     assert_eq!(event.status(), 401);
 }
+
+#[tokio::test]
+async fn a_page_instead_of_a_response_is_reported_plainly_and_the_step_is_retried() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let page =
+        json!({ "status": 200, "headers": { "content-type": "text/html" }, "body": "<html>Sign in</html>" });
+    world.sim_fault("/subscription", None, page).await;
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+    let expected = "The webhook subscription could not be created: the response with status 200 is not RingCentral's \
+                    JSON; a proxy or firewall may have sent it";
+    assert_eq!(shown["lastError"], expected);
+    world.no_faults().await;
+    world.advance(400).await;
+    let shown = world.get("/v1/rc/extensions", &tenant.key).await.json()["extensions"][0].clone();
+    assert_eq!((&shown["setup"]["complete"], &shown["lastError"]), (&json!(true), &Value::Null));
+}
+
+/// H20: RingCentral once reports an extension without its account.
+#[tokio::test]
+async fn an_account_that_was_not_reported_at_first_is_learned_later() {
+    let world = World::start().await;
+    let (tenant, user) = (world.tenant(), world.user(0));
+    let account = async || {
+        let status = world.get("/v1/rc/status", &tenant.key).await.expect(200).json();
+        let shown = world.get("/v1/rc/extensions", &tenant.key).await.expect(200).json();
+        assert_eq!(status["rcAccountId"], shown["extensions"][0]["rcAccountId"]);
+        status["rcAccountId"].clone()
+    };
+    // Read as an extension and as a list of its numbers.
+    let body = json!({ "id": user["extensionId"], "account": null, "records": [] });
+    let extension =
+        json!({ "match": { "path": "/extension/~" }, "times": null, "do": { "status": 200, "body": body } });
+    let forbidden = json!({ "status": 403, "body": { "errorCode": "CMN-408" } });
+    let all = json!({ "match": { "path": "/account/~" }, "times": null, "do": forbidden });
+    // The account itself names it at once.
+    world.sim(Method::PUT, "/_sim/faults", Some(json!([extension]))).await;
+    world.connect(&tenant, &user).await.expect(303);
+    assert_eq!(account().await, user["accountId"]);
+    world.no_faults().await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    // Without that, the daily check learns it.
+    world.sim(Method::PUT, "/_sim/faults", Some(json!([extension, all]))).await;
+    world.connect(&tenant, &user).await.expect(303);
+    assert_eq!(account().await, Value::Null);
+    world.no_faults().await;
+    world.advance(30 * 3_600).await;
+    assert_eq!(account().await, user["accountId"]);
+}

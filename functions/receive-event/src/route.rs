@@ -20,7 +20,7 @@ pub const ROUTE: Route = Route::new("POST /v1/webhooks/ringcentral", "Receive a 
     ])
     .other_response(
         200,
-        "The event is stored, or the handshake is echoed in the header `Validation-Token`.",
+        "The event is stored or quarantined, or the handshake is echoed in the header `Validation-Token`.",
         ResponseBody::Empty,
     )
     .other_response(400, "The handshake token is malformed.", ResponseBody::Empty)
@@ -29,5 +29,8 @@ pub const ROUTE: Route = Route::new("POST /v1/webhooks/ringcentral", "Receive a 
         "The verification token or the tag in the URL is missing or wrong.",
         ResponseBody::Empty,
     )
-    .other_response(413, "The event is too large.", ResponseBody::Empty)
-    .other_response(503, "The event could not be stored. RingCentral retries it.", ResponseBody::Empty);
+    .other_response(
+        503,
+        "The event could not be stored. Message sync finds what it reported.",
+        ResponseBody::Empty,
+    );

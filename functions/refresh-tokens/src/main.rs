@@ -4,7 +4,7 @@
 //! | event | response |
 //! | --- | --- |
 //! | `{"tenantId","connectionId","generation"?}` refreshes a connection whose token of that generation can't be used | `{"generation"}`, `{"retryAfterSeconds"}` or `{"connected":false}` |
-//! | `{"revoke":{"tenantId","connectionId"}}` ends the session of a deleted connection | `{"revoked"}` |
+//! | `{"revoke":{"tenantId","connectionId"}}` ends the session of a deleted connection | `{"outcome"}` |
 //! | a batch of its queue: `{"refresh":{…}}` again, or `{"deferredPair":{…}}`, a sealed pair that could not be stored | `{"batchItemFailures"}` |
 
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use shared::error::Result;
 use shared::gateway::Gateway;
 use shared::keepalive::RefreshRequest;
 use shared::limits;
-use shared::revocation::{self, RevokeRequest};
+use shared::revocation::{self, RevocationOutcome, RevokeRequest};
 use shared::run::{self, Invocation};
 use shared::telemetry::{self, Metric, Unit};
 use shared::tokens::{self, RefreshCounts};
@@ -34,7 +34,13 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, invocation: Invocation<RefreshEvent>) -> Result<Value> {
     let deadline = tokens::invocation_deadline(gateway, invocation.deadline_ms, limits::REFRESH_FUNCTION_MS);
     match invocation.payload {
-        RefreshEvent::Revoke { revoke } => Ok(json!(revocation::run_revocation(gateway, &revoke).await?)),
+        RefreshEvent::Revoke { revoke } => {
+            let response = revocation::run_revocation(gateway, &revoke).await?;
+            if response.outcome == RevocationOutcome::Abandoned {
+                telemetry::metrics(gateway, &[("SessionsAbandoned", Unit::Count, 1.0)]);
+            }
+            Ok(json!(response))
+        }
         RefreshEvent::Refresh(request) => {
             let response = tokens::refresh(gateway, &request, deadline).await?;
             write_metrics(gateway, response.counts);

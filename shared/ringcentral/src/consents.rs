@@ -13,6 +13,7 @@ use crate::lenient::{Fields, FromFields, RecordError, record};
 use crate::open_enum::open_enum;
 use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
+use crate::scanner::Quotes;
 
 /// The maximum number of changes in one call.
 pub const MAX_CHANGES: usize = 1000;
@@ -136,6 +137,8 @@ struct SearchResponse {
 }
 
 impl FromFields for SearchResponse {
+    const QUOTES: Quotes = Quotes::Unescaped;
+
     fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
         let paging: Option<TokenPaging> = fields.lossy("paging");
         Ok(Self {

@@ -35,6 +35,41 @@ const TOKEN_CODES: [&str; 9] = [
     "AGW-402",
 ];
 
+/// Words that RingCentral uses as the code of the top level, besides codes such as `CMN-101` (Developer Guide, "Errors").
+const CODE_WORDS: [&str; 14] = [
+    "FeatureNotAvailable",
+    "InsufficientPermissions",
+    "InternalError",
+    "InvalidContent",
+    "InvalidMultipartRequest",
+    "InvalidParameter",
+    "InvalidState",
+    "MissingParameter",
+    "ResourceNotFound",
+    "ServiceUnavailable",
+    "TokenExpired",
+    "TokenInvalid",
+    "UnsupportedMediaType",
+    "UnsupportedMethod",
+];
+
+/// The values of `error` by which the token endpoint rejects a request (RFC 6749 section 5.2, and RingCentral's own). Not
+/// `access_denied`: many proxies say that, and at this endpoint OAuth does not.
+const OAUTH_ERRORS: [&str; 12] = [
+    "expired_token",
+    "insufficient_scope",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_request_uri",
+    "invalid_scope",
+    "invalid_token",
+    "request_not_supported",
+    "request_uri_not_supported",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
+
 /// RingCentral's id of the request.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
     let id = headers.get("rcrequestid")?.to_str().ok()?;
@@ -46,7 +81,8 @@ pub(crate) fn request_id(headers: &HeaderMap) -> Option<String> {
 pub(crate) fn error_from_response(request: &Request<'_>, response: Response) -> Error {
     let body = lenient::read_body::<ErrorBody>(&response.body).unwrap_or_default();
     let codes = codes(&body, &request.secrets);
-    let oauth_error = plain_word(body.error.as_deref(), &request.secrets);
+    let is_known = |error: &&str| OAUTH_ERRORS.contains(error);
+    let oauth_error = body.error.as_deref().map(str::trim).filter(is_known).map(str::to_owned);
     let has = |list: &[&str]| codes.iter().any(|known| list.contains(&known.code.as_str()));
     let status = response.status;
 
@@ -115,7 +151,6 @@ fn oauth_kind(error: Option<&str>, status: u16, has: &impl Fn(&[&str]) -> bool) 
             | "invalid_request_uri"
             | "insufficient_scope",
         ) => return ErrorKind::AppConfiguration,
-        // Not `access_denied`: many proxies say that, and at this endpoint OAuth does not (RFC 6749 section 5.2).
         Some("invalid_grant" | "expired_token") => {}
         _ if has(&APP_CODES) => return ErrorKind::AppConfiguration,
         _ if has(&["OAU-210", "OAU-108", "OAU-211", "OAU-213", "OAU-106"]) => {}
@@ -145,7 +180,7 @@ struct ErrorBody {
 impl FromFields for ErrorBody {
     fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
         Ok(Self {
-            error: fields.lossy("error").and_then(word),
+            error: fields.lossy("error"),
             item: ErrorItem::from_fields(fields)?,
             errors: fields.lossy_list("errors"),
         })
@@ -164,7 +199,7 @@ struct ErrorItem {
 impl FromFields for ErrorItem {
     fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
         Ok(Self {
-            code: fields.lossy("errorCode").and_then(word),
+            code: fields.lossy("errorCode"),
             message: fields.lossy("message"),
             parameter: fields.lossy("parameterName"),
             parameters: fields.lossy_list("parameters"),
@@ -179,21 +214,33 @@ struct ErrorParameter {
 
 record!(ErrorParameter { name: lossy "parameterName", });
 
-/// Not a number: that is the code of some other server.
-fn word(text: String) -> Option<String> {
-    text.contains(|char: char| char.is_ascii_alphabetic()).then_some(text)
+/// A code of RingCentral: a known word, or letters and a number, such as `CMN-101` or `SMS-RC-413`. Proxies and other servers have
+/// codes, too.
+fn ringcentral_code(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let is_part = |part: &str| {
+        (2..=6).contains(&part.len())
+            && part.starts_with(|first: char| first.is_ascii_uppercase())
+            && part.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    let is_number =
+        |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_code = |(parts, number): (&str, &str)| is_number(number) && parts.split('-').take(4).all(is_part);
+    let is_known =
+        CODE_WORDS.contains(&text) || (text.len() <= 24 && text.rsplit_once('-').is_some_and(is_code));
+    is_known.then_some(text)
 }
 
 /// The codes of both levels: those of `errors[]` first, then that of the top level, without duplicates.
 fn codes(body: &ErrorBody, secrets: &[&str]) -> Vec<ErrorCode> {
     let mut codes: Vec<ErrorCode> = Vec::new();
     for item in body.errors.iter().take(32).chain(std::iter::once(&body.item)) {
-        let Some(code) = plain_word(item.code.as_deref(), secrets) else { continue };
+        let Some(code) = item.code.as_deref().and_then(ringcentral_code) else { continue };
         if codes.iter().any(|known| known.code == code) {
             continue;
         }
         codes.push(ErrorCode {
-            code,
+            code: code.to_owned(),
             message: item.message.as_deref().map(|text| redacted(text, secrets)).unwrap_or_default(),
             parameter: plain_word(item.parameter.as_deref(), secrets).or_else(|| {
                 let first = item.parameters.first()?;
@@ -205,7 +252,7 @@ fn codes(body: &ErrorBody, secrets: &[&str]) -> Vec<ErrorCode> {
     codes
 }
 
-/// A code or name: short, made of plain characters, and without any secret of the call.
+/// A name: short, made of plain characters, and without any secret of the call.
 fn plain_word(text: Option<&str>, secrets: &[&str]) -> Option<String> {
     let text = text.map(str::trim).filter(|text| !text.is_empty() && text.len() <= 64)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'[' | b']');
@@ -332,13 +379,22 @@ mod tests {
     }
 
     /// Bodies without an error code of RingCentral.
-    const FOREIGN_BODIES: [&str; 9] = [
+    const FOREIGN_BODIES: [&str; 18] = [
         "",
         "<h1>403 ERROR</h1>Request blocked.",
         r#"{"message":"Forbidden"}"#,
         r#"{"error":{"code":403}}"#,
         r#"{"errorCode":403,"errors":[{"errorCode":null}]}"#,
         r#"{"errorCode":"","errors":{}}"#,
+        r#"{"errorCode":"AccessDenied","message":"Access Denied"}"#,
+        r#"{"errorCode":"ERR_ACCESS_DENIED"}"#,
+        r#"{"errorCode":"E0000011"}"#,
+        r#"{"errorCode":"http-403"}"#,
+        r#"{"errorCode":"Message to +16505550111 was blocked"}"#,
+        r#"{"errors":[{"errorCode":"Forbidden","message":"no"}]}"#,
+        r#"{"error":"Forbidden","message":"no"}"#,
+        r#"{"error":"access_denied"}"#,
+        r#"{"error":"not_authorized","errors":[{"code":"CMN-101"}]}"#,
         "[]",
         r#""denied""#,
         "null",
@@ -364,6 +420,43 @@ mod tests {
     }
 
     #[test]
+    fn a_code_has_the_form_of_ringcentrals_codes() {
+        for code in [
+            "CMN-101",
+            "MSG-333",
+            "OAU-1",
+            "AGW-402",
+            "SMS-RC-413",
+            "A2P-100",
+            "InvalidParameter",
+            " SUB-521 ",
+        ] {
+            assert_eq!(ringcentral_code(code), Some(code.trim()), "{code}");
+        }
+        for other in [
+            "",
+            "-",
+            "403",
+            "CMN",
+            "CMN-",
+            "-101",
+            "cmn-101",
+            "CMN-10a",
+            "CMN-12345",
+            "C-101",
+            "CMN 101",
+            "é-1",
+        ] {
+            assert_eq!(ringcentral_code(other), None, "{other}");
+        }
+        assert_eq!(ringcentral_code(&format!("{}7", "AB-".repeat(20))), None);
+        // Beside one, other words are not kept: they may be parts of the message.
+        let body = r#"{"errorCode":"Blocked","errors":[{"errorCode":"MSG-240","message":"m"}]}"#;
+        let error = rejected(ErrorFormat::Api, 400, body, &[]);
+        assert_eq!(error.codes().iter().map(|code| code.code.as_str()).collect::<Vec<_>>(), ["MSG-240"]);
+    }
+
+    #[test]
     fn odd_fields_do_not_hide_a_code() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for body in [
@@ -371,6 +464,7 @@ mod tests {
             r#"{"errorCode":"MSG-240","message":"cut \ud83d"}"#.to_owned(),
             "{\"errorCode\":\"MSG-240\",\"message\":\"two\nlines\"}".to_owned(),
             r#"{"errorCode":"MSG-240","unused":1e999}"#.to_owned(),
+            r#"{'errorCode':'MSG-240',"unused":NaN,}"#.to_owned(),
             format!(r#"{{"errorCode":"MSG-240","unused":{deep}}}"#),
             r#"{"errors":{"errorCode":"MSG-240"}}"#.to_owned(),
             r#"{"errors":[7,{"errorCode":" MSG-240 "}]}"#.to_owned(),

@@ -5,13 +5,15 @@
 //! event. Its header [`VERIFICATION_TOKEN`] must contain the verification token of the subscription; nothing else proves
 //! that RingCentral sent it (Developer Guide, "Receiving webhooks").
 
+use std::fmt;
+
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use crate::id::Id;
-use crate::lenient::{self, record};
+use crate::lenient::{self, Fields, FromFields, Read, RecordError, record};
 use crate::message::Message;
 
 /// The header of the handshake, which the receiver returns.
@@ -38,34 +40,49 @@ pub struct Event<B> {
     pub body: B,
 }
 
-impl<'de, B: DeserializeOwned> Deserialize<'de> for Event<B> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = <Box<RawValue>>::deserialize(deserializer)?;
-        let Envelope { uuid, event, timestamp, subscription_id, owner_id, body } =
-            lenient::read_record(json.get()).map_err(de::Error::custom)?;
-        let body = serde_json::from_str(body.as_ref().map_or("null", |body| body.get()));
-        let body = body.map_err(|_| de::Error::custom("the body cannot be read"))?;
-        Ok(Self { uuid, event, timestamp, subscription_id, owner_id, body })
+impl<B: Read> FromFields for Event<B> {
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, RecordError> {
+        Ok(Self {
+            uuid: fields.lossy("uuid"),
+            event: fields.lossy("event"),
+            timestamp: fields.lossy("timestamp"),
+            subscription_id: fields.lossy("subscriptionId"),
+            owner_id: fields.lossy("ownerId"),
+            body: B::read(fields.raw("body").unwrap_or("null")).ok_or(RecordError::Field("body"))?,
+        })
     }
 }
 
-struct Envelope {
-    uuid: Option<String>,
-    event: Option<String>,
-    timestamp: Option<Timestamp>,
-    subscription_id: Option<String>,
-    owner_id: Option<Id>,
-    body: Option<Box<RawValue>>,
+impl<'de, B: Read> Deserialize<'de> for Event<B> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <Box<RawValue>>::deserialize(deserializer)?;
+        lenient::read_record(json.get()).map_err(de::Error::custom)
+    }
 }
 
-record!(Envelope {
-    uuid: lossy "uuid",
-    event: lossy "event",
-    timestamp: lossy "timestamp",
-    subscription_id: lossy "subscriptionId",
-    owner_id: lossy "ownerId",
-    body: lossy "body",
-});
+/// JSON as it came, which may not be valid. `Debug` omits it.
+#[derive(Clone)]
+pub struct Json(String);
+
+impl Json {
+    /// The JSON as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Read for Json {
+    fn read(json: &str) -> Option<Self> {
+        Some(Self(json.to_owned()))
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Json(…)")
+    }
+}
 
 /// The extension that the body of an event names as its owner, where the event itself does not.
 #[derive(Debug, Clone)]
@@ -91,19 +108,18 @@ impl BodyOwner {
     }
 }
 
-/// Reads JSON that RingCentral has sent, such as the body of an event, although it is not quite valid: with halves of emoji,
-/// control characters in strings, unknown escapes, or bytes that are not UTF-8.
-///
-/// # Errors
-/// If it is none of these.
-pub fn from_slice<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(json).or_else(|error| {
-        let text = String::from_utf8_lossy(json);
-        let text = text.trim_start_matches('\u{feff}');
-        serde_json::from_str(text)
-            .or_else(|_| serde_json::from_str(&lenient::repaired(text)))
-            .map_err(|_| error)
-    })
+/// Reads JSON that RingCentral has sent, such as the body of an event, even if it is not quite valid. `None` if it cannot be
+/// read.
+#[must_use]
+pub fn from_slice<T: Read>(json: &[u8]) -> Option<T> {
+    let text = Zeroizing::new(String::from_utf8_lossy(json).into_owned());
+    T::read(lenient::without_mark(&text))
+}
+
+/// The id of a record as RingCentral wrote it, even if the record cannot be read otherwise.
+#[must_use]
+pub fn record_id(json: &[u8]) -> Option<String> {
+    lenient::record_id(lenient::without_mark(&String::from_utf8_lossy(json)))
 }
 
 /// An inbound SMS or MMS.
@@ -170,5 +186,23 @@ mod tests {
         let event: MessageChanges = serde_json::from_str(json).expect("read");
         assert_eq!(event.body.changes[0].new_message_ids, [Id(17)]);
         assert_eq!(event.body.changes[0].updated_count, None);
+    }
+
+    #[test]
+    fn an_event_is_read_although_it_is_not_valid_json() {
+        for json in [
+            &br#"{"event":"e","unused":NaN,"body":{"id":17,,"subject":'hi',"x":undefined}}"#[..],
+            b"\xef\xbb\xbf{\"event\":\"e\",\"body\":{\"id\":17,\"subject\":\"h\\i\"},}",
+            b"{event:\"e\" \"body\":{\"id\":\"17\",\"subject\":\"hi\",\"x\":\"\xff\\ud83d\"}}",
+        ] {
+            let event: InboundMessage = from_slice(json).expect("read");
+            assert_eq!((event.event.as_deref(), event.body.id), (Some("e"), Id(17)));
+            assert_eq!(event.body.text.as_deref(), Some("hi"));
+            let raw: Event<Json> = from_slice(json).expect("read");
+            assert_eq!(record_id(raw.body.as_str().as_bytes()).as_deref(), Some("17"));
+        }
+        let empty: Event<Json> = from_slice(b"{}").expect("read");
+        assert_eq!(empty.body.as_str(), "null");
+        assert!(from_slice::<Event<Json>>(b"[]").is_none() && from_slice::<InboundMessage>(b"{}").is_none());
     }
 }

@@ -83,6 +83,7 @@ mod paging;
 mod rate_limit;
 mod request;
 mod retry_after;
+mod scanner;
 pub mod secret;
 mod server;
 mod session;

@@ -23,7 +23,7 @@ open_enum!(
     /// The type of a message.
     MessageKind {
         /// SMS and MMS.
-        Sms = "SMS",
+        Sms = "SMS" | "MMS" | "Text" | "",
         /// Fax.
         Fax = "Fax",
         /// Voicemail.
@@ -66,7 +66,7 @@ open_enum!(
     /// Whether a message still exists.
     Availability {
         /// Not deleted.
-        Alive = "Alive",
+        Alive = "Alive" | "",
         /// Deleted, and can be restored.
         Deleted = "Deleted",
         /// Removed permanently.
@@ -223,7 +223,19 @@ impl Message {
 
     /// The attachments except the text.
     pub fn media(&self) -> impl Iterator<Item = &Attachment> {
-        self.attachments.iter().filter(|attachment| attachment.kind.as_deref() != Some("Text"))
+        self.attachments.iter().filter(|attachment| !self.is_text(attachment))
+    }
+
+    /// Whether an attachment is the text of the message. The text has the id of the message.
+    fn is_text(&self, attachment: &Attachment) -> bool {
+        let given = |text: &'_ Option<String>| {
+            text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_ascii_lowercase)
+        };
+        match (given(&attachment.kind), given(&attachment.content_type)) {
+            (Some(kind), _) => kind == "text",
+            (None, Some(media_type)) => media_type.split(';').next().map(str::trim_end) == Some("text/plain"),
+            (None, None) => attachment.id == self.id,
+        }
     }
 
     /// The number of the user that received an inbound message: the recipient marked as target, otherwise the only
@@ -312,7 +324,7 @@ pub struct Attachment {
 record!(Attachment {
     id: required "id",
     uri: lossy "uri",
-    kind: optional "type",
+    kind: lossy "type",
     content_type: lossy "contentType",
     size: lossy "size",
 });
@@ -347,6 +359,27 @@ mod tests {
         assert_eq!(message.media().map(|part| part.id).collect::<Vec<_>>(), [Id(675_000_001_016)]);
         assert_eq!(message.target_number(), Some("+16505550111"));
         assert!(!format!("{message:?} {:?}", message.to).contains("555"));
+    }
+
+    #[test]
+    fn the_text_is_not_among_the_media_in_any_spelling() {
+        for (attachment, is_media) in [
+            (r#"{"id":1,"type":"Text","contentType":"text/plain"}"#, false),
+            (r#"{"id":1,"type":" text ","contentType":"text/plain"}"#, false),
+            (r#"{"id":1,"type":"TEXT"}"#, false),
+            (r#"{"id":1,"contentType":"text/plain"}"#, false),
+            (r#"{"id":1,"type":"","contentType":"Text/Plain; charset=utf-8"}"#, false),
+            (r#"{"id":1,"type":{},"contentType":"text/plain"}"#, false),
+            (r#"{"id":7}"#, false),
+            (r#"{"id":1}"#, true),
+            (r#"{"id":1,"contentType":"text/vcard"}"#, true),
+            (r#"{"id":1,"type":"MmsAttachment","contentType":"text/plain"}"#, true),
+            (r#"{"id":1,"type":{},"contentType":"image/png"}"#, true),
+        ] {
+            let message: Message =
+                serde_json::from_str(&format!("{{\"id\":7,\"attachments\":[{attachment}]}}")).expect("read");
+            assert_eq!(message.media().count() == 1, is_media, "{attachment}");
+        }
     }
 
     #[test]

@@ -227,13 +227,14 @@ impl Api {
         call.accept = "application/vnd.ringcentral.multipart+json";
         let response = self.send(call).await?;
         let list = std::str::from_utf8(&response.body).ok().filter(|body| body.trim_start().starts_with('['));
-        let list = list.ok_or_else(|| response.unreadable("the response is not a list"))?;
+        let entries = list.and_then(lenient::elements);
+        let entries = entries.ok_or_else(|| response.unreadable("the response is not a list"))?;
         let read = |json| {
             let entry = BulkEntry::read(json)?;
             let message = entry.body.filter(|_| entry.status == 200);
             Some(BulkMessage { id: entry.resource_id, status: entry.status, message })
         };
-        Ok(lenient::elements(list).into_iter().filter_map(read).collect())
+        Ok(entries.into_iter().filter_map(read).collect())
     }
 
     /// Marks a message as read or unread, or restores a deleted one. App scope `EditMessages`; group Medium.

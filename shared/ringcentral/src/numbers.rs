@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::error::Result;
 use crate::id::Id;
 use crate::identity::ExtensionReference;
-use crate::lenient::record;
+use crate::lenient::{Fields, FromFields, RecordError, deserialize_record, record};
 use crate::open_enum::open_enum;
 use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
@@ -116,8 +116,10 @@ pub struct PhoneNumber {
     pub id: Option<Id>,
     /// The number in E.164 format, with or without the `+`; see [`PhoneNumber::e164`].
     pub phone_number: String,
-    /// The features. Only the list of an extension contains them; in the list of an account they are empty.
+    /// The features that can be read. Only the list of an extension contains them; in the list of an account they are empty.
     pub features: Vec<Feature>,
+    /// True if there are further features, which cannot be read.
+    pub has_unreadable_features: bool,
     /// The usage type.
     pub usage_type: Option<UsageType>,
     /// The payment type.
@@ -137,20 +139,27 @@ pub struct PhoneNumber {
     json: Arc<str>,
 }
 
-record!(PhoneNumber {
-    id: lossy "id",
-    phone_number: required "phoneNumber",
-    features: lossy_list "features",
-    usage_type: lossy "usageType",
-    payment_type: lossy "paymentType",
-    status: lossy "status",
-    kind: lossy "type",
-    extension: lossy "extension",
-    primary: flag "primary",
-    label: lossy "label",
-    location: lossy "location",
-    json: json "",
-});
+impl FromFields for PhoneNumber {
+    fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
+        Ok(Self {
+            id: fields.lossy("id"),
+            phone_number: fields.required("phoneNumber")?,
+            features: fields.lossy_list("features"),
+            has_unreadable_features: fields.list::<Feature>("features").is_err(),
+            usage_type: fields.lossy("usageType"),
+            payment_type: fields.lossy("paymentType"),
+            status: fields.lossy("status"),
+            kind: fields.lossy("type"),
+            extension: fields.lossy("extension"),
+            primary: fields.lossy("primary").unwrap_or(false),
+            label: fields.lossy("label"),
+            location: fields.lossy("location"),
+            json: fields.json().into(),
+        })
+    }
+}
+
+deserialize_record!(PhoneNumber);
 
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

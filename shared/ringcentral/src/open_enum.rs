@@ -1,9 +1,10 @@
 //! Enums that keep unknown values. RingCentral can add values at any time, and a message with a new status must stay
 //! readable.
 
-/// Declares an enum of string values, with a variant `Other` that keeps any other value.
+/// Declares an enum of string values, with a variant `Other` that keeps any other value. Values are read in any case, and without
+/// the white space around them; a variant can have further spellings (`Sms = "SMS" | "MMS"`).
 macro_rules! open_enum {
-    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $text:literal $(| $other:literal)*,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -26,10 +27,11 @@ macro_rules! open_enum {
 
         impl From<&str> for $name {
             fn from(value: &str) -> Self {
-                match value {
-                    $($text => Self::$variant,)+
-                    other => Self::Other(other.to_owned()),
-                }
+                let word = value.trim();
+                $(if [$text $(, $other)*].iter().any(|known| word.eq_ignore_ascii_case(known)) {
+                    return Self::$variant;
+                })+
+                Self::Other(value.to_owned())
             }
         }
 
@@ -53,13 +55,8 @@ macro_rules! open_enum {
         }
 
         impl $crate::lenient::Read for $name {
-            /// The value in any case.
             fn read(json: &str) -> Option<Self> {
-                let value = <String as $crate::lenient::Read>::read(json)?;
-                $(if value.eq_ignore_ascii_case($text) {
-                    return Some(Self::$variant);
-                })+
-                Some(Self::Other(value))
+                <String as $crate::lenient::Read>::read(json).map(|value| Self::from(value.as_str()))
             }
         }
     };
@@ -73,7 +70,7 @@ mod tests {
         /// A test enum.
         Light {
             Red = "Red",
-            Green = "go",
+            Green = "go" | "start" | "",
         }
     );
 
@@ -83,7 +80,11 @@ mod tests {
         assert_eq!(read("\"go\""), Light::Green);
         assert_eq!(read("\"Purple\""), Light::Other("Purple".to_owned()));
         let lenient = <Light as crate::lenient::Read>::read;
-        assert_eq!((lenient("\"GO\""), lenient("[]")), (Some(Light::Green), None));
+        for green in ["\"GO\"", "\" go \"", "\"Start\"", "\"\"", "\" \""] {
+            assert_eq!(lenient(green), Some(Light::Green), "{green}");
+            assert_eq!(read(green), Light::Green, "{green}");
+        }
+        assert_eq!((lenient("[]"), lenient("\"Gone\"")), (None, Some(Light::Other("Gone".to_owned()))));
         for light in [Light::Red, Light::Green, Light::Other("Purple".to_owned())] {
             let json = serde_json::to_string(&light).expect("written");
             assert_eq!(read(&json), light);

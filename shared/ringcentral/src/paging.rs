@@ -9,6 +9,7 @@ use futures_util::stream::{self, Stream};
 use crate::api::{Api, ApiCall};
 use crate::error::Result;
 use crate::lenient::{self, Fields, FromFields, Read, RecordError, record};
+use crate::scanner::Quotes;
 
 /// The maximum number of pages of a list, in case a server always reports another page.
 const MAX_PAGES: u32 = 10_000;
@@ -84,7 +85,8 @@ impl<T: FromFields> FromFields for Records<T> {
     fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
         let list = fields.raw("records").filter(|json| json.starts_with('['));
         let mut records = Self::default();
-        for json in lenient::elements(list.ok_or(RecordError::Field("records"))?) {
+        let elements = list.and_then(lenient::elements).ok_or(RecordError::Field("records"))?;
+        for json in elements {
             match lenient::read_record(json) {
                 Ok(record) => records.readable.push(record),
                 Err(error) => {
@@ -109,6 +111,8 @@ pub struct Page<T> {
 }
 
 impl<T: FromFields> FromFields for Page<T> {
+    const QUOTES: Quotes = Quotes::Unescaped;
+
     fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
         let navigation: Option<Navigation> = fields.lossy("navigation");
         Ok(Self {
@@ -227,7 +231,7 @@ impl Api {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::id::Id;
@@ -318,32 +322,147 @@ mod tests {
         }
     }
 
+    /// What can be inserted anywhere in a record, so that brackets and quotation marks stay balanced.
+    const INSERTED: [&str; 18] = [
+        ",",
+        ",,",
+        ":",
+        " ",
+        "\n",
+        "x",
+        "7",
+        "-",
+        "NaN",
+        "Infinity",
+        "undefined",
+        "{}",
+        "[]",
+        "[{},]",
+        "\"\"",
+        "é",
+        "\0",
+        "//",
+    ];
+
+    /// Text that is not valid JSON, and can stand where a value is expected. Its brackets match.
+    const ODD_TEXTS: [&str; 22] = [
+        "",
+        "NaN",
+        "-Infinity",
+        "undefined",
+        "tru",
+        "+1",
+        ".5",
+        "0x1F",
+        "1_000",
+        "'single'",
+        "'it\\'s'",
+        "'say \"hi'",
+        "{a:1,'b':\"c\",}",
+        "[1,,2,]",
+        "[\"a\" {\"b\":1}]",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\"}",
+        "{:}",
+        "\"two\nlines\t\"",
+        "\"\\x \\u12 \\ud83d\"",
+        "\"a 5\" screen\"",
+        "/* it's */",
+    ];
+
+    fn records(count: usize) -> Vec<String> {
+        (0..count).map(|at| RECORD.replace("@ID@", &at.to_string())).collect()
+    }
+
+    fn page_of(records: &[String]) -> String {
+        format!("{{\"records\":[{}],\"paging\":{{\"page\":1}}}}", records.join(","))
+    }
+
+    /// Checks that a page with a damaged record has the others unchanged, and that none is lost.
+    fn check_neighbours(body: &str, count: usize, damaged: usize) -> std::result::Result<(), TestCaseError> {
+        let page: Page<crate::Message> = lenient::read_body(body.as_bytes()).expect("a page");
+        for expected in (0..count).filter(|at| *at != damaged).map(|at| Id(at as u64)) {
+            let content = |message: &crate::Message| {
+                (message.text.clone(), message.target_number().map(str::to_owned), message.attachments.len())
+            };
+            let found: Vec<_> =
+                page.records.iter().filter(|message| message.id == expected).map(content).collect();
+            let hello = (Some("hello".to_owned()), Some("+14155550100".to_owned()), 1);
+            prop_assert!(found.contains(&hello), "{expected}: {found:?} in {body}");
+        }
+        prop_assert_eq!(
+            page.records.len() + page.records.unreadable().len(),
+            count,
+            "none is lost: {}",
+            body
+        );
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn damaging_one_record_in_any_field_leaves_the_others_unchanged(
             count in 1_usize..5,
             damaged in 0_usize..5,
             place in any::<prop::sample::Index>(),
-            odd in prop::sample::select(&ODD_VALUES[..]),
+            odd in prop::sample::select([&ODD_VALUES[..], &ODD_TEXTS[..]].concat()),
         ) {
             let damaged = damaged % count;
-            let mut records: Vec<Value> = (0..count)
-                .map(|at| serde_json::from_str(&RECORD.replace("@ID@", &at.to_string())).expect("valid"))
-                .collect();
+            let mut records = records(count);
+            let mut value: Value = serde_json::from_str(&records[damaged]).expect("valid");
             let mut all = Vec::new();
-            places(&records[damaged], "", &mut all);
-            *records[damaged].pointer_mut(place.get(&all[..]).as_str()).expect("a place") = "@ODD@".into();
-            let body = json!({ "records": records }).to_string().replace("\"@ODD@\"", odd);
-            let page: Page<crate::Message> = lenient::read_body(body.as_bytes()).expect("a page");
-            let others: Vec<Id> =
-                page.records.iter().map(|message| message.id).filter(|id| *id != Id(damaged as u64)).collect();
-            let expected: Vec<Id> = (0..count).filter(|at| *at != damaged).map(|at| Id(at as u64)).collect();
-            prop_assert_eq!(others, expected);
-            for message in page.records.iter().filter(|message| message.id != Id(damaged as u64)) {
-                let content = (message.text.as_deref(), message.target_number(), message.attachments.len());
-                prop_assert_eq!(content, (Some("hello"), Some("+14155550100"), 1));
+            places(&value, "", &mut all);
+            let place = place.get(&all[..]).as_str();
+            // In place of a whole record, nothing is no record, and three words are three.
+            prop_assume!(!(place.is_empty() && (odd.is_empty() || odd.starts_with("/*"))));
+            *value.pointer_mut(place).expect("a place") = "@ODD@".into();
+            records[damaged] = value.to_string().replace("\"@ODD@\"", odd);
+            check_neighbours(&page_of(&records), count, damaged)?;
+        }
+
+        #[test]
+        fn damaging_one_record_anywhere_leaves_the_others_unchanged(
+            count in 1_usize..5,
+            damaged in 0_usize..5,
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), prop::option::of(0..INSERTED.len())), 1..6),
+        ) {
+            let damaged = damaged % count;
+            let mut records = records(count);
+            for (at, insert) in edits {
+                let record = &mut records[damaged];
+                // Inside of its outer brackets.
+                let at = 1 + at.index(record.len() - 1);
+                if !record.is_char_boundary(at) {
+                    continue;
+                }
+                match insert {
+                    Some(insert) => record.insert_str(at, INSERTED[insert]),
+                    None if !matches!(record.as_bytes()[at], b'"' | b'{' | b'}' | b'[' | b']') => _ = record.remove(at),
+                    None => {}
+                }
             }
-            prop_assert!(page.records.len() + page.records.unreadable().len() == count, "none is lost");
+            check_neighbours(&page_of(&records), count, damaged)?;
+        }
+
+        #[test]
+        fn an_unescaped_quotation_mark_in_one_record_leaves_the_others_unchanged(
+            count in 1_usize..5,
+            damaged in 0_usize..5,
+            text in prop::sample::select(vec!["a 5\" screen", "\"", "say \"hi\" now", "C:\\", "\"hi\", he said", "'\"'"]),
+        ) {
+            let damaged = damaged % count;
+            let mut records = records(count);
+            records[damaged] = records[damaged].replace("hello", text);
+            check_neighbours(&page_of(&records), count, damaged)?;
+        }
+
+        #[test]
+        fn a_page_that_was_cut_off_is_not_a_page(count in 0_usize..4, at in any::<prop::sample::Index>()) {
+            let body = page_of(&records(count));
+            let cut = &body[..at.index(body.len())];
+            prop_assert!(lenient::read_body::<Page<crate::Message>>(cut.as_bytes()).is_err(), "{cut}");
+            let sync = lenient::read_body::<crate::SyncResult>(cut.as_bytes());
+            prop_assert!(sync.is_err(), "{cut}");
         }
     }
 }

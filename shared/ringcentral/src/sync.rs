@@ -9,6 +9,7 @@ use crate::message::{Direction, Message, MessageKind};
 use crate::messages::format_time;
 use crate::paging::Records;
 use crate::rate_limit::UsageGroup;
+use crate::scanner::Quotes;
 
 /// Longer tokens do not fit into the URL of the next sync, and are not read.
 const MAX_TOKEN_BYTES: usize = 4_096;
@@ -71,6 +72,8 @@ pub struct SyncResult {
 }
 
 impl FromFields for SyncResult {
+    const QUOTES: Quotes = Quotes::Unescaped;
+
     fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
         let info: Option<SyncInfo> = fields.lossy("syncInfo");
         let records = match fields.raw("records") {

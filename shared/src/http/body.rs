@@ -43,13 +43,23 @@ fn parse<T: DeserializeOwned>(request: &Request) -> Result<T> {
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let cause = error.inner();
         if cause.is_syntax() || cause.is_eof() {
-            not_json("The body must be a JSON object")
+            not_json(&invalid_json(body, cause))
         } else {
             shape_error(&error)
         }
     })?;
     json.end().map_err(|_| not_json("The body must be one JSON object"))?;
     Ok(value)
+}
+
+/// Serde's message for a syntax error names the position, and contains nothing of the body.
+fn invalid_json(body: &str, cause: &serde_json::Error) -> String {
+    let is_object = body.trim_start().starts_with('{');
+    if is_object {
+        format!("The body is not valid JSON: {cause}")
+    } else {
+        "The body must be a JSON object".to_owned()
+    }
 }
 
 const NOT_A_FORM: &str =
@@ -267,6 +277,28 @@ mod tests {
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         super::json::<Outer>(&request).unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_with_invalid_json_is_said_with_its_position() {
+        for (body, reason) in [
+            (r#"{"name":"cut \ud83d"}"#, "surrogate"),
+            (r#"{"name":"\ude00 cut"}"#, "surrogate"),
+            (r#"{"name":"\ud83d\ud83d"}"#, "surrogate"),
+            (r#"{"name":"it\'s"}"#, "invalid escape"),
+            (r#"{"name":"\u12"}"#, "invalid escape"),
+            ("{\"name\":\"two\nlines\"}", "control character"),
+            (r#"{"name":NaN}"#, "expected value"),
+            (r#"{"name":"a",}"#, "trailing comma"),
+            (r#"{'name':"a"}"#, "key must be a string"),
+            (r#"{"name":"secret"#, "EOF while parsing a string"),
+        ] {
+            let (text, field) = told(body);
+            assert!(text.starts_with("invalid_body: The body is not valid JSON: "), "{body}: {text}");
+            assert!(text.contains(reason) && text.contains(" at line 1 column "), "{body}: {text}");
+            assert!(field.is_none() && !text.contains("secret"), "{body}: {text}");
+        }
+        assert_eq!(told("[1,]").0, "invalid_body: The body must be a JSON object");
     }
 
     #[test]

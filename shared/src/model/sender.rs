@@ -215,6 +215,8 @@ pub enum SendOutcome {
         code: Option<String>,
         /// The reason, as a sentence for the tenant.
         error: String,
+        /// RingCentral's message id, if it created a message that failed at once.
+        rc_id: Option<String>,
     },
     /// The part was not sent and may be sent again after this wait.
     Retryable(Duration),
@@ -271,8 +273,8 @@ pub fn record_outcome(
             update_part(message, PartStage::Submitted, None);
             MessageUpdate::ReconcileAt(reconcile_at(in_flight.at))
         }
-        SendOutcome::Rejected { code, error } => {
-            update_part(message, PartStage::Failed, None);
+        SendOutcome::Rejected { code, error, rc_id } => {
+            update_part(message, PartStage::Failed, rc_id.as_ref());
             message.end(MessageStatus::Failed, Some(error.clone()), code.clone(), now);
             MessageUpdate::Ended
         }

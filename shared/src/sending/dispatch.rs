@@ -429,6 +429,11 @@ impl Worker<'_> {
             return Ok(Remaining::Nothing);
         };
         let store = &self.gateway.store;
+        if part.stage == PartStage::Failed {
+            // The write that ended the message appended its event and removed it from the outbox.
+            store.correlate_record(message, index, rc_id).await?;
+            return Ok(Remaining::Nothing);
+        }
         let remaining = remaining_of(message);
         let append = async {
             match status_event {
@@ -575,7 +580,7 @@ fn outcome_of(error: &ringcentral::Error, message: &Message) -> SendOutcome {
     } else {
         failure::explain_rejection(code.as_deref()).to_owned()
     };
-    SendOutcome::Rejected { code, error }
+    SendOutcome::Rejected { code, error, rc_id: None }
 }
 
 /// Spreads out the senders whose penalties end at the same time.

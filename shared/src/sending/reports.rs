@@ -71,7 +71,8 @@ fn delivery_report(record: &ringcentral::Message) -> Option<DeliveryReport> {
 pub(super) fn rejection(record: &ringcentral::Message) -> Option<SendOutcome> {
     let report = delivery_report(record).filter(|report| report.stage == PartStage::Failed)?;
     let error = report.error_code.as_deref().map_or(failure::UNDELIVERED, failure::explain);
-    Some(SendOutcome::Rejected { code: report.error_code, error: error.to_owned() })
+    let rc_id = Some(record.id.to_string());
+    Some(SendOutcome::Rejected { code: report.error_code, error: error.to_owned(), rc_id })
 }
 
 /// Applies a delivery report to a part of a message.

@@ -288,6 +288,24 @@ impl Store {
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
+    /// Stores the account of a connection's extension. A conflict if the connection was deleted.
+    pub async fn set_account(
+        &self,
+        tenant: &TenantId,
+        id: &ConnectionId,
+        account: &str,
+    ) -> Result<WriteOutcome, StoreError> {
+        let update = self
+            .db
+            .update_item()
+            .table_name(&self.tables.connections)
+            .set_key(Some(key(tenant, id)))
+            .update_expression("SET account = :account")
+            .condition_expression("attribute_exists(tenant)")
+            .expression_attribute_values(":account", item::text(account));
+        write_outcome(update.send().await)
+    }
+
     /// Stores the end of RingCentral's penalty for a connection, unless a later end is stored or the connection was
     /// deleted.
     pub async fn set_rate_limited(

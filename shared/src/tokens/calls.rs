@@ -126,6 +126,11 @@ impl CallError {
                 (Some(status), _) if error.kind() == ErrorKind::Intermediary => {
                     format!("a proxy or firewall in front of RingCentral returned {status}")
                 }
+                (Some(status), _) if error.kind() == ErrorKind::Unreadable => {
+                    format!(
+                        "the response with status {status} is not RingCentral's JSON; a proxy or firewall may have sent it"
+                    )
+                }
                 (Some(status), Some(code)) => format!("RingCentral returned {status} ({code})"),
                 (Some(status), None) => format!("RingCentral returned {status}"),
                 (None, _) if error.kind() == ErrorKind::RateLimited => {
