@@ -287,7 +287,7 @@ async fn read_numbers(gateway: &Gateway, api: &Api, connection: &Connection) -> 
     let mut numbers: Vec<Number> = Vec::new();
     for listed in &listed {
         let reason = match number(listed, &connection.extension, home.as_ref()) {
-            NumberOutcome::Usable(number) => {
+            NumberOutcome::Messaging(number) => {
                 if numbers.len() < limits::NUMBERS {
                     numbers.push(number);
                 }
@@ -364,7 +364,7 @@ fn features(listed: &PhoneNumber) -> Option<Vec<String>> {
 /// What a record of the extension's list is for the gateway.
 #[derive(Debug)]
 enum NumberOutcome {
-    Usable(Number),
+    Messaging(Number),
     /// It cannot send or receive messages.
     Irrelevant,
     /// It may be able to, but lacks what is needed to use it.
@@ -383,7 +383,7 @@ fn number(listed: &PhoneNumber, extension: &ExtensionId, home: Option<&E164>) ->
     let Some(number) = E164::read(&listed.phone_number, home) else {
         return NumberOutcome::Unusable("the number has no E.164 form");
     };
-    NumberOutcome::Usable(Number {
+    NumberOutcome::Messaging(Number {
         // Numbers of other providers may have no id.
         id: listed.id.map_or_else(|| number.as_str().trim_start_matches('+').to_owned(), |id| id.to_string()),
         number,

@@ -50,8 +50,8 @@ pub enum ErrorKind {
     Unreadable,
     /// A 3xx, or a 4xx without an error code of RingCentral: the page of a proxy, firewall or gateway in between.
     /// RingCentral has not judged the request and has not processed it, so the same call may succeed later. Their codes
-    /// are letters and a number, such as `CMN-101`, and a few words, such as `InvalidParameter`; any other word is somebody
-    /// else's. At the token endpoint, an error response is RingCentral's only if its JSON has an `error` of OAuth, or one
+    /// are letters and a number, such as `CMN-101`, and a few words, such as `InvalidParameter`; any other word is that of
+    /// another server. At the token endpoint, an error response is RingCentral's only if its JSON has an `error` of OAuth, or one
     /// of their codes that concern the app.
     Intermediary,
     /// The token endpoint rejected **the app**: wrong client id or secret, a grant type that the app may not use, a
