@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::quarantine::{
-    THEM, TOKEN, US, connection, inbound, listed, post, record, sync_with,
-};
+use crate::quarantine::{THEM, TOKEN, US, connection, inbound, listed, post, record, sync_with};
 use crate::world::{SYNC_INTERVAL, World};
 
 /// Records of a page with `records` between them, each with another id, and the texts of the good ones.
