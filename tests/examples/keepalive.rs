@@ -68,6 +68,7 @@ async fn main() {
     println!(
         "\nUS dollars for a million: {of_schedule:.2} for refreshes by schedule, {in_use:.2} on demand, {check:.2} for checks."
     );
+    println!("{}", world.hottest_keys().await);
 }
 
 /// US dollars for a million invocations of a function that was invoked `times` since then.

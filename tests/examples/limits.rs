@@ -45,6 +45,7 @@ async fn main() {
     over_http(&world).await;
     with_a_noisy_neighbour(&world).await;
     with_bad_keys(&world).await;
+    println!("{}", world.hottest_keys().await);
 }
 
 async fn limited(world: &World, name: &str, requests_per_minute: u32) -> TestTenant {

@@ -116,6 +116,7 @@ async fn one_app() {
         }
     }
     println!("| total | | {sum:.2} |");
+    println!("{}", world.hottest_keys().await);
 }
 
 /// The same event to a hundred apps, without and with one endpoint that hangs.

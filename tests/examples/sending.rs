@@ -127,6 +127,7 @@ async fn main() {
     sum += price;
     println!("| receive-event, without a request | | {price:.2} |");
     println!("| total (goal: {GOAL}) | | {sum:.2} |");
+    println!("{}", world.hottest_keys().await);
 }
 
 async fn delivered(world: &World) -> usize {

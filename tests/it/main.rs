@@ -19,6 +19,7 @@ mod endpoint_tables;
 mod errors;
 mod first_tries;
 mod fuzz_corpus;
+mod hot_keys;
 mod house;
 mod import_cycles;
 mod inputs;

@@ -362,6 +362,25 @@ impl World {
         log["calls"].as_array().unwrap().clone()
     }
 
+    /// The units of each key and second, from a second of the stack's clock on, the hottest first.
+    pub async fn hot_keys(&self, since: i64) -> Vec<Value> {
+        let hot = self.aws(Method::GET, &format!("/_aws/hot?since={since}"), None).await;
+        hot["keys"].as_array().unwrap().clone()
+    }
+
+    /// A table of the keys that consumed the most units in a second.
+    pub async fn hottest_keys(&self) -> String {
+        let row = |key: &Value| {
+            let text = |name: &str| key[name].as_str().unwrap_or("").to_owned();
+            let place = [text("table"), text("index")].join(" ");
+            let (write, read) = (&key["writeUnits"], &key["readUnits"]);
+            format!("| {} | {} | {write} | {read} |", place.trim(), text("key"))
+        };
+        let title = "| table and index | hottest keys | write units in a second | read units |\n| --- | --- | --- | --- |";
+        let rows = self.hot_keys(0).await.iter().take(5).map(row).collect::<Vec<_>>();
+        format!("\n{title}\n{}", rows.join("\n"))
+    }
+
     /// An operation of KMS, with the role of a function.
     pub async fn kms(&self, role: &str, operation: &str, body: &Value) -> Reply {
         let request = self
@@ -450,7 +469,7 @@ pub async fn generation(world: &World) -> u64 {
 }
 
 /// A signature of the operator. The local stack does not verify it.
-fn signature(service: &str) -> String {
+pub fn signature(service: &str) -> String {
     signature_of("operator", service)
 }
 

@@ -1,4 +1,4 @@
-//! The control API under `/_aws`: call log, faults, KMS keys, schedules, streams, queues and TTL.
+//! The control API under `/_aws`: call log, hot keys, faults, KMS keys, schedules, streams, queues and TTL.
 
 use super::endpoints::AwsEndpoints;
 use super::kms::KeyState;
@@ -25,6 +25,13 @@ pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
             };
             server::json(StatusCode::OK, &aws.calls.since(since))
         }
+        (&Method::GET, "hot") => match request.query("since").map(|since| since.parse()) {
+            None => server::json(StatusCode::OK, &services.dynamodb.hot_keys.since(0)),
+            Some(Ok(since)) => server::json(StatusCode::OK, &services.dynamodb.hot_keys.since(since)),
+            Some(Err(_)) => error(StatusCode::BAD_REQUEST, "since: must be a number of seconds since 1970"),
+        },
+        (&Method::GET, "settings") => settings(aws),
+        (&Method::PUT, "settings") => change_settings(aws, request),
         (&Method::GET, "faults") => server::json(StatusCode::OK, &aws.faults.list()),
         (&Method::PUT, "faults") => match aws.faults.replace(&request.body) {
             Ok(()) => server::json(StatusCode::OK, &aws.faults.list()),
@@ -49,6 +56,26 @@ pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
             server::json(StatusCode::OK, &json!({}))
         }
         _ => error(StatusCode::NOT_FOUND, "unknown control call"),
+    }
+}
+
+fn settings(aws: &AwsEndpoints) -> HttpResponse {
+    let enforces = aws.services.dynamodb.hot_keys.enforces_limits();
+    server::json(StatusCode::OK, &json!({ "enforceKeyLimits": enforces }))
+}
+
+/// Changes the settings in the request; the others stay.
+fn change_settings(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
+    match fields(request, &["enforceKeyLimits"]) {
+        Err(message) => error(StatusCode::BAD_REQUEST, &message),
+        Ok(input) => match &input["enforceKeyLimits"] {
+            Value::Null => settings(aws),
+            Value::Bool(enforce) => {
+                aws.services.dynamodb.hot_keys.enforce_limits(*enforce);
+                settings(aws)
+            }
+            _ => error(StatusCode::BAD_REQUEST, "enforceKeyLimits: must be true or false"),
+        },
     }
 }
 

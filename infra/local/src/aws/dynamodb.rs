@@ -3,6 +3,7 @@
 
 use super::calls::CapacityUnits;
 use super::error::AwsError;
+use super::hot_keys::HotKeys;
 use super::request::AwsCall;
 use crate::server::{self, HttpResponse};
 use crate::template::TableResource;
@@ -58,26 +59,31 @@ fn with_consumed_capacity(request: &AwsCall) -> Bytes {
         Some(at) if adds => {
             let empty = request.input.as_object().is_some_and(serde_json::Map::is_empty);
             let separator = if empty { "" } else { "," };
-            let start = format!(r#"{{"ReturnConsumedCapacity":"TOTAL"{separator}"#);
+            let start = format!(r#"{{"ReturnConsumedCapacity":"INDEXES"{separator}"#);
             [start.as_bytes(), &body[at + 1..]].concat().into()
         }
         _ => body.clone(),
     }
 }
 
-/// The capacity units that a response reports, summed over all tables and indexes.
-fn units(body: &[u8]) -> f64 {
-    #[derive(serde::Deserialize)]
-    struct Consumed {
+/// The parts of a response that say what a call consumed.
+fn outcome(body: &[u8]) -> Value {
+    #[derive(Default, serde::Deserialize, serde::Serialize)]
+    struct Outcome {
         #[serde(rename = "ConsumedCapacity")]
         consumed: Option<Value>,
+        #[serde(rename = "__type")]
+        error: Option<String>,
     }
-    let consumed = serde_json::from_slice::<Consumed>(body).ok().and_then(|response| response.consumed);
+    json!(serde_json::from_slice::<Outcome>(body).unwrap_or_default())
+}
+
+/// The capacity units of an outcome, summed over all tables and indexes.
+fn units(outcome: &Value) -> f64 {
     let units_of = |table: &Value| table["CapacityUnits"].as_f64().unwrap_or(0.0);
-    match consumed {
-        Some(Value::Array(tables)) => tables.iter().map(units_of).sum(),
-        Some(table) => units_of(&table),
-        None => 0.0,
+    match &outcome["ConsumedCapacity"] {
+        Value::Array(tables) => tables.iter().map(units_of).sum(),
+        table => units_of(table),
     }
 }
 
@@ -90,6 +96,7 @@ pub struct DynamoDb {
     streamed: BTreeSet<String>,
     /// Counts writes that may have added stream records.
     stream_writes: watch::Sender<u64>,
+    pub hot_keys: HotKeys,
     _engine: Option<EngineTask>,
 }
 
@@ -137,16 +144,17 @@ impl DynamoDb {
             .filter(|table| table.create.get("StreamSpecification").is_some())
             .map(|table| table.name.clone())
             .collect();
-        let dynamodb =
-            Self { url, client, ttl, streamed, stream_writes: watch::Sender::new(0), _engine: engine };
+        let (stream_writes, hot_keys) = (watch::Sender::new(0), HotKeys::new(tables));
+        let dynamodb = Self { url, client, ttl, streamed, stream_writes, hot_keys, _engine: engine };
         for table in tables {
             dynamodb.ensure(table).await.with_context(|| format!("table {}", table.name))?;
         }
         Ok(dynamodb)
     }
 
-    /// Passes a request on to the engine.
-    pub async fn handle(&self, request: &AwsCall) -> Result<HttpResponse, AwsError> {
+    /// Passes a request on to the engine, and counts the units of its keys.
+    pub async fn handle(&self, request: &AwsCall, now: Timestamp) -> Result<HttpResponse, AwsError> {
+        self.hot_keys.check(request, now.as_second())?;
         let target = request.http.header("x-amz-target").unwrap_or_default();
         let writes = WRITES.contains(&request.operation.as_str())
             && (request.operation.starts_with("Execute")
@@ -156,7 +164,9 @@ impl DynamoDb {
             .send(target, with_consumed_capacity(request))
             .await
             .map_err(|error| AwsError::with_status(500, "InternalServerError", format!("{error:#}")))?;
-        let units = units(&body);
+        let outcome = outcome(&body);
+        self.count_units(request, &outcome, now).await;
+        let units = units(&outcome);
         let mut response = server::with_body(status, "application/x-amz-json-1.0", body);
         response.extensions_mut().insert(CapacityUnits(units));
         let code = code.and_then(|code| code.parse().ok());
@@ -167,6 +177,17 @@ impl DynamoDb {
             response.headers_mut().insert("x-amzn-requestid", id);
         }
         Ok(response)
+    }
+
+    async fn count_units(&self, request: &AwsCall, outcome: &Value, now: Timestamp) {
+        let mut read = Vec::new();
+        for (table, key) in self.hot_keys.items_to_read(request, outcome) {
+            let get = json!({ "TableName": table, "Key": key, "ConsistentRead": true });
+            if let Ok(mut found) = self.call("GetItem", &get).await {
+                read.push((key, found["Item"].take()));
+            }
+        }
+        self.hot_keys.count(request, outcome, &read, now.as_second());
     }
 
     /// Follows [`stream_writes`](Self::stream_writes).

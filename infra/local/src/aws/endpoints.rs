@@ -101,7 +101,8 @@ impl AwsEndpoints {
         let (operation, input) = (request.operation.as_str(), &request.input);
         let result = match request.service {
             AwsService::DynamoDb => {
-                return dynamodb.handle(request).await.unwrap_or_else(|error| error.response());
+                let answer = dynamodb.handle(request, clock.now()).await;
+                return answer.unwrap_or_else(|error| error.response());
             }
             AwsService::Lambda => {
                 let result = match functions.get() {

@@ -7,6 +7,7 @@ pub mod dynamodb;
 pub mod endpoints;
 pub mod error;
 pub mod faults;
+pub mod hot_keys;
 pub mod iam;
 pub mod kms;
 pub mod kms_backend;
