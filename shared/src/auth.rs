@@ -22,9 +22,9 @@ use crate::model::app::{ApiKey, KeyRecord, Scope};
 use crate::model::audit::{Actor, AuditContext};
 use crate::model::cursor::{CursorKey, Cursors};
 use crate::model::ids::TenantId;
-use crate::model::rate_limit::RateLimitCount;
+use crate::model::rate_limit::{Allowance, Quota, RateLimitCount};
 use crate::model::secret::Secret;
-use crate::model::tenant::{Tenant, TenantStatus};
+use crate::model::tenant::{Tenant, TenantLimits, TenantStatus};
 use crate::rate_limits;
 use crate::span;
 
@@ -115,12 +115,12 @@ pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope
         return Ok(caller);
     };
     let (tenant, record) = (found.0.clone(), found.1.clone());
-    let limit = tenant.limits.requests_per_minute;
-    if let Some(count) = rate_limits::cached_rejection(gateway, key.id().as_str(), limit) {
+    let limits = tenant.limits;
+    if let Some(count) = rate_limits::cached_rejection(gateway, &counter(&key), &quota(&key, &limits)) {
         within_limit(request, count)?;
     }
     let caller = validated(gateway, request, tenant, record)?;
-    within_limit(request, rate_limits::count_request(gateway, key.id().as_str(), limit).await)?;
+    within_limit(request, count(gateway, &key, &limits).await)?;
     record_use(gateway, &caller.key).await;
     require_scope(caller, one_of)
 }
@@ -143,8 +143,8 @@ pub async fn principal(gateway: &Gateway, request: &Request, one_of: &[Scope]) -
     if *operator_key != presented {
         return Err(not_a_key(&presented));
     }
-    let count = rate_limits::count_request(gateway, "operator", limits::OPERATOR_REQUESTS_PER_MINUTE).await;
-    within_limit(request, count)?;
+    let quota = Quota::single(Allowance::per_minute(limits::OPERATOR_REQUESTS_PER_MINUTE));
+    within_limit(request, rate_limits::count_request(gateway, "operator", &quota).await)?;
     let cursors = CursorKey::new("operator", Secret::new(operator_key.digest()));
     Ok(Principal::Operator(Operator { audit: audit_context(request, Actor::Operator), cursors }))
 }
@@ -157,27 +157,36 @@ async fn authenticate(
 ) -> Result<Caller> {
     let known = known_key(gateway, key)?;
     reject_without_read(gateway, request, key, known.as_ref())?;
-    let (checked, counted) = match known.map(|known| known.requests_per_minute) {
+    let (checked, counted) = match known.map(|known| known.limits) {
         // Only requests with the complete key reach its counter: the key was authenticated before.
-        Some(limit) => {
-            let (checked, counted) = tokio::join!(
-                check(gateway, request, key),
-                rate_limits::count_request(gateway, key.id().as_str(), limit)
-            );
+        Some(limits) => {
+            let (checked, counted) = tokio::join!(check(gateway, request, key), count(gateway, key, &limits));
             (checked?, Some(counted))
         }
         None => (check(gateway, request, key).await?, None),
     };
     let count = match counted {
         Some(count) => count,
-        None => {
-            let limit = checked.tenant.limits.requests_per_minute;
-            rate_limits::count_request(gateway, key.id().as_str(), limit).await
-        }
+        None => count(gateway, key, &checked.tenant.limits).await,
     };
     within_limit(request, count)?;
     record_use(gateway, &checked.key).await;
     require_scope(checked, one_of)
+}
+
+/// Counts a request against the limit of its key and that of the tenant, in one write.
+async fn count(gateway: &Gateway, key: &ApiKey, limits: &TenantLimits) -> RateLimitCount {
+    rate_limits::count_request(gateway, &counter(key), &quota(key, limits)).await
+}
+
+/// The counter of a tenant's requests.
+fn counter(key: &ApiKey) -> String {
+    format!("requests#{}", key.tenant())
+}
+
+fn quota<'a>(key: &'a ApiKey, limits: &TenantLimits) -> Quota<'a> {
+    let all = Quota::single(Allowance::per_minute(limits.tenant_requests_per_minute));
+    Quota { party: key.id().digits(), own: limits.requests_per_minute, ..all }
 }
 
 fn require_scope(caller: Caller, one_of: &[Scope]) -> Result<Caller> {
@@ -197,9 +206,8 @@ fn reject_without_read(
 ) -> Result<()> {
     let fresh = jiff::SignedDuration::from_millis(limits::KEY_REREAD_MS);
     let known = known.filter(|known| gateway.clock.now().duration_since(known.read_at) < fresh);
-    let rejection = known.and_then(|known| {
-        rate_limits::cached_rejection(gateway, key.id().as_str(), known.requests_per_minute)
-    });
+    let rejection = known
+        .and_then(|known| rate_limits::cached_rejection(gateway, &counter(key), &quota(key, &known.limits)));
     rejection.map_or(Ok(()), |count| within_limit(request, count))
 }
 
@@ -251,7 +259,7 @@ fn cache_key(gateway: &Gateway, key: &ApiKey, found: Option<&(Tenant, KeyRecord)
         Some((tenant, record)) => {
             let known = KnownKey {
                 digest: record.digest.clone(),
-                requests_per_minute: tenant.limits.requests_per_minute,
+                limits: tenant.limits,
                 read_at: gateway.clock.now(),
             };
             gateway.cache.known_keys.insert(&key.prefix(), known, until(limits::KNOWN_KEY_SECONDS));

@@ -12,9 +12,9 @@ use crate::limits;
 use crate::model::app::KeyRecord;
 use crate::model::connection::Connection;
 use crate::model::ids::ExtensionId;
-use crate::model::rate_limit::Slots;
+use crate::model::rate_limit::Tally;
 use crate::model::secret::Secret;
-use crate::model::tenant::Tenant;
+use crate::model::tenant::{Tenant, TenantLimits};
 
 #[derive(Debug)]
 pub struct Cache {
@@ -37,7 +37,9 @@ pub struct Cache {
     /// Counters that reached their limit: the limit, and when requests are allowed again.
     pub exhausted_counters: TtlCache<(u32, Timestamp)>,
     /// Local counts, while the counters in the table are unavailable.
-    pub local_counts: TtlCache<Slots>,
+    pub local_counts: TtlCache<Tally>,
+    /// Attributes of counters that the next write removes.
+    pub outdated_cells: TtlCache<Arc<Vec<String>>>,
     /// Has an entry while the counters in the table are not used because they are unavailable.
     pub counter_outages: TtlCache<()>,
     /// Whether the last check of the tables and the encryption key succeeded.
@@ -90,8 +92,8 @@ impl KeyedMutex {
 pub struct KnownKey {
     /// The digest of the whole key, which never changes.
     pub digest: String,
-    /// The rate limit when the key was last read.
-    pub requests_per_minute: u32,
+    /// The tenant's limits when the key was last read.
+    pub limits: TenantLimits,
     pub read_at: Timestamp,
 }
 
@@ -108,6 +110,7 @@ impl Default for Cache {
             recorded_key_uses: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             exhausted_counters: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             local_counts: TtlCache::with_capacity(limits::CACHE_ENTRIES),
+            outdated_cells: TtlCache::with_capacity(limits::CACHE_ENTRIES),
             counter_outages: TtlCache::with_capacity(1),
             readiness: TtlCache::with_capacity(1),
             tokens: TtlCache::with_capacity(limits::DATA_KEY_CACHE_ENTRIES),

@@ -13,7 +13,7 @@ use crate::limits;
 use crate::model::circuit_breaker::BreakerState;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::rate_limit::Allowance;
-use crate::rate_limits;
+use crate::rate_limits::{self, TokenCaller};
 use crate::ringcentral::Retry;
 use crate::store::ProbeOutcome;
 
@@ -21,10 +21,7 @@ use crate::store::ProbeOutcome;
 #[derive(Debug, Clone)]
 pub struct Breaker {
     issuer: String,
-    /// Name of the caller's own rate limit.
-    counter: String,
-    /// Calls a minute; `None` for the sign-ins' share of the app's limit.
-    calls_per_minute: Option<u32>,
+    caller: TokenCaller,
     /// Key of the caller's own penalty. It is stored separately from the connection, which may be deleted.
     own_scope: String,
     /// The tenant's scope, then the app's.
@@ -54,13 +51,12 @@ impl Breaker {
     /// For refreshing the tokens of a user.
     pub fn for_user(issuer: &str, tenant: &TenantId, extension: &ExtensionId) -> Self {
         Self {
-            calls_per_minute: Some(limits::TOKEN_CALLS_PER_USER),
             recorded_scopes: 2,
             ..Self::new(
                 issuer,
                 tenant,
                 extension.as_str(),
-                extension.to_string(),
+                TokenCaller::User(extension.clone()),
                 format!("penalty#{issuer}#user#{extension}"),
             )
         }
@@ -79,18 +75,17 @@ impl Breaker {
             issuer,
             tenant,
             "sign-in",
-            format!("{tenant}#sign-in"),
+            TokenCaller::SignIn(tenant.clone()),
             format!("penalty#{issuer}#{tenant}#sign-in"),
         )
     }
 
-    fn new(issuer: &str, tenant: &TenantId, member: &str, counter: String, own_scope: String) -> Self {
+    fn new(issuer: &str, tenant: &TenantId, member: &str, caller: TokenCaller, own_scope: String) -> Self {
         let app_key = format!("penalty#{issuer}");
         let tenant_key = format!("{app_key}#{tenant}");
         Self {
             issuer: issuer.to_owned(),
-            counter,
-            calls_per_minute: None,
+            caller,
             own_scope,
             scopes: [
                 BreakerScope { key: tenant_key, member: member.to_owned() },
@@ -109,9 +104,7 @@ impl Breaker {
         if let Permit::RetryAfter(wait) = self.check_breakers(gateway).await? {
             return Ok(Permit::RetryAfter(wait));
         }
-        let budget = gateway.config.token_calls_per_minute;
-        let limit = self.calls_per_minute.unwrap_or((budget / limits::SIGN_INS_SHARE).max(1));
-        let wait = rate_limits::count_token_call(gateway, &self.issuer, &self.counter, limit).await?;
+        let wait = rate_limits::count_token_call(gateway, &self.issuer, &self.caller).await?;
         Ok(wait.map_or(Permit::Granted, Permit::RetryAfter))
     }
 

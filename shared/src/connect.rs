@@ -48,6 +48,8 @@ pub enum FlowRejection {
     LinkUsed,
     /// The link's button was pressed in another browser.
     LinkBoundElsewhere,
+    /// The link's button was pressed, or codes were exchanged with it, as often as a link allows.
+    LinkExhausted,
     /// The tenant is suspended or deleted.
     TenantUnavailable,
     /// The form was sent from another site.
@@ -159,6 +161,7 @@ fn link_rejection(state: LinkState) -> FlowRejection {
     match state {
         LinkState::BoundElsewhere => FlowRejection::LinkBoundElsewhere,
         LinkState::Used => FlowRejection::LinkUsed,
+        LinkState::Exhausted => FlowRejection::LinkExhausted,
         LinkState::Expired | LinkState::Open => FlowRejection::LinkExpired,
     }
 }
@@ -297,9 +300,10 @@ pub async fn complete_flow(
     if saturating_add(gateway.clock.now(), needed) >= deadline {
         return Err(FlowRejection::Busy(Duration::from_secs(5)).into());
     }
-    let claimant = Secret::random();
-    if gateway.store.claim_flow(&flow.id, claimant.expose()).await? == ClaimFlowOutcome::AlreadyHandled {
-        return Err(FlowRejection::AlreadyHandled.into());
+    match gateway.store.claim_flow(flow).await? {
+        ClaimFlowOutcome::Claimed => {}
+        ClaimFlowOutcome::AlreadyHandled => return Err(FlowRejection::AlreadyHandled.into()),
+        ClaimFlowOutcome::LinkExhausted => return Err(FlowRejection::LinkExhausted.into()),
     }
     let keys = Keys { access: access_key, refresh: refresh_key };
     let stored = match exchange_code(gateway, &client, &breaker, callback, flow, key).await {

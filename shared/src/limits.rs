@@ -25,11 +25,13 @@ pub const CONNECT_TOKENS_PER_HOUR: u32 = 100;
 pub const CONNECT_TOKENS_PER_HOUR_MAX: u32 = 10_000;
 /// Default limit of requests per API key and rolling minute.
 pub const REQUESTS_PER_MINUTE: u32 = 100;
+/// Requests of all keys of a tenant in a rolling minute, unless the operator sets another limit.
+pub const TENANT_REQUESTS_PER_MINUTE: u32 = 1_000;
 /// Largest limit that the operator may set.
 pub const REQUESTS_PER_MINUTE_MAX: u32 = 1_000_000;
 
 pub const OPERATOR_REQUESTS_PER_MINUTE: u32 = 500;
-/// Up to this limit a counter is a log of timestamps, exact to the millisecond; above, it has slots of a sixtieth of the
+/// Up to this limit a counter is a log of timestamps, exact to the millisecond; above, it has slots of a thirtieth of the
 /// window.
 pub const COUNTER_LOG_ENTRIES: u32 = 500;
 /// Largest limit of one counter; a larger limit is sharded. DynamoDB writes one item up to 1,000 times a second; this is
@@ -38,6 +40,8 @@ pub const COUNTER_SHARE: u32 = 30_000;
 /// Attempts of an operation that reads and then writes on condition that nothing changed in between. The last conflict is an
 /// error.
 pub const CONFLICT_ATTEMPTS: u32 = 5;
+/// Attributes that one write removes from a counter, those of slots that have left the window.
+pub const COUNTER_CELLS_REMOVED: usize = 60;
 /// How often a write to a counter is tried while other processes change it.
 pub const COUNTER_ATTEMPTS: u32 = 32;
 /// Time limit for counting a request, one hanging attempt included. After that the process counts locally for a while.
@@ -265,8 +269,14 @@ pub const TOKEN_RAMP_RETRY_SECONDS: u64 = 20;
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint per user and rolling minute (Developer Guide, "Rate limits": group Auth).
 pub const TOKEN_CALLS_PER_USER: u32 = 5;
-/// The sign-ins of one tenant may use the app's token calls divided by this.
-pub const SIGN_INS_SHARE: u32 = 4;
+/// The sign-ins of one tenant may use this percentage of the app's token calls.
+pub const TENANT_SIGN_INS_PERCENT: u32 = 20;
+/// The sign-ins of all tenants together may use this percentage; the rest is left to the refreshes.
+pub const SIGN_INS_PERCENT: u32 = 66;
+/// How often the button of a link may be pressed.
+pub const LINK_STARTS: u32 = 10;
+/// How many codes may be exchanged with a link.
+pub const LINK_EXCHANGES: u32 = 5;
 /// A code is exchanged only if this much time is left: to claim the flow, for the call, and to store the connection.
 pub const EXCHANGE_NEEDS_MS: u64 = TOKEN_CALL_MS + 2 * AWS_CALL_MS;
 /// While RingCentral rejects the app, its secret is read again, at most this often.

@@ -68,6 +68,8 @@ pub async fn create_link(
         expires_at: saturating_add(now, options.lifetime),
         browser: None,
         used_at: None,
+        starts: 0,
+        exchanges: 0,
     };
     let digest = token.digest();
     let audit_entry = AuditEntry {

@@ -207,6 +207,11 @@ fn refusal_text(refusal: &FlowRejection) -> (&'static str, &'static str, &'stati
             "Someone pressed its button in another browser. Since then, it works only there.",
             "Go back to that browser. If it was not you, tell the company that sent the link, and ask for a new one.",
         ),
+        FlowRejection::LinkExhausted => (
+            "This link was tried too often",
+            "Signing in with it did not succeed, and a link can be tried only a few times.",
+            "Ask the company that sent it for a new link.",
+        ),
         FlowRejection::TenantUnavailable => (
             "This company cannot use the service at the moment",
             "The access of the company that sent you the link is suspended.",

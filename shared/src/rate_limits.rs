@@ -1,14 +1,15 @@
 //! Rate limits over rolling windows, exact across all processes.
 //!
-//! A limit of up to [`limits::COUNTER_LOG_ENTRIES`] is counted in a log of timestamps: one conditional write for each
-//! request, two when old entries have to be removed from a full log. A larger limit is counted in slots: one write for each
-//! request, two for the first one in a slot. If one counter would be written too often ([`limits::COUNTER_SHARE`]), the
-//! limit is sharded over several. The first rejection in a process costs a write, too; then the process caches until when
-//! the counter is full.
+//! The requests of all keys of a tenant are counted in one tally: one write counts a request against the limit of its key and
+//! against that of the tenant. Other limits of up to [`limits::COUNTER_LOG_ENTRIES`] are counted in a log of timestamps: one
+//! conditional write each, two when old entries have to be removed from a full log. If one counter would be written too often
+//! ([`limits::COUNTER_SHARE`]), the limit is sharded over several. The first rejection in a process costs two writes, since
+//! what is over the limit is taken back; then the process caches until when the counter is full.
 //!
 //! If the counters fail, requests are still limited: each process counts locally, with the whole limit, and uses the
 //! counters again after [`limits::LOCAL_COUNTING_SECONDS`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,22 +19,21 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::ids::TenantId;
+use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::random;
-use crate::model::rate_limit::{Allowance, RateLimitCount, Slots, shards, share, within};
+use crate::model::rate_limit::{Allowance, Quota, QuotaScope, RateLimitCount, Tally, shards, within};
 use crate::retry::{Attempt, retry_on_conflict};
-use crate::store::{LogCountOutcome, SlotCountOutcome, StoreError, WriteOutcome};
+use crate::store::{LogCountOutcome, StoreError, WriteOutcome};
 
 /// The only key of `counter_outages`.
 const ALL: &str = "all";
 
 /// Counts a request. Without the counters, this process counts locally.
-pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> RateLimitCount {
-    let allowance = Allowance::per_minute(limit);
+pub async fn count_request(gateway: &Gateway, counter: &str, quota: &Quota<'_>) -> RateLimitCount {
     let now = gateway.clock.now();
     if gateway.cache.counter_outages.get(ALL, now).is_none() {
         let patience = Duration::from_millis(limits::COUNTING_MS);
-        match tokio::time::timeout(patience, count(gateway, counter, allowance)).await {
+        match tokio::time::timeout(patience, count_quota(gateway, counter, quota)).await {
             Ok(Ok(count)) => return count,
             Ok(Err(error)) => tracing::warn!(
                 error = Error::from(error).chain(),
@@ -44,25 +44,44 @@ pub async fn count_request(gateway: &Gateway, counter: &str, limit: u32) -> Rate
         let until = saturating_add(now, SignedDuration::from_secs(limits::LOCAL_COUNTING_SECONDS));
         gateway.cache.counter_outages.insert(ALL, (), until);
     }
-    count_locally(&gateway.cache, counter, allowance, now)
+    count_locally(&gateway.cache, counter, quota, now)
 }
 
 /// The rejection of a request, if this process has cached that its counters are full. Makes no AWS call.
-pub fn cached_rejection(gateway: &Gateway, counter: &str, limit: u32) -> Option<RateLimitCount> {
+pub fn cached_rejection(gateway: &Gateway, counter: &str, quota: &Quota<'_>) -> Option<RateLimitCount> {
     let now = gateway.clock.now();
-    let full_until = |name: &str, limit: u32| {
-        let full = gateway.cache.exhausted_counters.get(name, now);
-        full.filter(|(known, _)| *known == limit).map(|(_, until)| until)
-    };
-    let until = if limit <= limits::COUNTER_LOG_ENTRIES {
-        full_until(counter, limit)
-    } else {
-        let shards = shards(limit, limits::COUNTER_SHARE);
-        let all = (0..shards)
-            .map(|shard| full_until(&shard_name(counter, shards, shard), share(limit, shards, shard)));
-        all.collect::<Option<Vec<_>>>()?.into_iter().min()
-    };
-    Some(RateLimitCount::rejected(limit, until?, now))
+    let shards = shards(quota.together, limits::COUNTER_SHARE);
+    let mut earliest: Option<RateLimitCount> = None;
+    for shard in 0..shards {
+        let Some(part) = quota.part(shards, shard) else { continue };
+        let (full, scope) = known_full(gateway, &shard_name(counter, shards, shard), &part, now)?;
+        let full = RateLimitCount { limit: quota.limit(scope), ..full };
+        earliest = Some(earliest.filter(|known| known.reset < full.reset).unwrap_or(full));
+    }
+    earliest
+}
+
+/// The rejection by a counter that this process knows to be full.
+fn known_full(
+    gateway: &Gateway,
+    counter: &str,
+    quota: &Quota<'_>,
+    now: Timestamp,
+) -> Option<(RateLimitCount, QuotaScope)> {
+    let full = [QuotaScope::Together, QuotaScope::Own].into_iter().filter_map(|scope| {
+        let known = gateway.cache.exhausted_counters.get(&exhausted_name(counter, quota, scope), now);
+        let (limit, until) = known.filter(|(limit, _)| *limit == quota.limit(scope))?;
+        Some((RateLimitCount::rejected(limit, until, now), scope))
+    });
+    full.max_by_key(|(count, _)| count.reset)
+}
+
+/// The counter whose limit is reached: that of all parties, or that of one.
+fn exhausted_name(counter: &str, quota: &Quota<'_>, scope: QuotaScope) -> String {
+    match scope {
+        QuotaScope::Together => counter.to_owned(),
+        QuotaScope::Own => format!("{counter}/{}", quota.party),
+    }
 }
 
 fn shard_name(counter: &str, shards: u32, shard: u32) -> String {
@@ -78,20 +97,42 @@ pub async fn count_link(gateway: &Gateway, tenant: &TenantId, limit: u32) -> Res
     if count.allowed { Ok(()) } else { Err(Error::RateLimited { limit, retry_after: count.reset }) }
 }
 
-/// Counts a call of the token endpoint against the limits of its caller and of the app. Returns how long to wait if a limit
-/// is reached. Without the counters, no call is made.
+/// Who calls the token endpoint.
+#[derive(Debug, Clone)]
+pub enum TokenCaller {
+    /// A known user. RingCentral limits the calls of each.
+    User(ExtensionId),
+    /// A person who signs in with a link of the tenant.
+    SignIn(TenantId),
+}
+
+/// Counts a call of the token endpoint against the limits of its caller and of the app. Sign-ins are limited for each tenant
+/// and together, so that they leave calls to the refreshes. Returns how long to wait if a limit is reached. Without the
+/// counters, no call is made.
 pub async fn count_token_call(
     gateway: &Gateway,
     issuer: &str,
-    caller: &str,
-    limit: u32,
+    caller: &TokenCaller,
 ) -> Result<Option<Duration>> {
-    let own = format!("token-calls#{issuer}#{caller}");
-    let of_caller = count(gateway, &own, Allowance::per_minute(limit)).await?;
+    let budget = gateway.config.token_calls_per_minute;
+    let percent =
+        |percent: u32| u32::try_from(u64::from(budget) * u64::from(percent) / 100).unwrap_or(budget);
+    let of_caller = match caller {
+        TokenCaller::User(extension) => {
+            let limit = Allowance::per_minute(limits::TOKEN_CALLS_PER_USER);
+            count(gateway, &format!("token-calls#{issuer}#{extension}"), limit).await?
+        }
+        TokenCaller::SignIn(tenant) => {
+            let all = Allowance::per_minute(percent(limits::SIGN_INS_PERCENT).max(1));
+            let own = percent(limits::TENANT_SIGN_INS_PERCENT).max(1);
+            let quota = Quota { party: tenant.digits(), own, ..Quota::single(all) };
+            count_quota(gateway, &format!("token-calls#{issuer}#sign-ins"), &quota).await?
+        }
+    };
     if !of_caller.allowed {
         return Ok(Some(of_caller.reset));
     }
-    let app = Allowance::per_minute(gateway.config.token_calls_per_minute);
+    let app = Allowance::per_minute(budget);
     let of_app = count(gateway, &format!("token-calls#{issuer}"), app).await?;
     Ok((!of_app.allowed).then_some(of_app.reset))
 }
@@ -110,7 +151,7 @@ pub async fn wait_for_spare_token_calls(gateway: &Gateway, issuer: &str) -> Resu
     } else {
         gateway
             .store
-            .counted_in_slots(&shard_name(&counter, shards, shard), app)
+            .counted_in_tally(&shard_name(&counter, shards, shard), app)
             .await?
             .saturating_mul(shards)
     };
@@ -124,48 +165,93 @@ pub async fn count(
     counter: &str,
     allowance: Allowance,
 ) -> Result<RateLimitCount, StoreError> {
-    if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
-        return count_shard(gateway, counter, allowance).await;
+    let quota = Quota::single(allowance);
+    if allowance.limit > limits::COUNTER_LOG_ENTRIES {
+        return count_quota(gateway, counter, &quota).await;
     }
-    let shards = shards(allowance.limit, limits::COUNTER_SHARE);
+    let now = gateway.clock.now();
+    if let Some((full, _)) = known_full(gateway, counter, &quota, now) {
+        return Ok(full);
+    }
+    let count = count_in_log(gateway, counter, allowance).await?;
+    if !count.allowed {
+        remember_full(gateway, counter, &quota, (count, QuotaScope::Together), now);
+    }
+    Ok(count)
+}
+
+/// Counts one more of a party, unless its limit or that of all parties is reached.
+async fn count_quota(
+    gateway: &Gateway,
+    counter: &str,
+    quota: &Quota<'_>,
+) -> Result<RateLimitCount, StoreError> {
+    let shards = shards(quota.together, limits::COUNTER_SHARE);
     let first = u32::try_from(random::below(shards.into())).unwrap_or(0);
     let mut earliest: Option<RateLimitCount> = None;
     for step in 0..shards {
         let shard = (first + step) % shards;
-        let allowed = Allowance { limit: share(allowance.limit, shards, shard), ..allowance };
-        let count = count_shard(gateway, &shard_name(counter, shards, shard), allowed).await?;
+        let Some(part) = quota.part(shards, shard) else { continue };
+        let (count, scope) = count_in_tally(gateway, &shard_name(counter, shards, shard), &part).await?;
+        let count = RateLimitCount { limit: quota.limit(scope), ..count };
         if count.allowed {
             // The other shards are not read; they are assumed to have as much left as this one.
-            let remaining = count.remaining.saturating_mul(shards).min(allowance.limit);
-            return Ok(RateLimitCount { limit: allowance.limit, remaining, ..count });
+            let remaining = count.remaining.saturating_mul(shards).min(count.limit);
+            return Ok(RateLimitCount { remaining, ..count });
         }
         earliest = Some(earliest.filter(|known| known.reset < count.reset).unwrap_or(count));
     }
-    let rejected = earliest.ok_or(StoreError::Damaged("limit"))?;
-    Ok(RateLimitCount { limit: allowance.limit, ..rejected })
+    earliest.ok_or(StoreError::Damaged("limit"))
 }
 
-async fn count_shard(
+async fn count_in_tally(
     gateway: &Gateway,
     counter: &str,
-    allowance: Allowance,
-) -> Result<RateLimitCount, StoreError> {
+    quota: &Quota<'_>,
+) -> Result<(RateLimitCount, QuotaScope), StoreError> {
     let now = gateway.clock.now();
-    if let Some((_, until)) =
-        gateway.cache.exhausted_counters.get(counter, now).filter(|(limit, _)| *limit == allowance.limit)
-    {
-        return Ok(RateLimitCount::rejected(allowance.limit, until, now));
+    if let Some(full) = known_full(gateway, counter, quota, now) {
+        return Ok(full);
     }
-    let count = if allowance.limit <= limits::COUNTER_LOG_ENTRIES {
-        count_in_log(gateway, counter, allowance).await?
-    } else {
-        count_in_slots(gateway, counter, allowance).await?
+    let slot = Tally::slot_at(quota.window, now);
+    let outdated = gateway.cache.outdated_cells.get(counter, now).unwrap_or_default();
+    let tally = match gateway.store.add_to_tally(counter, quota, slot, &outdated).await {
+        Ok((tally, outdated)) => {
+            let until = saturating_add(now, quota.window);
+            gateway.cache.outdated_cells.insert(counter, Arc::new(outdated), until);
+            tally
+        }
+        Err(StoreError::Damaged(_)) => {
+            tracing::warn!("unreadable rate limit counter started anew");
+            gateway.store.restart_tally(counter, quota, slot).await?;
+            Tally::from_iter([((slot, quota.party.to_owned()), 1)])
+        }
+        Err(error) => return Err(error),
     };
+    let (count, scope) = tally.count(quota, now);
     if !count.allowed {
-        let until = saturating_add(now, SignedDuration::try_from(count.reset).unwrap_or_default());
-        gateway.cache.exhausted_counters.insert(counter, (allowance.limit, until), until);
+        remember_full(gateway, counter, quota, (count, scope), now);
+        if let Err(error) = gateway.store.subtract_from_tally(counter, quota, slot).await {
+            let error = Error::from(error);
+            tracing::warn!(
+                error = error.chain(),
+                "a rejected request stays counted until it leaves the window"
+            );
+        }
     }
-    Ok(count)
+    Ok((count, scope))
+}
+
+fn remember_full(
+    gateway: &Gateway,
+    counter: &str,
+    quota: &Quota<'_>,
+    (count, scope): (RateLimitCount, QuotaScope),
+    now: Timestamp,
+) {
+    let until = saturating_add(now, SignedDuration::try_from(count.reset).unwrap_or_default());
+    let name = exhausted_name(counter, quota, scope);
+    gateway.cache.exhausted_counters.insert(&name, (quota.limit(scope), until), until);
 }
 
 async fn count_in_log(
@@ -201,68 +287,18 @@ async fn count_in_log(
     .await
 }
 
-async fn count_in_slots(
-    gateway: &Gateway,
-    counter: &str,
-    allowance: Allowance,
-) -> Result<RateLimitCount, StoreError> {
-    retry_on_conflict(limits::COUNTER_ATTEMPTS, keeps_changing, || async {
-        let now = gateway.clock.now();
-        let slot = Slots::number_at(allowance.window, now);
-        let seen = match gateway.store.count_in_slot(counter, allowance, slot).await {
-            Ok(SlotCountOutcome::Counted(slots)) => {
-                return Ok(Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now)));
-            }
-            Ok(SlotCountOutcome::NotCounted(slots)) => Some(slots),
-            Ok(SlotCountOutcome::Absent) => None,
-            Err(StoreError::Damaged(_)) => {
-                tracing::warn!("unreadable rate limit counter started anew");
-                let mut slots = Slots::empty(slot);
-                slots.add();
-                gateway.store.restart_slots(counter, allowance, &slots).await?;
-                return Ok(Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now)));
-            }
-            Err(error) => return Err(error),
-        };
-        let mut moved = seen.clone().unwrap_or_else(|| Slots::empty(slot)).moved_to(slot);
-        if moved.total >= allowance.limit {
-            return Ok(Attempt::Done(RateLimitCount::of_full_slots(allowance, &moved, now)));
+fn count_locally(cache: &Cache, counter: &str, quota: &Quota<'_>, now: Timestamp) -> RateLimitCount {
+    let slot = Tally::slot_at(quota.window, now);
+    let until = saturating_add(saturating_add(now, quota.window), quota.window);
+    cache.local_counts.update(counter, now, until, Tally::default, |tally| {
+        tally.remove_outdated(quota.window, now);
+        tally.add(slot, quota.party);
+        let (count, _) = tally.count(quota, now);
+        if !count.allowed {
+            tally.subtract(slot, quota.party);
         }
-        if let Some(newer) = seen.as_ref().map(|seen| seen.slot).filter(|seen| *seen >= slot) {
-            // Another process has moved the counter meanwhile, or its clock is ahead of this one's.
-            return Ok(match gateway.store.count_in_slot(counter, allowance, newer).await? {
-                SlotCountOutcome::Counted(slots) => {
-                    Attempt::Done(RateLimitCount::of_slots(allowance, &slots, now))
-                }
-                SlotCountOutcome::NotCounted(_) | SlotCountOutcome::Absent => Attempt::Conflict,
-            });
-        }
-        moved.add();
-        Ok(match gateway.store.replace_slots(counter, allowance, seen.as_ref(), &moved).await? {
-            WriteOutcome::Applied => Attempt::Done(RateLimitCount::of_slots(allowance, &moved, now)),
-            WriteOutcome::Conflict => Attempt::Conflict,
-        })
+        count
     })
-    .await
-}
-
-fn count_locally(cache: &Cache, counter: &str, allowance: Allowance, now: Timestamp) -> RateLimitCount {
-    let slot = Slots::number_at(allowance.window, now);
-    let until = saturating_add(saturating_add(now, allowance.window), allowance.window);
-    cache.local_counts.update(
-        counter,
-        now,
-        until,
-        || Slots::empty(slot),
-        |slots| {
-            *slots = slots.moved_to(slot);
-            if slots.total >= allowance.limit {
-                return RateLimitCount::of_full_slots(allowance, slots, now);
-            }
-            slots.add();
-            RateLimitCount::of_slots(allowance, slots, now)
-        },
-    )
 }
 
 fn keeps_changing() -> StoreError {
@@ -277,12 +313,15 @@ mod tests {
     fn a_process_that_counts_locally_enforces_the_limit() {
         let cache = Cache::default();
         let at = |second| Timestamp::from_second(second).unwrap();
-        let allowance = Allowance::per_minute(3);
-        let tries: Vec<bool> =
-            (0..5).map(|second| count_locally(&cache, "k", allowance, at(second)).allowed).collect();
+        let quota = |party: &'static str| Quota { party, ..Quota::single(Allowance::per_minute(3)) };
+        let quota = |party| Quota { together: 4, ..quota(party) };
+        let allowed =
+            |counter: &str, party, second| count_locally(&cache, counter, &quota(party), at(second)).allowed;
+        let tries: Vec<bool> = (0..5).map(|second| allowed("t", "a", second)).collect();
         assert_eq!(tries, [true, true, true, false, false]);
-        assert!(count_locally(&cache, "other", allowance, at(4)).allowed);
-        assert_eq!(count_locally(&cache, "k", allowance, at(10)).reset, Duration::from_secs(51));
-        assert!(count_locally(&cache, "k", allowance, at(61)).allowed);
+        assert!(allowed("t", "b", 4) && !allowed("t", "b", 4), "of the four together");
+        assert!(allowed("other", "a", 4));
+        assert_eq!(count_locally(&cache, "t", &quota("a"), at(10)).reset, Duration::from_secs(52));
+        assert!(allowed("t", "a", 62));
     }
 }

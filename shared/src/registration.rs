@@ -45,8 +45,15 @@ pub async fn create_tenant(
     spec: TenantSpec,
     key: Option<&str>,
 ) -> Result<Tenant> {
-    let TenantLimits { requests_per_minute, connect_tokens_per_hour } = spec.limits;
-    let content = json!([spec.name, requests_per_minute, connect_tokens_per_hour, spec.return_url]);
+    let TenantLimits { requests_per_minute, tenant_requests_per_minute, connect_tokens_per_hour } =
+        spec.limits;
+    let content = json!([
+        spec.name,
+        requests_per_minute,
+        tenant_requests_per_minute,
+        connect_tokens_per_hour,
+        spec.return_url
+    ]);
     let key = key.map(|key| Idempotency::of(key, &content));
     let mut tenant = Tenant {
         id: TenantId::generate(),
@@ -85,6 +92,7 @@ pub async fn change_tenant(
         ("name", change.name.is_some()),
         ("status", change.status.is_some()),
         ("limits.requestsPerMinute", change.requests_per_minute.is_some()),
+        ("limits.tenantRequestsPerMinute", change.tenant_requests_per_minute.is_some()),
         ("limits.connectTokensPerHour", change.connect_tokens_per_hour.is_some()),
         ("returnUrl", change.return_url != Patch::Keep),
     ];

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{Reply, World};
 
 #[tokio::test]
 async fn opening_a_link_pressing_its_button_and_signing_in_connects_an_extension() {
@@ -63,7 +63,8 @@ async fn tokens_are_stored_before_they_are_used() {
     // The transaction that stores the connection fails, so the access token must not be used.
     world
         .aws_fault(
-            json!({"operation": "TransactWriteItems", "function": "finish-connection"}),
+            json!({"operation": "TransactWriteItems", "function": "finish-connection",
+                "table": world.table("ConnectionsTable").await}),
             0,
             None,
             json!({"error": "ValidationException", "status": 400}),
@@ -214,6 +215,56 @@ async fn a_callback_needs_the_state_and_the_cookie_of_its_flow() {
     assert_eq!(world.count("token_issued").await, 0);
     assert_eq!(browser.cookies, kept);
     browser.get(&callback).await.expect(303);
+}
+
+/// A link costs at most as many token calls as it has exchanges, even without a RingCentral account.
+#[tokio::test]
+async fn a_link_can_be_tried_only_a_few_times() {
+    let world = World::start().await;
+    let tenant = world.tenant();
+    let link = world.mint(&tenant).await;
+    let mut browser = world.browser();
+    for _ in 0..10 {
+        browser.press(&link).await.expect(303);
+    }
+    for reply in [browser.press(&link).await, browser.get(&link).await, browser.press(&link).await] {
+        assert_eq!(reply.expect(410).page_code(), "link_exhausted");
+    }
+    // Another browser still learns that the link is not its own.
+    assert_eq!(world.browser().get(&link).await.expect(409).page_code(), "link_used");
+
+    let wrong_code = |callback: &str| {
+        let mut url = url::Url::parse(&format!("http://x{callback}")).unwrap();
+        let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+        url.query_pairs_mut().clear().append_pair("code", "wrong").append_pair("state", &state);
+        format!("{}?{}", url.path(), url.query().unwrap())
+    };
+    let link = world.mint(&tenant).await;
+    let mut browser = world.browser();
+    let mut callbacks = Vec::new();
+    for _ in 0..7 {
+        callbacks.push(wrong_code(&browser.sign_in(&link, &world.user(0)).await));
+    }
+    let refused = world.count("token_refused").await;
+    let replies = {
+        let mut replies = Vec::new();
+        for callback in &callbacks {
+            replies.push(browser.get(callback).await);
+        }
+        replies
+    };
+    let codes: Vec<&str> = replies.iter().map(Reply::page_code).collect();
+    assert_eq!(codes, [vec!["code_refused"; 5], vec!["link_exhausted"; 2]].concat());
+    assert!(replies[5..].iter().all(|reply| reply.status == 410));
+    assert_eq!(world.count("token_refused").await - refused, 5, "no call is made for an exhausted link");
+    for reply in [browser.get(&link).await, browser.press(&link).await] {
+        assert_eq!(reply.expect(410).page_code(), "link_exhausted");
+    }
+    let request = world.http.head(format!("{}{link}", world.gateway()));
+    let names = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    let head = request.header("cookie", names.join("; ")).send().await.unwrap();
+    assert_eq!(head.status(), 410);
+    world.connect(&tenant, &world.user(0)).await.expect(303);
 }
 
 #[tokio::test]

@@ -141,7 +141,8 @@ async fn a_connection_is_kept_when_the_response_to_storing_it_is_lost() {
     let mut browser = world.browser();
     let callback = browser.sign_in(&world.mint(&tenant).await, &world.user(0)).await;
     // The transaction is applied and its response is lost; the SDK's retries are throttled.
-    let matching = json!({"operation": "TransactWriteItems", "function": "finish-connection"});
+    let matching = json!({"operation": "TransactWriteItems", "function": "finish-connection",
+        "table": world.table("ConnectionsTable").await});
     let faults = json!([
         {"match": matching, "times": 1, "do": {"applyThenDrop": true}},
         {"match": matching, "times": 10, "do": {"error": "ThrottlingException", "status": 400}},

@@ -14,6 +14,8 @@ struct Table<'a> {
     index: String,
     /// The index's partition key and sort key.
     index_keys: [String; 2],
+    /// The type of the index's sort key, `S` or `N`.
+    sort_type: String,
 }
 
 impl<'a> Table<'a> {
@@ -22,7 +24,10 @@ impl<'a> Table<'a> {
         let described = world.dynamodb("DescribeTable", &json!({ "TableName": name })).await;
         let index = &described["Table"]["GlobalSecondaryIndexes"][0];
         let key = |at: usize| index["KeySchema"][at]["AttributeName"].as_str().unwrap().to_owned();
+        let definitions = described["Table"]["AttributeDefinitions"].as_array().unwrap();
+        let sort = definitions.iter().find(|one| one["AttributeName"] == key(1).as_str()).unwrap();
         Self {
+            sort_type: sort["AttributeType"].as_str().unwrap().to_owned(),
             world,
             index: index["IndexName"].as_str().unwrap().to_owned(),
             index_keys: [key(0), key(1)],
@@ -36,7 +41,7 @@ impl<'a> Table<'a> {
             json!({ "tenant": { "S": tenant }, "item": { "S": "x" }, "body": { "S": "b".repeat(bytes) } });
         if let Some(at) = at {
             item[&self.index_keys[0]] = json!({ "S": at });
-            item[&self.index_keys[1]] = json!({ "N": "1" });
+            item[&self.index_keys[1]] = json!({ &self.sort_type: "1" });
         }
         item
     }
@@ -115,7 +120,7 @@ async fn units_are_counted_for_each_key_of_tables_and_indexes_as_dynamodb_does()
         &[("hot-1", 3.0, 0.0), ("index hot-a", 3.0, 0.0), ("index hot-b", 3.0, 0.0)],
     )
     .await;
-    let mut other = update("SET other = :v", json!({ "S": "y" }));
+    let mut other = update("SET remark = :v", json!({ "S": "y" }));
     other.as_object_mut().unwrap().remove("ExpressionAttributeNames");
     step("UpdateItem", other, 200, &[("hot-1", 3.0, 0.0), ("index hot-b", 3.0, 0.0)]).await;
     let get =
@@ -195,7 +200,7 @@ async fn a_key_that_is_used_up_is_throttled_and_an_index_key_blocks_the_writes_t
     table.put(table.item("hot-2", large, None)).await.expect(200);
     world.advance(1).await;
     table.put(table.item("hot-1", large, None)).await.expect(200);
-    // Every item has a key of its own in the table, and all have the same in the index.
+    // Every item has a separate key in the table, and all have the same in the index.
     let error = throttled(&|attempt| format!("hot-1-{attempt}"), Some("hot-a")).await.unwrap();
     assert_eq!(error["__type"], "ProvisionedThroughputExceededException");
     assert!(error["message"].as_str().unwrap().ends_with(&table.index), "{error}");

@@ -1,6 +1,6 @@
 //! Rate limits: exact under concurrency, reported in every response, and independent for each tenant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -8,12 +8,16 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use futures_util::stream::{self, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::http::route::Access;
 use shared::model::app::ApiKey;
 use shared::model::ids::TenantId;
 use shared::model::secret::Secret;
 
+use crate::receiver::{Behaviour, WebhookEndpoint};
+use crate::send::{SENT, accept, until};
+use crate::template::{mapping, resources, strings, template};
 use crate::tenancy::{additional_key, app_of, send};
-use crate::world::{Reply, TestTenant, World};
+use crate::world::{Reply, TestTenant, World, root};
 
 /// Keys with a wrong checksum that one test sends.
 const BAD_KEYS: usize = 10_000;
@@ -98,6 +102,117 @@ async fn exactly_the_limit_of_a_burst_is_allowed() {
     }
 }
 
+/// One write counts a request against the limit of its key and that of its tenant.
+#[tokio::test]
+async fn the_keys_of_a_tenant_together_get_at_most_its_limit_while_a_neighbor_is_served() {
+    let world = Arc::new(World::start().await);
+    let (tenant, neighbor) = (world.new_tenant("Many keys").await, world.new_tenant("Neighbor").await);
+    limit(&world, &tenant, json!({ "tenantRequestsPerMinute": 1_000 })).await;
+    let mut keys = vec![tenant.key.clone()];
+    while keys.len() < 5 {
+        keys.push(additional_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await);
+    }
+    limit(&world, &tenant, json!({ "requestsPerMinute": 60, "tenantRequestsPerMinute": 150 })).await;
+    // What was counted until now has left the window.
+    world.advance(62).await;
+    let since = world.calls_so_far().await;
+    let bursts = keys.iter().map(|key| burst(&world, key, 70));
+    let steady = async {
+        for _ in 0..40 {
+            world.get("/v1/rc/status", &neighbor.key).await.expect(200);
+        }
+    };
+    let (seen, ()) = tokio::join!(futures_util::future::join_all(bursts), steady);
+    let allowed: Vec<usize> = seen.iter().map(|seen| seen.get(&200).copied().unwrap_or_default()).collect();
+    assert_eq!(allowed.iter().sum::<usize>(), 150, "{allowed:?}");
+    assert!(allowed.iter().all(|allowed| *allowed <= 60), "{allowed:?}");
+    assert!(
+        seen.iter()
+            .all(|seen| seen.values().sum::<usize>() == 70 && seen.keys().all(|s| [200, 429].contains(s)))
+    );
+    let made = calls(&world, "get-status", since).await;
+    let counted = made.iter().filter(|call| call.starts_with("UpdateItem")).count();
+    // One for each request that was allowed, two for the first rejections of each process; and the last use of six keys.
+    assert!(counted <= 150 + 40 + PROCESSES * 2 * 6 + PROCESSES * 6, "{counted}");
+    let refused = world.get("/v1/rc/status", &keys[0]).await;
+    assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
+    assert_eq!(refused.header("ratelimit-remaining"), "0");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=62).contains(&wait), "{wait}");
+    world.advance(62).await;
+    let reply = world.get("/v1/rc/status", &keys[1]).await.expect(200);
+    assert_eq!((reply.header("ratelimit-limit"), reply.header("ratelimit-remaining")), ("60", "59"));
+    limit(&world, &tenant, json!({ "tenantRequestsPerMinute": 20 })).await;
+    world.advance(62).await;
+    let reply = world.get("/v1/rc/status", &keys[1]).await.expect(200);
+    assert_eq!((reply.header("ratelimit-limit"), reply.header("ratelimit-remaining")), ("20", "19"));
+}
+
+/// A stack with another value of a parameter, instead of its default.
+async fn with_parameter(name: &str, default: u32, value: u32) -> World {
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let lines = |value| format!("  {name}:\n    Type: Number\n    Default: {value}\n");
+    assert!(template.contains(&lines(default)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("template.yaml");
+    std::fs::write(&path, template.replace(&lines(default), &lines(value))).unwrap();
+    World::with_template(path).await
+}
+
+#[tokio::test]
+async fn sign_ins_of_one_tenant_leave_token_calls_to_the_others() {
+    let world = with_parameter("TokenCallsPerMinute", 300, 10).await;
+    let (busy, neighbor) = (world.new_tenant("Busy").await, world.new_tenant("Neighbor").await);
+    let sign_in = async |tenant: &TestTenant, user: usize| {
+        let link = world.mint(tenant).await;
+        let mut browser = world.browser();
+        let callback = browser.sign_in(&link, &world.user(user)).await;
+        browser.get(&callback).await
+    };
+    // A fifth of ten for each tenant.
+    for user in [0, 0] {
+        sign_in(&busy, user).await.expect(303);
+    }
+    let rejected = sign_in(&busy, 0).await.expect(503);
+    assert_eq!(rejected.page_code(), "unavailable");
+    let wait: u64 = rejected.header("retry-after").parse().unwrap();
+    assert!((1..=62).contains(&wait), "{wait}");
+    sign_in(&neighbor, 1).await.expect(303);
+    // Two thirds for all of them, of what revocations leave: these sign-ins are ended, as the extension is another tenant's.
+    for name in ["Third", "Fourth", "Fifth"] {
+        let tenant = world.new_tenant(name).await;
+        for _ in 0..2 {
+            sign_in(&tenant, 1).await;
+        }
+    }
+    let issued = world.count("token_issued").await;
+    assert!((4..=6).contains(&issued), "{issued}");
+    world.advance(62).await;
+    sign_in(&busy, 0).await.expect(303);
+}
+
+/// With reserved concurrency, requests that wait for a hanging host are rejected at once when there are too many.
+#[tokio::test]
+async fn a_tenant_with_hanging_test_webhooks_does_not_stop_the_sends_of_a_neighbor() {
+    let world = with_parameter("ForeignHostConcurrency", 0, 2).await;
+    let (slow, receiver) = (world.new_tenant("Slow").await, WebhookEndpoint::start().await);
+    receiver.behave("/hook", Behaviour::Hang);
+    let app = app_of(&world, &slow.key).await;
+    let url = json!({ "webhookUrl": receiver.at("/hook") });
+    send(&world, "PUT", &format!("/v1/apps/{app}"), &slow.key, url).await.expect(200);
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    let path = format!("/v1/apps/{app}/test-webhook");
+    let tests = futures_util::future::join_all((0..6).map(|_| world.post(&path, &slow.key)));
+    let neighbor = async {
+        let id = accept(&world, &world.tenant(), "+14155550100", "Not stopped").await;
+        until(&world, &world.tenant(), &id, &SENT).await;
+    };
+    let (tests, ()) = tokio::join!(tests, neighbor);
+    let throttled = tests.iter().filter(|reply| reply.status == 503).count();
+    assert_eq!((throttled, tests.len() - throttled), (4, 2), "two executions are reserved");
+    assert!(tests.iter().all(|reply| [200, 503].contains(&reply.status.as_u16())));
+}
+
 #[tokio::test]
 async fn every_response_has_the_rate_limit_headers() {
     let world = World::start().await;
@@ -110,7 +225,7 @@ async fn every_response_has_the_rate_limit_headers() {
             "{before}"
         );
         let reset: u64 = reply.header("ratelimit-reset").parse().unwrap();
-        assert!((1..=60).contains(&reset));
+        assert!((1..=62).contains(&reset));
     }
     // Errors have the headers, too, if the key is valid; all routes share one counter.
     let reply = world.get("/v1/apps?limit=0", &tenant.key).await;
@@ -280,7 +395,7 @@ async fn load(world: &World, key: &str, revoked: &AtomicBool) -> usize {
 async fn a_revoked_key_is_rejected_as_soon_as_its_revocation_is_confirmed() {
     let world = World::start().await;
     let tenant = world.tenant();
-    limit(&world, &tenant, json!({ "requestsPerMinute": 100_000 })).await;
+    limit(&world, &tenant, json!({ "requestsPerMinute": 100_000, "tenantRequestsPerMinute": 100_000 })).await;
     let app = app_of(&world, &tenant.key).await;
     let further = additional_key(&world, &tenant, json!({ "scopes": ["sms:read"] })).await;
     world.get("/v1/rc/status", &further).await.expect(200);
@@ -310,4 +425,45 @@ async fn a_revoked_key_is_rejected_as_soon_as_its_revocation_is_confirmed() {
 async fn burst_of(world: &World, key: &str) -> bool {
     let replies = futures_util::future::join_all((0..30).map(|_| world.get("/v1/rc/status", key))).await;
     replies.iter().all(|reply| reply.status == 200)
+}
+
+#[test]
+fn ringcentrals_webhook_browsers_and_the_api_have_throttles_of_their_own() {
+    let template = template();
+    let settings = &template["Resources"]["Api"]["Properties"]["RouteSettings"];
+    let own: BTreeSet<String> =
+        mapping(settings).into_iter().map(|(route, _)| route.as_str().unwrap().to_owned()).collect();
+    for route in crate::routes::all() {
+        let needs_one = match route.access {
+            Access::RingCentral | Access::Browser | Access::Open => true,
+            Access::Key | Access::Operator => route.key == "POST /v1/sms/send",
+        };
+        assert!(!needs_one || own.contains(route.key), "{} has no separate throttle", route.key);
+    }
+}
+
+/// One tenant's work cannot take all executions of the account.
+#[test]
+fn queues_and_waits_for_foreign_hosts_have_a_concurrency_of_their_own() {
+    let template = template();
+    let mut reserved = BTreeSet::new();
+    for (id, function) in resources(&template, "AWS::Serverless::Function") {
+        for (_, event) in function["Properties"].get("Events").map(mapping).into_iter().flatten() {
+            if event["Type"] == "SQS" {
+                let most = &event["Properties"]["ScalingConfig"]["MaximumConcurrency"];
+                assert!(most.as_u64().is_some_and(|most| most >= 2), "{id}");
+            }
+        }
+        if let Some(concurrency) = function["Properties"].get("ReservedConcurrentExecutions") {
+            let wanted = ["ReservesConcurrency", "ForeignHostConcurrency", "AWS::NoValue"];
+            assert_eq!(strings(Some(concurrency)), wanted, "{id}");
+            reserved.insert(id);
+        }
+    }
+    let waiting = ["FinishConnection", "RefreshNumbers", "TestWebhook"];
+    assert_eq!(reserved, waiting.into());
+    assert_eq!(
+        template["Parameters"]["ForeignHostConcurrency"]["Default"], 0,
+        "a new account may have ten in all"
+    );
 }

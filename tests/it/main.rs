@@ -16,6 +16,7 @@ mod delivery;
 mod disconnect;
 mod documents;
 mod endpoint_tables;
+mod error_coverage;
 mod errors;
 mod first_tries;
 mod fuzz_corpus;

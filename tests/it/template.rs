@@ -421,7 +421,7 @@ fn statements(node: &Value) -> Vec<&Mapping> {
 }
 
 /// All strings of a node: the node itself, the items of a list, or the operands of an intrinsic function.
-fn strings(node: Option<&Value>) -> Vec<String> {
+pub fn strings(node: Option<&Value>) -> Vec<String> {
     match node.map(untagged) {
         Some(Value::String(text)) => vec![text.clone()],
         Some(Value::Sequence(items)) => items.iter().flat_map(|item| strings(Some(item))).collect(),
@@ -532,7 +532,7 @@ fn invokers(template: &Value, name: &str, function: &Value) -> Vec<String> {
     invokers
 }
 
-fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
+pub fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value)> {
     let all = mapping(&template["Resources"]).into_iter();
     all.filter(|(_, resource)| resource["Type"] == kind)
         .map(|(id, resource)| (id.as_str().unwrap(), resource))
@@ -543,7 +543,7 @@ fn resource<'a>(template: &'a Value, id: &str) -> &'a Value {
     template["Resources"].get(id).unwrap_or_else(|| panic!("template.yaml has no {id}"))
 }
 
-fn mapping(node: &Value) -> Vec<(&Value, &Value)> {
+pub fn mapping(node: &Value) -> Vec<(&Value, &Value)> {
     node.as_mapping().map(|map| map.iter().collect()).unwrap_or_default()
 }
 
@@ -563,6 +563,6 @@ fn pascal(name: &str) -> String {
     name.split('-').filter(|part| !part.is_empty()).map(capital).collect()
 }
 
-fn template() -> Value {
+pub fn template() -> Value {
     serde_yaml_ng::from_str(&read(&root().join("template.yaml"))).expect("template.yaml is YAML")
 }

@@ -56,7 +56,10 @@ async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
     let order = json!({ "name": " Acme ", "limits": { "requestsPerMinute": 7 }, "returnUrl": "https://acme.example" });
     let made = send(&world, "POST", "/v1/tenants", &operator, order).await.expect(201).json();
     assert_eq!((&made["name"], &made["status"]), (&json!("Acme"), &json!("active")));
-    assert_eq!(made["limits"], json!({ "requestsPerMinute": 7, "connectTokensPerHour": 100 }));
+    assert_eq!(
+        made["limits"],
+        json!({ "requestsPerMinute": 7, "tenantRequestsPerMinute": 1_000, "connectTokensPerHour": 100 })
+    );
     let path = format!("/v1/tenants/{}", made["tenantId"].as_str().unwrap());
     assert_eq!(world.get(&path, &operator).await.expect(200).json(), made);
     // Newest first, page by page.
@@ -96,7 +99,7 @@ async fn requests_with_one_idempotency_key_create_one_tenant() {
     let all = world.get("/v1/tenants", &operator).await.expect(200).json();
     assert_eq!(all["tenants"].as_array().unwrap().len(), 2, "the tenant, and the one of the test");
     // Spaces around the name and the default of a limit do not make another request.
-    let same = json!({ "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 7 }, "name": " Acme " });
+    let same = json!({ "limits": { "tenantRequestsPerMinute": 1_000, "connectTokensPerHour": 100, "requestsPerMinute": 7 }, "name": " Acme " });
     assert_eq!(create("order-4711", same).await.expect(201).text, first);
     let other = json!({ "name": "Other" });
     assert_eq!(create("order-4711", other.clone()).await.error(), (422, "idempotency_key_reused".into()));
@@ -135,6 +138,22 @@ async fn invalid_requests_are_rejected_with_the_path_of_the_invalid_field() {
             json!({ "name": "a", "limits": { "requestsPerMinute": 0 } }),
             "invalid_field",
             "limits.requestsPerMinute",
+        ),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "tenantRequestsPerMinute": 0 } }),
+            "invalid_field",
+            "limits.tenantRequestsPerMinute",
+        ),
+        (
+            "POST",
+            "/v1/tenants",
+            &operator,
+            json!({ "name": "a", "limits": { "tenantRequestsPerMinute": 1_000_001 } }),
+            "invalid_field",
+            "limits.tenantRequestsPerMinute",
         ),
         (
             "POST",

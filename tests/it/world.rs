@@ -116,6 +116,13 @@ impl World {
         Self::with(options).await
     }
 
+    /// A stack of another template.
+    pub async fn with_template(template: PathBuf) -> Self {
+        let mut options = StackOptions::for_tests(&root());
+        (options.binaries, options.template) = (binaries().to_owned(), template);
+        Self::with(options).await
+    }
+
     pub async fn with(options: StackOptions) -> Self {
         let stack = Stack::start(options).await.unwrap();
         let redirects = reqwest::redirect::Policy::none();

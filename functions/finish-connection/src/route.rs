@@ -27,5 +27,6 @@ pub const ROUTE: Route = Route::new("GET /v1/rc/callback", "Finish authorization
         "provider_misconfigured",
         "connected_elsewhere",
         "link_used",
+        "link_exhausted",
         "tenant_suspended",
     ]);

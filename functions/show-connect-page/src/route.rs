@@ -12,4 +12,4 @@ pub const ROUTE: Route = Route::new("GET /v1/rc/connect", "Show the confirmation
         response: "The link is valid.",
     })
     .other_response(200, "An HTML page.", ResponseBody::HtmlPage)
-    .errors(&["missing_field", "link_unknown", "link_expired", "link_used"]);
+    .errors(&["missing_field", "link_unknown", "link_expired", "link_used", "link_exhausted"]);

@@ -22,6 +22,7 @@ pub const ROUTE: Route = Route::new("POST /v1/rc/connect", "Start authorization"
         "link_unknown",
         "link_expired",
         "link_used",
+        "link_exhausted",
         "cross_site",
         "tenant_suspended",
     ]);

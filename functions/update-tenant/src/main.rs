@@ -25,6 +25,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
         name: body.name.map(|name| registration::name(Some(&name))).transpose()?,
         status: body.status.map(|status| registration::status(&status)).transpose()?,
         requests_per_minute: limits.requests_per_minute,
+        tenant_requests_per_minute: limits.tenant_requests_per_minute,
         connect_tokens_per_hour: limits.connect_tokens_per_hour,
         return_url: body.return_url.try_map(|url| registration::return_url(&gateway.config, url))?,
     };

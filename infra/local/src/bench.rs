@@ -12,6 +12,7 @@ use crate::stack::Stack;
 use crate::template::{FunctionResource, Template, TemplateOverrides};
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -41,8 +42,24 @@ pub async fn run(options: StackOptions) -> Result<Vec<String>> {
         functions.stop_idle_instances();
     }
     lines.push(memory("after idle instances were stopped"));
+    lines.extend(hottest_keys(&stack).await?);
     stack.stop().await?;
     Ok(lines)
+}
+
+/// The partition keys of DynamoDB that consumed the most units in a second.
+async fn hottest_keys(stack: &Stack) -> Result<Vec<String>> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let response = client.get(format!("{}/_aws/hot", stack.info().aws())).send().await?;
+    let hot: Value = serde_json::from_slice(&response.bytes().await?)?;
+    let keys = hot["keys"].as_array().into_iter().flatten().take(3);
+    let line = |key: &Value| {
+        let text = |name: &str| key[name].as_str().unwrap_or_default().to_owned();
+        let (table, index, name) = (text("table"), text("index"), text("key"));
+        let (write, read) = (&key["writeUnits"], &key["readUnits"]);
+        format!("hot key: {table} {index} {name}: {write} write units, {read} read units in a second")
+    };
+    Ok(keys.map(line).collect())
 }
 
 /// Compares direct invocations of an instance with requests through the gateway.

@@ -307,6 +307,7 @@ pub fn refusal_entry(refusal: &FlowRejection) -> RefusalEntry {
             "Connect link already used in another browser",
             "Continue in that browser, or ask for a new link.",
         ),
+        FlowRejection::LinkExhausted => (410, "link_exhausted", "Connect link tried too often", new_link),
         FlowRejection::TenantUnavailable => {
             (403, "tenant_suspended", "Tenant suspended or inactive", "Ask the person who sent the link.")
         }
@@ -429,12 +430,13 @@ fn examples() -> Vec<Error> {
     all
 }
 
-const REFUSALS: [FlowRejection; 17] = [
+const REFUSALS: [FlowRejection; 18] = [
     FlowRejection::LinkMissing,
     FlowRejection::LinkUnknown,
     FlowRejection::LinkExpired,
     FlowRejection::LinkUsed,
     FlowRejection::LinkBoundElsewhere,
+    FlowRejection::LinkExhausted,
     FlowRejection::TenantUnavailable,
     FlowRejection::CrossSite,
     FlowRejection::CallbackIncomplete,

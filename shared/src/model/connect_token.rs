@@ -61,6 +61,10 @@ pub struct Link {
     pub browser: Option<String>,
     /// When a connection was stored with this link.
     pub used_at: Option<Timestamp>,
+    /// How often the button was pressed.
+    pub starts: u32,
+    /// How often a code of RingCentral was exchanged, which costs a call of the token endpoint.
+    pub exchanges: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,8 @@ pub enum LinkState {
     /// A connection was stored with this link.
     Used,
     Expired,
+    /// The button was pressed, or a code was exchanged, as often as a link allows.
+    Exhausted,
 }
 
 impl Link {
@@ -83,6 +89,8 @@ impl Link {
             LinkState::Expired
         } else if self.browser.is_some() && self.browser.as_deref() != browser {
             LinkState::BoundElsewhere
+        } else if self.starts >= limits::LINK_STARTS || self.exchanges >= limits::LINK_EXCHANGES {
+            LinkState::Exhausted
         } else {
             LinkState::Open
         }
@@ -187,6 +195,8 @@ mod tests {
             expires_at: Timestamp::from_second(100).unwrap(),
             browser: browser.map(Into::into),
             used_at: used.then_some(Timestamp::UNIX_EPOCH),
+            starts: 0,
+            exchanges: 0,
         }
     }
 

@@ -1,10 +1,11 @@
 //! Sliding windows for rate limits.
 //!
 //! Small limits are counted in a log of timestamps, which is exact to the millisecond. A log for a large limit would be
-//! too large to write with every request, so large limits are counted in [`Slots`] of a sixtieth of the window each. The
-//! slot in which the window begins counts as a whole. So no window contains more than the limit, and capacity becomes
-//! available at most one slot late.
+//! too large to write with every request, so large limits, and limits that several parties share, are counted in a
+//! [`Tally`], by slots of a thirtieth of the window. The slot in which the window begins counts as a whole. So no window
+//! contains more than the limit, and capacity becomes available at most one slot late.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -60,21 +61,6 @@ impl RateLimitCount {
     pub fn of_full_log(allowance: Allowance, recent: &[Timestamp], now: Timestamp) -> Self {
         Self { allowed: false, ..Self::of_log(allowance, recent, now) }
     }
-
-    /// `slots` includes the new one.
-    pub fn of_slots(allowance: Allowance, slots: &Slots, now: Timestamp) -> Self {
-        Self {
-            allowed: true,
-            limit: allowance.limit,
-            remaining: allowance.limit.saturating_sub(slots.total),
-            reset: span(now, slots.free_at(allowance.window, now)),
-        }
-    }
-
-    /// The rejection by slots that have reached the limit.
-    pub fn of_full_slots(allowance: Allowance, slots: &Slots, now: Timestamp) -> Self {
-        Self { allowed: false, ..Self::of_slots(allowance, slots, now) }
-    }
 }
 
 /// The timestamps of a log that are within the window.
@@ -82,69 +68,137 @@ pub fn within(allowance: Allowance, log: &[Timestamp], now: Timestamp) -> Vec<Ti
     log.iter().copied().filter(|time| now.duration_since(*time) < allowance.window).collect()
 }
 
-/// Slots in the length of a window. A window overlaps one more.
-const SLOTS: i64 = 60;
-pub const SLOTS_KEPT: usize = 61;
-
-/// Counts in the slots of a window, as a ring buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slots {
-    /// Number of the newest slot, counted from 1970.
-    pub slot: i64,
-    /// The count of each slot; slot `n` has the index `n` modulo [`SLOTS_KEPT`].
-    pub counts: Vec<u32>,
-    /// The sum of all counts.
-    pub total: u32,
+/// What one party may do in a window, and all parties of the counter together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota<'a> {
+    pub party: &'a str,
+    pub own: u32,
+    pub together: u32,
+    pub window: SignedDuration,
 }
 
-impl Slots {
-    pub fn empty(slot: i64) -> Self {
-        Self { slot, counts: vec![0; SLOTS_KEPT], total: 0 }
+/// Which limit of a [`Quota`] a count is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaScope {
+    Own,
+    Together,
+}
+
+impl Quota<'_> {
+    /// One limit, without parties.
+    pub fn single(allowance: Allowance) -> Self {
+        let Allowance { limit, window } = allowance;
+        Self { party: "all", own: limit, together: limit, window }
     }
 
-    /// The number of the slot at a time.
-    pub fn number_at(window: SignedDuration, now: Timestamp) -> i64 {
-        now.as_millisecond().div_euclid(length_ms(window))
-    }
-
-    /// The index of a slot in `counts`.
-    pub fn index(slot: i64) -> usize {
-        usize::try_from(slot.rem_euclid(i64::try_from(SLOTS_KEPT).unwrap_or(1))).unwrap_or(0)
-    }
-
-    /// The counts with `slot` as the newest slot, without those that have left the window. An older `slot` changes nothing.
-    #[must_use]
-    pub fn moved_to(&self, slot: i64) -> Self {
-        let mut moved = self.clone();
-        let steps = (slot - self.slot).clamp(0, SLOTS + 1);
-        for step in 0..steps {
-            let index = Self::index(slot - step);
-            moved.total = moved.total.saturating_sub(moved.counts[index]);
-            moved.counts[index] = 0;
+    pub fn limit(&self, scope: QuotaScope) -> u32 {
+        match scope {
+            QuotaScope::Own => self.own,
+            QuotaScope::Together => self.together,
         }
-        moved.slot = self.slot.max(slot);
-        moved
     }
 
-    /// Increments the newest slot.
-    pub fn add(&mut self) {
-        self.counts[Self::index(self.slot)] += 1;
-        self.total += 1;
-    }
-
-    /// When the oldest slot with a count leaves the window; `now` if all are empty.
-    pub fn free_at(&self, window: SignedDuration, now: Timestamp) -> Timestamp {
-        let oldest = (0..=SLOTS)
-            .rev()
-            .map(|back| self.slot - back)
-            .find(|slot| self.counts.get(Self::index(*slot)).is_some_and(|count| *count > 0));
-        let Some(oldest) = oldest else { return now };
-        let leaves = (oldest + SLOTS + 1).saturating_mul(length_ms(window));
-        Timestamp::from_millisecond(leaves).unwrap_or(now).max(now)
+    /// The share of both limits that one of `shards` counters has; `None` if it has none.
+    #[must_use]
+    pub fn part(&self, shards: u32, shard: u32) -> Option<Self> {
+        let (own, together) = (share(self.own, shards, shard), share(self.together, shards, shard));
+        (own > 0 && together > 0).then_some(Self { own, together, ..*self })
     }
 }
 
-fn length_ms(window: SignedDuration) -> i64 {
+/// Slots in the length of a window. A window overlaps one more.
+const SLOTS: i64 = 30;
+
+/// How often each party of a counter did something in each slot, numbered from 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally(BTreeMap<(i64, String), u32>);
+
+impl FromIterator<((i64, String), u32)> for Tally {
+    fn from_iter<I: IntoIterator<Item = ((i64, String), u32)>>(counts: I) -> Self {
+        Self(counts.into_iter().collect())
+    }
+}
+
+impl Tally {
+    /// The number of the slot at a time.
+    pub fn slot_at(window: SignedDuration, now: Timestamp) -> i64 {
+        now.as_millisecond().div_euclid(slot_ms(window))
+    }
+
+    pub fn add(&mut self, slot: i64, party: &str) {
+        *self.0.entry((slot, party.to_owned())).or_default() += 1;
+    }
+
+    /// Takes back what [`Tally::add`] added.
+    pub fn subtract(&mut self, slot: i64, party: &str) {
+        let count = self.0.entry((slot, party.to_owned())).or_default();
+        *count = count.saturating_sub(1);
+    }
+
+    /// Whether the newest one, which is included, is within both limits. The count is that of the limit with less left.
+    pub fn count(&self, quota: &Quota<'_>, now: Timestamp) -> (RateLimitCount, QuotaScope) {
+        let own = (self.count_of(Some(quota.party), quota.own, quota.window, now), QuotaScope::Own);
+        let together = (self.count_of(None, quota.together, quota.window, now), QuotaScope::Together);
+        match (own.0.allowed, together.0.allowed) {
+            (true, false) => together,
+            (false, true) => own,
+            (true, true) if together.0.remaining < own.0.remaining => together,
+            (false, false) if together.0.reset > own.0.reset => together,
+            _ => own,
+        }
+    }
+
+    fn count_of(
+        &self,
+        party: Option<&str>,
+        limit: u32,
+        window: SignedDuration,
+        now: Timestamp,
+    ) -> RateLimitCount {
+        let (total, oldest) = self.within(window, now, party);
+        let leaves = oldest.map(|slot| (slot + SLOTS + 1).saturating_mul(slot_ms(window)));
+        let free_at = leaves.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now);
+        RateLimitCount {
+            allowed: total <= limit,
+            limit,
+            remaining: limit.saturating_sub(total),
+            reset: span(now, free_at),
+        }
+    }
+
+    /// The total of all parties in the window.
+    pub fn total(&self, window: SignedDuration, now: Timestamp) -> u32 {
+        self.within(window, now, None).0
+    }
+
+    /// The total of a party, or of all, in the window, and its oldest slot with a count.
+    fn within(&self, window: SignedDuration, now: Timestamp, party: Option<&str>) -> (u32, Option<i64>) {
+        let first = Self::slot_at(window, now) - SLOTS;
+        let counts = self
+            .0
+            .range((first, String::new())..)
+            .filter(|((_, counted), count)| **count > 0 && party.is_none_or(|party| party == counted));
+        let (mut total, mut oldest) = (0_u32, None);
+        for ((slot, _), count) in counts {
+            total = total.saturating_add(*count);
+            oldest.get_or_insert(*slot);
+        }
+        (total, oldest)
+    }
+
+    /// The slots and parties that no window includes any more, also by a clock that is a slot behind.
+    pub fn outdated(&self, window: SignedDuration, now: Timestamp) -> impl Iterator<Item = (i64, &str)> {
+        let first = Self::slot_at(window, now) - SLOTS - 1;
+        self.0.range(..(first, String::new())).map(|((slot, party), _)| (*slot, party.as_str()))
+    }
+
+    pub fn remove_outdated(&mut self, window: SignedDuration, now: Timestamp) {
+        let first = Self::slot_at(window, now) - SLOTS - 1;
+        self.0.retain(|(slot, _), _| *slot >= first);
+    }
+}
+
+fn slot_ms(window: SignedDuration) -> i64 {
     i64::try_from(window.as_millis() / i128::from(SLOTS)).unwrap_or(i64::MAX).max(1)
 }
 
@@ -201,27 +255,67 @@ mod tests {
         assert_eq!(shards(1_000_000, 30_000), 34);
     }
 
+    fn quota(party: &str, own: u32, together: u32) -> Quota<'_> {
+        Quota { party, own, together, window: MINUTE }
+    }
+
+    /// Counts like a process: what is over a limit is taken back.
+    fn admit(tally: &mut Tally, quota: &Quota<'_>, now: i64) -> RateLimitCount {
+        let slot = Tally::slot_at(MINUTE, ms(now));
+        tally.add(slot, quota.party);
+        let (count, _) = tally.count(quota, ms(now));
+        if !count.allowed {
+            tally.subtract(slot, quota.party);
+        }
+        count
+    }
+
+    #[test]
+    fn parties_have_limits_of_their_own_and_one_together() {
+        let mut tally = Tally::default();
+        for (party, allowed, limit, remaining) in
+            [("a", true, 2, 1), ("a", true, 2, 0), ("a", false, 2, 0), ("b", true, 3, 0), ("c", false, 3, 0)]
+        {
+            let count = admit(&mut tally, &quota(party, 2, 3), 60_500);
+            assert_eq!((count.allowed, count.limit, count.remaining), (allowed, limit, remaining), "{party}");
+        }
+        assert!(!admit(&mut tally, &quota("c", 2, 3), 121_999).allowed);
+        assert!(admit(&mut tally, &quota("c", 2, 3), 122_000).allowed);
+        let outdated: Vec<_> = tally.outdated(MINUTE, ms(124_000)).map(|(_, party)| party).collect();
+        assert_eq!(outdated, ["a", "b", "c"]);
+    }
+
     proptest! {
-        /// For any sequence of requests, no minute contains more than the limit, and a rejection states when there is room.
+        /// For any sequence of requests, no minute contains more than the limits, and a rejection states when there is room.
         #[test]
-        fn no_window_contains_more_than_its_limit(gaps in prop::collection::vec(0_i64..4_000, 1..400), limit in 1_u32..40) {
-            let (mut now, mut slots) = (1_000_000, Slots::empty(0));
-            let mut admitted: Vec<i64> = Vec::new();
-            for gap in gaps {
+        fn no_window_contains_more_than_its_limits(
+            requests in prop::collection::vec((0_i64..4_000, 0_usize..3), 1..400),
+            own in 1_u32..40,
+            together in 1_u32..60,
+        ) {
+            let (mut now, mut tally) = (1_000_000, Tally::default());
+            let mut admitted: Vec<(i64, usize)> = Vec::new();
+            for (gap, party) in requests {
                 now += gap;
-                slots = slots.moved_to(Slots::number_at(MINUTE, ms(now)));
-                if slots.total < limit {
-                    slots.add();
-                    admitted.push(now);
+                tally.remove_outdated(MINUTE, ms(now));
+                let quota = quota(["a", "b", "c"][party], own, together);
+                let count = admit(&mut tally, &quota, now);
+                if count.allowed {
+                    admitted.push((now, party));
                 } else {
-                    let free_at = slots.free_at(MINUTE, ms(now));
-                    let then = slots.moved_to(Slots::number_at(MINUTE, free_at));
-                    prop_assert!(free_at > ms(now) && then.total < limit);
+                    let free_at = now + i64::try_from(count.reset.as_millis()).unwrap();
+                    prop_assert!(free_at > now);
+                    let mut then = tally.clone();
+                    then.remove_outdated(MINUTE, ms(free_at));
+                    // Both limits may be reached; the count is that of the one that has room later.
+                    prop_assert!(admit(&mut then, &quota, free_at).allowed);
                 }
             }
-            for (at, start) in admitted.iter().enumerate() {
-                let in_window = admitted[at..].iter().filter(|time| **time - start < 60_000).count();
-                prop_assert!(in_window <= usize::try_from(limit).unwrap());
+            for (at, (start, party)) in admitted.iter().enumerate() {
+                let window: Vec<_> = admitted[at..].iter().filter(|(time, _)| time - start < 60_000).collect();
+                let of_party = window.iter().filter(|(_, other)| other == party).count();
+                prop_assert!(window.len() <= usize::try_from(together).unwrap());
+                prop_assert!(of_party <= usize::try_from(own).unwrap());
             }
         }
     }

@@ -21,6 +21,8 @@ string_enum! {
 pub struct TenantLimits {
     /// Requests of one API key in a rolling minute.
     pub requests_per_minute: u32,
+    /// Requests of all API keys together in a rolling minute.
+    pub tenant_requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     pub connect_tokens_per_hour: u32,
 }
@@ -29,6 +31,7 @@ impl Default for TenantLimits {
     fn default() -> Self {
         Self {
             requests_per_minute: limits::REQUESTS_PER_MINUTE,
+            tenant_requests_per_minute: limits::TENANT_REQUESTS_PER_MINUTE,
             connect_tokens_per_hour: limits::CONNECT_TOKENS_PER_HOUR,
         }
     }

@@ -28,6 +28,8 @@ pub enum ClaimFlowOutcome {
     Claimed,
     /// Another callback has claimed the flow, or the flow has ended.
     AlreadyHandled,
+    /// As many codes as a link allows were exchanged with the flow's link.
+    LinkExhausted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +75,16 @@ impl Store {
         let bind_link = Update::builder()
             .table_name(&self.tables.connect_tokens)
             .key("id", item::text(link_id(&flow.link)))
-            .update_expression("SET browser = :browser")
+            .update_expression("SET browser = :browser ADD starts :one")
             .condition_expression(
                 "attribute_exists(id) AND expires_at > :now AND attribute_not_exists(used_at) \
-                 AND (attribute_not_exists(browser) OR browser = :browser)",
+                 AND (attribute_not_exists(browser) OR browser = :browser) \
+                 AND (attribute_not_exists(starts) OR starts < :starts) \
+                 AND (attribute_not_exists(exchanges) OR exchanges < :exchanges)",
             )
+            .expression_attribute_values(":one", item::number(1))
+            .expression_attribute_values(":starts", item::number(limits::LINK_STARTS))
+            .expression_attribute_values(":exchanges", item::number(limits::LINK_EXCHANGES))
             .expression_attribute_values(":browser", item::text(&flow.browser))
             .expression_attribute_values(":now", item::time(now))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
@@ -111,24 +118,34 @@ impl Store {
         Ok(flow.filter(|flow| flow.expires_at > self.clock.now()))
     }
 
-    /// Lets at most one caller exchange the flow's code. `claimant` is a random id of the caller.
-    pub async fn claim_flow(&self, id: &str, claimant: &str) -> Result<ClaimFlowOutcome, StoreError> {
-        let claim = self
-            .db
-            .update_item()
+    /// Lets at most one caller exchange the flow's code, and counts the exchange with the link.
+    pub async fn claim_flow(&self, flow: &Flow) -> Result<ClaimFlowOutcome, StoreError> {
+        let claim = Update::builder()
             .table_name(&self.tables.connect_tokens)
-            .key("id", item::text(flow_id(id)))
-            .update_expression("SET #status = :exchanging, claimant = :me")
-            // If the write was applied and its response was lost, the SDK's retry must succeed.
-            .condition_expression("(#status = :started AND expires_at > :now) OR claimant = :me")
+            .key("id", item::text(flow_id(&flow.id)))
+            .update_expression("SET #status = :exchanging")
+            .condition_expression("#status = :started AND expires_at > :now")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":started", item::text(FlowStatus::Started.as_str()))
             .expression_attribute_values(":exchanging", item::text(FlowStatus::Exchanging.as_str()))
-            .expression_attribute_values(":me", item::text(claimant))
             .expression_attribute_values(":now", item::time(self.clock.now()));
-        Ok(match write_outcome(claim.send().await)? {
-            WriteOutcome::Applied => ClaimFlowOutcome::Claimed,
-            WriteOutcome::Conflict => ClaimFlowOutcome::AlreadyHandled,
+        let count = Update::builder()
+            .table_name(&self.tables.connect_tokens)
+            .key("id", item::text(link_id(&flow.link)))
+            .update_expression("ADD exchanges :one")
+            .condition_expression(
+                "attribute_exists(id) AND (attribute_not_exists(exchanges) OR exchanges < :exchanges)",
+            )
+            .expression_attribute_values(":one", item::number(1))
+            .expression_attribute_values(":exchanges", item::number(limits::LINK_EXCHANGES));
+        let items = vec![
+            TransactWriteItem::builder().update(complete(claim.build())).build(),
+            TransactWriteItem::builder().update(complete(count.build())).build(),
+        ];
+        Ok(match self.transact(items).await? {
+            Ok(()) => ClaimFlowOutcome::Claimed,
+            Err(reasons) if failed(&reasons, 0) => ClaimFlowOutcome::AlreadyHandled,
+            Err(_) => ClaimFlowOutcome::LinkExhausted,
         })
     }
 
@@ -205,6 +222,8 @@ fn read_link(row: &Row) -> Result<Link, StoreError> {
         expires_at: row.time("expires_at")?,
         browser: row.maybe_text("browser"),
         used_at: row.maybe_time("used_at")?,
+        starts: row.maybe_number("starts")?.unwrap_or_default(),
+        exchanges: row.maybe_number("exchanges")?.unwrap_or_default(),
     })
 }
 

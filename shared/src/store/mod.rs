@@ -62,7 +62,7 @@ pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, StoredRecord}
 pub use numbers::Inventory;
 pub use outbox::{DueSender, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;
-pub use rate_limits::{LogCountOutcome, SlotCountOutcome};
+pub use rate_limits::LogCountOutcome;
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
 pub use subscriptions::SubscriptionCheck;
 pub use tenants::{ChangeOutcome, StoredTenant, TenantChange};

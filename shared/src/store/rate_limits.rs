@@ -1,7 +1,9 @@
 //! Counters of sliding windows, and when apps were last used: table `rate_limits`, one item for each counter.
 //!
-//! Every write is a single conditional write, so counters are exact under concurrency. `rate_limits.rs` (services)
-//! combines them. Items expire by TTL.
+//! Every count is a single write, so counters are exact under concurrency: a log is appended to if it is not full; a tally is
+//! added to, and what is over the limit is taken back. `rate_limits.rs` (services) decides. Items expire by TTL.
+//!
+//! A tally has one attribute for each party in each slot of the window, `<slot, hexadecimal>.<party>`.
 
 use std::collections::HashMap;
 
@@ -16,7 +18,7 @@ use super::{Store, StoreError, WriteOutcome, failure, write_outcome};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{AppId, KeyId};
-use crate::model::rate_limit::{Allowance, SLOTS_KEPT, Slots, within};
+use crate::model::rate_limit::{Allowance, Quota, Tally, within};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogCountOutcome {
@@ -24,16 +26,6 @@ pub enum LogCountOutcome {
     Appended(Vec<Timestamp>),
     /// The log has as many entries as the limit allows. Some may have left the window.
     Full(Vec<Timestamp>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SlotCountOutcome {
-    /// The counter after the increment.
-    Counted(Slots),
-    /// The counter is full, or its newest slot is another one.
-    NotCounted(Slots),
-    /// There is no such counter yet.
-    Absent,
 }
 
 impl Store {
@@ -56,7 +48,7 @@ impl Store {
             .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
             .expression_attribute_values(":one", AttributeValue::L(vec![item::time(now)]))
             .expression_attribute_values(":limit", item::number(allowance.limit))
-            .expression_attribute_values(":ttl", expiry(allowance, now))
+            .expression_attribute_values(":ttl", expiry(allowance.window, now))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
@@ -89,32 +81,8 @@ impl Store {
             .update_expression("SET times = :one, #ttl = :ttl")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":one", AttributeValue::L(vec![item::time(now)]))
-            .expression_attribute_values(":ttl", expiry(allowance, now));
+            .expression_attribute_values(":ttl", expiry(allowance.window, now));
         restart.send().await.map(|_| ()).map_err(failure)
-    }
-
-    /// Starts a counter that cannot be read anew, with these slots.
-    pub async fn restart_slots(
-        &self,
-        counter: &str,
-        allowance: Allowance,
-        slots: &Slots,
-    ) -> Result<(), StoreError> {
-        let restart = self.set_slots(counter, allowance, slots);
-        restart.send().await.map(|_| ()).map_err(failure)
-    }
-
-    fn set_slots(&self, counter: &str, allowance: Allowance, new: &Slots) -> UpdateItemFluentBuilder {
-        let counts = AttributeValue::L(new.counts.iter().map(item::number).collect());
-        self.update_counter(counter)
-            .update_expression("SET #slot = :slot, #total = :total, counts = :counts, #ttl = :ttl")
-            .expression_attribute_names("#slot", "slot")
-            .expression_attribute_names("#total", "total")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":slot", item::number(new.slot))
-            .expression_attribute_values(":total", item::number(new.total))
-            .expression_attribute_values(":counts", counts)
-            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()))
     }
 
     /// Replaces a log. The condition fails if it is not equal to `seen`.
@@ -133,64 +101,82 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":new", list(new))
             .expression_attribute_values(":seen", list(seen))
-            .expression_attribute_values(":ttl", expiry(allowance, self.clock.now()))
+            .expression_attribute_values(":ttl", expiry(allowance.window, self.clock.now()))
             .send()
             .await;
         write_outcome(replaced)
     }
 
-    /// Increments a slot, if it is the counter's newest and the total is below the limit.
-    pub async fn count_in_slot(
+    /// Adds one of a party in a slot, and removes these cells. Returns the new counts, and the names of the cells that no
+    /// window includes any more or that cannot be read.
+    pub async fn add_to_tally(
         &self,
         counter: &str,
-        allowance: Allowance,
+        quota: &Quota<'_>,
         slot: i64,
-    ) -> Result<SlotCountOutcome, StoreError> {
-        let index = Slots::index(slot);
-        let counted = self
-            .update_counter(counter)
-            .update_expression(format!(
-                "SET counts[{index}] = counts[{index}] + :one, #total = #total + :one"
-            ))
-            .condition_expression("#slot = :slot AND #total < :limit")
-            .expression_attribute_names("#slot", "slot")
-            .expression_attribute_names("#total", "total")
-            .expression_attribute_values(":one", item::number(1))
-            .expression_attribute_values(":slot", item::number(slot))
-            .expression_attribute_values(":limit", item::number(allowance.limit))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match counted {
-            Ok(answer) => {
-                let row = Row(answer.attributes.unwrap_or_default());
-                Ok(SlotCountOutcome::Counted(self.checked_counter(&row, read_slots(&row))?))
-            }
-            Err(error) => rejected_item(error)?.map_or(Ok(SlotCountOutcome::Absent), |row| {
-                Ok(SlotCountOutcome::NotCounted(self.checked_counter(&row, read_slots(&row))?))
-            }),
+        outdated: &[String],
+    ) -> Result<(Tally, Vec<String>), StoreError> {
+        let now = self.clock.now();
+        let mut update = self
+            .change_cell(counter, quota, slot, 1)
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", expiry(quota.window, now))
+            .return_values(ReturnValue::AllNew);
+        let mut expression = "ADD #cell :by SET #ttl = :ttl".to_owned();
+        for (at, name) in outdated.iter().enumerate() {
+            expression.push_str(if at == 0 { " REMOVE " } else { ", " });
+            expression.push_str(&format!("#o{at}"));
+            update = update.expression_attribute_names(format!("#o{at}"), name);
         }
+        let counted = update.update_expression(expression).send().await;
+        let row = match counted {
+            Ok(answer) => Row(answer.attributes.unwrap_or_default()),
+            Err(error) => {
+                rejected_item(error)?;
+                return Err(StoreError::Damaged("counter"));
+            }
+        };
+        Ok(self.read_tally(&row, quota.window, now))
     }
 
-    /// Replaces the slots of a counter. The condition fails if it is not equal to `seen`.
-    pub async fn replace_slots(
+    /// Takes back one of a party in a slot.
+    pub async fn subtract_from_tally(
         &self,
         counter: &str,
-        allowance: Allowance,
-        seen: Option<&Slots>,
-        new: &Slots,
-    ) -> Result<WriteOutcome, StoreError> {
-        let request = self.set_slots(counter, allowance, new);
-        // Within a slot the total only increases, so slot and total identify the state of a counter.
-        let request = match seen {
-            None => request.condition_expression("attribute_not_exists(#slot)"),
-            Some(seen) => request
-                .condition_expression("#slot = :seen_slot AND #total = :seen_total")
-                .expression_attribute_values(":seen_slot", item::number(seen.slot))
-                .expression_attribute_values(":seen_total", item::number(seen.total)),
-        };
-        write_outcome(request.send().await)
+        quota: &Quota<'_>,
+        slot: i64,
+    ) -> Result<(), StoreError> {
+        let subtract = self.change_cell(counter, quota, slot, -1).update_expression("ADD #cell :by");
+        subtract.send().await.map(|_| ()).map_err(failure)
+    }
+
+    /// Sets the count of a party in a slot, which could not be read, to one.
+    pub async fn restart_tally(&self, counter: &str, quota: &Quota<'_>, slot: i64) -> Result<(), StoreError> {
+        let restart = self.change_cell(counter, quota, slot, 1).update_expression("SET #cell = :by");
+        restart.send().await.map(|_| ()).map_err(failure)
+    }
+
+    fn change_cell(&self, counter: &str, quota: &Quota<'_>, slot: i64, by: i64) -> UpdateItemFluentBuilder {
+        self.update_counter(counter)
+            .expression_attribute_names("#cell", cell(slot, quota.party))
+            .expression_attribute_values(":by", item::number(by))
+    }
+
+    fn read_tally(&self, row: &Row, window: SignedDuration, now: Timestamp) -> (Tally, Vec<String>) {
+        let (mut counts, mut removable) = (Vec::new(), Vec::new());
+        for (name, value) in row.0.iter().filter(|(name, _)| !["counter", "ttl"].contains(&name.as_str())) {
+            match read_cell(name, value) {
+                Some(count) => counts.push(count),
+                None => {
+                    self.report_unreadable(&self.tables.rate_limits, row, &StoreError::Damaged("counts"));
+                    removable.push(name.clone());
+                }
+            }
+        }
+        let tally: Tally = counts.into_iter().collect();
+        removable.extend(tally.outdated(window, now).map(|(slot, party)| cell(slot, party)));
+        removable.truncate(limits::COUNTER_CELLS_REMOVED);
+        (tally, removable)
     }
 
     /// How many entries of a log are within the window.
@@ -200,11 +186,11 @@ impl Store {
         Ok(u32::try_from(within(allowance, &log, self.clock.now()).len()).unwrap_or(u32::MAX))
     }
 
-    /// The total of the slots within the window.
-    pub async fn counted_in_slots(&self, counter: &str, allowance: Allowance) -> Result<u32, StoreError> {
+    /// The total of a tally within the window.
+    pub async fn counted_in_tally(&self, counter: &str, allowance: Allowance) -> Result<u32, StoreError> {
         let Some(row) = self.counter_row(counter).await? else { return Ok(0) };
-        let slots = self.checked_counter(&row, read_slots(&row))?;
-        Ok(slots.moved_to(Slots::number_at(allowance.window, self.clock.now())).total)
+        let now = self.clock.now();
+        Ok(self.read_tally(&row, allowance.window, now).0.total(allowance.window, now))
     }
 
     async fn counter_row(&self, counter: &str) -> Result<Option<Row>, StoreError> {
@@ -259,8 +245,21 @@ pub(super) fn key(counter: &str) -> Item {
 }
 
 /// An unused counter has no effect after its window.
-fn expiry(allowance: Allowance, now: Timestamp) -> AttributeValue {
-    item::ttl(saturating_add(saturating_add(now, allowance.window), allowance.window))
+fn expiry(window: SignedDuration, now: Timestamp) -> AttributeValue {
+    item::ttl(saturating_add(saturating_add(now, window), window))
+}
+
+/// The name of the attribute that counts a party in a slot.
+fn cell(slot: i64, party: &str) -> String {
+    format!("{slot:x}.{party}")
+}
+
+fn read_cell(name: &str, value: &AttributeValue) -> Option<((i64, String), u32)> {
+    let (slot, party) = name.split_once('.')?;
+    let slot = i64::from_str_radix(slot, 16).ok()?;
+    // Below zero after a count was taken back twice.
+    let count = value.as_n().ok()?.parse::<i64>().ok()?.max(0);
+    Some(((slot, party.to_owned()), u32::try_from(count).ok()?))
 }
 
 /// The item whose condition failed; `None` if it does not exist.
@@ -284,10 +283,4 @@ fn numbers<N: std::str::FromStr>(row: &Row, name: &'static str) -> Result<Vec<N>
 fn read_log(row: &Row) -> Result<Vec<Timestamp>, StoreError> {
     let time = |ms: i64| Timestamp::from_millisecond(ms).map_err(|_| StoreError::Damaged("times"));
     numbers(row, "times")?.into_iter().map(time).collect()
-}
-
-fn read_slots(row: &Row) -> Result<Slots, StoreError> {
-    let slots =
-        Slots { slot: row.number("slot")?, counts: numbers(row, "counts")?, total: row.number("total")? };
-    if slots.counts.len() == SLOTS_KEPT { Ok(slots) } else { Err(StoreError::Damaged("counts")) }
 }

@@ -24,6 +24,7 @@ pub struct TenantChange {
     pub name: Option<String>,
     pub status: Option<TenantStatus>,
     pub requests_per_minute: Option<u32>,
+    pub tenant_requests_per_minute: Option<u32>,
     pub connect_tokens_per_hour: Option<u32>,
     pub return_url: Patch<String>,
 }
@@ -112,6 +113,7 @@ impl Store {
             .set("name", item::text(&tenant.name))
             .set("status", item::text(tenant.status.as_str()))
             .set("requests_per_minute", item::number(tenant.limits.requests_per_minute))
+            .set("tenant_requests_per_minute", item::number(tenant.limits.tenant_requests_per_minute))
             .set("connect_tokens_per_hour", item::number(tenant.limits.connect_tokens_per_hour))
             .maybe("return_url", tenant.return_url.as_ref().map(item::text))
             .set("cursor_key", item::text(tenant.cursor_key.expose()))
@@ -132,6 +134,7 @@ impl Store {
             ("name", change.name.as_ref().map(item::text)),
             ("status", change.status.map(|status| item::text(status.as_str()))),
             ("requests_per_minute", change.requests_per_minute.map(item::number)),
+            ("tenant_requests_per_minute", change.tenant_requests_per_minute.map(item::number)),
             ("connect_tokens_per_hour", change.connect_tokens_per_hour.map(item::number)),
             ("return_url", change.return_url.new_value().map(item::text)),
         ];
@@ -202,6 +205,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
         status: row.parsed("status", TenantStatus::parse)?,
         limits: TenantLimits {
             requests_per_minute: row.number("requests_per_minute")?,
+            tenant_requests_per_minute: row.number("tenant_requests_per_minute")?,
             connect_tokens_per_hour: row.number("connect_tokens_per_hour")?,
         },
         return_url: row.maybe_text("return_url"),

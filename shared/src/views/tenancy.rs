@@ -24,6 +24,9 @@ pub struct LimitsRequest {
     /// Requests of one API key in a rolling minute.
     #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
     pub requests_per_minute: Option<u32>,
+    /// Requests of all API keys together in a rolling minute. Default: 1,000.
+    #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
+    pub tenant_requests_per_minute: Option<u32>,
     /// Connect and invite tokens together in a rolling hour.
     #[schemars(range(min = 1, max = limits::CONNECT_TOKENS_PER_HOUR_MAX))]
     pub connect_tokens_per_hour: Option<u32>,
@@ -39,6 +42,11 @@ impl LimitsRequest {
         };
         limit(self.requests_per_minute, limits::REQUESTS_PER_MINUTE_MAX, "limits.requestsPerMinute")?;
         limit(
+            self.tenant_requests_per_minute,
+            limits::REQUESTS_PER_MINUTE_MAX,
+            "limits.tenantRequestsPerMinute",
+        )?;
+        limit(
             self.connect_tokens_per_hour,
             limits::CONNECT_TOKENS_PER_HOUR_MAX,
             "limits.connectTokensPerHour",
@@ -50,6 +58,9 @@ impl LimitsRequest {
         let default = TenantLimits::default();
         TenantLimits {
             requests_per_minute: self.requests_per_minute.unwrap_or(default.requests_per_minute),
+            tenant_requests_per_minute: self
+                .tenant_requests_per_minute
+                .unwrap_or(default.tenant_requests_per_minute),
             connect_tokens_per_hour: self.connect_tokens_per_hour.unwrap_or(default.connect_tokens_per_hour),
         }
     }
@@ -86,6 +97,8 @@ pub struct TenantView<'a> {
 struct LimitsView {
     /// Requests of one API key in a rolling minute.
     requests_per_minute: u32,
+    /// Requests of all API keys together in a rolling minute.
+    tenant_requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     connect_tokens_per_hour: u32,
 }
@@ -119,6 +132,7 @@ impl<'a> From<&'a Tenant> for TenantView<'a> {
             status: tenant.status,
             limits: LimitsView {
                 requests_per_minute: tenant.limits.requests_per_minute,
+                tenant_requests_per_minute: tenant.limits.tenant_requests_per_minute,
                 connect_tokens_per_hour: tenant.limits.connect_tokens_per_hour,
             },
             return_url: tenant.return_url.as_deref(),
