@@ -1,8 +1,11 @@
 //! Batches of work. The messages of an SQS batch are independent: one that fails is retried and never stops the others. The
-//! changes of a stream are ordered: the batch ends at the first that fails, and is retried from there.
+//! changes of a stream are ordered for each tenant: a batch is retried from the first that failed.
 //!
 //! Each message and change has a span, whose fields its log lines carry.
 
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,6 +13,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::error::Result;
+use crate::limits;
 
 /// The event that SQS invokes a function with.
 #[derive(Debug, Deserialize)]
@@ -88,24 +92,33 @@ struct ChangedItem {
     new_image: Value,
 }
 
-/// Handles the changes of a stream in order, up to the first that fails.
-pub async fn process_stream(
-    batch: StreamBatch,
-    mut work: impl AsyncFnMut(Value) -> Result<()>,
-) -> BatchResponse {
-    let mut response = BatchResponse::default();
-    for StreamRecord { dynamodb: item } in batch.records {
-        let span = tracing::error_span!("change", tenant.id = Empty, message.id = Empty);
-        let handled = async {
-            let done = work(item.new_image).await;
-            done.inspect_err(|error| {
-                tracing::warn!(error = error.chain(), "stream record failed, the stream retries it");
-            })
-        };
-        if handled.instrument(span).await.is_err() {
-            response.batch_item_failures.push(BatchItemFailure { item_identifier: item.sequence_number });
-            break;
-        }
+/// Handles the changes of a stream: those of one tenant in order, those of different tenants concurrently, so that the changes of
+/// one delay no other's. The batch is repeated from the first that failed; what was handled after it is handled again.
+pub async fn process_stream(batch: StreamBatch, work: impl AsyncFn(Value) -> Result<()>) -> BatchResponse {
+    let mut tenants: BTreeMap<String, Vec<(usize, ChangedItem)>> = BTreeMap::new();
+    for (at, StreamRecord { dynamodb: item }) in batch.records.into_iter().enumerate() {
+        let tenant = item.new_image["tenant"]["S"].as_str().unwrap_or_default().to_owned();
+        tenants.entry(tenant).or_default().push((at, item));
     }
-    response
+    let process = async |changes: Vec<(usize, ChangedItem)>| {
+        for (at, item) in changes {
+            let span = tracing::error_span!("change", tenant.id = Empty, message.id = Empty);
+            let handled = async {
+                let done = work(item.new_image).await;
+                done.inspect_err(|error| {
+                    tracing::warn!(error = error.chain(), "stream record failed, the stream retries it");
+                })
+            };
+            if handled.instrument(span).await.is_err() {
+                return Some((at, item.sequence_number));
+            }
+        }
+        None
+    };
+    let failed =
+        stream::iter(tenants.into_values()).map(process).buffer_unordered(limits::STREAM_TENANTS_AT_ONCE);
+    let failed: Vec<_> = failed.collect().await;
+    let first = failed.into_iter().flatten().min();
+    let failures = first.into_iter().map(|(_, item_identifier)| BatchItemFailure { item_identifier });
+    BatchResponse { batch_item_failures: failures.collect() }
 }

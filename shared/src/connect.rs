@@ -443,7 +443,7 @@ impl ReceivedTokens<'_> {
     async fn try_to_store(&self, gateway: &Gateway) -> Result<Attempt<StoredConnection>, StoreTokensError> {
         let (flow, store) = (self.flow, &gateway.store);
         let owner = store
-            .extension_owner_of_any_tenant(&flow.issuer, self.extension)
+            .extension_owner_of_any_tenant(&flow.issuer, self.extension, &flow.tenant)
             .await
             .map_err(FlowError::from)?;
         let old = match &owner {

@@ -31,7 +31,7 @@ pub async fn disconnect_extension(
 ) -> Result<()> {
     let issuer = &gateway.config.ringcentral_server;
     let deleted = retry_on_conflict(limits::CONFLICT_ATTEMPTS, keeps_changing, || async {
-        let owner = gateway.store.extension_owner_of_any_tenant(issuer, extension).await?;
+        let owner = gateway.store.extension_owner_of_any_tenant(issuer, extension, tenant).await?;
         let owner = owner.filter(|owner| owner.tenant == *tenant).ok_or(Error::NotFound)?;
         let Some(connection) = gateway.store.removable_connection(tenant, &owner.connection).await? else {
             // The connection was replaced or disconnected since its owner was read.

@@ -311,8 +311,10 @@ pub const DELIVERY_RETRY_SECONDS: [u64; 11] =
 pub const DELIVERY_JITTER: f64 = 0.2;
 /// Longest `Retry-After` of an endpoint that is respected.
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
-/// Deliveries of one event that are created concurrently.
+/// Deliveries of one event that are created concurrently. A tenant's events fan out one after another.
 pub const FAN_OUT_CONCURRENCY: usize = 16;
+/// Tenants whose events fan out concurrently, from one batch of the stream.
+pub const STREAM_TENANTS_AT_ONCE: usize = 25;
 /// Concurrent attempts to one endpoint.
 pub const DELIVERIES_AT_ONCE: usize = 4;
 /// First delay of a delivery that finds every slot of its endpoint busy; it doubles.
@@ -337,8 +339,8 @@ pub const BREAKER_MAX_SECONDS: i64 = 1_800;
 pub const WARNING_AFTER_SECONDS: [i64; 2] = [24 * 3_600, 3 * 24 * 3_600];
 /// A failing endpoint is disabled after this time.
 pub const DISABLED_AFTER_SECONDS: i64 = 5 * 24 * 3_600;
-/// Deliveries of one app that one run of the sweep enqueues, so that they do not delay other apps.
-pub const DELIVERY_SWEEP_PER_APP: usize = 500;
+/// Deliveries of one app that one run of the sweep enqueues from a shard, so that they do not delay other apps.
+pub const DELIVERY_SWEEP_PER_APP: usize = 64;
 /// How long a pass over the due deliveries of a shard runs before another worker continues it.
 pub const DELIVERY_SWEEP_MS: i64 = 50_000;
 /// Deliveries that are enqueued concurrently.

@@ -108,7 +108,7 @@ where
     })
 }
 
-/// Handles the new images of a DynamoDB stream, in order. The batch ends at the first that fails, and is repeated from there.
+/// Handles the new images of a DynamoDB stream, in order for each tenant. The batch is repeated from the first that failed.
 pub fn stream<F>(handle: impl Fn(&'static Gateway, Value) -> F + Copy + 'static) -> ProcessResult
 where
     F: Future<Output = Result<()>>,

@@ -31,6 +31,7 @@ mod limits;
 mod logs;
 mod message_sync;
 mod month;
+mod neighbours;
 mod odd_records;
 #[path = "../../infra/simulator/tests/it/packages.rs"]
 mod packages;

@@ -255,6 +255,85 @@ async fn unreadable_rows_of_a_sender_do_not_hold_up_its_messages() {
     assert_eq!(accepted_texts(&world).await, ["second", "third", "fourth", "first"]);
 }
 
+/// A lease and a wake-up time that hold are kept; one that cannot be read, or is later than any, stops no sender.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_lease_stops_no_sender_and_no_delivery() {
+    let (world, tenant, from) = send::connected().await;
+    let receiver = WebhookEndpoint::start().await;
+    app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_status"] })).await;
+    let id = accept(&world, &tenant, &from, "0").await;
+    until(&world, &tenant, &id, &SENT).await;
+    world.idle().await;
+    let far = "99999999999999999999";
+    let damages = [
+        json!({ "lease_until": { "S": "later" }, "lease_owner": { "N": "1" } }),
+        json!({ "wake_at": { "S": "later" } }),
+        json!({ "lease_until": { "NULL": true }, "wake_at": { "BOOL": false } }),
+        json!({ "lease_until": { "N": far } }),
+        json!({ "wake_at": { "N": far } }),
+        json!({ "lease_until": { "N": "1.5" }, "wake_at": { "N": "-3" } }),
+    ];
+    for (at, attributes) in damages.into_iter().enumerate() {
+        let sender = rows(&world, "MessagesTable", "sender#").await.remove(0);
+        damage(&world, "MessagesTable", sender, attributes.clone()).await;
+        let body = format!("{}", at + 1);
+        let id = accept(&world, &tenant, &from, &body).await;
+        // A worker that finds a lease that holds leaves the sender to the sweep.
+        world.advance(61).await;
+        let sent = until(&world, &tenant, &id, &SENT).await;
+        assert_eq!(sent["body"], body, "{attributes}");
+    }
+    assert_eq!(accepted_texts(&world).await, ["0", "1", "2", "3", "4", "5", "6"]);
+    // The same for the lease of a delivery.
+    receiver.behave("/hook", crate::receiver::Behaviour::Later(503, 600));
+    let id = accept(&world, &tenant, &from, "7").await;
+    until(&world, &tenant, &id, &SENT).await;
+    world.idle().await;
+    let pending = async || {
+        let mut all = rows(&world, "DeliveriesTable", "app_").await;
+        all.retain(|row| row["status"]["S"] == "pending");
+        all
+    };
+    let mut damages = [json!({ "S": "x" }), json!({ "N": far }), json!({ "BOOL": true })].into_iter().cycle();
+    for row in pending().await {
+        let lease = damages.next().unwrap();
+        damage(&world, "DeliveriesTable", row, json!({ "leased_until": lease })).await;
+    }
+    receiver.behave("/hook", crate::receiver::Behaviour::Status(200));
+    for _ in 0..4 {
+        world.advance(1_000).await;
+    }
+    eventually("every delivery is made", async || pending().await.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_owner_of_an_extension_blocks_neither_its_messages_nor_its_disconnect() {
+    let (world, tenant, from) = send::connected().await;
+    let intact = rows(&world, "ExtensionsTable", "").await.remove(0);
+    let path = format!("/v1/rc/extensions/{}", world.user(0)["extensionId"].as_str().unwrap());
+    for (at, attributes) in [
+        json!({ "connected_at": { "S": "then" } }),
+        json!({ "tenant": null }),
+        json!({ "connection": { "N": "1" }, "connected_at": null }),
+        json!({ "connection": { "S": "?" }, "tenant": { "S": "?" } }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        damage(&world, "ExtensionsTable", intact.clone(), attributes.clone()).await;
+        let other = world.new_tenant("Other").await;
+        let elsewhere = world.connect(&other, &world.user(0)).await;
+        assert_ne!(elsewhere.status, 303, "{attributes}: another tenant does not get the extension");
+        let id = accept(&world, &tenant, &from, &format!("message {at}")).await;
+        world.advance(61).await;
+        until(&world, &tenant, &id, &SENT).await;
+    }
+    damage(&world, "ExtensionsTable", intact, json!({ "connection": null })).await;
+    world.call(Method::DELETE, &path, &tenant.key, None).await.expect(200);
+    assert!(rows(&world, "ExtensionsTable", "").await.is_empty());
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+}
+
 /// Entries that nothing can be done about, before all others in the indexes of pending work.
 #[tokio::test(flavor = "multi_thread")]
 async fn unreadable_entries_at_the_front_of_the_indexes_do_not_starve_a_sweep() {

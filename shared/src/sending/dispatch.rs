@@ -266,7 +266,8 @@ impl Worker<'_> {
     /// The connection of the sender's extension.
     async fn connection(&self) -> Result<ConnectionId> {
         let issuer = &self.gateway.config.ringcentral_server;
-        let owner = self.gateway.store.extension_owner_of_any_tenant(issuer, &self.lease.extension).await?;
+        let (store, lease) = (&self.gateway.store, self.lease);
+        let owner = store.extension_owner_of_any_tenant(issuer, &lease.extension, &lease.tenant).await?;
         let owner = owner.filter(|owner| owner.tenant == self.lease.tenant);
         owner.map(|owner| owner.connection).ok_or(Error::NotConnected)
     }

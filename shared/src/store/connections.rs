@@ -10,7 +10,7 @@ use super::connection_item::{
     key, new_connection_item, read_connection, set_backfill, set_subscription, steps,
 };
 use super::due::WorkKind;
-use super::item::{self, Change, Row, Writer};
+use super::item::{self, Change, Item, Row, Writer};
 use super::{Store, StoreError, WriteOutcome, complete, failed, failure, query, write_outcome};
 use crate::limits;
 use crate::model::audit::AuditEntry;
@@ -68,21 +68,73 @@ pub enum StoreConnectionOutcome {
 }
 
 impl Store {
+    /// The tenant that has an extension connected, and its connection.
+    ///
+    /// If its row cannot be read and `tenant` has a connection of the extension, it is the owner, and the row is written again: no
+    /// other tenant can have one.
     pub async fn extension_owner_of_any_tenant(
         &self,
         issuer: &str,
         extension: &ExtensionId,
+        tenant: &TenantId,
     ) -> Result<Option<ExtensionOwner>, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.extensions).consistent_read(true);
         let output =
             get.key("extension", item::text(owner_key(issuer, extension))).send().await.map_err(failure)?;
-        self.read_one(&self.tables.extensions, output.item, |row| {
+        let unreadable = output.item.clone();
+        let read = self.read_one(&self.tables.extensions, output.item, |row| {
             Ok(ExtensionOwner {
                 tenant: row.tenant()?,
                 connection: row.connection()?,
                 connected_at: row.time("connected_at")?,
             })
-        })
+        });
+        match (read, unreadable) {
+            (Err(StoreError::Damaged(name)), Some(item)) => {
+                let repaired = self.repair_owner(issuer, extension, tenant, Row(item)).await?;
+                repaired.map(Some).ok_or(StoreError::Damaged(name))
+            }
+            (read, _) => read,
+        }
+    }
+
+    /// Writes the owner of an extension again, unless the row has changed. `None` if the tenant does not have the extension.
+    async fn repair_owner(
+        &self,
+        issuer: &str,
+        extension: &ExtensionId,
+        tenant: &TenantId,
+        damaged: Row,
+    ) -> Result<Option<ExtensionOwner>, StoreError> {
+        let connections = self.removable_connections(tenant).await?;
+        let found = connections.into_iter().find(|connection| {
+            connection.extension.as_ref() == Some(extension) && connection.issuer.as_deref() == Some(issuer)
+        });
+        let Some(found) = found else { return Ok(None) };
+        let now = self.clock.now();
+        let owner = ExtensionOwner {
+            tenant: tenant.clone(),
+            connected_at: found.connection.map_or(now, |connection| connection.connected_at),
+            connection: found.id,
+        };
+        let mut put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.extensions)
+            .set_item(Some(owner_item(issuer, extension, &owner)));
+        let mut unchanged = vec!["attribute_exists(extension)".to_owned()];
+        for name in ["tenant", "connection", "connected_at"] {
+            put = put.expression_attribute_names(format!("#{name}"), name);
+            match damaged.0.get(name) {
+                Some(value) => {
+                    unchanged.push(format!("#{name} = :{name}"));
+                    put = put.expression_attribute_values(format!(":{name}"), value.clone());
+                }
+                None => unchanged.push(format!("attribute_not_exists(#{name})")),
+            }
+        }
+        let written = write_outcome(put.condition_expression(unchanged.join(" AND ")).send().await)?;
+        Ok(written.is_applied().then_some(owner))
     }
 
     /// Stores a connection in one transaction, which also sets the extension's owner, closes the link and the flow, and
@@ -97,13 +149,16 @@ impl Store {
             .table_name(&self.tables.connections)
             .set_item(Some(new_connection_item(connection, now)))
             .condition_expression("attribute_not_exists(tenant)");
-        let put_owner = Put::builder().table_name(&self.tables.extensions).set_item(Some(
-            Writer::keyed([("extension", item::text(owner_key(&connection.issuer, &connection.extension)))])
-                .set("tenant", item::text(connection.tenant.as_str()))
-                .set("connection", item::text(connection.id.as_str()))
-                .set("connected_at", item::time(connection.connected_at))
-                .done(),
-        ));
+        let owner = ExtensionOwner {
+            tenant: connection.tenant.clone(),
+            connection: connection.id.clone(),
+            connected_at: connection.connected_at,
+        };
+        let put_owner = Put::builder().table_name(&self.tables.extensions).set_item(Some(owner_item(
+            &connection.issuer,
+            &connection.extension,
+            &owner,
+        )));
         let put_owner = match new.owner {
             None => put_owner.condition_expression("attribute_not_exists(extension)"),
             Some(seen) => put_owner
@@ -352,6 +407,14 @@ impl Store {
             .expression_attribute_values(":prefix", item::text(prefix));
         query::all(query).await
     }
+}
+
+fn owner_item(issuer: &str, extension: &ExtensionId, owner: &ExtensionOwner) -> Item {
+    Writer::keyed([("extension", item::text(owner_key(issuer, extension)))])
+        .set("tenant", item::text(owner.tenant.as_str()))
+        .set("connection", item::text(owner.connection.as_str()))
+        .set("connected_at", item::time(owner.connected_at))
+        .done()
 }
 
 /// The prefix of the sort key.

@@ -1,6 +1,10 @@
 //! Table `deliveries`. In the partition of a tenant: items `<app>#<delivery>`, in the order of time for each app, and
-//! `endpoint#<app>` with the health of the app's endpoint. Due deliveries are in the sparse index `due`, which may lag; the
+//! `endpoint#<app>` with the health of the app's endpoint. Pending deliveries are in the sparse index `due`, which may lag; the
 //! item's `due_at` is authoritative.
+//!
+//! A delivery is in the index from its creation on, so that the sweep finds it even if its queue message is lost. A lease is a separate
+//! attribute and leaves the index alone: a delivery that succeeds at once writes the index twice, at its creation
+//! and at its end.
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +25,7 @@ pub struct DueDelivery {
     pub tenant: TenantId,
     pub app: AppId,
     pub id: DeliveryId,
-    /// The `due_at` that was read. If the item has another one by now, another worker has leased or rescheduled it.
+    /// The `due_at` that was read. If the item has another one by now, another worker has rescheduled it.
     pub at: Timestamp,
 }
 
@@ -84,19 +88,25 @@ impl Store {
         write_outcome(put.send().await).map(drop)
     }
 
-    /// Leases a delivery until `until`. `None` if it is not pending, or was leased or rescheduled since it was read.
+    /// Leases a delivery until `until`. `None` if it is not pending, leased, or was rescheduled since it was read.
     pub async fn lease_delivery(
         &self,
         due: &DueDelivery,
         until: Timestamp,
     ) -> Result<Option<Delivery>, StoreError> {
+        let now = self.clock.now();
         let leased = self
             .db
             .update_item()
             .table_name(&self.tables.deliveries)
             .set_key(Some(key(&due.tenant, &due.app, &due.id)))
-            .update_expression("SET due_at = :until")
-            .condition_expression("#status = :pending AND due_at = :seen")
+            .update_expression("SET leased_until = :until")
+            // True unless a lease holds: also if it cannot be read, or is much longer than any.
+            .condition_expression(
+                "#status = :pending AND due_at = :seen AND NOT leased_until BETWEEN :now AND :far",
+            )
+            .expression_attribute_values(":now", item::time(now))
+            .expression_attribute_values(":far", item::time(saturating_add(until, until.duration_since(now))))
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":pending", item::text(DeliveryStatus::Pending.as_str()))
             .expression_attribute_values(":seen", item::time(due.at))
@@ -209,8 +219,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let update = self
             .delivery_update(delivery)
-            .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(leased_until));
+            .condition_expression("leased_until = :leased")
+            .expression_attribute_values(":leased", item::time(leased_until));
         let items = vec![TransactWriteItem::builder().update(complete(update.build())).build()];
         self.transact(items).await.map(drop)
     }
@@ -222,8 +232,8 @@ impl Store {
         let delivery = attempt.delivery;
         let update = self
             .delivery_update(delivery)
-            .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", item::time(attempt.leased_until));
+            .condition_expression("leased_until = :leased")
+            .expression_attribute_values(":leased", item::time(attempt.leased_until));
         let mut items = vec![
             TransactWriteItem::builder().update(complete(update.build())).build(),
             self.health_update(&delivery.tenant, &delivery.app, attempt),
@@ -360,6 +370,7 @@ impl Store {
                 delivery.next_attempt.map(|_| WorkKind::Delivery.partition_of(delivery.id.as_str())),
             ),
             ("due_at", delivery.next_attempt.map(item::time)),
+            ("leased_until", None),
         ]);
         Update::builder()
             .table_name(&self.tables.deliveries)

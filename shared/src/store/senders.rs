@@ -52,16 +52,20 @@ impl Store {
         let now = self.clock.now();
         let soon = saturating_add(now, SignedDuration::from_millis(limits::SENDER_SLEEP_MAX_MS));
         let until = saturating_add(now, SignedDuration::from_secs(limits::SENDER_LEASE_SECONDS));
+        let far = saturating_add(now, SignedDuration::from_secs(2 * limits::SENDER_LEASE_SECONDS));
+        let latest = saturating_add(now, SignedDuration::from_secs(limits::SENDER_STATE_KEPT_SECONDS));
         let update = self
             .db
             .update_item()
             .table_name(&self.tables.messages)
             .set_key(Some(sender_key(&lease.tenant, &lease.extension)))
             .update_expression("SET lease_owner = :owner, lease_until = :until REMOVE wake_at")
+            // True unless a lease or a wake-up time holds: also if it cannot be read, or is much later than any.
             .condition_expression(
-                "(attribute_not_exists(lease_until) OR lease_until <= :now) \
-                 AND (attribute_not_exists(wake_at) OR wake_at <= :soon)",
+                "NOT lease_until BETWEEN :now AND :far AND NOT wake_at BETWEEN :soon AND :latest",
             )
+            .expression_attribute_values(":far", item::time(far))
+            .expression_attribute_values(":latest", item::time(latest))
             .expression_attribute_values(":owner", item::text(&lease.owner))
             .expression_attribute_values(":until", item::time(until))
             .expression_attribute_values(":now", item::time(now))
