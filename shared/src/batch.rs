@@ -122,3 +122,56 @@ pub async fn process_stream(batch: StreamBatch, work: impl AsyncFn(Value) -> Res
     let failures = first.into_iter().map(|(_, item_identifier)| BatchItemFailure { item_identifier });
     BatchResponse { batch_item_failures: failures.collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn batch(tenants: &[&str]) -> StreamBatch {
+        let records = tenants.iter().enumerate().map(|(at, tenant)| {
+            let image = json!({ "tenant": { "S": tenant }, "at": at });
+            json!({ "dynamodb": { "SequenceNumber": at.to_string(), "NewImage": image } })
+        });
+        serde_json::from_value(json!({ "Records": records.collect::<Vec<_>>() })).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_changes_of_one_tenant_wait_for_no_other_tenant() {
+        let neighbours = tokio::sync::Notify::new();
+        let order = RefCell::new(Vec::new());
+        let response = process_stream(batch(&["busy", "busy", "neighbour"]), async |image| {
+            match image["tenant"]["S"].as_str() {
+                Some("busy") => neighbours.notified().await,
+                _ => neighbours.notify_one(),
+            }
+            neighbours.notify_one();
+            order.borrow_mut().push(image["at"].as_u64().unwrap());
+            Ok(())
+        })
+        .await;
+        assert!(response.batch_item_failures.is_empty());
+        assert_eq!(order.into_inner(), [2, 0, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_repeated_from_its_first_failure() {
+        let done = RefCell::new(Vec::new());
+        let response = process_stream(batch(&["a", "b", "a", "b", "a"]), async |image| {
+            let at = image["at"].as_u64().unwrap();
+            done.borrow_mut().push(at);
+            let fails = at == 2 || at == 3;
+            if fails { Err(crate::error::Error::unavailable("a test", "it fails")) } else { Ok(()) }
+        })
+        .await;
+        let failed: Vec<_> =
+            response.batch_item_failures.into_iter().map(|failure| failure.item_identifier).collect();
+        assert_eq!(failed, ["2"]);
+        let mut done = done.into_inner();
+        done.sort_unstable();
+        assert_eq!(done, [0, 1, 2, 3], "what follows a failure of its tenant waits");
+    }
+}

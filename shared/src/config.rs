@@ -15,6 +15,7 @@
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
 //! | `SYNC_MINUTES_ACTIVE`, `SYNC_MINUTES_RECENT`, `SYNC_MINUTES_IDLE` | minutes between two message syncs of a connection whose last message was within an hour, within a day, or earlier |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | URLs of the queues of first delivery attempts and of retries |
+//! | `FAN_OUT_QUEUE` | URL of the queue of events that could not be fanned out at once |
 //! | `SWEEP_QUEUE`, `SYNC_QUEUE`, `RENEWAL_QUEUE`, `ERASURE_QUEUE` | URLs of the queues that hand out shards of due work |
 //! | `DELIVER_SMS_QUEUE` | URL of the queue that wakes senders |
 //! | `REFRESH_FUNCTION` | ARN of the function that may decrypt refresh tokens |
@@ -91,6 +92,8 @@ pub struct Config {
     pub deliveries_queue: String,
     /// URL of the queue of delivery retries.
     pub retries_queue: String,
+    /// URL of the queue of events that could not be fanned out at once.
+    pub fan_out_queue: String,
     pub work_queues: WorkQueues,
     pub log_level: String,
     /// Offset of the clock; 0 in production.
@@ -184,6 +187,7 @@ impl Config {
             sync_intervals: SyncIntervals { active_seconds: 0, recent_seconds: 0, idle_seconds: 0 },
             deliveries_queue: required("DELIVERIES_QUEUE"),
             retries_queue: required("RETRIES_QUEUE"),
+            fan_out_queue: required("FAN_OUT_QUEUE"),
             work_queues: WorkQueues {
                 sweep: required("SWEEP_QUEUE"),
                 sync: required("SYNC_QUEUE"),
@@ -318,6 +322,7 @@ mod tests {
             "DELIVERIES_TABLE",
             "DELIVERIES_QUEUE",
             "RETRIES_QUEUE",
+            "FAN_OUT_QUEUE",
             "SWEEP_QUEUE",
             "SYNC_QUEUE",
             "RENEWAL_QUEUE",

@@ -6,11 +6,12 @@
 //! lost ones.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clock::{parse_time, saturating_add};
 use crate::due_work::{self, ShardOutcome, ShardTask};
@@ -71,9 +72,45 @@ impl From<&DueDelivery> for DeliveryTask {
     }
 }
 
+/// The queue message of an event that could not be fanned out at once.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FanOutTask {
+    /// The event as the image of a stream record.
+    image: Value,
+}
+
+/// Fans out the event of a stream record. One that fails, or takes longer than [`limits::FAN_OUT_MS`], goes on through a queue: the
+/// stream's next records are those of other tenants.
+pub async fn fan_out_change(gateway: &Gateway, image: Value) -> Result<()> {
+    // An unreadable event is reported and passed.
+    let Some(event) = gateway.store.event_of_image(&image) else { return Ok(()) };
+    let within = Duration::from_millis(limits::FAN_OUT_MS);
+    match tokio::time::timeout(within, fan_out(gateway, &event)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => {
+            tracing::warn!(tenant.id = %event.tenant, event.id = %event.id, error = error.chain(),
+                "event fan-out failed; it goes on through the queue");
+        }
+        Err(_) => {
+            tracing::info!(tenant.id = %event.tenant, event.id = %event.id, "event fan-out goes on through the queue");
+        }
+    }
+    let queue = &gateway.config.fan_out_queue;
+    Ok(gateway.queues().put(queue, event.tenant.as_str(), &FanOutTask { image }, 0).await?)
+}
+
+/// Fans out an event that could not be fanned out at once.
+pub async fn fan_out_task(gateway: &Gateway, task: &FanOutTask) -> Result<()> {
+    match gateway.store.event_of_image(&task.image) {
+        Some(event) => fan_out(gateway, &event).await,
+        None => Ok(()),
+    }
+}
+
 /// Creates and enqueues a delivery of the event for every app that wants it. May be repeated for the same event: existing
 /// deliveries are kept and enqueued again.
-pub async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
+async fn fan_out(gateway: &Gateway, event: &Event) -> Result<()> {
     span::set_tenant(&event.tenant);
     if let Some(message) = event.message() {
         span::set_message(&message);

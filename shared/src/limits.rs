@@ -313,6 +313,13 @@ pub const DELIVERY_JITTER: f64 = 0.2;
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
 /// Deliveries of one event that are created concurrently. A tenant's events fan out one after another.
 pub const FAN_OUT_CONCURRENCY: usize = 16;
+/// How long the stream waits for the fan-out of one event.
+pub const FAN_OUT_MS: u64 = 2_000;
+/// Events in a batch of the stream (template.yaml).
+pub const STREAM_BATCH: u64 = 25;
+/// Timeout of `fan-out-events` (template.yaml).
+pub const FAN_OUT_FUNCTION_MS: u64 = 60_000;
+const _: () = assert!(STREAM_BATCH * FAN_OUT_MS + AWS_CALL_MS < FAN_OUT_FUNCTION_MS);
 /// Tenants whose events fan out concurrently, from one batch of the stream.
 pub const STREAM_TENANTS_AT_ONCE: usize = 25;
 /// Concurrent attempts to one endpoint.

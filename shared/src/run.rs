@@ -1,8 +1,8 @@
 //! The process of a function: builds one [`Gateway`], then handles one event after another.
 //!
 //! `main` of each function is one call of one of these, by how the function is started: [`http()`] and [`bare_http`] by
-//! API Gateway, [`queue`] by SQS, [`stream`] by a DynamoDB stream, [`event`] and [`invocation`] by EventBridge Scheduler
-//! or another function.
+//! API Gateway, [`queue`] by SQS, [`event`] and [`invocation`] by EventBridge Scheduler, a DynamoDB stream, several sources or
+//! another function.
 
 use futures_util::future::BoxFuture;
 use lambda_http::{Body, Context, LambdaEvent, Request, Response, lambda_runtime, service_fn};
@@ -105,16 +105,6 @@ where
 {
     event(move |gateway, batch| async move {
         Ok(batch::process_sqs_batch(batch, async |message| handle(gateway, message).await).await)
-    })
-}
-
-/// Handles the new images of a DynamoDB stream, in order for each tenant. The batch is repeated from the first that failed.
-pub fn stream<F>(handle: impl Fn(&'static Gateway, Value) -> F + Copy + 'static) -> ProcessResult
-where
-    F: Future<Output = Result<()>>,
-{
-    event(move |gateway, changes| async move {
-        Ok(batch::process_stream(changes, async |image| handle(gateway, image).await).await)
     })
 }
 

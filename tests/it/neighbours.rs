@@ -188,3 +188,45 @@ async fn the_deletion_of_a_large_tenant_goes_on_where_it_stopped_and_delays_no_n
     assert_eq!(left().await, 0);
     assert_eq!(world.get(&path, &world.operator_key()).await.error(), (404, "not_found".to_owned()));
 }
+
+/// The ceilings of a tenant's partitions: docs/limits.md. A transaction counts for each of its tables, so these are upper bounds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_with_its_events_and_deliveries_writes_few_units_to_its_tenants_partitions() {
+    const MESSAGES: u32 = 5;
+    let (world, tenant, from) = send::connected().await;
+    let receiver = WebhookEndpoint::start().await;
+    app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_status"] })).await;
+    // The first message creates what all share.
+    let first = accept(&world, &tenant, &from, "First").await;
+    until(&world, &tenant, &first, &["delivered"]).await;
+    world.idle().await;
+    let (since, before) = (world.calls_so_far().await, receiver.arrivals("/hook").len());
+    for at in 0..MESSAGES {
+        let id = accept(&world, &tenant, &from, &format!("Measured {at}")).await;
+        until(&world, &tenant, &id, &["delivered"]).await;
+    }
+    world.idle().await;
+    let mut units: BTreeMap<String, f64> = BTreeMap::new();
+    for call in world.calls_since(since).await {
+        let operation = call["operation"].as_str().unwrap_or_default();
+        if ["Get", "Query", "Scan"].iter().any(|read| operation.contains(read)) {
+            continue;
+        }
+        for table in call["tables"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            *units.entry(table.to_owned()).or_default() += call["units"].as_f64().unwrap_or_default();
+        }
+    }
+    let deliveries = receiver.arrivals("/hook").len() - before;
+    println!("{units:?} for {MESSAGES} messages and {deliveries} deliveries");
+    let of = |table: &str| {
+        let units =
+            units.iter().filter(|(name, _)| name.to_lowercase().contains(table)).map(|(_, units)| units);
+        units.sum::<f64>()
+    };
+    let (message, delivery) = (
+        of("messages") / f64::from(MESSAGES),
+        of("deliveries") / f64::from(u32::try_from(deliveries).unwrap()),
+    );
+    assert!(message <= 40.0, "{message} units of the table messages for a message");
+    assert!(delivery <= 9.0, "{delivery} units of the table deliveries for a delivery");
+}

@@ -1,19 +1,33 @@
 //! Reads the stream of the events table: writes one delivery of each event for each app that subscribes to it, and queues
-//! its first attempt. This function can open nothing that is sealed.
+//! its first attempt. Events that cannot be fanned out at once go on through its queue. This function can open nothing that is
+//! sealed.
 
-use serde_json::Value;
+use serde::Deserialize;
+use shared::batch::{self, BatchResponse, SqsBatch, StreamBatch};
+use shared::delivery::{self, FanOutTask};
 use shared::error::Result;
 use shared::gateway::Gateway;
-use shared::{delivery, run};
+use shared::run;
 
-fn main() -> run::ProcessResult {
-    run::stream(handle)
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum EventBatch {
+    Stream(StreamBatch),
+    Queue(SqsBatch),
 }
 
-async fn handle(gateway: &Gateway, image: Value) -> Result<()> {
-    match gateway.store.event_of_image(&image) {
-        Some(event) => delivery::fan_out(gateway, &event).await,
-        // An unreadable event must not hold up the stream.
-        None => Ok(()),
-    }
+fn main() -> run::ProcessResult {
+    run::event(handle)
+}
+
+async fn handle(gateway: &Gateway, events: EventBatch) -> Result<BatchResponse> {
+    Ok(match events {
+        EventBatch::Stream(batch) => {
+            batch::process_stream(batch, async |image| delivery::fan_out_change(gateway, image).await).await
+        }
+        EventBatch::Queue(batch) => {
+            let work = async |task: FanOutTask| delivery::fan_out_task(gateway, &task).await;
+            batch::process_sqs_batch(batch, work).await
+        }
+    })
 }
