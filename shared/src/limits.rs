@@ -62,8 +62,10 @@ pub const KNOWN_KEY_SECONDS: i64 = 60;
 pub const KEY_REREAD_MS: i64 = 1_000;
 /// Capacity of each cache of a process.
 pub const CACHE_ENTRIES: usize = 10_000;
-/// Apps of one tenant, Power Automate flows included. An event fans out to each of them, and the stream waits for that.
-pub const APPS_PER_TENANT: usize = 200;
+/// Default limit of apps of one tenant, Power Automate flows included. An event fans out to each of them.
+pub const APPS_PER_TENANT: u32 = 20;
+/// Largest limit that the operator may set.
+pub const APPS_PER_TENANT_MAX: u32 = 200;
 /// Keys of one app, including its main key and rotated keys that are still valid.
 pub const KEYS_PER_APP: usize = 25;
 /// Address ranges of one key.

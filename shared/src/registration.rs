@@ -45,13 +45,14 @@ pub async fn create_tenant(
     spec: TenantSpec,
     key: Option<&str>,
 ) -> Result<Tenant> {
-    let TenantLimits { requests_per_minute, tenant_requests_per_minute, connect_tokens_per_hour } =
+    let TenantLimits { requests_per_minute, tenant_requests_per_minute, connect_tokens_per_hour, apps } =
         spec.limits;
     let content = json!([
         spec.name,
         requests_per_minute,
         tenant_requests_per_minute,
         connect_tokens_per_hour,
+        apps,
         spec.return_url
     ]);
     let key = key.map(|key| Idempotency::of(key, &content));
@@ -94,6 +95,7 @@ pub async fn change_tenant(
         ("limits.requestsPerMinute", change.requests_per_minute.is_some()),
         ("limits.tenantRequestsPerMinute", change.tenant_requests_per_minute.is_some()),
         ("limits.connectTokensPerHour", change.connect_tokens_per_hour.is_some()),
+        ("limits.apps", change.apps.is_some()),
         ("returnUrl", change.return_url != Patch::Keep),
     ];
     let fields: Vec<&'static str> =
@@ -248,7 +250,8 @@ async fn store_app(
             return Ok(Attempt::Done(Registration::TenantUnavailable));
         };
         // Concurrent registrations use up the room that was read here. The write then meets a conflict.
-        let room = limits::APPS_PER_TENANT.saturating_sub(gateway.store.app_count(&tenant.id).await?);
+        let limit = usize::try_from(tenant.limits.apps).unwrap_or(usize::MAX);
+        let room = limit.saturating_sub(gateway.store.app_count(&tenant.id).await?);
         if room == 0 {
             return Err(Error::TooManyApps);
         }

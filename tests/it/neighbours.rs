@@ -115,7 +115,7 @@ async fn thousands_of_overdue_deliveries_of_one_app_delay_no_neighbour() {
         .await;
     let backlog = rows(&world, "DeliveriesTable", "app_").await;
     let backlog = backlog.iter().filter(|row| of(&busy, row)).count();
-    assert!(backlog > 2_000, "the backlog still stands: {backlog}");
+    assert!(backlog > 1_000, "the backlog still stands: {backlog}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ pub async fn additional_key(world: &World, tenant: &TestTenant, body: Value) -> 
 
 /// Adds app records to a tenant that has one app, until only `room` more can be registered.
 pub async fn fill_with_apps(world: &World, tenant: &TestTenant, room: usize) {
-    for at in 1..limits::APPS_PER_TENANT - room {
+    for at in 1..usize::try_from(limits::APPS_PER_TENANT).unwrap() - room {
         let item = json!({ "tenant": { "S": tenant.id }, "item": { "S": format!("app#app_{at:016x}") } });
         world.put_item("TenantsTable", item).await;
     }
@@ -58,7 +58,7 @@ async fn the_operator_creates_lists_gets_suspends_and_resumes_tenants() {
     assert_eq!((&made["name"], &made["status"]), (&json!("Acme"), &json!("active")));
     assert_eq!(
         made["limits"],
-        json!({ "requestsPerMinute": 7, "tenantRequestsPerMinute": 1_000, "connectTokensPerHour": 100 })
+        json!({ "requestsPerMinute": 7, "tenantRequestsPerMinute": 1_000, "connectTokensPerHour": 100, "apps": 20 })
     );
     let path = format!("/v1/tenants/{}", made["tenantId"].as_str().unwrap());
     assert_eq!(world.get(&path, &operator).await.expect(200).json(), made);
@@ -170,6 +170,14 @@ async fn invalid_requests_are_rejected_with_the_path_of_the_invalid_field() {
             json!({ "name": "a", "limits": { "connectTokensPerHour": "9" } }),
             "invalid_body",
             "limits.connectTokensPerHour",
+        ),
+        (
+            "PATCH",
+            &tenant_path,
+            &operator,
+            json!({ "limits": { "apps": 201 } }),
+            "invalid_field",
+            "limits.apps",
         ),
         ("PATCH", &tenant_path, &operator, json!({ "status": "deleting" }), "invalid_field", "status"),
         ("POST", "/v1/apps/register", &operator, json!({ "name": "a" }), "missing_field", "tenantId"),
@@ -320,6 +328,12 @@ async fn concurrent_registrations_of_apps_and_flows_respect_the_limit() {
     let made = made[0].json();
     let id = made["appId"].as_str().or(made["id"].as_str()).unwrap();
     send(&world, "DELETE", &format!("/v1/apps/{id}"), &tenant.key, Value::Null).await.expect(200);
+    register(0).await.expect(201);
+    assert_eq!(register(1).await.error(), (409, "too_many_apps".to_owned()));
+    // The operator may raise the limit.
+    let more = json!({ "limits": { "apps": limits::APPS_PER_TENANT + 1 } });
+    let path = format!("/v1/tenants/{}", tenant.id);
+    send(&world, "PATCH", &path, &world.operator_key(), more).await.expect(200);
     register(0).await.expect(201);
     assert_eq!(register(1).await.error(), (409, "too_many_apps".to_owned()));
     world.new_tenant("Other").await;

@@ -16,7 +16,7 @@ pub const ROUTE: Route = Route::new("POST /v1/tenants", "Create a tenant")
         "The tenant.",
         r#"{
           "createdAt": "2026-11-21T23:25:21.488Z",
-          "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
+          "limits": { "apps": 20, "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
           "name": "Acme",
           "status": "active", "tenantId": "tenant_5f0c9a1be2d34476"
         }"#,

@@ -11,7 +11,7 @@ pub const ROUTE: Route = Route::new("GET /v1/tenants/{tenantId}", "Get a tenant"
         "The tenant, with the progress of its deletion.",
         r#"{
           "createdAt": "2026-11-21T23:25:21.488Z",
-          "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
+          "limits": { "apps": 20, "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
           "name": "Acme",
           "status": "active", "tenantId": "tenant_5f0c9a1be2d34476"
         }"#,

@@ -14,7 +14,7 @@ pub const ROUTE: Route = Route::new("GET /v1/tenants", "List tenants")
           "nextCursor": null,
           "tenants": [{
             "createdAt": "2026-11-21T23:25:21.488Z",
-            "limits": { "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
+            "limits": { "apps": 20, "connectTokensPerHour": 100, "requestsPerMinute": 100, "tenantRequestsPerMinute": 1000 },
           "name": "Acme",
             "status": "active", "tenantId": "tenant_5f0c9a1be2d34476"
           }]

@@ -27,6 +27,7 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
         requests_per_minute: limits.requests_per_minute,
         tenant_requests_per_minute: limits.tenant_requests_per_minute,
         connect_tokens_per_hour: limits.connect_tokens_per_hour,
+        apps: limits.apps,
         return_url: body.return_url.try_map(|url| registration::return_url(&gateway.config, url))?,
     };
     let tenant = registration::change_tenant(gateway, operator.audit(), &id, &change).await?;

@@ -181,7 +181,7 @@ pub fn entry(error: &Error) -> ErrorEntry {
             S::CONFLICT,
             "too_many_apps",
             "Tenant has too many apps",
-            "Delete an app, or a Power Automate subscription, that is no longer used.",
+            "Delete an app, or a Power Automate subscription, that is no longer used, or ask the operator for a higher `limits.apps`.",
         ),
         Error::TooManyKeys => new(
             S::CONFLICT,

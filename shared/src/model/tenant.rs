@@ -25,6 +25,8 @@ pub struct TenantLimits {
     pub tenant_requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     pub connect_tokens_per_hour: u32,
+    /// Apps, Power Automate flows included.
+    pub apps: u32,
 }
 
 impl Default for TenantLimits {
@@ -33,6 +35,7 @@ impl Default for TenantLimits {
             requests_per_minute: limits::REQUESTS_PER_MINUTE,
             tenant_requests_per_minute: limits::TENANT_REQUESTS_PER_MINUTE,
             connect_tokens_per_hour: limits::CONNECT_TOKENS_PER_HOUR,
+            apps: limits::APPS_PER_TENANT,
         }
     }
 }

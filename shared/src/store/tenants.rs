@@ -26,6 +26,7 @@ pub struct TenantChange {
     pub requests_per_minute: Option<u32>,
     pub tenant_requests_per_minute: Option<u32>,
     pub connect_tokens_per_hour: Option<u32>,
+    pub apps: Option<u32>,
     pub return_url: Patch<String>,
 }
 
@@ -115,6 +116,7 @@ impl Store {
             .set("requests_per_minute", item::number(tenant.limits.requests_per_minute))
             .set("tenant_requests_per_minute", item::number(tenant.limits.tenant_requests_per_minute))
             .set("connect_tokens_per_hour", item::number(tenant.limits.connect_tokens_per_hour))
+            .set("apps", item::number(tenant.limits.apps))
             .maybe("return_url", tenant.return_url.as_ref().map(item::text))
             .set("cursor_key", item::text(tenant.cursor_key.expose()))
             .set("created_at", item::time(tenant.created_at))
@@ -136,6 +138,7 @@ impl Store {
             ("requests_per_minute", change.requests_per_minute.map(item::number)),
             ("tenant_requests_per_minute", change.tenant_requests_per_minute.map(item::number)),
             ("connect_tokens_per_hour", change.connect_tokens_per_hour.map(item::number)),
+            ("apps", change.apps.map(item::number)),
             ("return_url", change.return_url.new_value().map(item::text)),
         ];
         let mut update = Update::builder()
@@ -207,6 +210,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
             requests_per_minute: row.number("requests_per_minute")?,
             tenant_requests_per_minute: row.number("tenant_requests_per_minute")?,
             connect_tokens_per_hour: row.number("connect_tokens_per_hour")?,
+            apps: row.number("apps")?,
         },
         return_url: row.maybe_text("return_url"),
         cursor_key: Secret::new(row.text("cursor_key")?),

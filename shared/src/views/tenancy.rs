@@ -30,6 +30,9 @@ pub struct LimitsRequest {
     /// Connect and invite tokens together in a rolling hour.
     #[schemars(range(min = 1, max = limits::CONNECT_TOKENS_PER_HOUR_MAX))]
     pub connect_tokens_per_hour: Option<u32>,
+    /// Apps, Power Automate flows included.
+    #[schemars(range(min = 1, max = limits::APPS_PER_TENANT_MAX))]
+    pub apps: Option<u32>,
 }
 
 impl LimitsRequest {
@@ -51,6 +54,7 @@ impl LimitsRequest {
             limits::CONNECT_TOKENS_PER_HOUR_MAX,
             "limits.connectTokensPerHour",
         )?;
+        limit(self.apps, limits::APPS_PER_TENANT_MAX, "limits.apps")?;
         Ok(self)
     }
 
@@ -62,6 +66,7 @@ impl LimitsRequest {
                 .tenant_requests_per_minute
                 .unwrap_or(default.tenant_requests_per_minute),
             connect_tokens_per_hour: self.connect_tokens_per_hour.unwrap_or(default.connect_tokens_per_hour),
+            apps: self.apps.unwrap_or(default.apps),
         }
     }
 }
@@ -101,6 +106,8 @@ struct LimitsView {
     tenant_requests_per_minute: u32,
     /// Connect and invite tokens together in a rolling hour.
     connect_tokens_per_hour: u32,
+    /// Apps, Power Automate flows included.
+    apps: u32,
 }
 
 /// The progress of a deletion.
@@ -134,6 +141,7 @@ impl<'a> From<&'a Tenant> for TenantView<'a> {
                 requests_per_minute: tenant.limits.requests_per_minute,
                 tenant_requests_per_minute: tenant.limits.tenant_requests_per_minute,
                 connect_tokens_per_hour: tenant.limits.connect_tokens_per_hour,
+                apps: tenant.limits.apps,
             },
             return_url: tenant.return_url.as_deref(),
             created_at: iso(tenant.created_at),
