@@ -198,13 +198,15 @@ async fn a_message_with_its_events_and_deliveries_writes_few_units_to_its_tenant
     app(&world, &tenant, json!({ "webhookUrl": receiver.at("/hook"), "eventTypes": ["sms_status"] })).await;
     // The first message creates what all share.
     let first = accept(&world, &tenant, &from, "First").await;
-    until(&world, &tenant, &first, &["delivered"]).await;
+    until(&world, &tenant, &first, &SENT).await;
+    world.advance(61).await;
     world.idle().await;
     let (since, before) = (world.calls_so_far().await, receiver.arrivals("/hook").len());
     for at in 0..MESSAGES {
         let id = accept(&world, &tenant, &from, &format!("Measured {at}")).await;
-        until(&world, &tenant, &id, &["delivered"]).await;
+        until(&world, &tenant, &id, &SENT).await;
     }
+    world.advance(61).await;
     world.idle().await;
     let mut units: BTreeMap<String, f64> = BTreeMap::new();
     for call in world.calls_since(since).await {
