@@ -25,17 +25,19 @@ pub fn binaries() -> &'static Path {
     BUILT.get_or_init(|| {
         // The packages and targets of `cargo test --workspace`: each dependency keeps the features, and the build, that the
         // test run has made already.
-        let cargo = std::process::Command::new(env!("CARGO"))
-            .args(["build", "--workspace", "--all-targets"])
-            .current_dir(root())
-            .output()
-            .unwrap();
+        let mut build = std::process::Command::new(env!("CARGO"));
+        if cfg!(debug_assertions) {
+            build.args(["build", "--workspace", "--all-targets"]);
+        } else {
+            build.args(["build", "--workspace", "--bins", "--release"]);
+        }
+        let cargo = build.current_dir(root()).output().unwrap();
         assert!(
             cargo.status.success(),
             "the functions do not build:\n{}",
             String::from_utf8_lossy(&cargo.stderr)
         );
-        // The test binary is in target/debug/deps.
+        // Tests are in the folder `deps` beside the binaries, examples in `examples`.
         let test = std::env::current_exe().unwrap();
         test.parent().and_then(Path::parent).unwrap().to_owned()
     })

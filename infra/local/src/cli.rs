@@ -2,6 +2,7 @@
 
 use crate::banner::banner;
 use crate::build::{self, BuildProfile};
+use crate::functions::DEFAULT_INSTANCES;
 use crate::logs::LogDisplay;
 use crate::options::{DataLocation, StackOptions, StackParts};
 use crate::progress::ProgressLine;
@@ -192,6 +193,7 @@ fn options(root: &Path, settings: &CliOptions) -> StackOptions {
         },
         public_url: settings.public_url.clone(),
         endpoint_url: settings.endpoint_url.clone(),
+        instances: DEFAULT_INSTANCES,
     }
 }
 

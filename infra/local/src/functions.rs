@@ -53,11 +53,16 @@ struct Pool {
 }
 
 impl FunctionPools {
-    /// Starts no process.
+    /// Starts no process. A function without a reserved concurrency has at most `instances` processes at once.
     #[must_use]
-    pub fn new(template: &Template, settings: InstanceSettings, logs: FunctionLogs) -> Self {
+    pub fn new(
+        template: &Template,
+        settings: InstanceSettings,
+        instances: usize,
+        logs: FunctionLogs,
+    ) -> Self {
         let pools = template.functions.iter().map(|function| {
-            let slots = function.reserved_concurrency.unwrap_or(DEFAULT_INSTANCES);
+            let slots = function.reserved_concurrency.unwrap_or(instances);
             let pool = Pool {
                 function: function.clone(),
                 slots: Arc::new(Semaphore::new(slots)),

@@ -1,5 +1,6 @@
 //! The options of a stack.
 
+use crate::functions::DEFAULT_INSTANCES;
 use crate::template::TemplateOverrides;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +73,8 @@ pub struct StackOptions {
     pub public_url: Option<String>,
     /// Another AWS emulator, or AWS itself, behind the AWS endpoints.
     pub endpoint_url: Option<String>,
+    /// How many processes a function without a reserved concurrency may have at once.
+    pub instances: usize,
 }
 
 impl StackOptions {
@@ -87,6 +90,7 @@ impl StackOptions {
             parts: StackParts::All,
             public_url: None,
             endpoint_url: None,
+            instances: DEFAULT_INSTANCES,
         }
     }
 

@@ -119,7 +119,7 @@ impl Stack {
                     aws_url,
                     clock,
                 };
-                let functions = FunctionPools::new(&template, settings, logs);
+                let functions = FunctionPools::new(&template, settings, options.instances, logs);
                 let _ = endpoints.services.functions.set(functions.clone());
                 for mapping in &endpoints.stream_mappings {
                     // If this fails, so do the later reads, which log the error.
