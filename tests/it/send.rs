@@ -33,7 +33,8 @@ pub async fn connect(world: &World, tenant: &TestTenant, user: usize) -> String 
 
 /// Lifts a tenant's request limit.
 pub async fn without_limit(world: &World, tenant: &TestTenant) {
-    let order = json!({ "limits": { "requestsPerMinute": 1_000_000, "tenantRequestsPerMinute": 1_000_000 } });
+    let limits = json!({ "requestsPerMinute": 1_000_000, "tenantRequestsPerMinute": 1_000_000, "apps": 200 });
+    let order = json!({ "limits": limits });
     let path = format!("/v1/tenants/{}", tenant.id);
     world.call(Method::PATCH, &path, &world.operator_key(), Some(order)).await.expect(200);
 }
