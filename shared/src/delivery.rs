@@ -1,6 +1,6 @@
 //! Delivery of events to apps.
 //!
-//! The stream of the events table starts [`fan_out`], which creates one delivery per event and app. [`attempt`] posts a
+//! The stream of the events table starts [`fan_out_change`], which creates one delivery per event and app. [`attempt`] posts a
 //! delivery to the app's endpoint: first attempts come from one queue, retries from another, so that failing endpoints do
 //! not delay the others. The table holds when a delivery is due; a queue message only wakes a worker, and [`sweep`] recovers
 //! lost ones.

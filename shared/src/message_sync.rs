@@ -1,4 +1,4 @@
-//! Message sync: compares each connection with RingCentral's message store, so that no inbound message is lost.
+//! Message sync: synchronizes each connection with RingCentral's message store, so that no inbound message is lost.
 //!
 //! RingCentral does not repeat an event that was not accepted. So every connection is synced at once after a failure, and
 //! otherwise at intervals that follow its activity ([`SyncIntervals`](crate::model::activity::SyncIntervals)), from

@@ -437,37 +437,33 @@ mod tests {
             let json = format!(r#"{{"id":7,"to":"+14155550100","direction":"Inbound",{fields}}}"#);
             role(&events::from_slice(json.as_bytes()).expect("a message"), None)
         };
-        for sms in [
-            r#""type":"SMS""#,
-            r#""type":"sms""#,
-            r#""type":"SMS ""#,
-            r#""type":"MMS""#,
-            r#""type":"Text""#,
-            r#""type":"""#,
-            r#""type":null"#,
-            r#""x":1"#,
-            r#""availability":" alive""#,
-            r#""availability":"""#,
-            r#""availability":"Archived""#,
-            r#""direction":" inbound ""#,
+        for (fields, expected) in [
+            (r#""type":"SMS""#, RecordRole::Inbound),
+            (r#""type":"sms""#, RecordRole::Inbound),
+            (r#""type":"SMS ""#, RecordRole::Inbound),
+            (r#""type":"MMS""#, RecordRole::Inbound),
+            (r#""type":"Text""#, RecordRole::Inbound),
+            (r#""type":"""#, RecordRole::Inbound),
+            (r#""type":null"#, RecordRole::Inbound),
+            (r#""x":1"#, RecordRole::Inbound),
+            (r#""availability":" alive""#, RecordRole::Inbound),
+            (r#""availability":"""#, RecordRole::Inbound),
+            (r#""availability":"Archived""#, RecordRole::Inbound),
+            (r#""direction":" inbound ""#, RecordRole::Inbound),
+            (r#""direction":"outbound""#, RecordRole::Outbound),
+            (r#""type":"Fax""#, RecordRole::Irrelevant),
+            (r#""type":"VOICEMAIL""#, RecordRole::Irrelevant),
+            (r#""type":" pager ""#, RecordRole::Irrelevant),
+            (r#""availability":"Deleted ""#, RecordRole::Irrelevant),
+            (r#""availability":"purged""#, RecordRole::Irrelevant),
         ] {
-            assert_eq!(role_of(sms), RecordRole::Inbound, "{sms}");
-        }
-        for other in [
-            r#""type":"Fax""#,
-            r#""type":"VOICEMAIL""#,
-            r#""type":" pager ""#,
-            r#""availability":"Deleted ""#,
-            r#""availability":"purged""#,
-        ] {
-            assert_eq!(role_of(other), RecordRole::Irrelevant, "{other}");
+            assert_eq!(role_of(fields), expected, "{fields}");
         }
         for unknown in
             [r#""type":"RCS""#, r#""type":"SMS/MMS""#, r#""direction":"Sideways""#, r#""direction":"""#]
         {
             assert!(matches!(role_of(unknown), RecordRole::Unusable(_)), "{unknown}");
         }
-        assert_eq!(role_of(r#""direction":"outbound""#), RecordRole::Outbound);
         assert_eq!(role_of(r#""type":"RCS","direction":"Outbound""#), RecordRole::Outbound);
         // An event without a direction is about an inbound message.
         let event =

@@ -46,24 +46,11 @@ async fn main() {
     let in_use = price(&world, since, "refresh-tokens", TRIES).await;
 
     // The daily check of subscription and numbers, which finds the access token expired.
-    let since = world.calls_so_far().await;
-    for _ in 0..TRIES {
-        world.advance(30 * 3_600).await;
-        world.invoke("renew-subscriptions", &json!({})).await;
-        world.idle().await;
-    }
-    let check = price(&world, since, "renew-subscriptions", TRIES).await;
+    let check = price_of_run(&world, "renew-subscriptions", 30).await;
+    // A message sync. The refresh that it needs is counted above.
+    let sync = price_of_run(&world, "sync-messages", 15).await;
 
-    // A comparison with the message store. The refresh that it needs is counted above.
-    let since = world.calls_so_far().await;
-    for _ in 0..TRIES {
-        world.advance(15 * 3_600).await;
-        world.invoke("sync-messages", &json!({})).await;
-        world.idle().await;
-    }
-    let comparison = price(&world, since, "sync-messages", TRIES).await;
-
-    println!("| connection, 30 days | refreshes | checks | comparisons | US dollars |");
+    println!("| connection, 30 days | refreshes | checks | syncs | US dollars |");
     println!("| --- | --- | --- | --- | --- |");
     let rows = [
         ("tokens only", 30.0 / 3.5, 0.0, 0.0, of_schedule),
@@ -71,15 +58,26 @@ async fn main() {
         ("messages every day", 12.0 * 30.0, 30.0, 12.0 * 30.0, in_use),
         ("messages around the clock", 24.0 * 30.0, 30.0, 144.0 * 30.0, in_use),
     ];
-    for (what, refreshes, checks, comparisons, each) in rows {
-        let total = (refreshes * each + checks * check + comparisons * comparison) / 1e6;
-        println!("| {what} | {refreshes:.1} | {checks:.0} | {comparisons:.0} | {total:.5} |");
+    for (what, refreshes, checks, syncs, each) in rows {
+        let total = (refreshes * each + checks * check + syncs * sync) / 1e6;
+        println!("| {what} | {refreshes:.1} | {checks:.0} | {syncs:.0} | {total:.5} |");
     }
     println!(
         "\nUS dollars for a million: {of_schedule:.2} for refreshes by schedule, {in_use:.2} on demand, {check:.2} for checks, \
-         {comparison:.2} for comparisons."
+         {sync:.2} for syncs."
     );
     println!("{}", world.hottest_keys().await);
+}
+
+/// US dollars for a million scheduled runs of a function, each after `hours` in which its work fell due.
+async fn price_of_run(world: &World, function: &str, hours: i64) -> f64 {
+    let since = world.calls_so_far().await;
+    for _ in 0..TRIES {
+        world.advance(hours * 3_600).await;
+        world.invoke(function, &json!({})).await;
+        world.idle().await;
+    }
+    price(world, since, function, TRIES).await
 }
 
 /// US dollars for a million invocations of a function that was invoked `times` since then.

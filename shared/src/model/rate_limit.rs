@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn parties_have_limits_of_their_own_and_one_together() {
+    fn each_party_has_a_limit_and_all_parties_share_one() {
         let mut tally = Tally::default();
         for (party, allowed, limit, remaining) in
             [("a", true, 2, 1), ("a", true, 2, 0), ("a", false, 2, 0), ("b", true, 3, 0), ("c", false, 3, 0)]
