@@ -9,7 +9,7 @@
 //! | `RINGCENTRAL_SECRET` | name of the secret with `{"clientSecret":"…"}` |
 //! | `OPERATOR_SECRET` | name of the secret with the operator's key |
 //! | `EVENT_TAG_SECRET` | name of the secret that tags the URLs of webhook subscriptions |
-//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE`, `QUARANTINE_TABLE` | DynamoDB tables |
+//! | `TENANTS_TABLE`, `CONNECT_TOKENS_TABLE`, `CONNECTIONS_TABLE`, `EXTENSIONS_TABLE`, `RATE_LIMITS_TABLE`, `AUDIT_TABLE`, `EVENTS_TABLE`, `DELIVERIES_TABLE`, `MESSAGES_TABLE`, `CONSENTS_TABLE`, `QUARANTINE_TABLE` | DynamoDB tables |
 //! | `VAULT_KEY` | the KMS key that wraps data keys |
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
@@ -171,6 +171,7 @@ impl Config {
                 events: required("EVENTS_TABLE"),
                 deliveries: required("DELIVERIES_TABLE"),
                 messages: required("MESSAGES_TABLE"),
+                consents: required("CONSENTS_TABLE"),
                 quarantine: required("QUARANTINE_TABLE"),
             },
             vault_key: required("VAULT_KEY"),
@@ -328,6 +329,7 @@ mod tests {
             "RENEWAL_QUEUE",
             "ERASURE_QUEUE",
             "MESSAGES_TABLE",
+            "CONSENTS_TABLE",
             "QUARANTINE_TABLE",
             "VAULT_KEY",
             "DELIVER_SMS_QUEUE",

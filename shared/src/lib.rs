@@ -9,6 +9,7 @@ pub mod circuit_breaker;
 pub mod clock;
 pub mod config;
 pub mod connect;
+pub mod consents;
 pub mod deletion;
 pub mod delivery;
 pub mod disconnect;

@@ -68,6 +68,7 @@ async fn gateway(world: &World) -> Gateway {
         ("AUDIT_TABLE", "AuditTable"),
         ("EVENTS_TABLE", "EventsTable"),
         ("MESSAGES_TABLE", "MessagesTable"),
+        ("CONSENTS_TABLE", "ConsentsTable"),
         ("QUARANTINE_TABLE", "QuarantineTable"),
     ] {
         environment.insert(name.to_owned(), world.table(logical).await);

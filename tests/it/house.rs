@@ -81,6 +81,7 @@ const LAYERS: &[Layer] = &[
             "delivery",
             "polling",
             "sending",
+            "consents",
             "receiving",
             "message_sync",
             "views",

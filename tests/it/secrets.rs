@@ -23,6 +23,7 @@ async fn hits(world: &World, needles: &[&str]) -> Vec<String> {
         "EventsTable",
         "DeliveriesTable",
         "MessagesTable",
+        "ConsentsTable",
         "QuarantineTable",
     ] {
         for item in world.items(table).await {

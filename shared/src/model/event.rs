@@ -18,6 +18,8 @@ string_enum! {
         /// An extension was connected, or authorized again.
         RcConnected = "rc_connected",
         RcDisconnected = "rc_disconnected",
+        /// A recipient opted out or in.
+        ConsentChanged = "consent_changed",
         /// An app's webhook URL was disabled, or will be soon if it keeps failing.
         WebhookDisabled = "webhook_disabled",
     }
@@ -86,7 +88,7 @@ impl Event {
     pub fn own_number(&self) -> Option<&str> {
         let field = match self.kind {
             EventKind::SmsInbound => "to",
-            EventKind::SmsStatus => "from",
+            EventKind::SmsStatus | EventKind::ConsentChanged => "from",
             _ => return None,
         };
         self.data.get(field)?.as_str()

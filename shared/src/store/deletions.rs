@@ -32,13 +32,22 @@ pub enum TenantTable {
     Deliveries,
     /// Messages and outboxes.
     Messages,
+    /// Consents and their history.
+    Consents,
     Quarantine,
 }
 
 impl TenantTable {
     /// In the order of erasure: the table with the tenant's record is the last one.
-    pub const ALL: [Self; 6] =
-        [Self::Connections, Self::Messages, Self::Events, Self::Deliveries, Self::Quarantine, Self::Tenants];
+    pub const ALL: [Self; 7] = [
+        Self::Connections,
+        Self::Messages,
+        Self::Consents,
+        Self::Events,
+        Self::Deliveries,
+        Self::Quarantine,
+        Self::Tenants,
+    ];
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,6 +237,7 @@ impl Store {
             TenantTable::Events => &self.tables.events,
             TenantTable::Deliveries => &self.tables.deliveries,
             TenantTable::Messages => &self.tables.messages,
+            TenantTable::Consents => &self.tables.consents,
             TenantTable::Quarantine => &self.tables.quarantine,
         }
     }

@@ -11,6 +11,7 @@ mod circuit_breaker;
 mod connect_tokens;
 mod connection_item;
 mod connections;
+mod consents;
 mod deletions;
 mod deliveries;
 mod due;
@@ -32,6 +33,7 @@ mod readable;
 mod refresh;
 mod revocations;
 mod senders;
+mod settings;
 mod subscriptions;
 mod tenants;
 mod unreadable;
@@ -48,6 +50,7 @@ pub(crate) use apps::{SealedSecret, SigningSecrets};
 pub use circuit_breaker::ProbeOutcome;
 pub use connect_tokens::{ClaimFlowOutcome, DeleteFlowOutcome, StartFlowOutcome};
 pub use connections::{ExtensionOwner, NewConnection, RemovableConnection, StoreConnectionOutcome};
+pub use consents::ConsentFilter;
 pub use deletions::{DueDeletion, TenantTable};
 pub use deliveries::{AttemptRecord, DueDelivery, SlotOutcome, time_of_position};
 pub use due::{ClaimOutcome, DueWork, WorkKind};
@@ -92,6 +95,8 @@ pub struct Tables {
     pub deliveries: String,
     /// Messages, and the outbox of each sender.
     pub messages: String,
+    /// Consents and their history.
+    pub consents: String,
     /// Records that could not be read.
     pub quarantine: String,
 }
@@ -149,6 +154,7 @@ impl Store {
             probe(&tables.events, &["tenant", "item"]),
             probe(&tables.deliveries, &["tenant", "item"]),
             probe(&tables.messages, &["tenant", "item"]),
+            probe(&tables.consents, &["tenant", "item"]),
             probe(&tables.quarantine, &["tenant", "item"]),
         )
         .map(|_| ())

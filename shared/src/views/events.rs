@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::connection::{ConnectionChange, Disconnection};
+use crate::model::consent::ConsentChanged;
 use crate::model::delivery::EndpointWarning;
 use crate::model::event::{Event, EventEnvelope, EventKind};
 use crate::model::message::{InboundMessage, StatusChange};
@@ -67,6 +68,9 @@ pub fn event_schema(generator: &mut SchemaGenerator, kind: EventKind) -> Schema 
         }
         EventKind::RcDisconnected => {
             ("RcDisconnectedEvent", "An extension was disconnected.", Disconnection::json_schema)
+        }
+        EventKind::ConsentChanged => {
+            ("ConsentChangedEvent", "A recipient opted out or in.", ConsentChanged::json_schema)
         }
         EventKind::WebhookDisabled => (
             "WebhookDisabledEvent",
