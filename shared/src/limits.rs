@@ -382,8 +382,10 @@ const _: () = assert!(WARNING_AFTER_SECONDS[1] < DISABLED_AFTER_SECONDS);
 pub const MESSAGE_KEPT_SECONDS: i64 = 400 * 24 * 3_600;
 /// A delivery report about a record that is not correlated with a message is kept for this long.
 pub const UNCORRELATED_RECORD_KEPT_SECONDS: i64 = 3 * 24 * 3_600;
-/// `total` counts up to this many messages, and page numbers reach as many; a cursor reaches all.
+/// Page numbers reach this many messages; a cursor reaches all.
 pub const LISTED_MESSAGES: usize = 10_000;
+/// `total` counts in steps of this many rows, up to the end of the page.
+pub const COUNTED_ROWS: i32 = 1_000;
 /// Pages of DynamoDB, of a megabyte each, that one list request reads. The response then has a cursor to continue.
 pub const LIST_PAGES: usize = 10;
 
@@ -409,6 +411,17 @@ pub const RECENT_FOR_SECONDS: i64 = 24 * 3_600;
 pub const SYNC_MINUTES_MAX: u32 = 24 * 60;
 /// A sync that joins the daily check of a connection is due this long after it, and uses the check's access token.
 pub const SYNC_AFTER_CHECK_SECONDS: i64 = 10 * 60;
+/// Time from a sent message to the sync that reads its status, with those of all messages sent meanwhile.
+pub const STATUS_CHECK_SECONDS: i64 = 20;
+/// A run of a sender's worker that has taken longer leaves the statuses to the next one.
+pub const STATUS_RUN_MS: u64 = 20_000;
+/// Shortest interval of the syncs that follow the last sent message while its delivery is not reported. Longer than that of the
+/// worker's syncs, which come first while messages are sent.
+pub const STATUS_FOLLOW_UP_SECONDS: i64 = 30;
+/// After this time a sync that a sender's worker runs leaves records that are not stored to the next one.
+pub const STATUS_SYNC_MS: i64 = 8_000;
+/// A process that has saved a message's status appends its event within this time, if at all.
+pub const STATUS_EVENT_SECONDS: i64 = 15;
 /// Message sync may use the app's token calls divided by this. Sends, sign-ins and the keepalive may use them all.
 pub const SYNC_TOKEN_SHARE: u32 = 2;
 /// Delay from an event that reports a change to the sync that it requests, which includes all changes until then.
@@ -512,6 +525,17 @@ pub const WAKE_MS: i64 = 50_000;
 pub const WAKEUPS_AT_ONCE: usize = 16;
 
 const _: () = assert!(SEND_RUN_MS + 2 * API_CALL_MS + 2 * AWS_CALL_MS < SEND_FUNCTION_MS);
+const _: () = assert!(
+    STATUS_RUN_MS + STATUS_SYNC_MS.cast_unsigned() + SYNC_CALL_MS + 3 * AWS_CALL_MS < SEND_FUNCTION_MS
+);
+const _: () = assert!(
+    STATUS_CHECK_SECONDS * 1_000 + STATUS_SYNC_MS + (API_CALL_MS + SYNC_CALL_MS).cast_signed() < 60_000
+);
+const _: () = assert!(STATUS_CHECK_SECONDS < STATUS_FOLLOW_UP_SECONDS);
+const _: () = assert!(
+    2 * AWS_CALL_MS.cast_signed() < STATUS_EVENT_SECONDS * 1_000
+        && STATUS_EVENT_SECONDS < STATUS_CHECK_SECONDS
+);
 const _: () = assert!(SENDER_LEASE_SECONDS * 1_000 > SEND_FUNCTION_MS.cast_signed() + 5_000);
 // The margin covers the longest function run and clock skew.
 const _: () = assert!(ACTIVE_MARKER_TRUSTED_SECONDS + 5 * 60 < ACTIVE_MARKER_KEPT_SECONDS);

@@ -19,6 +19,7 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::activity::Activity;
 use crate::model::connection::Connection;
+use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::quarantine::QuarantineKind;
 use crate::model::refresh::TokenPriority;
 use crate::quarantine;
@@ -50,9 +51,39 @@ pub async fn sweep(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> 
     .await
 }
 
+/// Syncs a connection whether its sync is due or not, because messages were sent and their statuses are likely to have changed.
+/// A failure is only logged: the sync is due within the interval of an active connection.
+pub async fn sync_now(gateway: &Gateway, tenant: &TenantId, connection: &ConnectionId) {
+    let now = gateway.clock.now();
+    let due =
+        DueWork { kind: WorkKind::Sync, tenant: tenant.clone(), connection: connection.clone(), due_at: now };
+    let stop = saturating_add(now, SignedDuration::from_millis(limits::STATUS_SYNC_MS));
+    let synced = async {
+        match gateway.store.claim_sync_now(&due).await? {
+            Some(claimed) => sync_claimed(gateway, &due, claimed, stop).await,
+            None => Ok(()),
+        }
+    };
+    if let Err(error) = synced.await {
+        tracing::warn!(tenant.id = %tenant, connection.id = %connection, error = error.reason(),
+            "statuses of sent messages could not be read");
+    }
+}
+
 /// Syncs one connection, as far as possible until `stop`.
 async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> Result<DueOutcome, CallError> {
-    let Some(mut claimed) = gateway.store.claim_sync(due).await? else { return Ok(DueOutcome::Left) };
+    match gateway.store.claim_sync(due).await? {
+        Some(claimed) => sync_claimed(gateway, due, claimed, stop).await.map(|()| DueOutcome::Processed),
+        None => Ok(DueOutcome::Left),
+    }
+}
+
+async fn sync_claimed(
+    gateway: &Gateway,
+    due: &DueWork,
+    mut claimed: ClaimedSync,
+    stop: Timestamp,
+) -> Result<(), CallError> {
     let result = run_sync(gateway, due, &mut claimed, stop).await;
     if result.is_err() && claimed.activity(gateway.clock.now()) != Activity::Active {
         // The claim ends in two minutes, which is too often for the many idle connections if RingCentral is down. One whose
@@ -60,7 +91,7 @@ async fn sync_connection(gateway: &Gateway, due: &DueWork, stop: Timestamp) -> R
         let next = gateway.config.sync_intervals.next_while_active(&due.connection, gateway.clock.now());
         gateway.store.postpone_sync(due, &claimed, next).await?;
     }
-    result.map(|()| DueOutcome::Processed)
+    result
 }
 
 async fn run_sync(
@@ -115,7 +146,21 @@ async fn sync_changes(
     let backfill = [before.backfill, older, unstored].into_iter().flatten().reduce(BackfillRange::union);
     let token = synced.token.map(|token| (token, now)).or_else(|| before.token.clone());
     let last_message_at = last_message_at(&synced.records, now).max(before.last_message_at);
-    Ok(SyncProgress { token, backfill, last_message_at })
+    let undelivered_since = undelivered_since(&synced.records, before.undelivered_since);
+    Ok(SyncProgress { token, backfill, last_message_at, undelivered_since })
+}
+
+/// When the newest sent message was sent, unless its delivery is reported.
+fn undelivered_since(records: &[Message], before: Option<Timestamp>) -> Option<Timestamp> {
+    let sent = records.iter().filter(|record| receiving::role(record, None) == RecordRole::Outbound);
+    let (mut newest, mut is_reported) = (before, false);
+    for record in sent {
+        let at = record.creation_time;
+        if at >= newest {
+            (newest, is_reported) = (at, sending::is_final(record));
+        }
+    }
+    newest.filter(|_| !is_reported)
 }
 
 /// When the newest of these messages was sent or received.

@@ -78,7 +78,7 @@ async fn check_subscription(
     let Renewal { known, backfill, .. } = renewal;
     let check = match &result {
         Ok(subscription) => {
-            let due = setup::next_check(&connection, subscription, gateway.clock.now());
+            let due = setup::next_check(&connection.id, subscription.expires_at, gateway.clock.now());
             SubscriptionCheck { subscription: subscription.clone(), due, backfill }
         }
         Err(error) => {

@@ -18,7 +18,7 @@ use crate::model::connection::{
 };
 use crate::model::event::{Event, EventKind};
 use crate::model::event_route::EventRoute;
-use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::number::{AccountNumber, Features, Number, Readiness};
 use crate::model::phone::E164;
 use crate::model::quarantine::QuarantineKind;
@@ -76,7 +76,8 @@ async fn run_steps(
     connection.setup = setup;
     let now = gateway.clock.now();
     let due = (!connection.setup.is_done()).then(|| next_attempt(now, connection.setup.attempts));
-    let first_check = created.as_ref().map(|created| (created, next_check(&connection, created, now)));
+    let first_check =
+        created.as_ref().map(|created| (created, next_check(&connection.id, created.expires_at, now)));
     let event = connected_event(&before, &connection, now);
     let outcome = gateway.store.record_setup(&connection, due, first_check, event.as_ref()).await?;
     if outcome == WriteOutcome::Conflict
@@ -174,9 +175,9 @@ pub async fn rediscover(gateway: &Gateway, connection: &Connection, within: Dura
 
 /// When the next check of a connection's subscription and numbers is due: in about a day, and after half of the subscription's
 /// lifetime at the latest.
-pub fn next_check(connection: &Connection, subscription: &Subscription, now: Timestamp) -> Timestamp {
-    let half_life = subscription.expires_at.duration_since(now).as_secs() / 2;
-    let interval = connection.id.spread_interval(limits::CHECK_SECONDS.min(half_life));
+pub fn next_check(connection: &ConnectionId, expires_at: Timestamp, now: Timestamp) -> Timestamp {
+    let half_life = expires_at.duration_since(now).as_secs() / 2;
+    let interval = connection.spread_interval(limits::CHECK_SECONDS.min(half_life));
     saturating_add(now, interval.max(SignedDuration::from_secs(limits::CHECK_MIN_SECONDS)))
 }
 
@@ -500,10 +501,11 @@ pub async fn unsubscribe(api: &Api, id: &str) -> Result<(), CallError> {
     }
 }
 
-/// Inbound messages with their content, changes of messages, changes of the extension's numbers.
+/// Inbound messages with their content, changes of inbound messages, changes of the extension's numbers. Each sent message
+/// would cause three events; its status is read by message sync instead.
 const EVENT_FILTERS: [&str; 3] = [
     "/restapi/v1.0/account/~/extension/~/message-store/instant?type=SMS",
-    "/restapi/v1.0/account/~/extension/~/message-store",
+    "/restapi/v1.0/account/~/extension/~/message-store?type=SMS&direction=Inbound",
     "/restapi/v1.0/account/~/extension/~",
 ];
 

@@ -18,7 +18,7 @@ fn main() -> run::ProcessResult {
     run::http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
-/// 200 with `{messages, total, page, limit, nextCursor}`; without `total` and `page` for a cursor.
+/// 200 with `{messages, total, totalIsExact, page, limit, nextCursor}`; without the total and `page` for a cursor.
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let cursors = caller.cursors("messages");
@@ -27,14 +27,14 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let number = page_number(&request, &page)?;
     if page.after.is_some() {
         let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &page).await?;
-        let list = MessageList::of(&messages, None, page.limit, cursors.seal(next));
+        let list = MessageList::of(&messages, page.limit, cursors.seal(next));
         return Ok(http::reply(StatusCode::OK, &list));
     }
     let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let skip = (number - 1).saturating_mul(most);
-    let (total, messages, next) =
-        gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
-    let list = MessageList::of(&messages, Some((number, total)), page.limit, cursors.seal(next));
+    let found = gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
+    let next = cursors.seal(found.next.clone());
+    let list = MessageList::numbered(&found, number, page.limit, next);
     Ok(http::reply(StatusCode::OK, &list))
 }
 

@@ -51,7 +51,7 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
             "status": "delivered", "to": "+16505550111", "updatedAt": "2026-11-21T23:25:23.031Z",
             "userId": null
           }],
-          "nextCursor": null, "page": 1, "total": 1
+          "nextCursor": null, "page": 1, "total": 1, "totalIsExact": true
         }"#,
     )
     .errors(&["invalid_query"]);

@@ -63,6 +63,13 @@ impl SyncIntervals {
     }
 }
 
+/// When a connection is synced next while the delivery of its last sent message is not reported: the time since the message
+/// doubles, so that a report is noticed after at most as long again as it took.
+pub fn follow_up(since: Timestamp, now: Timestamp) -> Timestamp {
+    let least = SignedDuration::from_secs(limits::STATUS_FOLLOW_UP_SECONDS);
+    saturating_add(now, now.duration_since(since).max(least))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -106,6 +113,23 @@ mod tests {
             let interval = next.duration_since(at(0)).as_secs();
             prop_assert!(interval <= seconds * 6 / 5, "{interval}");
             prop_assert!(interval >= (seconds * 4 / 5).min(limits::ACCESS_TOKEN_SECONDS), "{interval}");
+        }
+
+        /// Each sync begins up to a minute after it is due.
+        #[test]
+        fn a_late_report_is_noticed_a_minute_after_as_long_again_as_it_took(
+            took in 0_i64..5_000, first in 20_i64..=40, delays in proptest::collection::vec(0_i64..=60, 12)
+        ) {
+            let sent = Timestamp::from_second(1_800_000_000).unwrap();
+            let at = |seconds: i64| sent + SignedDuration::from_secs(seconds);
+            let mut now = first;
+            for delay in delays {
+                if now >= took {
+                    break;
+                }
+                now = follow_up(sent, at(now)).duration_since(sent).as_secs() + delay;
+            }
+            prop_assert!(now >= took && now - took <= took.max(30) + 60, "noticed after {now}");
         }
     }
 

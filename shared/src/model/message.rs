@@ -301,7 +301,7 @@ impl Message {
     pub fn update_status(&mut self, now: Timestamp) {
         let any = |stage| self.parts.iter().any(|part| part.stage == stage);
         let all = |stages: &[PartStage]| self.parts.iter().all(|part| stages.contains(&part.stage));
-        self.status = if any(PartStage::Failed) {
+        let status = if any(PartStage::Failed) {
             MessageStatus::Failed
         } else if any(PartStage::Submitted) {
             MessageStatus::Sending
@@ -316,7 +316,10 @@ impl Message {
         } else {
             MessageStatus::Sending
         };
-        self.updated_at = now;
+        // The time is that of the status's event.
+        if status != self.status {
+            (self.status, self.updated_at) = (status, now);
+        }
     }
 
     /// Sets a final status. Parts that are not sent will not be.
@@ -427,7 +430,7 @@ mod tests {
         assert_eq!(message.status, MessageStatus::Sent);
         message.apply_delivery_report(0, &report(PartStage::Delivered), at(5));
         message.apply_delivery_report(0, &report(PartStage::Sent), at(6));
-        assert_eq!((message.status, message.updated_at), (MessageStatus::Sent, at(5)));
+        assert_eq!((message.status, message.updated_at), (MessageStatus::Sent, at(4)));
         message.apply_delivery_report(1, &report(PartStage::Failed), at(7));
         assert_eq!(
             (message.status, message.error_code.as_deref()),

@@ -51,6 +51,8 @@ pub struct SenderState {
     pub partly_sent: Option<MessageId>,
     /// RingCentral's message store is not queried before this moment.
     pub reconcile_after: Option<Timestamp>,
+    /// When the statuses of the messages that were sent since the last time are read.
+    pub statuses_due: Option<Timestamp>,
 }
 
 impl Default for SenderState {
@@ -64,6 +66,7 @@ impl Default for SenderState {
             in_flight: None,
             partly_sent: None,
             reconcile_after: None,
+            statuses_due: None,
         }
     }
 }
@@ -149,7 +152,12 @@ impl SenderState {
             *last = now.max(*last);
         }
         match outcome {
-            SendOutcome::Accepted(_) | SendOutcome::Rejected { .. } => self.failures = 0,
+            SendOutcome::Accepted(_) => {
+                self.failures = 0;
+                let after = SignedDuration::from_secs(limits::STATUS_CHECK_SECONDS);
+                self.statuses_due.get_or_insert(saturating_add(now, after));
+            }
+            SendOutcome::Rejected { .. } => self.failures = 0,
             SendOutcome::Ambiguous => {}
             SendOutcome::Retryable(retry_after) => self.back_off(*retry_after, now),
             SendOutcome::RateLimited(retry_after) => {
@@ -164,10 +172,34 @@ impl SenderState {
         self.pause(Duration::from_secs(limits::PENALTY_SECONDS), in_flight.at);
     }
 
+    /// True if the statuses of sent messages are to be read now.
+    pub fn are_statuses_due(&self, now: Timestamp) -> bool {
+        // Delays of queue messages are rounded down to whole seconds.
+        self.statuses_due.is_some_and(|due| due <= saturating_add(now, SignedDuration::from_secs(1)))
+    }
+
+    /// Whether the caller reads the statuses of sent messages now. If so, they are due again if the last send was too recent
+    /// for a report.
+    pub fn take_status_check(&mut self, now: Timestamp) -> StatusCheck {
+        if !self.are_statuses_due(now) {
+            return StatusCheck::NotDue;
+        }
+        let interval = SignedDuration::from_secs(limits::STATUS_CHECK_SECONDS);
+        let is_recent = self.sends.last().is_some_and(|last| saturating_add(*last, interval) > now);
+        self.statuses_due = is_recent.then(|| saturating_add(now, interval));
+        StatusCheck::Due
+    }
+
     fn drop_expired_sends(&mut self, now: Timestamp) {
         let window = SignedDuration::from_secs(i64::from(self.window_seconds));
         self.sends.retain(|at| saturating_add(*at, window) > now);
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusCheck {
+    Due,
+    NotDue,
 }
 
 /// What the worker does with the message at the head of the outbox.
@@ -409,4 +441,44 @@ pub fn resolve(message: &mut Message, resolution: Resolution, now: Timestamp) ->
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the intervals between sends are, a check follows each of them when its report can be expected.
+        #[test]
+        fn the_status_of_each_message_is_read_once_between_20_and_40_seconds_after_it_was_sent(
+            gaps in proptest::collection::vec(0_i64..120, 1..60)
+        ) {
+            let begin = Timestamp::from_second(1_800_000_000).unwrap();
+            let at = |seconds: i64| begin + SignedDuration::from_secs(seconds);
+            let id = MessageId::generate(begin);
+            let (mut sender, mut sends, mut checks) = (SenderState::default(), Vec::new(), Vec::new());
+            let mut last = 0;
+            for gap in gaps.into_iter().map(Some).chain([None]) {
+                let next = gap.map(|gap| last + gap);
+                while let Some(due) = sender.statuses_due.filter(|due| next.is_none_or(|next| *due <= at(next))) {
+                    prop_assert_eq!(sender.take_status_check(due), StatusCheck::Due);
+                    prop_assert_eq!(sender.take_status_check(due), StatusCheck::NotDue, "once");
+                    checks.push(due);
+                }
+                let Some(next) = next else { break };
+                sender.begin_send(&id, at(next));
+                sender.apply_outcome(&SendOutcome::Accepted("1".to_owned()), 0, at(next));
+                sender.complete_send(Remaining::Nothing);
+                sends.push(at(next));
+                last = next;
+            }
+            for sent in sends {
+                let mut waits = checks.iter().map(|check| check.duration_since(sent).as_secs());
+                prop_assert!(waits.any(|wait| (20..=40).contains(&wait)), "{sent}: {checks:?}");
+            }
+            prop_assert!(checks.windows(2).all(|two| two[1].duration_since(two[0]).as_secs() >= 20));
+        }
+    }
 }

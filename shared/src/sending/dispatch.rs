@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::find::{FoundMessage, find_message};
-use super::worker::{Worker, retry_after};
+use super::worker::{NextRun, SenderConnection, Worker, retry_after, whole_seconds};
 use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ use crate::model::random;
 use crate::model::refresh::TokenPriority;
 use crate::model::secret::Secret;
 use crate::model::sender::{
-    self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, reconcile_at,
+    self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, StatusCheck, reconcile_at,
 };
 use crate::ringcentral::{self, Api, ErrorKind, RateLimit, Sent, Sms};
 use crate::span;
@@ -37,11 +37,12 @@ use crate::tokens::{self, UsableToken};
 /// The error of pending messages whose sender is not connected any more.
 const NOT_CONNECTED: &str = "RingCentral not connected for this tenant";
 
-/// Runs the worker of a sender, unless another one holds its lease.
+/// Runs the worker of a sender, unless another one holds its lease. Returns the connection whose messages are to be synced
+/// now, because the statuses of sent messages are due.
 ///
 /// # Errors
 /// If the store fails; SQS then redelivers the wake-up.
-pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
+pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConnection>> {
     let invalid = || Error::Internal { what: "a wake-up with invalid ids", source: None };
     let lease = SenderLease {
         tenant: TenantId::from_record(&wakeup.tenant_id).ok_or_else(invalid)?,
@@ -50,7 +51,7 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
     };
     span::set_tenant(&lease.tenant);
     let LeaseOutcome::Acquired(mut sender) = gateway.store.lease_sender(&lease).await? else {
-        return Ok(());
+        return Ok(None);
     };
     let mut worker = Worker { gateway, lease: &lease, started: Instant::now(), token: None };
     let result = worker.run(&mut sender).await;
@@ -65,16 +66,25 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
         };
         NextRun::At(saturating_add(now, SignedDuration::from_secs(pause)))
     });
-    let update = match next_run {
-        NextRun::At(at) => LeaseUpdate::ReleaseUntil(at),
-        NextRun::Now | NextRun::WhenWoken => LeaseUpdate::Release,
+    let has_time = worker.started.elapsed() < Duration::from_millis(limits::STATUS_RUN_MS);
+    let status_check = if has_time { sender.take_status_check(now) } else { StatusCheck::NotDue };
+    let (update, wait) = match (next_run, sender.statuses_due) {
+        (NextRun::At(at), statuses_due) => {
+            let at = statuses_due.map_or(at, |due| due.min(at));
+            (LeaseUpdate::ReleaseUntil(at), Some(whole_seconds(now, at)))
+        }
+        (NextRun::Now, _) => (LeaseUpdate::Release, Some(0)),
+        // Messages that are accepted until then are sent at once.
+        (NextRun::WhenWoken, due) => (LeaseUpdate::Release, due.map(|due| whole_seconds(now, due))),
     };
     if gateway.store.save_sender(&lease, &sender, update).await? == SaveOutcome::LeaseLost {
-        return Ok(());
+        return Ok(None);
+    }
+    if let Some(wait) = wait {
+        wake(gateway, &lease.tenant, &lease.extension, wait).await;
     }
     match next_run {
-        NextRun::At(at) => wake(gateway, &lease.tenant, &lease.extension, whole_seconds(now, at)).await,
-        NextRun::Now => wake(gateway, &lease.tenant, &lease.extension, 0).await,
+        NextRun::At(_) | NextRun::Now => {}
         NextRun::WhenWoken => {
             // The wake-up of a message that was accepted while the lease was held had no effect, and a run moves only some of the
             // scheduled messages whose time has come.
@@ -87,23 +97,10 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<()> {
             }
         }
     }
-    Ok(())
-}
-
-/// Rounded down: the worker sleeps for the rest.
-fn whole_seconds(now: Timestamp, at: Timestamp) -> i32 {
-    i32::try_from(at.duration_since(now).as_secs()).unwrap_or(0).max(0)
-}
-
-/// When the sender's worker runs next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NextRun {
-    /// Nothing is pending.
-    WhenWoken,
-    /// Messages are pending, and this run's time is over.
-    Now,
-    /// Messages are pending and can be sent from this moment on.
-    At(Timestamp),
+    match status_check {
+        StatusCheck::NotDue => Ok(None),
+        StatusCheck::Due => worker.sender_connection().await,
+    }
 }
 
 impl Worker<'_> {
@@ -264,7 +261,7 @@ impl Worker<'_> {
     }
 
     /// The connection of the sender's extension.
-    async fn connection(&self) -> Result<ConnectionId> {
+    pub(super) async fn connection(&self) -> Result<ConnectionId> {
         let issuer = &self.gateway.config.ringcentral_server;
         let (store, lease) = (&self.gateway.store, self.lease);
         let owner = store.extension_owner_of_any_tenant(issuer, &lease.extension, &lease.tenant).await?;
@@ -280,11 +277,11 @@ impl Worker<'_> {
 
     async fn send_pending(&mut self, sender: &mut SenderState) -> Result<NextRun> {
         while let Some(id) = self.head(sender).await? {
+            let now = self.now();
             // There is no token if the message was accepted after check_access found nothing pending.
-            if self.is_time_over() || self.token.is_none() {
+            if self.is_time_over() || self.token.is_none() || sender.are_statuses_due(now) {
                 return Ok(NextRun::Now);
             }
-            let now = self.now();
             let next_send_at = sender.next_send_at(now);
             if next_send_at > self.sleep_limit() {
                 return Ok(NextRun::At(next_send_at));
@@ -379,7 +376,7 @@ impl Worker<'_> {
             let (previous_status, now) = (message.status, self.now());
             let from = Some(PendingIn::Outbox);
             let written = match sender::record_outcome(&mut message, in_flight, outcome, now) {
-                MessageUpdate::Accepted => store.save_accepted(&message).await?,
+                MessageUpdate::Accepted => store.save_message(&message).await?,
                 MessageUpdate::Ended => store.move_message(&message, previous_status, from, None).await?,
                 MessageUpdate::ReconcileAt(_) => {
                     let to = Some(PendingIn::Reconciling);

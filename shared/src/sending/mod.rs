@@ -29,9 +29,10 @@ use crate::span;
 use crate::store::{Idempotency, IdempotentOutcome, PendingIn, StoredResponse, WriteOutcome};
 
 pub use filter::filter;
-pub use reports::{ReportOutcome, apply_delivery_report};
+pub use reports::{ReportOutcome, apply_delivery_report, is_final};
 pub use request::{SendRequest, ValidatedSend, validate_body};
 pub use wakeup::{Wakeup, wake_due_senders};
+pub use worker::SenderConnection;
 
 use wakeup::{wake, wake_debounced};
 

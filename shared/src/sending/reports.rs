@@ -1,12 +1,15 @@
 //! Delivery reports: what RingCentral's message store says about messages that were sent.
 
+use jiff::SignedDuration;
+
 use super::find::{FoundMessage, find_message};
+use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::failure;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::message::{DeliveryReport, PartStage};
+use crate::model::message::{DeliveryReport, Message, MessageStatus, PartStage};
 use crate::model::sender::SendOutcome;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::ringcentral;
@@ -67,6 +70,12 @@ fn delivery_report(record: &ringcentral::Message) -> Option<DeliveryReport> {
     Some(DeliveryReport { stage, error_code: record.delivery_error_code.clone() })
 }
 
+/// True if the record's status does not change any more.
+pub fn is_final(record: &ringcentral::Message) -> bool {
+    let stage = delivery_report(record).map(|report| report.stage);
+    matches!(stage, Some(PartStage::Delivered | PartStage::Failed))
+}
+
 /// The outcome of a send whose response reports that the message has failed already.
 pub(super) fn rejection(record: &ringcentral::Message) -> Option<SendOutcome> {
     let report = delivery_report(record).filter(|report| report.stage == PartStage::Failed)?;
@@ -89,17 +98,42 @@ pub(super) async fn apply(
         };
         let before = message.clone();
         message.apply_delivery_report(part, report, gateway.clock.now());
-        if message == before {
+        if message == before && is_announced(gateway, &message).await? {
             return Ok(Attempt::Done(ReportOutcome::Unchanged));
         }
-        if gateway.store.update_message(&message, before.status).await? == WriteOutcome::Conflict {
+        if message == before {
+            let patience = SignedDuration::from_secs(limits::STATUS_EVENT_SECONDS);
+            if gateway.clock.now() < saturating_add(message.updated_at, patience) {
+                return Err(Error::unavailable("a message", "its status has no event yet"));
+            }
+            // The process that saved the status has ended. The event gets a new time, because polling clients may be past
+            // the position of that one.
+            message.updated_at = gateway.clock.now();
+        }
+        // Two writes cost half of a transaction. The record is read again until both are made.
+        if gateway.store.save_message(&message).await? == WriteOutcome::Conflict {
             return Ok(Attempt::Conflict);
+        }
+        if message.updated_at != before.updated_at {
+            // A conflict means that it is appended.
+            let _: WriteOutcome = gateway.store.append_event(&message.status_event()).await?;
         }
         tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %id,
             message.status = message.status.as_str(), error.code = report.error_code, "delivery report applied");
         Ok(Attempt::Done(ReportOutcome::Applied))
     })
     .await
+}
+
+/// True if the message's final status has its event. A process may have died after saving the status.
+async fn is_announced(gateway: &Gateway, message: &Message) -> Result<bool> {
+    Ok(match message.status {
+        MessageStatus::Delivered | MessageStatus::Failed => {
+            gateway.store.has_event(&message.status_event()).await?
+        }
+        // A report changes no status to one of the others.
+        _ => true,
+    })
 }
 
 fn exhausted() -> Error {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::ids::MessageId;
+use crate::model::ids::{ConnectionId, MessageId, TenantId};
 use crate::ringcentral::{self, Retry};
 use crate::store::{SenderLease, WorkKind, WriteOutcome};
 use crate::tokens::UsableToken;
@@ -21,7 +21,27 @@ pub(super) struct Worker<'a> {
     pub(super) token: Option<UsableToken>,
 }
 
+/// The connection of a sender.
+#[derive(Debug, Clone)]
+pub struct SenderConnection {
+    pub tenant: TenantId,
+    pub connection: ConnectionId,
+}
+
 impl Worker<'_> {
+    /// `None` if the extension is not connected any more.
+    pub(super) async fn sender_connection(&self) -> Result<Option<SenderConnection>> {
+        let connection = match &self.token {
+            Some(token) => Ok(token.connection.id.clone()),
+            None => self.connection().await,
+        };
+        match connection {
+            Ok(connection) => Ok(Some(SenderConnection { tenant: self.lease.tenant.clone(), connection })),
+            Err(Error::NotConnected) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Tries a message that cannot be read again later, so that it does not hold up the others.
     pub(super) async fn hold_unreadable(&self, id: &MessageId) -> Result<()> {
         let later = SignedDuration::from_secs(limits::UNREADABLE_RETRY_SECONDS);
@@ -55,4 +75,20 @@ impl Worker<'_> {
 /// The wait that RingCentral requests.
 pub(super) fn retry_after(error: &ringcentral::Error) -> Duration {
     if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO }
+}
+
+/// Rounded down: the worker sleeps for the rest.
+pub(super) fn whole_seconds(now: Timestamp, at: Timestamp) -> i32 {
+    i32::try_from(at.duration_since(now).as_secs()).unwrap_or(0).max(0)
+}
+
+/// When the sender's worker runs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextRun {
+    /// Nothing is pending.
+    WhenWoken,
+    /// Messages are pending, and this run's time is over.
+    Now,
+    /// Messages are pending and can be sent from this moment on.
+    At(Timestamp),
 }

@@ -92,6 +92,19 @@ pub struct DueWork {
     pub due_at: Timestamp,
 }
 
+/// Which work a run claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// Work that is due, if no other run has claimed it.
+    IfUnclaimed,
+    /// Work that may not be due, or that another run may have claimed.
+    Always,
+}
+
+/// The work exists, and RingCentral does not limit the connection's calls.
+const MAY_CALL: &str =
+    "begins_with(#kind, :kind) AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :now)";
+
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimOutcome {
@@ -143,20 +156,26 @@ impl Store {
 
     /// Claims a piece of work.
     pub async fn claim_work(&self, due: &DueWork) -> Result<ClaimOutcome, StoreError> {
-        let claimed = self.claim_row(due).await?;
+        let claimed = self.claim_row(due, Claim::IfUnclaimed).await?;
         Ok(claimed.map_or(ClaimOutcome::NotDue, |_| ClaimOutcome::Claimed))
     }
 
     /// [`Store::claim_work`]; returns the row as it was and when the claim ends, `None` if it is not due.
-    pub(super) async fn claim_row(&self, due: &DueWork) -> Result<Option<(Row, Timestamp)>, StoreError> {
+    pub(super) async fn claim_row(
+        &self,
+        due: &DueWork,
+        claim: Claim,
+    ) -> Result<Option<(Row, Timestamp)>, StoreError> {
         let now = self.clock.now();
         let until = saturating_add(now, SignedDuration::from_mins(2));
-        let claim = self
-            .update_work(due, "SET #due = :until", Some(until))
-            .condition_expression(
-                "begins_with(#kind, :kind) AND #due = :seen AND (attribute_not_exists(rate_limited_until) OR rate_limited_until <= :now)",
-            )
-            .expression_attribute_values(":seen", item::time(due.due_at))
+        let write = self.update_work(due, "SET #due = :until", Some(until));
+        let write = match claim {
+            Claim::IfUnclaimed => write
+                .condition_expression(format!("{MAY_CALL} AND #due = :seen"))
+                .expression_attribute_values(":seen", item::time(due.due_at)),
+            Claim::Always => write.condition_expression(MAY_CALL),
+        };
+        let claim = write
             .expression_attribute_values(":now", item::time(now))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);

@@ -36,13 +36,18 @@ impl Store {
     /// Writes an event that occurred earlier, unless it was written then. It gets a new id, because polling clients may be past the
     /// position of its original id.
     pub async fn append_late(&self, event: &Event) -> Result<(), StoreError> {
-        let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
-        let get = get.set_key(Some(item::key(&event.tenant, event.id.as_str())));
-        if get.send().await.map_err(failure)?.item.is_none() {
+        if !self.has_event(event).await? {
             let id = EventId::generate(self.clock.now());
             let _ = self.append_event(&Event { id, ..event.clone() }).await?;
         }
         Ok(())
+    }
+
+    /// True if an event with this one's id exists.
+    pub async fn has_event(&self, event: &Event) -> Result<bool, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.events).consistent_read(true);
+        let get = get.set_key(Some(item::key(&event.tenant, event.id.as_str())));
+        Ok(get.send().await.map_err(failure)?.item.is_some())
     }
 
     /// A page of a tenant's events.

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::connection_item::key;
-use super::due::DueWork;
+use super::due::{Claim, DueWork};
 use super::item::{self, Change, Row};
 use super::{Store, StoreError, made};
-use crate::model::activity::{Activity, SyncIntervals};
+use crate::model::activity::{self, Activity, SyncIntervals};
 use crate::model::ids::ConnectionId;
 
 /// The progress of a connection's sync. Every change before the sync token is stored, except for those in the backfill.
@@ -18,6 +18,8 @@ pub struct SyncProgress {
     pub backfill: Option<BackfillRange>,
     /// When the newest message that a sync has seen was sent or received.
     pub last_message_at: Option<Timestamp>,
+    /// When the newest sent message was sent, if its delivery is not reported.
+    pub undelivered_since: Option<Timestamp>,
 }
 
 /// Records of the message store that were created within these bounds, both inclusive.
@@ -60,7 +62,8 @@ impl ClaimedSync {
         connection: &ConnectionId,
         now: Timestamp,
     ) -> Timestamp {
-        intervals.next_sync(connection, self.progress.last_message_at, self.next_check, now)
+        let due = intervals.next_sync(connection, self.progress.last_message_at, self.next_check, now);
+        self.progress.undelivered_since.map_or(due, |since| due.min(activity::follow_up(since, now)))
     }
 }
 
@@ -75,7 +78,17 @@ impl Store {
     /// Claims a connection's sync for two minutes; a sync requested meanwhile is due earlier. `None` if another run has
     /// claimed it, or if the connection is rate-limited.
     pub async fn claim_sync(&self, due: &DueWork) -> Result<Option<ClaimedSync>, StoreError> {
-        let Some((row, due_at)) = self.claim_row(due).await? else { return Ok(None) };
+        self.claim_sync_as(due, Claim::IfUnclaimed).await
+    }
+
+    /// Claims a connection's sync, due or not. Another run that has claimed it may go on: what both store is stored once, and the
+    /// second one to commit ends. `None` if the connection is rate-limited.
+    pub async fn claim_sync_now(&self, due: &DueWork) -> Result<Option<ClaimedSync>, StoreError> {
+        self.claim_sync_as(due, Claim::Always).await
+    }
+
+    async fn claim_sync_as(&self, due: &DueWork, claim: Claim) -> Result<Option<ClaimedSync>, StoreError> {
+        let Some((row, due_at)) = self.claim_row(due, claim).await? else { return Ok(None) };
         let table = &self.tables.connections;
         // Without readable progress, the sync starts anew.
         let progress = self.checked(table, &row, read_progress(&row)).unwrap_or_default();
@@ -106,7 +119,7 @@ impl Store {
         claimed: &mut ClaimedSync,
         next: Timestamp,
     ) -> Result<SyncCommit, StoreError> {
-        let SyncProgress { token, backfill, last_message_at } = &claimed.progress;
+        let SyncProgress { token, backfill, last_message_at, undelivered_since } = &claimed.progress;
         let token = token.as_ref().map(|(token, at)| (item::text(token), item::time(*at)));
         let (token, token_at) = token.unzip();
         let fields = vec![
@@ -115,6 +128,7 @@ impl Store {
             ("backfill_from", backfill.map(|range| item::time(range.from))),
             ("backfill_until", backfill.map(|range| item::time(range.until))),
             ("last_message_at", last_message_at.map(item::time)),
+            ("undelivered_since", undelivered_since.map(item::time)),
             ("sync_revision", Some(item::number(claimed.revision + 1))),
         ];
         let write = |fields: Vec<_>| {
@@ -152,6 +166,7 @@ fn read_progress(row: &Row) -> Result<SyncProgress, StoreError> {
         token,
         backfill: bounds.map(|(from, until)| BackfillRange { from, until }),
         last_message_at: row.maybe_time("last_message_at")?,
+        undelivered_since: row.maybe_time("undelivered_since")?,
     })
 }
 

@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
-use super::{Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, made, query};
+use super::{
+    Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, is_conflict, made, query,
+};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::event::Event;
@@ -50,6 +52,18 @@ pub struct MessageFilter {
     pub start: Option<Timestamp>,
     /// Exclusive.
     pub end: Option<Timestamp>,
+}
+
+/// A numbered page of a tenant's messages.
+#[derive(Debug)]
+pub struct NumberedPage {
+    /// How many messages match, as far as they were counted.
+    pub counted: usize,
+    /// True if all were counted.
+    pub is_exact: bool,
+    pub messages: Vec<Message>,
+    /// Where the next page begins, if there may be more.
+    pub next: Option<String>,
 }
 
 const MESSAGE: &str = "message#";
@@ -152,17 +166,20 @@ impl Store {
         Ok(if is_saved { EarlyReportOutcome::Saved } else { EarlyReportOutcome::AlreadyCorrelated })
     }
 
-    /// Saves a changed message, and appends an event if its status is no longer `previous_status`.
-    pub async fn update_message(
-        &self,
-        message: &Message,
-        previous_status: MessageStatus,
-    ) -> Result<WriteOutcome, StoreError> {
-        let mut items = vec![self.put_message(message, Some(message.version))];
-        if message.status != previous_status {
-            items.push(self.append(&message.status_event()));
+    /// Saves a changed message. This write comes first: the caller repeats the steps that follow it until they are made.
+    pub async fn save_message(&self, message: &Message) -> Result<WriteOutcome, StoreError> {
+        let put = self
+            .db
+            .put_item()
+            .table_name(&self.tables.messages)
+            .set_item(Some(message_item(message, message.version + 1)))
+            .condition_expression("version = :seen")
+            .expression_attribute_values(":seen", item::number(message.version));
+        match put.send().await {
+            // A transaction is changing the message.
+            Err(error) if is_conflict(&error) => Ok(WriteOutcome::Conflict),
+            written => Ok(WriteOutcome::applied_if(made(written)?)),
         }
-        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
     /// The transaction item that writes a message. `seen` is the version that was read; `None` for a new message.
@@ -207,15 +224,16 @@ impl Store {
         Ok((messages, after))
     }
 
-    /// The number of messages that match, the messages of one numbered page, and where the next page begins if there may be
-    /// more. Counts up to [`limits::LISTED_MESSAGES`], and no further than [`limits::LIST_PAGES`] pages of the table.
+    /// The messages of one numbered page. Rows are counted in steps of [`limits::COUNTED_ROWS`], no further than the step in
+    /// which the page ends.
     pub async fn numbered_messages(
         &self,
         tenant: &TenantId,
         filter: &MessageFilter,
         skip: usize,
         most: usize,
-    ) -> Result<(usize, Vec<Message>, Option<String>), StoreError> {
+    ) -> Result<NumberedPage, StoreError> {
+        let end = skip.saturating_add(most);
         let (mut names, mut after) = (Vec::new(), None::<String>);
         for _ in 0..limits::LIST_PAGES {
             let (rows, next) =
@@ -224,22 +242,18 @@ impl Store {
                 names.push(row.text("item")?.to_owned());
             }
             after = next;
-            if after.is_none() || names.len() >= limits::LISTED_MESSAGES {
+            if after.is_none() || names.len() >= end {
                 break;
             }
         }
-        if names.len() > limits::LISTED_MESSAGES {
-            names.truncate(limits::LISTED_MESSAGES);
-            after = names.last().cloned();
-        }
-        let end = skip.saturating_add(most);
+        let is_exact = after.is_none();
         let shown = names.iter().skip(skip).take(most);
         let next = if end < names.len() { shown.clone().next_back().cloned() } else { after };
         let keys: Vec<Item> = shown.map(|name| item::key(tenant, name)).collect();
         let rows = self.rows_by_key(&self.tables.messages, keys).await?;
         let mut messages = self.readable(&self.tables.messages, &rows, read_message);
         messages.sort_by(|one, other| other.id.cmp(&one.id));
-        Ok((names.len(), messages, next))
+        Ok(NumberedPage { counted: names.len(), is_exact, messages, next })
     }
 
     async fn message_rows(
@@ -277,7 +291,7 @@ impl Store {
             query = query.filter_expression(conditions.join(" AND "));
         }
         if projection == Projection::ItemNames {
-            query = query.projection_expression("#item");
+            query = query.projection_expression("#item").limit(limits::COUNTED_ROWS);
         }
         let (rows, last) = query::page(query).await?;
         Ok((rows, last.and_then(|key| key.maybe_text("item"))))

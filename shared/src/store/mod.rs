@@ -61,7 +61,7 @@ pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
 pub use keepalive::KeepaliveEntry;
 pub use keys::{AddedKey, KeyChange};
 pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
-pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, StoredRecord};
+pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, NumberedPage, StoredRecord};
 pub use numbers::Inventory;
 pub use outbox::{DueSender, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;

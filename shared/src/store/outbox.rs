@@ -18,7 +18,7 @@ use super::due::{self, WorkKind};
 use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
 use super::senders::sender_key;
-use super::{Store, StoreError, WriteOutcome, complete, failure, is_conflict, made, query};
+use super::{Store, StoreError, WriteOutcome, complete, failure, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
@@ -135,23 +135,6 @@ impl Store {
             self.append(&message.status_event()),
         ];
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
-    }
-
-    /// Saves a message of which RingCentral has accepted a part. This write comes first: the steps that follow it are
-    /// repeated for as long as the sender's state shows the part in flight.
-    pub async fn save_accepted(&self, message: &Message) -> Result<WriteOutcome, StoreError> {
-        let put = self
-            .db
-            .put_item()
-            .table_name(&self.tables.messages)
-            .set_item(Some(super::messages::message_item(message, message.version + 1)))
-            .condition_expression("version = :seen")
-            .expression_attribute_values(":seen", item::number(message.version));
-        match put.send().await {
-            // A transaction is changing the message.
-            Err(error) if is_conflict(&error) => Ok(WriteOutcome::Conflict),
-            written => Ok(WriteOutcome::applied_if(made(written)?)),
-        }
     }
 
     /// Removes a message from its outbox. Succeeds if it is not there.

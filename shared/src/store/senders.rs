@@ -112,6 +112,7 @@ impl Store {
             ("in_flight_at", in_flight.map(|in_flight| item::time(in_flight.at))),
             ("partly_sent", sender.partly_sent.as_ref().map(|message| item::text(message.as_str()))),
             ("reconcile_after", sender.reconcile_after.filter(|at| *at > now).map(item::time)),
+            ("statuses_due", sender.statuses_due.map(item::time)),
             ("wake_at", wake_at.map(item::time)),
             (
                 "ttl",
@@ -177,6 +178,7 @@ fn read(row: &Row) -> Result<SenderState, StoreError> {
         in_flight: read_in_flight(row)?,
         partly_sent: read_message_id(row, "partly_sent")?,
         reconcile_after: row.maybe_time("reconcile_after")?,
+        statuses_due: row.maybe_time("statuses_due")?,
     })
 }
 

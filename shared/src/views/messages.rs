@@ -8,6 +8,7 @@ use super::{as_iso, iso};
 use crate::model::message::{Attachment, Direction, Message, MessageStatus, Priority};
 use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
+use crate::store::NumberedPage;
 
 /// The response of `POST /v1/sms/send`.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -118,9 +119,13 @@ impl<'a> MessageView<'a> {
 pub struct MessageList<'a> {
     /// The messages, newest first.
     messages: Vec<MessageView<'a>>,
-    /// Number of messages that match, among the newest 10,000 and as far as one request reads. Absent with a cursor.
+    /// Number of messages that match. Counted up to the end of the page and at most 1,000 messages further; `totalIsExact` says
+    /// whether these are all. Absent with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<usize>,
+    /// False if more messages may match than `total`. Absent with a cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_is_exact: Option<bool>,
     /// The page number of the request. Absent with a cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<usize>,
@@ -132,19 +137,25 @@ pub struct MessageList<'a> {
 }
 
 impl<'a> MessageList<'a> {
-    /// A page of the list. `numbered` is the page number and the total, for requests without a cursor.
-    pub fn of(
-        messages: &'a [Message],
-        numbered: Option<(usize, usize)>,
-        limit: u32,
-        next: Option<String>,
-    ) -> Self {
+    /// A page that begins at a cursor.
+    pub fn of(messages: &'a [Message], limit: u32, next: Option<String>) -> Self {
         Self {
             messages: messages.iter().map(MessageView::of).collect(),
-            total: numbered.map(|(_, total)| total),
-            page: numbered.map(|(page, _)| page),
+            total: None,
+            total_is_exact: None,
+            page: None,
             limit,
             next_cursor: next,
+        }
+    }
+
+    /// The page with this number.
+    pub fn numbered(found: &'a NumberedPage, number: usize, limit: u32, next: Option<String>) -> Self {
+        Self {
+            total: Some(found.counted),
+            total_is_exact: Some(found.is_exact),
+            page: Some(number),
+            ..Self::of(&found.messages, limit, next)
         }
     }
 }
