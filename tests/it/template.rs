@@ -10,8 +10,9 @@ use shared::limits;
 use crate::house::{function_folders, read, root};
 
 /// Tables without a TTL, and why.
-const WITHOUT_TTL: [(&str, &str); 3] = [
+const WITHOUT_TTL: [(&str, &str); 4] = [
     ("TenantsTable", "tenants, apps and keys stay until they are deleted"),
+    ("ConsentsTable", "consents and their history prove what recipients wanted, until the tenant is erased"),
     ("AuditTable", "audit entries stay, including those of deleted tenants"),
     ("ExtensionsTable", "an extension stays until it is disconnected"),
 ];

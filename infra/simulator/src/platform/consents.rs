@@ -15,7 +15,7 @@ pub enum OptStatus {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ConsentSource {
+pub enum ConsentOrigin {
     /// By a keyword message.
     Recipient,
     Api,
@@ -39,7 +39,7 @@ pub struct ConsentRecord {
     /// The customer's number.
     pub to: String,
     pub opt_status: OptStatus,
-    pub source: ConsentSource,
+    pub source: ConsentOrigin,
     pub coverage: ConsentCoverage,
     pub at: Millis,
 }

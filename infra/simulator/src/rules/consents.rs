@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::platform::clock::{Millis, format_time};
-use crate::platform::consents::{ALL_NUMBERS, ConsentCoverage, ConsentRecord, ConsentSource, OptStatus};
+use crate::platform::consents::{ALL_NUMBERS, ConsentCoverage, ConsentOrigin, ConsentRecord, OptStatus};
 use crate::platform::errors::RestError;
 use crate::platform::ledger::LedgerKind;
 use crate::platform::messages::{MessageDirection, MessageDraft, MessageRecord, MessageRecordStatus};
@@ -48,7 +48,7 @@ impl PlatformState {
             from: own.clone(),
             to: message.from.clone(),
             opt_status,
-            source: ConsentSource::Recipient,
+            source: ConsentOrigin::Recipient,
             coverage: self.settings.consent_coverage,
             at,
         });
@@ -232,7 +232,7 @@ pub fn export_consents(state: &PlatformState, account_id: i64) -> String {
 }
 
 #[derive(Debug, Deserialize)]
-pub struct ConsentUpdate {
+pub struct ConsentUpdateBody {
     records: Vec<ConsentUpdateRecord>,
 }
 
@@ -250,7 +250,7 @@ pub fn update_consents(
     state: &mut PlatformState,
     now: Millis,
     account_id: i64,
-    update: ConsentUpdate,
+    update: ConsentUpdateBody,
 ) -> Result<Value, RestError> {
     if update.records.is_empty() || update.records.len() > MAX_RECORDS {
         return Err(RestError::parameter("records", update.records.len()));
@@ -263,13 +263,13 @@ pub fn update_consents(
                 from: record.from,
                 to: record.to,
                 opt_status,
-                source: ConsentSource::Api,
+                source: ConsentOrigin::Api,
                 coverage,
                 at: now,
             }),
             Err((code, message)) => failed.push(json!({
                 "from": record.from, "to": record.to, "optStatus": record.opt_status,
-                "source": ConsentSource::Api, "coverage": ConsentCoverage::PhoneNumber,
+                "source": ConsentOrigin::Api, "coverage": ConsentCoverage::PhoneNumber,
                 "error": {"errorCode": code, "message": message},
             })),
         }
@@ -298,7 +298,7 @@ fn checked_update(
     }
     let decision = state.consents.decision(account_id, &record.from, &record.to);
     let stopped_by_keyword =
-        decision.is_some_and(|c| c.opt_status == OptStatus::OptOut && c.source == ConsentSource::Recipient);
+        decision.is_some_and(|c| c.opt_status == OptStatus::OptOut && c.source == ConsentOrigin::Recipient);
     if status == OptStatus::OptIn && stopped_by_keyword && !state.settings.api_lifts_keyword_opt_out {
         return Err(("MSG-243", "Only the recipient can opt in again"));
     }

@@ -13,7 +13,7 @@ use crate::platform::errors::RestError;
 use crate::platform::ledger::fingerprint;
 use crate::rules::caller::ApiCaller;
 use crate::rules::consents::{
-    ConsentSearch, ConsentSearchBody, ConsentUpdate, consent_history, export_consents, update_consents,
+    ConsentSearch, ConsentSearchBody, ConsentUpdateBody, consent_history, export_consents, update_consents,
 };
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::query::Query;
@@ -87,7 +87,7 @@ pub async fn patch_consents(
     Path(account): Path<String>,
     body: Bytes,
 ) -> Result<Response, RestError> {
-    let update: ConsentUpdate = serde_json::from_slice(&body).map_err(|_| RestError::invalid_json())?;
+    let update: ConsentUpdateBody = serde_json::from_slice(&body).map_err(|_| RestError::invalid_json())?;
     core.update(|state, now| {
         let account = caller.account(state, &account)?.id;
         update_consents(state, now, account, update).map(json_reply)
