@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -369,6 +370,7 @@ async fn messages_are_listed_filtered_and_paged() {
         (scheduled["total"].as_u64(), scheduled["messages"][0]["body"].as_str()),
         (Some(1), Some("six"))
     );
+    assert_eq!(all["totalIsExact"], true);
     assert_eq!(list("?startDate=2999-01-01").await["total"], 0);
     assert_eq!(list("?endDate=2001-01-01").await["total"], 0);
     let stolen = first["nextCursor"].as_str().unwrap();
@@ -380,4 +382,59 @@ async fn messages_are_listed_filtered_and_paged() {
         let reply = world.get(&format!("/v1/sms/messages?{invalid}"), &tenant.key).await;
         assert_eq!(reply.error(), (400, "invalid_query".into()), "{invalid}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_total_of_a_long_list_is_bounded_and_so_is_its_price() {
+    let (world, tenant, from) = connected().await;
+    let id = accept(&world, &tenant, &from, "Copied").await;
+    until(&world, &tenant, &id, &SENT).await;
+    world.stack.wait_until_idle().await;
+    let rows = world.items("MessagesTable").await;
+    let row = rows.into_iter().find(|row| row["item"]["S"] == format!("message#{id}")).unwrap();
+    let now = crate::world::now(&world).await;
+    let copies = (0..2_400).map(|_| {
+        let mut copy = row.clone();
+        let id = shared::model::ids::MessageId::generate(now);
+        copy["item"]["S"] = json!(format!("message#{}", id.as_str()));
+        world.put_item("MessagesTable", copy)
+    });
+    futures_util::stream::iter(copies).buffer_unordered(16).collect::<Vec<()>>().await;
+    let list = async |query: &str| {
+        let since = world.calls_so_far().await;
+        let list = world.get(&format!("/v1/sms/messages{query}"), &tenant.key).await.expect(200).json();
+        let calls = world.calls_since(since).await;
+        let reads =
+            calls.iter().filter(|call| call["operation"] == "Query" && call["function"] == "list-messages");
+        let units: f64 = reads.map(|call| call["units"].as_f64().unwrap()).sum();
+        (list, units)
+    };
+    let count = |list: &Value| (list["total"].as_u64().unwrap(), list["totalIsExact"].as_bool().unwrap());
+    let (first, units) = list("").await;
+    assert_eq!((count(&first), first["messages"].as_array().unwrap().len()), ((1_000, false), 20));
+    assert!(units <= 200.0, "{units} read units");
+    let (later, _) = list("?page=11&limit=100").await;
+    assert_eq!((count(&later), later["messages"].as_array().unwrap().len()), ((2_000, false), 100));
+    let (last, _) = list("?page=25&limit=100").await;
+    assert_eq!((count(&last), last["messages"].as_array().unwrap().len()), ((2_401, true), 1));
+    // The pages have all messages, whether by number or by cursor.
+    let mut seen = BTreeSet::new();
+    let mut names = |list: &Value| {
+        for message in list["messages"].as_array().unwrap() {
+            assert!(
+                seen.insert(message["messageId"].as_str().unwrap().to_owned()),
+                "{message} is listed twice"
+            );
+        }
+    };
+    let (mut page, _) = list("?limit=100&page=9").await;
+    for number in 1..=9 {
+        let (numbered, _) = list(&format!("?limit=100&page={number}")).await;
+        names(&numbered);
+    }
+    while let Some(cursor) = page["nextCursor"].as_str() {
+        (page, _) = list(&format!("?limit=100&cursor={cursor}")).await;
+        names(&page);
+    }
+    assert_eq!(seen.len(), 2_401);
 }

@@ -151,7 +151,7 @@ async fn a_message_that_changes_while_a_part_is_in_flight_is_sent_once() {
     assert_eq!(pending_entries(&world).await, 0);
 }
 
-/// Canceling a message and applying a delivery report are transactions.
+/// Canceling a message is a transaction.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_conflicts_with_a_transaction_is_retried_at_once() {
     let (world, tenant, from) = connected().await;
