@@ -1,4 +1,5 @@
-//! The gateway: passes requests to functions by the routes of the template, and serves the control API under `/_local`.
+//! The gateway: passes requests to functions by the routes and throttles of the template, and serves the control API under
+//! `/_local`.
 
 use crate::clock::StackClock;
 use crate::event;
@@ -7,6 +8,7 @@ use crate::instance::InvocationError;
 use crate::logs::FunctionLogs;
 use crate::routes::RouteTable;
 use crate::server::{self, HttpRequest, HttpResponse};
+use crate::throttles::RouteThrottles;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyper::{Method, StatusCode};
@@ -28,6 +30,7 @@ pub type WaitUntilIdle = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 pub struct HttpApiGateway {
     pub routes: RouteTable,
+    pub throttles: RouteThrottles,
     pub functions: FunctionPools,
     pub clock: StackClock,
     pub logs: FunctionLogs,
@@ -52,6 +55,9 @@ impl HttpApiGateway {
         let Some(route) = self.routes.find(request.method.as_str(), request.uri.path()) else {
             return event::gateway_message(StatusCode::NOT_FOUND, "Not Found");
         };
+        if !self.throttles.admit(&route.route_key, self.clock.now()) {
+            return event::gateway_message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+        }
         let event = event::request_event(request, &route, request_id, self.clock.now());
         let payload = Bytes::from(event.to_string());
         let invocation = self.functions.invoke(&route.function, payload, INTEGRATION_TIMEOUT);
@@ -91,11 +97,30 @@ impl HttpApiGateway {
                 let since = request.query("since").and_then(|since| since.parse().ok()).unwrap_or(0);
                 server::json(StatusCode::OK, &self.logs.since(since))
             }
+            (&Method::GET, "settings") => self.settings(),
+            (&Method::PUT, "settings") => match request.fields(&["enforceThrottles"]) {
+                Err(error) => server::json(StatusCode::BAD_REQUEST, &json!({ "error": error })),
+                Ok(input) => match &input["enforceThrottles"] {
+                    Value::Null => self.settings(),
+                    Value::Bool(enforce) => {
+                        self.throttles.enforce(*enforce);
+                        self.settings()
+                    }
+                    _ => {
+                        let error = "enforceThrottles: must be true or false";
+                        server::json(StatusCode::BAD_REQUEST, &json!({ "error": error }))
+                    }
+                },
+            },
             (&Method::POST, "idle") => {
                 (self.wait_until_idle)().await;
                 server::json(StatusCode::OK, &json!({ "idle": true }))
             }
             _ => server::json(StatusCode::NOT_FOUND, &json!({ "error": "unknown control call" })),
         }
+    }
+
+    fn settings(&self) -> HttpResponse {
+        server::json(StatusCode::OK, &json!({ "enforceThrottles": self.throttles.are_enforced() }))
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `stack`, `parts` | starts and stops the parts, moves their clock |
 //! | `template`, `iam_policy`, `schedule_expression` | reads `template.yaml` |
-//! | `gateway`, `routes`, `event` | from an HTTP request to an API Gateway event and back; the control API `/_local` |
+//! | `gateway`, `routes`, `throttles`, `event` | from an HTTP request to an API Gateway event and back; the control API `/_local` |
 //! | `functions`, `instance`, `process_guard`, `runtime_api` | function processes and the Lambda Runtime API |
 //! | `logs`, `log_line` | the functions' logs |
 //! | `aws` | DynamoDB, KMS, SQS, Secrets Manager, Scheduler and Lambda on one address; policies, faults, call log; the control API `/_aws` |
@@ -55,6 +55,7 @@ mod stack;
 mod stack_info;
 mod state_file;
 pub mod template;
+mod throttles;
 pub mod watch;
 
 pub use functions::DEFAULT_INSTANCES;

@@ -7,7 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,6 +38,20 @@ impl HttpRequest {
         url::form_urlencoded::parse(self.uri.query()?.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
+    }
+
+    /// The body of a control call: an object of known fields, empty without a body.
+    pub fn fields(&self, known: &[&str]) -> Result<Value, String> {
+        if self.body.is_empty() {
+            return Ok(Value::Object(Map::new()));
+        }
+        let value: Value =
+            serde_json::from_slice(&self.body).map_err(|error| format!("the body is not JSON: {error}"))?;
+        let object = value.as_object().ok_or("the body must be an object")?;
+        match object.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(unknown) => Err(format!("{unknown}: unknown field")),
+            None => Ok(value),
+        }
     }
 
     /// Control APIs accept requests from this machine only: not through a rebound host name, and not from a page of

@@ -34,6 +34,7 @@ use crate::sim::RunningSimulator;
 use crate::stack_info::StackInfo;
 use crate::state_file::{self, StateFile};
 use crate::template::Template;
+use crate::throttles::RouteThrottles;
 use anyhow::{Context, Result};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ impl Stack {
         };
         let mut servers = Vec::new();
         let mut background = None;
-        let mut routes = None;
+        let mut api = None;
         if options.parts.aws() {
             let overrides = options.overrides(&info.rc, &aws_url, &functions_url, &simulator_url);
             let template = Template::read(&options.template, &overrides)?;
@@ -126,7 +127,7 @@ impl Stack {
                     let _ = mapping.initialize(&endpoints.services).await;
                 }
                 parts.functions = Some(functions);
-                routes = Some(RouteTable::new(&template));
+                api = Some((RouteTable::new(&template), RouteThrottles::new(template.throttles)));
                 info.gateway = Some(gateway_url);
             }
             servers.push(serve_aws(aws, Arc::clone(&endpoints)));
@@ -134,9 +135,9 @@ impl Stack {
             parts.aws = Some(endpoints);
         }
         let parts = Arc::new(parts);
-        let can_create_tenant = routes.as_ref().is_some_and(bootstrap::is_possible);
-        if let (Some(routes), Some(functions)) = (routes, parts.functions.clone()) {
-            servers.push(serve_gateway(gateway, routes, functions, &parts));
+        let can_create_tenant = api.as_ref().is_some_and(|(routes, _)| bootstrap::is_possible(routes));
+        if let (Some(api), Some(functions)) = (api, parts.functions.clone()) {
+            servers.push(serve_gateway(gateway, api, functions, &parts));
         }
         let stack_file = path.map(|path| path.join(STACK_FILE));
         let mut stack = Self {
@@ -341,7 +342,7 @@ fn serve_aws(listener: TcpListener, endpoints: Arc<AwsEndpoints>) -> HttpServer 
 
 fn serve_gateway(
     listener: TcpListener,
-    routes: RouteTable,
+    (routes, throttles): (RouteTable, RouteThrottles),
     functions: FunctionPools,
     parts: &Arc<RunningParts>,
 ) -> HttpServer {
@@ -366,6 +367,7 @@ fn serve_gateway(
     });
     let gateway = Arc::new(HttpApiGateway {
         routes,
+        throttles,
         functions,
         clock: parts.clock.clone(),
         logs: parts.logs.clone(),

@@ -66,7 +66,7 @@ fn settings(aws: &AwsEndpoints) -> HttpResponse {
 
 /// Changes the settings in the request; the others stay.
 fn change_settings(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
-    match fields(request, &["enforceKeyLimits"]) {
+    match request.fields(&["enforceKeyLimits"]) {
         Err(message) => error(StatusCode::BAD_REQUEST, &message),
         Ok(input) => match &input["enforceKeyLimits"] {
             Value::Null => settings(aws),
@@ -80,7 +80,7 @@ fn change_settings(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
 }
 
 async fn set_key_state(aws: &AwsEndpoints, state: KeyState, request: &HttpRequest) -> HttpResponse {
-    let input = match fields(request, &["keyId"]) {
+    let input = match request.fields(&["keyId"]) {
         Ok(input) => input,
         Err(message) => return error(StatusCode::BAD_REQUEST, &message),
     };
@@ -95,7 +95,7 @@ async fn set_key_state(aws: &AwsEndpoints, state: KeyState, request: &HttpReques
 
 /// Fires one schedule by name, or all that are due before a time, and waits for their targets.
 async fn fire(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
-    let input = match fields(request, &["name", "dueBefore"]) {
+    let input = match request.fields(&["name", "dueBefore"]) {
         Ok(input) => input,
         Err(message) => return error(StatusCode::BAD_REQUEST, &message),
     };
@@ -123,19 +123,6 @@ async fn fire(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
         fired.push(json!({ "name": name, "ok": result.is_ok() }));
     }
     server::json(StatusCode::OK, &json!({ "fired": fired }))
-}
-
-fn fields(request: &HttpRequest, known: &[&str]) -> Result<Value, String> {
-    if request.body.is_empty() {
-        return Ok(json!({}));
-    }
-    let value: Value =
-        serde_json::from_slice(&request.body).map_err(|error| format!("the body is not JSON: {error}"))?;
-    let object = value.as_object().ok_or("the body must be an object")?;
-    match object.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(unknown) => Err(format!("{unknown}: unknown field")),
-        None => Ok(value),
-    }
 }
 
 fn error(status: StatusCode, message: &str) -> HttpResponse {

@@ -8,10 +8,12 @@ mod intrinsics;
 mod resource_type;
 mod streams;
 mod supported_keys;
+mod throttles;
 mod yaml;
 
 pub use functions::{ApiRoute, FunctionResource, QueueTrigger, ScheduleTrigger};
 pub use streams::{StartingPosition, StreamTrigger};
+pub use throttles::{Throttle, ThrottleSettings};
 
 use crate::iam_policy::IamPolicy;
 use crate::names;
@@ -37,6 +39,7 @@ pub struct Template {
     pub schedule_groups: Vec<String>,
     /// Schedules that are resources: the bodies of CreateSchedule, with `Name`.
     pub schedules: Vec<Value>,
+    pub throttles: ThrottleSettings,
 }
 
 #[derive(Clone, Debug)]
@@ -193,7 +196,8 @@ impl Template {
                 body["Name"] = Value::String(scope.resource_name(id, resource, "Name")?);
                 self.schedules.push(body);
             }
-            ResourceType::HttpApi | ResourceType::Role | ResourceType::Ignored => {}
+            ResourceType::HttpApi => self.throttles = throttles::settings(&properties()?)?,
+            ResourceType::Role | ResourceType::Ignored => {}
         }
         Ok(())
     }

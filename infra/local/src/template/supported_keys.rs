@@ -28,6 +28,8 @@ const RESOURCE: Keys = Keys {
     // The local stack has no order of creation, and deletes nothing.
     ignored: &["DependsOn", "DeletionPolicy", "UpdateReplacePolicy"],
 };
+/// `DefaultRouteSettings`, and each entry of `RouteSettings`.
+const ROUTE_SETTINGS: Keys = Keys { used: &["ThrottlingBurstLimit", "ThrottlingRateLimit"], ignored: &[] };
 const EVENT: Keys = Keys { used: &["Type", "Properties"], ignored: &[] };
 
 /// Checks the keys of the template. Errors name the line.
@@ -41,8 +43,14 @@ pub fn check(template: &YamlNode) -> Result<()> {
         RESOURCE.check(resource)?;
         let Some(known) = property_keys(resource_type::type_of(id, resource)?) else { continue };
         known.check_value_of(resource, "Properties")?;
-        let events = resource.get("Properties").and_then(|properties| properties.get("Events"));
-        for (_, event) in events.map(YamlNode::entries).unwrap_or_default() {
+        let property = |name: &str| resource.get("Properties").and_then(|properties| properties.get(name));
+        if let Some(settings) = property("DefaultRouteSettings") {
+            ROUTE_SETTINGS.check(settings)?;
+        }
+        for (_, settings) in property("RouteSettings").map(YamlNode::entries).unwrap_or_default() {
+            ROUTE_SETTINGS.check(settings)?;
+        }
+        for (_, event) in property("Events").map(YamlNode::entries).unwrap_or_default() {
             EVENT.check(event)?;
             if let Some(known) = event.get("Type").and_then(YamlNode::text).and_then(event_keys) {
                 known.check_value_of(event, "Properties")?;
@@ -119,18 +127,8 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
             &["AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path", "Tags"],
         ),
         ResourceType::HttpApi => (
-            &[],
-            &[
-                "AccessLogSettings",
-                "DefaultRouteSettings",
-                "Description",
-                "DisableExecuteApiEndpoint",
-                "Name",
-                // The local gateway does not throttle.
-                "RouteSettings",
-                "StageName",
-                "Tags",
-            ],
+            &["DefaultRouteSettings", "RouteSettings"],
+            &["AccessLogSettings", "Description", "DisableExecuteApiEndpoint", "Name", "StageName", "Tags"],
         ),
         ResourceType::Ignored => return None,
     };

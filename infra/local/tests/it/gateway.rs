@@ -146,6 +146,38 @@ async fn the_clock_of_functions_moves() {
 }
 
 #[tokio::test]
+async fn throttles_of_the_template_are_enforced_on_request() {
+    let test = TestStack::start().await;
+    let statuses = async |path: &str, count: usize| {
+        let mut statuses = Vec::new();
+        for _ in 0..count {
+            statuses.push(test.get(path).await.status);
+        }
+        statuses
+    };
+    assert_eq!(statuses("/quick", 5).await, [200; 5]);
+    let url = format!("{}/_local/settings", test.stack.info().gateway());
+    let set = async |body: &str| read(test.client.put(&url).body(body.to_owned())).await;
+    for invalid in [r#"{"enforceThrottles":1}"#, r#"{"enforce":true}"#, "["] {
+        assert_eq!(set(invalid).await.status, 400, "{invalid}");
+    }
+    assert_eq!(set("{}").await.json(), json!({ "enforceThrottles": false }));
+    assert_eq!(set(r#"{"enforceThrottles":true}"#).await.json(), json!({ "enforceThrottles": true }));
+
+    assert_eq!(statuses("/quick", 4).await, [200, 200, 200, 429]);
+    let rejected = test.get("/quick").await;
+    assert_eq!((rejected.status, rejected.text.as_str()), (429, r#"{"message":"Too Many Requests"}"#));
+    assert!(rejected.headers.contains_key("apigw-requestid"));
+    assert!(!rejected.headers.contains_key("retry-after"));
+    assert_eq!(statuses("/probe", 10).await, [200; 10], "each route has its own bucket");
+    assert_eq!(statuses("/nowhere", 1).await, [404]);
+    test.post("/_local/clock", &json!({ "advanceSeconds": 200 })).await;
+    assert_eq!(statuses("/quick", 3).await, [200, 200, 429], "the stack's clock refills it");
+    assert_eq!(set(r#"{"enforceThrottles":false}"#).await.status, 200);
+    assert_eq!(statuses("/quick", 5).await, [200; 5]);
+}
+
+#[tokio::test]
 async fn the_control_api_accepts_requests_from_this_machine_only() {
     let test = TestStack::start().await;
     let url = format!("{}/_local/clock", test.stack.info().gateway());

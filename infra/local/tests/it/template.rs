@@ -62,6 +62,14 @@ fn unsupported_elements_are_named_with_their_line() {
             "line 4: CorsConfiguration is not supported by the local stack",
         ),
         (
+            "Resources:\n  A:\n    Type: AWS::Serverless::HttpApi\n    Properties:\n      RouteSettings:\n        GET /: {LoggingLevel: INFO}\n",
+            "line 6: LoggingLevel is not supported by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::Serverless::HttpApi\n    Properties:\n      DefaultRouteSettings: {ThrottlingRateLimit: 1}\n",
+            "A: ThrottlingBurstLimit is required",
+        ),
+        (
             "Resources:\n  A:\n    Type: AWS::Serverless::Function\n    Properties: {TimeOut: 3}\n",
             "line 4: TimeOut is not supported by the local stack",
         ),

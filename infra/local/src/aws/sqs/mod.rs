@@ -293,6 +293,7 @@ fn send(queue: &mut StoredQueue, input: &Value, now: jiff::Timestamp) -> Result<
         receives: 0,
         first_received: None,
         receipt: None,
+        group: input["MessageGroupId"].as_str().map(str::to_owned),
         moved_from: None,
     });
     Ok(response)

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct QueuedMessage {
@@ -22,6 +22,9 @@ pub struct QueuedMessage {
     /// The receipt handle of the latest receive.
     #[serde(default)]
     pub receipt: Option<String>,
+    /// `MessageGroupId`: the tenant of a fair queue.
+    #[serde(default)]
+    pub group: Option<String>,
     /// ARN of the queue from which it was moved here.
     #[serde(default)]
     pub moved_from: Option<String>,
@@ -76,30 +79,52 @@ impl StoredQueue {
         self.messages.iter().filter(|message| message.visible_at <= now).count()
     }
 
-    /// Receives up to `limit` messages and hides them for `visibility_seconds`.
+    /// Receives up to `limit` messages and hides them for `visibility_seconds`. Those of the group with the fewest messages in
+    /// flight come first, so that no group delays the others; within a group the oldest comes first.
     pub fn receive(&mut self, now: Timestamp, limit: usize, visibility_seconds: i64) -> ReceivedMessages {
         self.remove_expired(now);
         let redrive = self.redrive_policy();
         let mut received = ReceivedMessages::default();
-        let mut index = 0;
-        while index < self.messages.len() && received.messages.len() < limit {
+        let mut in_flight = self.in_flight_of_groups(now);
+        while received.messages.len() < limit {
+            let Some(index) = self.next(now, &in_flight, &received.messages) else { break };
             let message = &mut self.messages[index];
-            if message.visible_at > now {
-                index += 1;
-                continue;
-            }
             if let Some((target, _)) = redrive.as_ref().filter(|(_, allowed)| message.receives >= *allowed) {
                 received.dead.push((target.clone(), self.messages.remove(index)));
                 continue;
             }
+            *in_flight.entry(message.group.clone()).or_default() += 1;
             message.receives += 1;
             message.first_received.get_or_insert(now);
             message.receipt = Some(uuid::Uuid::new_v4().to_string());
             message.visible_at = add_seconds(now, visibility_seconds);
             received.messages.push(message.clone());
-            index += 1;
         }
         received
+    }
+
+    fn in_flight_of_groups(&self, now: Timestamp) -> HashMap<Option<String>, usize> {
+        let mut counts = HashMap::new();
+        for message in self.messages.iter().filter(|message| message.visible_at > now && message.receives > 0)
+        {
+            *counts.entry(message.group.clone()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The index of the message that is received next, after the received ones.
+    fn next(
+        &self,
+        now: Timestamp,
+        in_flight: &HashMap<Option<String>, usize>,
+        received: &[QueuedMessage],
+    ) -> Option<usize> {
+        let is_left = |message: &QueuedMessage| {
+            message.visible_at <= now && received.iter().all(|earlier| earlier.id != message.id)
+        };
+        let left = self.messages.iter().enumerate().filter(|(_, message)| is_left(message));
+        let of_group = |message: &QueuedMessage| in_flight.get(&message.group).copied().unwrap_or_default();
+        left.min_by_key(|(index, message)| (of_group(message), *index)).map(|(index, _)| index)
     }
 
     /// Deletes the message with this receipt handle. As in SQS, an outdated handle is not an error.
@@ -157,8 +182,13 @@ mod tests {
             receives: 0,
             first_received: None,
             receipt: None,
+            group: None,
             moved_from: None,
         }
+    }
+
+    fn of_group(id: &str, group: &str, now: Timestamp) -> QueuedMessage {
+        QueuedMessage { group: Some(group.to_owned()), ..message(id, now) }
     }
 
     #[test]
@@ -172,6 +202,30 @@ mod tests {
         assert_eq!(again[0].receives, 2);
         queue.delete(again[0].receipt.as_deref().unwrap());
         assert!(queue.messages.is_empty());
+    }
+
+    #[test]
+    fn a_group_with_many_messages_delays_no_other_group() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut queue = StoredQueue::default();
+        queue.messages.extend((0..20).map(|at| of_group(&format!("busy {at}"), "busy", now)));
+        queue.messages.push(of_group("neighbour 0", "neighbour", now));
+        queue.messages.push(of_group("neighbour 1", "neighbour", now));
+        let mut receive = |limit| {
+            let received = queue.receive(now, limit, 30).messages;
+            received.into_iter().map(|message| message.id).collect::<Vec<_>>()
+        };
+        assert_eq!(receive(1), ["busy 0"]);
+        assert_eq!(receive(3), ["neighbour 0", "busy 1", "neighbour 1"]);
+        assert_eq!(receive(2), ["busy 2", "busy 3"]);
+    }
+
+    #[test]
+    fn a_message_comes_once_in_a_batch_even_if_it_is_not_hidden() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut queue = StoredQueue { messages: vec![message("a", now)], ..StoredQueue::default() };
+        assert_eq!(queue.receive(now, 10, 0).messages.len(), 1);
+        assert_eq!(queue.receive(now, 10, 0).messages.len(), 1);
     }
 
     #[test]

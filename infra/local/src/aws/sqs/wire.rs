@@ -48,6 +48,7 @@ pub fn system_attributes(message: &QueuedMessage) -> Map<String, Value> {
     add("SentTimestamp", Some(message.sent.as_millisecond().to_string()));
     add("ApproximateReceiveCount", Some(message.receives.to_string()));
     add("ApproximateFirstReceiveTimestamp", message.first_received.map(|at| at.as_millisecond().to_string()));
+    add("MessageGroupId", message.group.clone());
     add("DeadLetterQueueSourceArn", message.moved_from.clone());
     all
 }
