@@ -12,6 +12,7 @@ use futures_util::stream::{self, TryStreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{parse_time, saturating_add};
 use crate::due_work::{self, ShardOutcome, ShardTask};
@@ -80,20 +81,26 @@ pub struct FanOutTask {
     image: Value,
 }
 
-/// Fans out the event of a stream record. One that fails, or takes longer than [`limits::FAN_OUT_MS`], goes on through a queue: the
-/// stream's next records are those of other tenants.
-pub async fn fan_out_change(gateway: &Gateway, image: Value) -> Result<()> {
+/// When the fan-out of a batch of the stream that begins now ends.
+pub fn fan_out_deadline() -> Instant {
+    Instant::now() + Duration::from_millis(limits::FAN_OUT_MS)
+}
+
+/// Fans out the event of a stream record. One that fails, or is not done by `until`, goes on through a queue: the stream's next
+/// records are those of other tenants.
+pub async fn fan_out_change(gateway: &Gateway, image: Value, until: Instant) -> Result<()> {
     // An unreadable event is reported and passed.
     let Some(event) = gateway.store.event_of_image(&image) else { return Ok(()) };
-    let within = Duration::from_millis(limits::FAN_OUT_MS);
-    match tokio::time::timeout(within, fan_out(gateway, &event)).await {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => {
-            tracing::warn!(tenant.id = %event.tenant, event.id = %event.id, error = error.chain(),
-                "event fan-out failed; it goes on through the queue");
-        }
-        Err(_) => {
-            tracing::info!(tenant.id = %event.tenant, event.id = %event.id, "event fan-out goes on through the queue");
+    if Instant::now() < until {
+        match timeout_at(until, fan_out(gateway, &event)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                tracing::warn!(tenant.id = %event.tenant, event.id = %event.id, error = error.chain(),
+                    "event fan-out failed; it goes on through the queue");
+            }
+            Err(_) => {
+                tracing::info!(tenant.id = %event.tenant, event.id = %event.id, "event fan-out goes on through the queue");
+            }
         }
     }
     let queue = &gateway.config.fan_out_queue;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -21,8 +21,9 @@ use crate::limits;
 use crate::model::connection::{Connection, StatusCause};
 use crate::model::ids::{ConnectionId, TenantId};
 use crate::model::refresh::TokenPriority;
+use crate::model::shard::Shard;
 use crate::schedule::ScheduledInvocation;
-use crate::store::{KeepaliveEntry, StoreError, WorkKind, WriteOutcome};
+use crate::store::{DueWork, KeepaliveEntry, StoreError, WorkKind, WriteOutcome};
 
 /// A request to the function that may open refresh tokens, also as the input of a schedule.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -236,6 +237,20 @@ pub struct ConnectionHealth {
     pub subscriptions_down: u64,
 }
 
+/// The index entries of all connections in pages, the shards side by side.
+fn entry_pages(gateway: &Gateway) -> impl Stream<Item = Result<Vec<KeepaliveEntry>>> + Unpin {
+    let shards = Shard::all().map(|shard| {
+        let pages = stream::try_unfold(Some(None::<String>), move |after| async move {
+            let Some(after) = after else { return Ok(None) };
+            let page = gateway.store.keepalive_entries_of_all_tenants(shard, after.as_deref()).await?;
+            let (entries, next) = page;
+            Ok(Some((entries, next.map(Some))))
+        });
+        Box::pin(pages)
+    });
+    stream::select_all(shards)
+}
+
 /// Reads the index entry of every connection.
 ///
 /// # Errors
@@ -244,34 +259,49 @@ pub async fn measure_health(gateway: &Gateway) -> Result<ConnectionHealth> {
     let now = gateway.clock.now();
     let age = |since: Timestamp| Duration::try_from(now.duration_since(since)).unwrap_or_default();
     let mut health = ConnectionHealth::default();
-    for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
-        let lifetime = Duration::try_from(entry.expires_at.duration_since(now)).unwrap_or_default();
-        let shortest = health.shortest_refresh_lifetime.map_or(lifetime, |known| known.min(lifetime));
-        health.connections += 1;
-        health.failing += u64::from(entry.is_failing);
-        health.overdue += u64::from(entry.due <= now);
-        health.subscriptions_down += u64::from(entry.is_subscription_down);
-        health.oldest_intent = health.oldest_intent.max(entry.intent_since.map(age).unwrap_or_default());
-        health.shortest_refresh_lifetime = Some(shortest);
+    let mut pages = entry_pages(gateway);
+    while let Some(page) = pages.try_next().await? {
+        for entry in page {
+            let lifetime = Duration::try_from(entry.expires_at.duration_since(now)).unwrap_or_default();
+            let shortest = health.shortest_refresh_lifetime.map_or(lifetime, |known| known.min(lifetime));
+            health.connections += 1;
+            health.failing += u64::from(entry.is_failing);
+            health.overdue += u64::from(entry.due <= now);
+            health.subscriptions_down += u64::from(entry.is_subscription_down);
+            health.oldest_intent = health.oldest_intent.max(entry.intent_since.map(age).unwrap_or_default());
+            health.shortest_refresh_lifetime = Some(shortest);
+        }
     }
     Ok(health)
+}
+
+/// How far [`RestoreCheckStep::Begin`] has come.
+#[derive(Debug, Serialize)]
+struct RestoreStart {
+    /// Connections that this call made due.
+    due: usize,
+    /// Every connection is due. Otherwise the next call continues.
+    complete: bool,
 }
 
 /// The progress of the check after a restore of the table.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RestoreCheck {
+struct RestoreReport {
     /// Connections that are still to be refreshed.
-    pub waiting: usize,
+    waiting: usize,
     /// Connections whose tokens are usable.
-    pub healthy: usize,
+    healthy: usize,
     /// Connections whose user has to authorize again.
-    pub must_reconnect: Vec<RevokedConnection>,
+    must_reconnect: Vec<RevokedConnection>,
+    /// Where the list continues, for [`RestoreCheckStep::Report`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RevokedConnection {
+struct RevokedConnection {
     tenant_id: String,
     extension_id: String,
     cause: Option<&'static str>,
@@ -281,61 +311,101 @@ pub struct RevokedConnection {
 /// A step of the check after a restore of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum RestoreCheckStep {
+enum RestoreCheckStep {
     /// Make every connection due.
     Begin,
     /// List the connections whose user has to authorize again.
     Report,
 }
 
+/// The operator's request for a step of the check.
+#[derive(Debug, Deserialize)]
+pub struct RestoreRequest {
+    restored: RestoreCheckStep,
+    /// Where the list of an earlier report ended: `<shard>/<position>`.
+    after: Option<String>,
+}
+
 /// # Errors
 /// If the table can't be read or written.
-pub async fn restore_check(gateway: &Gateway, step: RestoreCheckStep) -> Result<Value> {
-    Ok(match step {
-        RestoreCheckStep::Begin => json!({ "due": start_restore_check(gateway).await? }),
-        RestoreCheckStep::Report => json!(report_restore_check(gateway).await?),
+pub async fn restore_check(gateway: &Gateway, request: &RestoreRequest) -> Result<Value> {
+    Ok(match request.restored {
+        RestoreCheckStep::Begin => json!(start_restore_check(gateway).await?),
+        RestoreCheckStep::Report => json!(report_restore_check(gateway, request.after.as_deref()).await?),
     })
 }
 
 /// Starts the check after a restore of the table: makes every connection due, and the sweep refreshes them. A connection
-/// that was refreshed after the time of the backup has lost its tokens; only a refresh shows which ones. Returns how many
-/// connections were made due.
-///
-/// # Errors
-/// If the table can't be read or written. The check can be started again; connections that are due stay due.
-async fn start_restore_check(gateway: &Gateway) -> Result<usize> {
-    let mut made_due = 0;
-    for entry in gateway.store.keepalive_entries_of_all_tenants().await? {
-        let outcome = gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await?;
-        made_due += usize::from(outcome == WriteOutcome::Applied);
+/// that was refreshed after the time of the backup has lost its tokens; only a refresh shows which ones. Connections that are due
+/// stay due, so a repeated call continues.
+async fn start_restore_check(gateway: &Gateway) -> Result<RestoreStart> {
+    let now = gateway.clock.now();
+    let until = saturating_add(now, SignedDuration::from_millis(limits::RESTORE_RUN_MS));
+    let (mut due, mut pages) = (0, entry_pages(gateway));
+    while let Some(page) = pages.try_next().await? {
+        if gateway.clock.now() >= until {
+            return Ok(RestoreStart { due, complete: false });
+        }
+        let waiting = stream::iter(page.iter().filter(|entry| entry.due > now));
+        let made_due = waiting.map(async |entry| {
+            gateway.store.make_due(WorkKind::Refresh, &entry.tenant, &entry.connection).await
+        });
+        let outcomes: Vec<_> = made_due.buffer_unordered(limits::RESTORE_AT_ONCE).try_collect().await?;
+        due += outcomes.into_iter().filter(|outcome| *outcome == WriteOutcome::Applied).count();
     }
-    Ok(made_due)
+    Ok(RestoreStart { due, complete: true })
 }
 
-/// # Errors
-/// If the table can't be read.
-async fn report_restore_check(gateway: &Gateway) -> Result<RestoreCheck> {
+async fn report_restore_check(gateway: &Gateway, after: Option<&str>) -> Result<RestoreReport> {
     let now = gateway.clock.now();
-    let entries = gateway.store.keepalive_entries_of_all_tenants().await?;
-    let waiting = entries.iter().filter(|entry| entry.is_failing || entry.due <= now).count();
-    let mut must_reconnect = Vec::new();
-    for due in gateway.store.revoked_of_all_tenants().await? {
-        let connection = match gateway.store.connection(&due.tenant, &due.connection).await {
-            Ok(connection) => connection,
-            // Reported; the list goes on.
-            Err(StoreError::Damaged(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(connection) = connection {
-            must_reconnect.push(RevokedConnection {
-                tenant_id: connection.tenant.to_string(),
-                extension_id: connection.extension.to_string(),
-                cause: connection.refresh_state.cause.map(StatusCause::as_str),
-                since: connection.refresh_state.status_since.map(|since| format!("{since:.3}")),
-            });
+    let (mut waiting, mut healthy, mut pages) = (0, 0, entry_pages(gateway));
+    while let Some(page) = pages.try_next().await? {
+        let unsettled = page.iter().filter(|entry| entry.is_failing || entry.due <= now).count();
+        waiting += unsettled;
+        healthy += page.len() - unsettled;
+    }
+    let (first, mut position) = match after {
+        None => (0, None),
+        Some(after) => {
+            let (shard, position) = after.split_once('/').unwrap_or((after, ""));
+            let shard =
+                shard.parse().map_err(|_| Error::Internal { what: "a malformed position", source: None })?;
+            (shard, Some(position.to_owned()).filter(|position| !position.is_empty()))
+        }
+    };
+    let (mut must_reconnect, mut next) = (Vec::new(), None);
+    'shards: for shard in Shard::all().filter(|shard| shard.number() >= first) {
+        loop {
+            if must_reconnect.len() >= limits::RESTORE_REPORT {
+                next = Some(format!("{}/{}", shard.number(), position.unwrap_or_default()));
+                break 'shards;
+            }
+            let (page, end) = gateway.store.revoked_of_all_tenants(shard, position.as_deref()).await?;
+            let revoked = stream::iter(&page).map(|due| read_revoked(gateway, due));
+            let revoked: Vec<_> = revoked.buffered(limits::RESTORE_AT_ONCE).try_collect().await?;
+            must_reconnect.extend(revoked.into_iter().flatten());
+            position = end;
+            if position.is_none() {
+                break;
+            }
         }
     }
-    Ok(RestoreCheck { waiting, healthy: entries.len() - waiting, must_reconnect })
+    Ok(RestoreReport { waiting, healthy, must_reconnect, next })
+}
+
+/// `None` if it is gone or cannot be read, which is reported.
+async fn read_revoked(gateway: &Gateway, due: &DueWork) -> Result<Option<RevokedConnection>> {
+    let connection = match gateway.store.connection(&due.tenant, &due.connection).await {
+        Ok(connection) => connection,
+        Err(StoreError::Damaged(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(connection.map(|connection| RevokedConnection {
+        tenant_id: connection.tenant.to_string(),
+        extension_id: connection.extension.to_string(),
+        cause: connection.refresh_state.cause.map(StatusCause::as_str),
+        since: connection.refresh_state.status_since.map(|since| format!("{since:.3}")),
+    }))
 }
 
 #[cfg(test)]

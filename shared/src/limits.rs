@@ -315,15 +315,17 @@ pub const DELIVERY_JITTER: f64 = 0.2;
 pub const RETRY_AFTER_MAX_SECONDS: u64 = 4 * 3_600;
 /// Deliveries of one event that are created concurrently. A tenant's events fan out one after another.
 pub const FAN_OUT_CONCURRENCY: usize = 16;
-/// How long the stream waits for the fan-out of one event.
+/// How long the stream waits for the fan-out of a batch. What is not done by then goes on through a queue.
 pub const FAN_OUT_MS: u64 = 2_000;
 /// Events in a batch of the stream (template.yaml).
 pub const STREAM_BATCH: u64 = 25;
 /// Timeout of `fan-out-events` (template.yaml).
 pub const FAN_OUT_FUNCTION_MS: u64 = 60_000;
-const _: () = assert!(STREAM_BATCH * FAN_OUT_MS + AWS_CALL_MS < FAN_OUT_FUNCTION_MS);
+const _: () = assert!(FAN_OUT_MS + AWS_CALL_MS < FAN_OUT_FUNCTION_MS);
 /// Tenants whose events fan out concurrently, from one batch of the stream.
 pub const STREAM_TENANTS_AT_ONCE: usize = 25;
+// All tenants of a batch begin at once, so one deadline is fair to them.
+const _: () = assert!(STREAM_TENANTS_AT_ONCE as u64 >= STREAM_BATCH);
 /// Concurrent attempts to one endpoint.
 pub const DELIVERIES_AT_ONCE: usize = 4;
 /// First delay of a delivery that finds every slot of its endpoint busy; it doubles.
@@ -519,6 +521,12 @@ pub const ACTIVE_MARKER_KEPT_SECONDS: i64 = 40 * 60;
 pub const DUE_PAGES: usize = 40;
 /// Entries of an index of due work that a pass reads at once.
 pub const PASS_PAGE: i32 = 1_000;
+/// How long one call of the restore check makes connections due: shorter than the read timeout of the AWS CLI, 60 seconds.
+pub const RESTORE_RUN_MS: i64 = 30_000;
+/// Connections that the restore check reads or writes concurrently.
+pub const RESTORE_AT_ONCE: usize = 16;
+/// Connections that have to be authorized again, in one report of the restore check: at least so many, if there are more.
+pub const RESTORE_REPORT: usize = 1_000;
 /// How long a pass over the due senders of a shard runs before another worker continues it.
 pub const WAKE_MS: i64 = 50_000;
 /// Senders that are woken concurrently.

@@ -6,9 +6,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark ends on unexpected values")]
 #![expect(clippy::print_stdout, reason = "the output is the result")]
+#![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
 
 use prices::SCHEDULE_CALL;
-use serde_json::json;
+use serde_json::{Value, json};
 use world::World;
 
 #[path = "../it/prices.rs"]
@@ -67,6 +68,40 @@ async fn main() {
          {sync:.2} for syncs."
     );
     println!("{}", world.hottest_keys().await);
+    println!("{}", idle_month().await);
+}
+
+/// A table of what the schedules of a stack without connections cost in 30 days, from ten minutes of the stack's clock.
+async fn idle_month() -> String {
+    const MINUTES: i64 = 10;
+    let world = World::start().await;
+    world.advance(61).await;
+    let (since, mut runs) = (world.calls_so_far().await, 0);
+    for _ in 0..MINUTES {
+        let order = json!({ "advanceSeconds": 60 });
+        let request = world.http.post(format!("{}/_local/clock", world.gateway())).body(order.to_string());
+        let moved: Value = request.send().await.unwrap().json().await.unwrap();
+        runs += moved["fired"].as_array().unwrap().len();
+    }
+    let used = prices::used(&world.calls_since(since).await);
+    let queries: usize = used.values().filter_map(|one| one.operations.get("Query")).sum();
+    let sum = |of: fn(&prices::Use) -> f64| used.values().map(of).sum::<f64>();
+    let (reads, seconds) = (sum(|one| one.reads), sum(|one| one.seconds));
+    let times = 30.0 * 1_440.0 / MINUTES as f64;
+    let mut table = "\n| an idle stack, 30 days | number | US dollars |\n| --- | --- | --- |".to_owned();
+    let mut total = 0.0;
+    for (what, number, price) in [
+        ("queries, of half a read unit each", queries as f64, reads * prices::READ_UNIT),
+        ("invocations by EventBridge Scheduler", runs as f64, runs as f64 * SCHEDULE_CALL),
+        ("invocations of functions", runs as f64, runs as f64 * prices::LAMBDA_REQUEST),
+        ("seconds of functions", seconds, seconds * prices::LAMBDA_SECOND),
+    ] {
+        let dollars = price * times / 1e6;
+        table += &format!("\n| {what} | {:.0} | {dollars:.2} |", number * times);
+        total += dollars;
+    }
+    assert!(sum(|one| one.writes) <= 0.0, "nothing is written");
+    format!("{table}\n| together | | {total:.2} |")
 }
 
 /// US dollars for a million scheduled runs of a function, each after `hours` in which its work fell due.

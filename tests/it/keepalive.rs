@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
+use shared::limits;
+use shared::model::shard::Shard;
 
 use crate::world::{HOUR, World, extension, generation, now, use_token};
 
@@ -235,7 +237,7 @@ async fn after_a_restore_the_check_lists_the_connections_that_were_refreshed_sin
         world.dynamodb("PutItem", &json!({"TableName": table, "Item": row})).await;
     }
     let begun = world.invoke("sweep", &json!({"restored": "begin"})).await;
-    assert_eq!(begun, json!({"due": 2}));
+    assert_eq!(begun, json!({"due": 2, "complete": true}));
     let mut report = Value::Null;
     for _ in 0..20 {
         world.advance(61).await;
@@ -256,4 +258,59 @@ async fn after_a_restore_the_check_lists_the_connections_that_were_refreshed_sin
     assert_eq!(extension(&world, &tenant).await["status"], "active");
     let report = world.invoke("sweep", &json!({"restored": "report"})).await;
     assert_eq!(report["mustReconnect"], json!([]));
+}
+
+/// However many connections there are: they are read in pages, and only the counts are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_metrics_and_the_check_after_a_restore_read_the_connections_page_by_page() {
+    const CONNECTIONS: usize = 1_100;
+    let world = World::start().await;
+    world.without_schedules_of(&["sweep", "sync-messages", "renew-subscriptions"]).await;
+    world.connect(&world.tenant(), &world.user(0)).await.expect(303);
+    let connection = rows(&world).await.remove(0);
+    // Copies in one shard, which are more than a page.
+    let full = Shard::of("");
+    let ids = (0..).map(|at| format!("conn_{at:016x}")).filter(|id| Shard::of(id) == full);
+    let copies = ids.take(CONNECTIONS - 1).map(|id| {
+        let mut copy = connection.clone();
+        copy["item"]["S"] = json!(format!("connection#{id}"));
+        copy["refresh_kind"]["S"] = json!(full.partition("refresh"));
+        copy
+    });
+    let mut connections: Vec<Value> = copies.collect();
+    world.put_items("ConnectionsTable", &connections).await;
+    connections.push(connection);
+    let queries = async |payload: Value| {
+        let since = world.calls_so_far().await;
+        let response = world.invoke("sweep", &payload).await;
+        let calls = world.calls_since(since).await;
+        (response, calls.iter().filter(|call| call["operation"] == "Query").count())
+    };
+    let shards = usize::from(limits::SHARDS);
+    assert_eq!(queries(json!({"measure": true})).await, (json!({}), shards + 1));
+    assert_eq!(metrics(&world)["Connections"], 1_100.0);
+    let begun = json!({"due": CONNECTIONS, "complete": true});
+    assert_eq!(queries(json!({"restored": "begin"})).await, (begun, shards + 1));
+    // What is due already stays due.
+    assert_eq!(queries(json!({"restored": "begin"})).await.0, json!({"due": 0, "complete": true}));
+    let report = json!({"waiting": CONNECTIONS, "healthy": 0, "mustReconnect": []});
+    assert_eq!(queries(json!({"restored": "report"})).await, (report, 2 * shards + 1));
+
+    // Revoked connections are listed in parts.
+    for row in &mut connections {
+        row["status"]["S"] = json!("revoked");
+        let partition = row["refresh_kind"]["S"].as_str().unwrap().replace("refresh#", "erasure#");
+        row["refresh_kind"]["S"] = json!(partition);
+    }
+    world.put_items("ConnectionsTable", &connections).await;
+    let mut request = json!({"restored": "report"});
+    let mut listed = Vec::new();
+    loop {
+        let report = world.invoke("sweep", &request).await;
+        assert_eq!((&report["waiting"], &report["healthy"]), (&json!(0), &json!(0)));
+        listed.push(report["mustReconnect"].as_array().unwrap().len());
+        let Some(next) = report["next"].as_str() else { break };
+        request["after"] = json!(next);
+    }
+    assert!(listed.len() >= 2 && listed.iter().sum::<usize>() == CONNECTIONS, "{listed:?}");
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, stream};
+use local::StackOptions;
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::limits;
@@ -11,7 +12,7 @@ use shared::model::shard::Shard;
 use crate::delivery::{app, until as eventually};
 use crate::receiver::{Behaviour, WebhookEndpoint};
 use crate::send::{self, SENT, TO, accept, connect, message, send, until, without_limit};
-use crate::world::{HOUR, TestTenant, World};
+use crate::world::{HOUR, TestTenant, World, binaries, root};
 
 /// Two tenants with a connected extension each, and the numbers that they send from.
 async fn two_tenants() -> (World, [TestTenant; 2], [String; 2]) {
@@ -47,9 +48,9 @@ async fn multiply(world: &World, table: &str, row: &Value, count: usize) {
             copy["work_kind"]["S"] = json!(Shard::of(id).partition("delivery"));
         }
         copy["item"]["S"] = json!(name);
-        world.put_item(table, copy)
+        copy
     });
-    stream::iter(copies).buffer_unordered(16).collect::<()>().await;
+    world.put_items(table, &copies.collect::<Vec<_>>()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +140,70 @@ async fn a_shard_that_cannot_be_read_delays_no_other() {
     }
 }
 
-/// What an idle stack costs: docs/deploying.md has the price.
+/// A tenant with 198 apps, all of which get each inbound message.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_events_for_198_apps_of_a_tenant_delay_no_neighbour() {
+    const APPS: usize = 198;
+    const EVENTS: usize = 20;
+    let mut options = StackOptions::for_tests(&root());
+    options.binaries = binaries().to_owned();
+    // The stream and the queues invoke the same function, and each has its own concurrency on Lambda.
+    options.instances = 16;
+    let world = World::with(options).await;
+    let (busy, neighbour) = (world.tenant(), world.new_tenant("Neighbour").await);
+    let (receiver, mut numbers) = (WebhookEndpoint::start().await, Vec::new());
+    for (tenant, user) in [(&busy, 0), (&neighbour, 1)] {
+        without_limit(&world, tenant).await;
+        numbers.push(connect(&world, tenant, user).await);
+    }
+    let wanted = |path: &str| json!({ "webhookUrl": receiver.at(path), "eventTypes": ["sms_inbound"] });
+    app(&world, &neighbour, wanted("/neighbour")).await;
+    let apps = (0..APPS).map(|_| app(&world, &busy, wanted("/busy")));
+    stream::iter(apps).buffer_unordered(4).collect::<Vec<_>>().await;
+    world.idle().await;
+
+    let since = world.calls_so_far().await;
+    let text = async |to: &str| {
+        let order = json!({ "from": "+16505550199", "to": to, "text": "To all apps" });
+        world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+    };
+    for _ in 0..EVENTS {
+        text(&numbers[0]).await;
+    }
+    text(&numbers[1]).await;
+    eventually("the neighbour's delivery arrives", async || !receiver.arrivals("/neighbour").is_empty())
+        .await;
+    let calls = world.calls_since(since).await;
+    let made = |function: &str, operation: &str| {
+        calls.iter().filter(|call| call["function"] == function && call["operation"] == operation).count()
+    };
+    // Each of the tenant's deliveries is a row and a queue message, and is leased when it is attempted.
+    let (rows, leases) = (made("fan-out-events", "PutItem"), made("deliver-webhook", "UpdateItem"));
+    println!("{rows} rows of deliveries, {leases} updates, {} arrivals", receiver.arrivals("/busy").len());
+    assert!(rows < EVENTS * APPS, "{rows} rows: the tenant's events still stand");
+    assert!(receiver.arrivals("/busy").len() < EVENTS * APPS / 2, "{leases} updates of deliveries");
+    let listed = world.get("/v1/events", &neighbour.key).await.expect(200).json();
+    let inbound = listed["events"].as_array().unwrap().iter().filter(|event| event["type"] == "sms_inbound");
+    assert_eq!(inbound.count(), 1, "{listed}");
+}
+
+/// Strangers can call some routes as often as they like. API Gateway throttles those by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_on_a_route_for_strangers_delays_no_tenant() {
+    let (world, tenant, from) = send::connected().await;
+    let settings = format!("{}/_local/settings", world.gateway());
+    let enforce = world.http.put(settings).body(json!({ "enforceThrottles": true }).to_string());
+    assert_eq!(enforce.send().await.unwrap().status(), 200);
+    let calls = (0..60).map(|_| world.get("/no/such/route", ""));
+    let replies: Vec<_> = stream::iter(calls).buffer_unordered(8).collect().await;
+    let throttled: Vec<_> = replies.iter().filter(|reply| reply.status == 429).collect();
+    assert!(throttled.len() >= 10, "{} of 60 are throttled", throttled.len());
+    assert!(throttled.iter().all(|reply| reply.text == r#"{"message":"Too Many Requests"}"#));
+    let id = accept(&world, &tenant, &from, "Not throttled").await;
+    until(&world, &tenant, &id, &SENT).await;
+}
+
+/// What an idle stack costs: docs/capacity.md has the price of a month.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_minute_makes_one_query_per_kind_and_shard_and_sends_nothing() {
     let world = World::start().await;
@@ -150,16 +214,19 @@ async fn an_idle_minute_makes_one_query_per_kind_and_shard_and_sends_nothing() {
         let response = world.invoke(function, &json!({})).await;
         assert_eq!(response, json!({ "handedOut": 0, "failed": 0 }), "{function}");
     }
-    let mut counts: BTreeMap<(String, String), u8> = BTreeMap::new();
+    let (mut counts, mut units): (BTreeMap<(String, String), u8>, _) = (BTreeMap::new(), 0.0);
     for call in world.calls_since(since).await {
         let text = |name: &str| call[name].as_str().unwrap_or_default().to_owned();
         if call["operation"] != "Invoke" {
             *counts.entry((text("function"), text("operation"))).or_default() += 1;
+            units += call["units"].as_f64().unwrap_or_default();
         }
     }
     let queries = |function: &str, kinds| ((function.to_owned(), "Query".to_owned()), kinds * limits::SHARDS);
     let expected = [queries("sweep", 7), queries("sync-messages", 1), queries("renew-subscriptions", 1)];
     assert_eq!(counts, expected.into_iter().collect());
+    // A query that finds nothing takes half a read unit.
+    assert!(units <= f64::from(9 * limits::SHARDS) / 2.0, "{units} units");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Prices in US dollars per million: us-east-1, on demand, arm64, without the free tier; AWS price list of 2026.
 const WRITE_UNIT: f64 = 0.625;
-const READ_UNIT: f64 = 0.125;
+pub const READ_UNIT: f64 = 0.125;
 const QUEUE_REQUEST: f64 = 0.40;
 const KMS_REQUEST: f64 = 3.00;
 const SECRET_REQUEST: f64 = 5.00;
@@ -14,7 +14,7 @@ const SECRET_REQUEST: f64 = 5.00;
 pub const SCHEDULE_CALL: f64 = 1.00;
 pub const LAMBDA_REQUEST: f64 = 0.20;
 /// A million seconds of 256 MB.
-const LAMBDA_SECOND: f64 = 0.25 * 13.3334;
+pub const LAMBDA_SECOND: f64 = 0.25 * 13.3334;
 
 /// Calls of one function that begin within this time of the previous one belong to one invocation.
 const ONE_INVOCATION_MS: f64 = 50.0;

@@ -310,6 +310,17 @@ impl World {
         self.dynamodb("PutItem", &json!({ "TableName": name, "Item": item })).await;
     }
 
+    /// Puts many items into a table, as they are.
+    pub async fn put_items(&self, table: &str, items: &[Value]) {
+        let name = self.table(table).await;
+        for items in items.chunks(25) {
+            let puts: Vec<Value> =
+                items.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
+            let written = self.dynamodb("BatchWriteItem", &json!({ "RequestItems": { &name: puts } })).await;
+            assert_eq!(written["UnprocessedItems"], json!({}), "all are written");
+        }
+    }
+
     /// The name of a table in the template.
     pub async fn table(&self, logical: &str) -> String {
         let tables = self.dynamodb("ListTables", &json!({})).await;

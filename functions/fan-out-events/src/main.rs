@@ -23,7 +23,9 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, events: EventBatch) -> Result<BatchResponse> {
     Ok(match events {
         EventBatch::Stream(batch) => {
-            batch::process_stream(batch, async |image| delivery::fan_out_change(gateway, image).await).await
+            let until = delivery::fan_out_deadline();
+            let work = async |image| delivery::fan_out_change(gateway, image, until).await;
+            batch::process_stream(batch, work).await
         }
         EventBatch::Queue(batch) => {
             let work = async |task: FanOutTask| delivery::fan_out_task(gateway, &task).await;

@@ -6,8 +6,8 @@
 //! | `{}`, from the schedule | `{"handedOut","failed"}`, counts of shards |
 //! | `{"measure":true}`, every five minutes | `{}`; writes the metrics of all connections |
 //! | a batch of its queue | `{"batchItemFailures"}` |
-//! | `{"restored":"begin"}`, from the operator after a restore: refreshes every connection | `{"due"}` |
-//! | `{"restored":"report"}` | `{"waiting","healthy","mustReconnect"}` |
+//! | `{"restored":"begin"}`, from the operator after a restore: refreshes every connection | `{"due","complete"}` |
+//! | `{"restored":"report","after"?}` | `{"waiting","healthy","mustReconnect","next"?}` |
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use shared::batch::SqsBatch;
 use shared::due_work::{self, ShardOutcome, ShardTask};
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
-use shared::keepalive::{self, ConnectionHealth, RestoreCheckStep};
+use shared::keepalive::{self, ConnectionHealth, RestoreRequest};
 use shared::store::WorkKind;
 use shared::telemetry::{self, Unit};
 use shared::{delivery, disconnect, run, sending, setup};
@@ -24,9 +24,7 @@ use shared::{delivery, disconnect, run, sending, setup};
 #[serde(untagged)]
 enum SweepEvent {
     Queue(SqsBatch),
-    Restored {
-        restored: RestoreCheckStep,
-    },
+    Restored(RestoreRequest),
     Schedule {
         #[serde(default)]
         measure: bool,
@@ -50,7 +48,7 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
     let queues = &gateway.config.work_queues;
     match event {
-        SweepEvent::Restored { restored } => keepalive::restore_check(gateway, restored).await,
+        SweepEvent::Restored(request) => keepalive::restore_check(gateway, &request).await,
         SweepEvent::Queue(batch) => {
             let work = async |task: &_| work(gateway, task).await;
             Ok(json!(due_work::process_tasks(gateway, batch, &queues.sweep, work).await))

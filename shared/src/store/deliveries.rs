@@ -354,7 +354,7 @@ impl Store {
                 }
             }
         }
-        Ok((due, last.as_ref().and_then(due::position)))
+        Ok((due, last.as_ref().and_then(|last| due::position(WorkKind::Delivery, last))))
     }
 
     fn delivery_update(&self, delivery: &Delivery) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {

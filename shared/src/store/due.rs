@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use jiff::{SignedDuration, Timestamp};
 
-use super::item::{self, Row, Writer};
+use super::item::{self, Item, Row, Writer};
 use super::{Store, StoreError, WriteOutcome, failure, is_conditional, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
@@ -271,20 +271,22 @@ impl Store {
         shard: Shard,
         after: Option<&str>,
     ) -> QueryFluentBuilder {
-        let index = kind.index();
-        let start = after.and_then(|after| {
-            let mut parts = after.splitn(3, '/');
-            let (due, tenant, name) = (parts.next()?, parts.next()?, parts.next()?);
-            let key = Writer::default()
-                .set("tenant", item::text(tenant))
-                .set("item", item::text(name))
-                .set(index.kind, item::text(shard.partition(kind.as_str())))
-                .set(index.due, item::number(due));
-            Some(key.done())
-        });
         self.query_work(kind, shard, Some(self.clock.now()))
             .limit(limits::PASS_PAGE)
-            .set_exclusive_start_key(start)
+            .set_exclusive_start_key(after.and_then(|after| key_at(kind, shard, after)))
+    }
+
+    /// A page of all work of a kind in a shard, whenever it is due, and the [`position`] at which it ended, if there may be more.
+    pub(super) async fn page_of_work(
+        &self,
+        kind: WorkKind,
+        shard: Shard,
+        after: Option<&str>,
+    ) -> Result<(Vec<Row>, Option<String>), StoreError> {
+        let start = after.and_then(|after| key_at(kind, shard, after));
+        let query = self.query_work(kind, shard, None).limit(limits::PASS_PAGE);
+        let (rows, last) = query::page(query.set_exclusive_start_key(start)).await?;
+        Ok((rows, last.as_ref().and_then(|last| position(kind, last))))
     }
 
     /// An update of the item that holds a piece of work. `expression` names the attributes `#kind` and `#due`, and the value
@@ -313,10 +315,23 @@ impl Store {
     }
 }
 
-/// The position of an entry of an index `due`: `<due>/<tenant>/<item>`.
-pub(super) fn position(row: &Row) -> Option<String> {
-    let due = row.0.get("due_at")?.as_n().ok()?;
+/// The position of an index entry: `<due>/<tenant>/<item>`.
+pub(super) fn position(kind: WorkKind, row: &Row) -> Option<String> {
+    let due = row.0.get(kind.index().due)?.as_n().ok()?;
     Some(format!("{due}/{}/{}", row.maybe_text("tenant")?, row.maybe_text("item")?))
+}
+
+/// The key of the index entry at a [`position`].
+fn key_at(kind: WorkKind, shard: Shard, position: &str) -> Option<Item> {
+    let mut parts = position.splitn(3, '/');
+    let (due, tenant, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let index = kind.index();
+    let key = Writer::default()
+        .set("tenant", item::text(tenant))
+        .set("item", item::text(name))
+        .set(index.kind, item::text(shard.partition(kind.as_str())))
+        .set(index.due, item::number(due));
+    Some(key.done())
 }
 
 /// Reads an index entry.

@@ -1,7 +1,6 @@
 //! The index `refresh`: one entry for each usable connection of all tenants, with the attributes that the sweep and the
 //! metrics need.
 
-use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use super::due::{self, DueWork, WorkKind};
@@ -47,20 +46,26 @@ impl Store {
         Ok(overdue)
     }
 
-    pub async fn keepalive_entries_of_all_tenants(&self) -> Result<Vec<KeepaliveEntry>, StoreError> {
-        let rows = self.work_of_all_shards(WorkKind::Refresh).await?;
-        Ok(self.readable(&self.tables.connections, &rows, read_entry))
+    /// A page of the connections of all tenants in a shard, and the position at which it ended, if there may be more.
+    pub async fn keepalive_entries_of_all_tenants(
+        &self,
+        shard: Shard,
+        after: Option<&str>,
+    ) -> Result<(Vec<KeepaliveEntry>, Option<String>), StoreError> {
+        let (rows, next) = self.page_of_work(WorkKind::Refresh, shard, after).await?;
+        Ok((self.readable(&self.tables.connections, &rows, read_entry), next))
     }
 
-    /// Revoked connections of all tenants whose tokens are not erased yet.
-    pub async fn revoked_of_all_tenants(&self) -> Result<Vec<DueWork>, StoreError> {
-        let rows = self.work_of_all_shards(WorkKind::Erasure).await?;
-        Ok(self.readable(&self.tables.connections, &rows, |row| due::read(WorkKind::Erasure, row)))
-    }
-
-    async fn work_of_all_shards(&self, kind: WorkKind) -> Result<Vec<Row>, StoreError> {
-        let shards = Shard::all().map(|shard| query::all(self.query_work(kind, shard, None)));
-        Ok(try_join_all(shards).await?.into_iter().flatten().collect())
+    /// A page of the revoked connections of all tenants in a shard whose tokens are not erased yet, and the position at which
+    /// it ended, if there may be more.
+    pub async fn revoked_of_all_tenants(
+        &self,
+        shard: Shard,
+        after: Option<&str>,
+    ) -> Result<(Vec<DueWork>, Option<String>), StoreError> {
+        let (rows, next) = self.page_of_work(WorkKind::Erasure, shard, after).await?;
+        let read = |row: &Row| due::read(WorkKind::Erasure, row);
+        Ok((self.readable(&self.tables.connections, &rows, read), next))
     }
 
     /// Postpones an overdue refresh. The condition fails if its due time has changed.

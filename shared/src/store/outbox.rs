@@ -303,7 +303,7 @@ impl Store {
                 }
             }
         }
-        Ok((senders, last.as_ref().and_then(due::position)))
+        Ok((senders, last.as_ref().and_then(|last| due::position(WorkKind::Send, last))))
     }
 
     /// Deletes the active marker of a sender without pending messages, or sets when it is due next, unless it was set again after
