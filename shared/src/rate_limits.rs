@@ -22,6 +22,7 @@ use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
 use crate::model::random;
 use crate::model::rate_limit::{Allowance, Quota, QuotaScope, RateLimitCount, Tally, shards, within};
+use crate::model::refresh::TokenPriority;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::store::{LogCountOutcome, StoreError, WriteOutcome};
 
@@ -137,8 +138,7 @@ pub async fn count_token_call(
     Ok((!of_app.allowed).then_some(of_app.reset))
 }
 
-/// How long message sync has to wait before it may have a token refreshed; `None` if it may now. It leaves a part of the app's
-/// token calls to the others: they would fail, and a sync only comes later.
+/// How long message sync has to wait before it may have a token refreshed; `None` if it may now.
 pub async fn wait_for_spare_token_calls(gateway: &Gateway, issuer: &str) -> Result<Option<Duration>> {
     let app = Allowance::per_minute(gateway.config.token_calls_per_minute);
     let shards =
@@ -155,8 +155,8 @@ pub async fn wait_for_spare_token_calls(gateway: &Gateway, issuer: &str) -> Resu
             .await?
             .saturating_mul(shards)
     };
-    let is_short = used >= (app.limit / limits::SYNC_TOKEN_SHARE).max(1);
-    Ok(is_short.then(|| app.window.try_into().unwrap_or_default()))
+    let wait = TokenPriority::Low.wait_for_calls(used, app.limit);
+    Ok(wait.map(|wait| wait.try_into().unwrap_or_default()))
 }
 
 /// Counts one more, unless the limit is reached.

@@ -27,6 +27,15 @@ pub enum TokenPriority {
     Low,
 }
 
+impl TokenPriority {
+    /// How long a refresh waits, if `used` of the app's calls of a minute are used up. Message sync leaves a part of them to the
+    /// others: they would fail, and a sync only comes later.
+    pub fn wait_for_calls(self, used: u32, limit: u32) -> Option<SignedDuration> {
+        let is_short = used >= (limit / limits::SYNC_TOKEN_SHARE).max(1);
+        (self == Self::Low && is_short).then_some(SignedDuration::from_mins(1))
+    }
+}
+
 /// The attributes of a connection that an attempt reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefreshRow {
