@@ -24,8 +24,8 @@ pub struct Cache {
     pub known_keys: TtlCache<KnownKey>,
     /// API keys that were authenticated recently, by prefix.
     pub authenticated_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
-    /// Extensions by the numbers that they send from.
-    pub senders: TtlCache<ExtensionId>,
+    /// By the numbers that they send from.
+    pub senders: TtlCache<SendingExtension>,
     /// Wake-ups sent to senders within the debounce period.
     pub recent_wakeups: TtlCache<RecentWakeup>,
     /// Change notifications, by their proof of origin, whose message sync is already scheduled.
@@ -48,6 +48,14 @@ pub struct Cache {
     pub tokens: TtlCache<KnownToken>,
     /// Serialises reading and refreshing a connection within this process.
     pub connection_locks: KeyedMutex,
+}
+
+/// An extension that sends from a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendingExtension {
+    pub extension: ExtensionId,
+    /// RingCentral's account id, if it is known.
+    pub account: Option<String>,
 }
 
 /// The outcome of a readiness check.

@@ -143,6 +143,8 @@ pub enum Error {
     },
     #[error("the sender is not connected")]
     SenderNotConnected,
+    #[error("the recipient has opted out")]
+    RecipientOptedOut,
     #[error("a request with this key is in progress")]
     IdempotencyInProgress,
     #[error("the key was used with another request")]

@@ -493,6 +493,17 @@ pub const SEND_RETRY_SECONDS: u64 = 5;
 pub const SEND_RETRY_MAX_SECONDS: u64 = 300;
 /// A message that could not be sent for this long fails.
 pub const SEND_GIVE_UP_SECONDS: i64 = 3 * 24 * 3_600;
+/// Consents that the daily search of an account reads.
+pub const CONSENT_SEARCH_RECORDS: usize = 10_000;
+/// Consents of a search that are recorded at a time.
+pub const CONSENTS_AT_ONCE: usize = 16;
+/// After an opt-out, its confirmation may be sent for this long (47 CFR 64.1200(a)(12)).
+pub const OPT_OUT_CONFIRMATION_SECONDS: i64 = 5 * 60;
+/// Until the next attempt to write an opt-out to RingCentral.
+pub const OPT_OUT_RETRY_SECONDS: i64 = 60;
+/// An opt-out that could not be written to RingCentral for this long is only mirrored.
+pub const OPT_OUT_GIVE_UP_SECONDS: i64 = 24 * 60 * 60;
+
 /// Delay from a send whose response was lost to its reconciliation: the request has arrived by then, or never will.
 pub const RECONCILE_AFTER_SECONDS: i64 = 120;
 /// RingCentral's clock may be behind by this much.
@@ -574,7 +585,7 @@ pub const PREVIOUS_TOKEN_SECONDS: i64 = 10 * 60;
 
 const _: () = assert!(2 * CHECK_SECONDS * 6 / 5 < SUBSCRIPTION_SECONDS);
 const _: () = assert!(CHECK_RETRY_MAX_SECONDS < CHECK_SECONDS);
-const _: () = assert!(CHECKS_MS + 2 * SETUP_IN_CALLBACK_MS.cast_signed() < 300_000);
+const _: () = assert!(CHECKS_MS + 3 * SETUP_IN_CALLBACK_MS.cast_signed() < 300_000);
 
 /// The regular expression of a text without control characters, except tabs and line breaks.
 pub const TEXT_PATTERN: &str = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$";

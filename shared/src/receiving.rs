@@ -6,13 +6,16 @@
 
 use std::time::{Duration, Instant};
 
+use crate::consents;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Connection;
+use crate::model::consent::{ConsentPair, ConsentReport, ConsentUpdate};
+use crate::model::consent_keyword::Keyword;
 use crate::model::event::{Event, EventKind};
 use crate::model::event_route::EventRoute;
-use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::{Attachment, InboundMessage, Message};
 use crate::model::phone::{self, E164};
 use crate::model::quarantine::QuarantineKind;
@@ -158,6 +161,7 @@ async fn store(gateway: &Gateway, auth: &EventAuth<'_>, content: &Content) -> Re
     Ok(StoreOutcome::Received(match outcome {
         InboundOutcome::Stored => stored,
         InboundOutcome::Duplicate => ReceiveOutcome::Duplicate,
+        InboundOutcome::ConsentChanged => return Err(consent_keeps_changing()),
         InboundOutcome::Unauthenticated if auth.owner.is_some() => {
             return unreadable(gateway, auth, "the event names another extension").await;
         }
@@ -170,7 +174,9 @@ async fn unreadable(gateway: &Gateway, auth: &EventAuth<'_>, reason: Reason) -> 
     let by_token = EventAuth { owner: None, ..*auth };
     Ok(match gateway.store.request_sync_now(&by_token).await? {
         InboundOutcome::Unauthenticated => StoreOutcome::Received(ReceiveOutcome::Unauthenticated),
-        InboundOutcome::Stored | InboundOutcome::Duplicate => StoreOutcome::Unreadable(reason),
+        InboundOutcome::Stored | InboundOutcome::Duplicate | InboundOutcome::ConsentChanged => {
+            StoreOutcome::Unreadable(reason)
+        }
     })
 }
 
@@ -181,8 +187,9 @@ async fn store_message(
     record: &ringcentral::Message,
 ) -> Result<InboundOutcome> {
     let (tenant, connection) = (auth.tenant, auth.connection);
-    let (message, event) = inbound(gateway, tenant, extension, record, Found::ByEvent);
-    let outcome = gateway.store.store_inbound(auth, &message, &event).await?;
+    let inbound = inbound(gateway, tenant, extension, record, Found::ByEvent);
+    let message = &inbound.message;
+    let outcome = store_inbound(gateway, &inbound, Origin::Event(auth)).await?;
     if outcome == InboundOutcome::Stored {
         tracing::info!(tenant.id = %tenant, connection.id = %connection, extension.id = %extension,
             message.id = %message.id, "inbound message stored");
@@ -225,14 +232,16 @@ pub async fn store_missed(
     record: &ringcentral::Message,
 ) -> Result<MissedMessage> {
     let (tenant, extension) = (&connection.tenant, &connection.extension);
-    let (message, event) = inbound(gateway, tenant, extension, record, Found::BySync);
-    match gateway.store.store_missed_inbound(&connection.id, &message, &event).await? {
+    let inbound = inbound(gateway, tenant, extension, record, Found::BySync);
+    let message = &inbound.message;
+    match store_inbound(gateway, &inbound, Origin::Sync(&connection.id)).await? {
         InboundOutcome::Stored => {
             tracing::info!(tenant.id = %tenant, connection.id = %connection.id, extension.id = %extension,
                 message.id = %message.id, "missed inbound message stored");
             Ok(MissedMessage::Stored)
         }
         InboundOutcome::Duplicate => Ok(MissedMessage::Duplicate),
+        InboundOutcome::ConsentChanged => Err(consent_keeps_changing()),
         InboundOutcome::Unauthenticated => Err(Error::NotConnected),
     }
 }
@@ -289,14 +298,65 @@ enum Found {
     BySync,
 }
 
-/// The message in a record, and the event for the tenant's apps.
+/// An inbound message with what follows from it.
+struct Inbound {
+    message: Message,
+    /// For the tenant's apps.
+    event: Event,
+    /// The opt-out or opt-in that its text is.
+    consent: Option<(ConsentPair, ConsentReport)>,
+}
+
+/// Where an inbound message comes from.
+#[derive(Debug, Clone, Copy)]
+enum Origin<'a> {
+    Event(&'a EventAuth<'a>),
+    /// Message sync of this connection.
+    Sync(&'a ConnectionId),
+}
+
+/// Stores an inbound message together with the consent that it changes. Another writer may change the consent at the same time: then it
+/// is read again.
+async fn store_inbound(gateway: &Gateway, inbound: &Inbound, origin: Origin<'_>) -> Result<InboundOutcome> {
+    let Inbound { message, event, consent } = inbound;
+    for _ in 0..limits::CONFLICT_ATTEMPTS {
+        let update = match consent {
+            None => None,
+            Some((pair, report)) => {
+                let (tenant, now) = (&message.tenant, gateway.clock.now());
+                let current = gateway.store.consent(tenant, pair).await?;
+                ConsentUpdate::of(tenant, pair, &current, report, None, now)
+            }
+        };
+        let (store, update) = (&gateway.store, update.as_ref());
+        let outcome = match origin {
+            Origin::Event(auth) => store.store_inbound(auth, message, event, update).await?,
+            Origin::Sync(connection) => {
+                store.store_missed_inbound(connection, message, event, update).await?
+            }
+        };
+        if outcome != InboundOutcome::ConsentChanged {
+            if let Some(update) = update.filter(|_| outcome == InboundOutcome::Stored) {
+                consents::log_update(update);
+            }
+            return Ok(outcome);
+        }
+    }
+    Err(consent_keeps_changing())
+}
+
+fn consent_keeps_changing() -> Error {
+    Error::unavailable("a consent that keeps changing", "storing a message")
+}
+
+/// The message in a record, the event for the tenant's apps, and the change of consent.
 fn inbound(
     gateway: &Gateway,
     tenant: &TenantId,
     extension: &ExtensionId,
     record: &ringcentral::Message,
     found: Found,
-) -> (Message, Event) {
+) -> Inbound {
     let now = gateway.clock.now();
     let to = phone::address(record.target_number().unwrap_or_default(), None);
     let home = E164::parse(&to);
@@ -322,6 +382,8 @@ fn inbound(
             size: file.size,
         })
         .collect();
+    let keyword = Keyword::of_message(&message.body);
+    let consent = keyword.and_then(|keyword| consents::of_keyword(&message, record.creation_time, keyword));
     let data = InboundMessage {
         message_id: message.id.as_str(),
         from: &message.from,
@@ -330,10 +392,11 @@ fn inbound(
         rc_message_id: &record.id.to_string(),
         extension_id: extension.as_str(),
         attachments: &message.attachments,
+        consent: keyword.map(|keyword| keyword.intent),
         late: found == Found::BySync,
     };
     let event = Event::new(tenant, EventKind::SmsInbound, now, &data);
-    (message, event)
+    Inbound { message, event, consent }
 }
 
 /// Processes a quarantined event again: stores its message, or makes the sync or check due that it asks for.

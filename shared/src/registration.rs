@@ -78,6 +78,9 @@ pub async fn create_tenant(
             }
             (tenant.id, tenant.created_at) = (stored.id, stored.created_at);
         }
+        IdempotentOutcome::Refused => {
+            return Err(Error::Internal { what: "a new tenant whose id exists", source: None });
+        }
         IdempotentOutcome::InProgress => return Err(Error::IdempotencyInProgress),
     }
     Ok(tenant)

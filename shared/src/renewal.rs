@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::saturating_add;
+use crate::consents;
 use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -46,6 +47,9 @@ async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<DueOutcome
             // The user's permissions may have changed together with the numbers. The set-up stores what failed.
             if let Err(error) = setup::rediscover(gateway, &connection, within).await {
                 tracing::warn!(tenant.id = %due.tenant, connection.id = %due.connection, error = error.chain(), "phone numbers could not be read");
+            }
+            if let Err(error) = consents::search(gateway, &connection, within).await {
+                tracing::warn!(tenant.id = %due.tenant, connection.id = %due.connection, error = error.reason(), "consents could not be read");
             }
         }
         Ok(None) => {}

@@ -71,6 +71,11 @@ pub const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     ("POST /v1/sms/send", &["sender_unknown"], "send::every_invalid_request_gets_its_error"),
     (
         "POST /v1/sms/send",
+        &["recipient_opted_out"],
+        "consents::keywords_decide_whether_a_recipient_can_be_written_to",
+    ),
+    (
+        "POST /v1/sms/send",
         &["idempotency_in_progress", "idempotency_key_reused"],
         "send::fifty_requests_with_one_idempotency_key_send_one_message",
     ),

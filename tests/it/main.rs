@@ -10,6 +10,8 @@ mod browser;
 mod circuit_breaker;
 mod connect;
 mod connect_faults;
+mod consent_simulation;
+mod consents;
 mod contract;
 mod deletion;
 mod delivery;

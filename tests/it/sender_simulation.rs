@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use shared::model::consent::ConsentStatus;
 use shared::model::ids::{ExtensionId, TenantId};
 use shared::model::message::{Message, MessageStatus, PartStage};
 use shared::model::sender::{
@@ -168,7 +169,7 @@ impl Run {
         }
         let mut message = self.outbox.pop_front().unwrap();
         let in_flight = self.sender.begin_send(&message.id, self.now);
-        match sender::head_action(&mut message, &self.sender, in_flight.at) {
+        match sender::head_action(&mut message, &self.sender, ConsentStatus::Unknown, in_flight.at) {
             HeadAction::Send(part) => self.send(message, part, &in_flight),
             HeadAction::SaveEnded | HeadAction::Remove => panic!("no message expires or is canceled here"),
         }

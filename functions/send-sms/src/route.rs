@@ -28,4 +28,5 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/send", "Send a message")
         "invalid_field",
         "sender_unknown",
         "sender_not_connected",
+        "recipient_opted_out",
     ]);

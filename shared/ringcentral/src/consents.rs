@@ -42,6 +42,20 @@ open_enum!(
     }
 );
 
+open_enum!(
+    /// What a consent covers.
+    ConsentCoverage {
+        /// One sending number.
+        PhoneNumber = "PhoneNumber",
+        /// All numbers of the account.
+        Account = "Account",
+        /// Messages of one type of campaign.
+        CampaignType = "CampaignType",
+        /// A virtual sender.
+        VirtualSender = "VirtualSender",
+    }
+);
+
 /// The consent of a recipient to messages from a number. `Debug` omits the numbers.
 #[derive(Clone)]
 pub struct Consent {
@@ -53,6 +67,8 @@ pub struct Consent {
     pub opt_status: OptStatus,
     /// Where it was recorded.
     pub source: Option<ConsentSource>,
+    /// What it covers.
+    pub coverage: Option<ConsentCoverage>,
     /// When it last changed.
     pub last_modified_time: Option<Timestamp>,
 }
@@ -62,6 +78,7 @@ record!(Consent {
     to: required "to",
     opt_status: required "optStatus",
     source: lossy "source",
+    coverage: lossy "coverage",
     last_modified_time: lossy "lastModifiedTime",
 });
 

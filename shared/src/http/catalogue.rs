@@ -216,6 +216,13 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "Connect the RingCentral user who has this number, with a connect link.",
         )
         .at("from"),
+        Error::RecipientOptedOut => new(
+            S::CONFLICT,
+            failure::RECIPIENT_OPTED_OUT,
+            "Recipient has opted out",
+            "Send nothing to this recipient until they opt in again, for example with START.",
+        )
+        .at("to"),
         Error::IdempotencyInProgress => new(
             S::CONFLICT,
             "idempotency_in_progress",
@@ -415,6 +422,7 @@ fn examples() -> Vec<Error> {
         Error::InvalidPhoneNumber { field: "to" },
         Error::SenderUnknown { number: "+14155550199".into() },
         Error::SenderNotConnected,
+        Error::RecipientOptedOut,
         Error::IdempotencyInProgress,
         Error::IdempotencyReused,
         Error::IdempotencyNotSupported,

@@ -89,6 +89,12 @@ impl ConsentPair {
         Self { scope: ConsentScope::Number(from), to }
     }
 
+    /// The pairs whose opt-outs block a message: that of the two numbers, and that of the sender's account if it is known.
+    pub fn that_block(from: &E164, to: &E164, account: Option<&str>) -> Vec<Self> {
+        let pair = Self::of_number(from.clone(), to.clone());
+        std::iter::once(pair).chain(account.map(|account| Self::of_account(account, to.clone()))).collect()
+    }
+
     pub fn of_account(account: &str, to: E164) -> Self {
         Self { scope: ConsentScope::Account(account.to_owned()), to }
     }
@@ -193,13 +199,30 @@ impl ConsentState {
     }
 }
 
+/// What the table has about a pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredConsent {
+    Absent,
+    Readable(Consent),
+    /// Its row cannot be read, so it may be an opt-out.
+    Unreadable,
+}
+
+/// What a written consent replaces; its write expects it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    Nothing,
+    Version(u64),
+    Anything,
+}
+
 /// The consent of a recipient to messages from a number, or from all numbers of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consent {
     pub tenant: TenantId,
     pub pair: ConsentPair,
     pub state: ConsentState,
-    /// Incremented by every write, which expects the version that was read.
+    /// Incremented by every write.
     pub version: u64,
 }
 
@@ -219,29 +242,39 @@ pub struct ConsentEntry {
 /// What one transaction writes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConsentUpdate {
-    /// With the version that was read; 0 for a new one.
     pub consent: Consent,
+    pub replaces: Replaces,
     pub entry: ConsentEntry,
     /// `None` if the status is the same as before.
     pub event: Option<Event>,
 }
 
 impl ConsentUpdate {
-    /// Adds a report to a consent; `None` if the report changes nothing.
+    /// Adds a report to a consent; `None` if the report changes nothing. Only an opt-out replaces a row that cannot be read.
     pub fn of(
         tenant: &TenantId,
         pair: &ConsentPair,
-        current: Option<&Consent>,
+        current: &StoredConsent,
         report: &ConsentReport,
         note: Option<&str>,
         now: Timestamp,
     ) -> Option<Self> {
-        let before = current.map(|consent| consent.state).unwrap_or_default();
+        // As it is stored: a report that is repeated must be equal.
+        let at = Timestamp::from_millisecond(report.at.as_millisecond()).unwrap_or(report.at);
+        let report = &ConsentReport { at, ..*report };
+        let (before, replaces) = match current {
+            StoredConsent::Absent => (ConsentState::default(), Replaces::Nothing),
+            StoredConsent::Readable(consent) => (consent.state, Replaces::Version(consent.version)),
+            StoredConsent::Unreadable if report.status == ConsentStatus::OptedOut => {
+                (ConsentState::default(), Replaces::Anything)
+            }
+            StoredConsent::Unreadable => return None,
+        };
         let state = before.merge(report);
         if state == before {
             return None;
         }
-        let version = current.map_or(0, |consent| consent.version);
+        let version = if let Replaces::Version(seen) = replaces { seen + 1 } else { 1 };
         let consent = Consent { tenant: tenant.clone(), pair: pair.clone(), state, version };
         let entry = ConsentEntry {
             pair: pair.clone(),
@@ -259,7 +292,17 @@ impl ConsentUpdate {
             };
             Event::new(tenant, EventKind::ConsentChanged, now, &data)
         });
-        Some(Self { consent, entry, event })
+        Some(Self { consent, replaces, entry, event })
+    }
+}
+
+impl ConsentUpdate {
+    /// True for a new opt-out that RingCentral does not know of: it is to be confirmed, and written to RingCentral.
+    pub fn needs_follow_up(&self) -> bool {
+        let report = &self.entry.report;
+        self.event.is_some()
+            && report.reporter == ConsentReporter::RecipientToGateway
+            && report.status == ConsentStatus::OptedOut
     }
 }
 
@@ -339,15 +382,20 @@ mod tests {
         let number = |text| E164::parse(text).unwrap();
         let pair = ConsentPair::of_number(number("+14155550100"), number("+16505550111"));
         let stop = report(Recipient, OptedOut, 5);
-        let first = ConsentUpdate::of(&tenant, &pair, None, &stop, None, now).unwrap();
+        let first = ConsentUpdate::of(&tenant, &pair, &StoredConsent::Absent, &stop, None, now).unwrap();
         assert!(first.event.is_some());
-        let update = |report| ConsentUpdate::of(&tenant, &pair, Some(&first.consent), &report, None, now);
+        let stored = StoredConsent::Readable(first.consent.clone());
+        let update = |report| ConsentUpdate::of(&tenant, &pair, &stored, &report, None, now);
         assert_eq!(update(stop), None);
         // Kept, because it decides what an older word that only the gateway knows means.
         assert!(update(report(Recipient, OptedIn, 4)).unwrap().event.is_none());
         assert_eq!(update(report(RingCentral, OptedIn, 4)), None);
         assert!(update(report(Recipient, OptedOut, 6)).unwrap().event.is_none());
         assert!(update(report(Tenant, OptedIn, 9)).unwrap().event.is_none());
+        let unreadable =
+            |report| ConsentUpdate::of(&tenant, &pair, &StoredConsent::Unreadable, &report, None, now);
+        assert_eq!(unreadable(report(Recipient, OptedIn, 9)), None, "it may be an opt-out");
+        assert_eq!(unreadable(stop).unwrap().replaces, Replaces::Anything);
         let event = update(report(Recipient, OptedIn, 6)).unwrap().event.unwrap();
         assert_eq!(event.data["status"], "opted_in");
         assert_eq!(event.data["from"], "+14155550100");

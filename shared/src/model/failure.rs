@@ -26,6 +26,15 @@ impl Responsible {
 /// The `errorCode` of a message that could not be sent until its `expiresAt`, or for three days.
 pub const UNREACHABLE: &str = "ringcentral_unreachable";
 
+/// The code of a message to a recipient who has opted out: of the rejected request, and the `errorCode` of a message that was
+/// accepted before.
+pub const RECIPIENT_OPTED_OUT: &str = "recipient_opted_out";
+
+/// True for RingCentral's delivery error codes that mean that the recipient has opted out, such as `SMS-RC-413`.
+pub fn is_opt_out(code: &str) -> bool {
+    code.starts_with("SMS-") && code.ends_with("-413")
+}
+
 /// A delivery error code and its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeliveryFailure {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::consent_keyword::KeywordIntent;
 use super::event::{Event, EventKind};
 use super::ids::{ExtensionId, MessageId, TenantId};
 use super::string_enum::string_enum;
@@ -135,6 +136,8 @@ pub struct Message {
     pub user_id: Option<String>,
     pub priority: Priority,
     pub on_ambiguous: OnAmbiguous,
+    /// The inbound opt-out that it confirms. The gateway sends it, and an opt-out does not block it.
+    pub confirms: Option<MessageId>,
     /// Not sent before this moment.
     pub send_at: Option<Timestamp>,
     /// Not sent from this moment on.
@@ -202,6 +205,7 @@ impl Message {
             user_id: None,
             priority: Priority::Normal,
             on_ambiguous: OnAmbiguous::Hold,
+            confirms: None,
             send_at,
             expires_at: None,
             segments,
@@ -393,6 +397,8 @@ pub struct InboundMessage<'a> {
     pub extension_id: &'a str,
     /// The files of the message.
     pub attachments: &'a [Attachment],
+    /// What the sender asks for, if the whole message is a keyword such as STOP, START or HELP.
+    pub consent: Option<KeywordIntent>,
     /// True if the message was found later by message sync, because RingCentral did not report it.
     pub late: bool,
 }

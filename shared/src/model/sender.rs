@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::consent::ConsentStatus;
 use super::failure;
 use super::ids::MessageId;
 use super::message::{Message, MessagePart, MessageStatus, OnAmbiguous, PartStage, Resolution};
@@ -213,8 +214,14 @@ pub enum HeadAction {
     Remove,
 }
 
-/// Decides what to do with the message at the head of the sender's outbox. Ends the message if it has expired.
-pub fn head_action(message: &mut Message, sender: &SenderState, now: Timestamp) -> HeadAction {
+/// Decides what to do with the message at the head of the sender's outbox. Ends the message if it has expired, or if its recipient has
+/// opted out.
+pub fn head_action(
+    message: &mut Message,
+    sender: &SenderState,
+    recipient: ConsentStatus,
+    now: Timestamp,
+) -> HeadAction {
     let is_pending =
         matches!(message.status, MessageStatus::Queued | MessageStatus::Scheduled | MessageStatus::Sending);
     match message.next_part().filter(|_| is_pending) {
@@ -228,6 +235,11 @@ pub fn head_action(message: &mut Message, sender: &SenderState, now: Timestamp) 
                 let error = "The rest of the message was not sent before expiresAt".to_owned();
                 message.end(MessageStatus::Failed, Some(error), None, now);
             }
+            HeadAction::SaveEnded
+        }
+        Some(_) if recipient == ConsentStatus::OptedOut && message.confirms.is_none() => {
+            let code = failure::RECIPIENT_OPTED_OUT.to_owned();
+            message.end(MessageStatus::Failed, Some("Recipient has opted out".to_owned()), Some(code), now);
             HeadAction::SaveEnded
         }
         Some(part) => HeadAction::Send(part),
@@ -282,8 +294,9 @@ pub fn record_outcome(
     if in_flight.is_recorded_in(message) {
         return MessageUpdate::AlreadyRecorded;
     }
-    // A message that was canceled or had expired when the send began was never submitted.
-    let has_ended = matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
+    // A message that was canceled, or that had ended when the send began, was never submitted.
+    let is_blocked = message.error_code.as_deref() == Some(failure::RECIPIENT_OPTED_OUT);
+    let has_ended = is_blocked || matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
     let Some(part) = message.next_part().filter(|_| !has_ended && !message.is_expired(in_flight.at)) else {
         return MessageUpdate::Unchanged;
     };

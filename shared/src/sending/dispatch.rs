@@ -12,27 +12,31 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::find::{FoundMessage, find_message};
-use super::worker::{NextRun, SenderConnection, Worker, retry_after, whole_seconds};
+use super::opt_out;
+use super::worker::{
+    DueOptOut, NextRun, SenderConnection, TokenReplacement, Worker, retry_after, whole_seconds,
+};
 use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
+use crate::consents;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::consent::ConsentStatus;
 use crate::model::failure;
-use crate::model::ids::{ConnectionId, ExtensionId, MessageId, TenantId};
-use crate::model::message::{Message, MessagePart, MessageStatus, PartStage};
+use crate::model::ids::{ExtensionId, MessageId, TenantId};
+use crate::model::message::{DeliveryReport, Direction, Message, MessagePart, MessageStatus, PartStage};
+use crate::model::phone::E164;
 use crate::model::random;
-use crate::model::refresh::TokenPriority;
 use crate::model::secret::Secret;
 use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, StatusCheck, reconcile_at,
 };
-use crate::ringcentral::{self, Api, ErrorKind, RateLimit, Sent, Sms};
+use crate::ringcentral::{self, ErrorKind, RateLimit, Sent, Sms};
 use crate::span;
 use crate::store::{
-    Correlation, LeaseOutcome, LeaseUpdate, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
+    Correlation, LeaseOutcome, LeaseUpdate, OutboxHead, PendingIn, SaveOutcome, SenderLease, WriteOutcome,
 };
-use crate::tokens::{self, UsableToken};
 
 /// The error of pending messages whose sender is not connected any more.
 const NOT_CONNECTED: &str = "RingCentral not connected for this tenant";
@@ -53,7 +57,8 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConn
     let LeaseOutcome::Acquired(mut sender) = gateway.store.lease_sender(&lease).await? else {
         return Ok(None);
     };
-    let mut worker = Worker { gateway, lease: &lease, started: Instant::now(), token: None };
+    let mut worker =
+        Worker { gateway, lease: &lease, started: Instant::now(), token: None, opt_outs: Vec::new() };
     let result = worker.run(&mut sender).await;
     let now = gateway.clock.now();
     let next_run = result.unwrap_or_else(|error| {
@@ -117,32 +122,18 @@ impl Worker<'_> {
         };
         reconcile::run(self, sender, &reconciling).await?;
         if !can_send {
+            opt_out::drop_all(self).await?;
             self.fail_pending(sender).await?;
             return Ok(NextRun::WhenWoken);
+        }
+        if let Some(api) = self.api()? {
+            opt_out::run(self, &api).await?;
         }
         self.send_pending(sender).await
     }
 
-    fn now(&self) -> Timestamp {
-        self.gateway.clock.now()
-    }
-
     fn is_time_over(&self) -> bool {
         self.started.elapsed() >= Duration::from_millis(limits::SEND_RUN_MS)
-    }
-
-    /// A message of this sender that waits in the outbox. One that does not exist is removed from there; one that cannot be read is
-    /// held.
-    async fn pending_message(&self, id: &MessageId) -> Result<Option<Message>> {
-        match find_message(self.gateway, &self.lease.tenant, id).await? {
-            FoundMessage::Readable(message) => return Ok(Some(message)),
-            FoundMessage::Unreadable => self.hold_unreadable(id).await?,
-            FoundMessage::Absent => {
-                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
-                self.gateway.store.remove_orphan(tenant, extension, id).await?;
-            }
-        }
-        Ok(None)
     }
 
     /// Records the outcome of a send that a crashed worker left in flight. It is ambiguous unless the message shows it.
@@ -169,8 +160,9 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Moves scheduled messages whose time has come to the outbox, and those that could not be read to where they were.
-    async fn enqueue_due_scheduled(&self) -> Result<()> {
+    /// Moves scheduled messages whose time has come to the outbox, and those that could not be read to where they were. Inbound messages
+    /// are opt-outs to follow up.
+    async fn enqueue_due_scheduled(&mut self) -> Result<()> {
         let (store, lease) = (&self.gateway.store, self.lease);
         for (at, id) in store.due_scheduled(&lease.tenant, &lease.extension).await? {
             let found = find_message(self.gateway, &lease.tenant, &id).await?;
@@ -181,6 +173,10 @@ impl Worker<'_> {
                 store.remove_scheduled(&lease.tenant, &lease.extension, (at, &id)).await?;
                 continue;
             };
+            if message.direction == Direction::Inbound {
+                self.opt_outs.push(DueOptOut { at, inbound: message });
+                continue;
+            }
             let previous_status = message.status;
             if previous_status == MessageStatus::Scheduled {
                 message.end(MessageStatus::Queued, None, None, self.now());
@@ -204,7 +200,7 @@ impl Worker<'_> {
     /// pending.
     async fn check_access(&mut self, sender: &SenderState, reconciling: &[MessageId]) -> Result<Access> {
         let store = &self.gateway.store;
-        if reconciling.is_empty() && self.head(sender).await?.is_none() {
+        if reconciling.is_empty() && self.opt_outs.is_empty() && self.head(sender).await?.is_none() {
             return Ok(Access::Ready);
         }
         let now = self.now();
@@ -235,48 +231,8 @@ impl Worker<'_> {
         saturating_add(self.now(), SignedDuration::from_millis(limits::SENDER_SLEEP_MAX_MS))
     }
 
-    async fn access_token(&self) -> Result<UsableToken> {
-        let (connection, priority) = (self.connection().await?, TokenPriority::Normal);
-        match tokens::access_token(self.gateway, &self.lease.tenant, &connection, priority).await {
-            // The user may have authorized again meanwhile, which creates a new connection.
-            Err(Error::NotConnected) => match self.connection().await? {
-                again if again == connection => Err(Error::NotConnected),
-                other => tokens::access_token(self.gateway, &self.lease.tenant, &other, priority).await,
-            },
-            token => token,
-        }
-    }
-
-    /// Replaces the access token, which RingCentral has rejected.
-    async fn replace_token(&mut self) -> Result<TokenReplacement> {
-        let Some(rejected) = self.token.take() else { return Ok(TokenReplacement::Unavailable) };
-        let (tenant, generation) = (&self.lease.tenant, rejected.connection.generation);
-        match tokens::replace_rejected_token(self.gateway, tenant, &rejected.connection.id, generation).await
-        {
-            Ok(token) => self.token = Some(token),
-            Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(TokenReplacement::Unavailable),
-            Err(error) => return Err(error),
-        }
-        Ok(TokenReplacement::Replaced)
-    }
-
-    /// The connection of the sender's extension.
-    pub(super) async fn connection(&self) -> Result<ConnectionId> {
-        let issuer = &self.gateway.config.ringcentral_server;
-        let (store, lease) = (&self.gateway.store, self.lease);
-        let owner = store.extension_owner_of_any_tenant(issuer, &lease.extension, &lease.tenant).await?;
-        let owner = owner.filter(|owner| owner.tenant == self.lease.tenant);
-        owner.map(|owner| owner.connection).ok_or(Error::NotConnected)
-    }
-
-    /// RingCentral's API with the extension's access token.
-    fn api(&self) -> Result<Option<Api>> {
-        let client = self.gateway.ringcentral()?;
-        Ok(self.token.as_ref().map(|token| client.api(&token.access)))
-    }
-
     async fn send_pending(&mut self, sender: &mut SenderState) -> Result<NextRun> {
-        while let Some(id) = self.head(sender).await? {
+        while let Some(head) = self.head(sender).await? {
             let now = self.now();
             // There is no token if the message was accepted after check_access found nothing pending.
             if self.is_time_over() || self.token.is_none() || sender.are_statuses_due(now) {
@@ -292,8 +248,8 @@ impl Worker<'_> {
                 continue;
             }
             self.sync_while_active().await;
-            let in_flight = sender.begin_send(&id, now);
-            let claimed = self.claim(sender, &id).await.inspect_err(|_| sender.abort_send())?;
+            let in_flight = sender.begin_send(&head.message, now);
+            let claimed = self.claim(sender, &head).await.inspect_err(|_| sender.abort_send())?;
             if !claimed.is_tenant_active {
                 sender.abort_send();
                 self.fail_pending(sender).await?;
@@ -303,7 +259,8 @@ impl Worker<'_> {
                 Some(message) => {
                     let span = tracing::error_span!("message", extension.id = %message.extension,
                         message.id = %message.id);
-                    self.process_head(sender, message, &in_flight).instrument(span).await?;
+                    let recipient = claimed.recipient;
+                    self.process_head(sender, message, recipient, &in_flight).instrument(span).await?;
                 }
                 None => sender.discard_head(),
             }
@@ -312,33 +269,42 @@ impl Worker<'_> {
     }
 
     /// The message to send next.
-    async fn head(&self, sender: &SenderState) -> Result<Option<MessageId>> {
-        if sender.partly_sent.is_some() {
-            return Ok(sender.partly_sent.clone());
+    async fn head(&self, sender: &SenderState) -> Result<Option<OutboxHead>> {
+        if let Some(message) = sender.partly_sent.clone() {
+            return Ok(Some(OutboxHead { message, parties: None }));
         }
         Ok(self.gateway.store.outbox_head(&self.lease.tenant, &self.lease.extension).await?)
     }
 
-    /// Claims a message by saving that it is in flight, and only then reads it.
-    async fn claim(&self, sender: &SenderState, id: &MessageId) -> Result<Claim> {
+    /// Claims a message by saving that it is in flight, and only then reads it and whether its recipient has opted out: an opt-out that
+    /// was stored before the claim stops it.
+    async fn claim(&self, sender: &SenderState, head: &OutboxHead) -> Result<Claim> {
         let store = &self.gateway.store;
         if store.save_sender(self.lease, sender, LeaseUpdate::Keep).await? == SaveOutcome::LeaseLost {
             // Another worker may be sending the message.
             return Err(Error::unavailable("a sender", "its lease has expired"));
         }
-        let tenant = async { Ok(store.tenant(&self.lease.tenant).await?) };
-        let (message, tenant) = tokio::try_join!(self.pending_message(id), tenant)?;
-        Ok(Claim { message, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
+        let pairs = head.parties.as_ref().map(|(from, to)| self.blocking_pairs(from, to)).unwrap_or_default();
+        let others = async { Ok(store.recipient_and_tenant(&self.lease.tenant, &pairs).await?) };
+        let (message, (mut recipient, tenant)) =
+            tokio::try_join!(self.pending_message(&head.message), others)?;
+        if let Some(message) = message.as_ref().filter(|_| head.parties.is_none())
+            && let Some((from, to)) = E164::parse(&message.from).zip(E164::parse(&message.to))
+        {
+            recipient = store.recipient_status(&message.tenant, &self.blocking_pairs(&from, &to)).await?;
+        }
+        Ok(Claim { message, recipient, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
     }
 
     async fn process_head(
         &mut self,
         sender: &mut SenderState,
         mut message: Message,
+        recipient: ConsentStatus,
         in_flight: &InFlight,
     ) -> Result<()> {
         let previous_status = message.status;
-        match sender::head_action(&mut message, sender, in_flight.at) {
+        match sender::head_action(&mut message, sender, recipient, in_flight.at) {
             HeadAction::Remove => {
                 sender.discard_head();
                 Ok(self.gateway.store.remove_from_outbox(&message).await?)
@@ -348,6 +314,7 @@ impl Worker<'_> {
                 self.end_pending(&message, previous_status).await
             }
             HeadAction::Send(part) => {
+                let confirms = message.confirms.clone();
                 // An error here is one of ours: nothing was submitted to RingCentral.
                 let (outcome, rate_limit) =
                     self.submit(&message, part).await.inspect_err(|_| sender.in_flight = None)?;
@@ -359,6 +326,11 @@ impl Worker<'_> {
                 // From here on an error leaves the send in flight: the next worker recovers it.
                 let remaining = self.save_outcome(message, in_flight, &outcome).await?;
                 sender.complete_send(remaining);
+                if let (Some(inbound), SendOutcome::Accepted(_), Some(api)) =
+                    (confirms, &outcome, self.api()?)
+                {
+                    opt_out::write_confirmed(self, &api, &inbound).await;
+                }
                 Ok(())
             }
         }
@@ -377,7 +349,11 @@ impl Worker<'_> {
             let from = Some(PendingIn::Outbox);
             let written = match sender::record_outcome(&mut message, in_flight, outcome, now) {
                 MessageUpdate::Accepted => store.save_message(&message).await?,
-                MessageUpdate::Ended => store.move_message(&message, previous_status, from, None).await?,
+                MessageUpdate::Ended => {
+                    // Idempotent, so it comes first.
+                    self.record_opt_out(&message, outcome).await?;
+                    store.move_message(&message, previous_status, from, None).await?
+                }
                 MessageUpdate::ReconcileAt(_) => {
                     let to = Some(PendingIn::Reconciling);
                     store.move_message(&message, previous_status, from, to).await?
@@ -406,6 +382,15 @@ impl Worker<'_> {
             }
         }
         Err(Error::unavailable("a message", "it keeps changing"))
+    }
+
+    /// Records the opt-out that RingCentral's rejection of a message shows, if it shows one.
+    async fn record_opt_out(&self, message: &Message, outcome: &SendOutcome) -> Result<()> {
+        let SendOutcome::Rejected { code, .. } = outcome else { return Ok(()) };
+        let stage = PartStage::Failed;
+        let part = message.parts.iter().position(|part| part.stage == stage).unwrap_or_default();
+        let report = DeliveryReport { stage, error_code: code.clone() };
+        consents::record_delivery_error(self.gateway, message, part, &report).await
     }
 
     /// Does what follows from a saved outcome: correlates the record, appends the event, removes the outbox entry, or
@@ -457,13 +442,15 @@ impl Worker<'_> {
     /// Ends every pending message: the sender is not connected, or its tenant is suspended.
     async fn fail_pending(&self, sender: &mut SenderState) -> Result<()> {
         sender.partly_sent = None;
-        while let Some(id) = self.head(sender).await? {
+        while let Some(head) = self.head(sender).await? {
             if self.is_time_over() {
                 return Ok(());
             }
-            let Some(mut message) = self.pending_message(&id).await? else { continue };
+            let Some(mut message) = self.pending_message(&head.message).await? else { continue };
             let previous_status = message.status;
-            if sender::head_action(&mut message, sender, self.now()) == HeadAction::Remove {
+            // Nothing is sent, so opt-outs do not matter.
+            let action = sender::head_action(&mut message, sender, ConsentStatus::Unknown, self.now());
+            if action == HeadAction::Remove {
                 self.gateway.store.remove_from_outbox(&message).await?;
                 continue;
             }
@@ -526,6 +513,7 @@ impl Worker<'_> {
 /// A claimed message, read after the claim.
 struct Claim {
     message: Option<Message>,
+    recipient: ConsentStatus,
     is_tenant_active: bool,
 }
 
@@ -543,12 +531,6 @@ enum Access {
     NotBefore(Timestamp),
     /// The extension is not connected, or the tenant is suspended.
     NotConnected,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum TokenReplacement {
-    Replaced,
-    Unavailable,
 }
 
 fn remaining_of(message: &Message) -> Remaining {

@@ -7,6 +7,7 @@
 pub mod dispatch;
 mod filter;
 mod find;
+mod opt_out;
 mod reconcile;
 mod reports;
 mod request;
@@ -15,10 +16,12 @@ mod worker;
 
 use jiff::SignedDuration;
 
+use crate::cache::SendingExtension;
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::consent::ConsentPair;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Resolution};
 use crate::model::number::Features;
@@ -48,7 +51,7 @@ pub struct Receipt {
 /// Accepts a message: from here on it is not lost. Requests with the same idempotency key accept one message.
 ///
 /// # Errors
-/// [`Error::SenderUnknown`] or [`Error::SenderNotConnected`] for a number that cannot send;
+/// [`Error::SenderUnknown`] or [`Error::SenderNotConnected`] for a number that cannot send; [`Error::RecipientOptedOut`];
 /// [`Error::IdempotencyReused`] and [`Error::IdempotencyInProgress`].
 pub async fn accept(gateway: &Gateway, tenant: &TenantId, send: ValidatedSend) -> Result<Receipt> {
     let key = send.idempotency();
@@ -69,11 +72,12 @@ async fn accept_new(
     key: Option<&Idempotency>,
 ) -> Result<Receipt> {
     send.validate_times(gateway.clock.now())?;
-    let extension = sending_extension(gateway, tenant, &send.from).await?;
-    let message = send.into_message(tenant.clone(), extension, gateway.clock.now());
+    let sender = sending_extension(gateway, tenant, &send.from).await?;
+    let pairs = ConsentPair::that_block(&send.from, &send.to, sender.account.as_deref());
+    let message = send.into_message(tenant.clone(), sender.extension, gateway.clock.now());
     span::set_message(&message.id);
     let pending_in = pending_in(&message);
-    let receipt = match (gateway.store.accept_message(&message, pending_in, key).await?, key) {
+    let receipt = match (gateway.store.accept_message(&message, pending_in, &pairs, key).await?, key) {
         (IdempotentOutcome::Applied, _) => {
             tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %message.id,
                 message.status = message.status.as_str(), "message accepted");
@@ -82,6 +86,7 @@ async fn accept_new(
         (IdempotentOutcome::Replayed(response), Some(key)) => replay(response, key)?,
         (IdempotentOutcome::Replayed(_), None) => return Err(Error::IdempotencyReused),
         (IdempotentOutcome::InProgress, _) => return Err(Error::IdempotencyInProgress),
+        (IdempotentOutcome::Refused, _) => return Err(Error::RecipientOptedOut),
     };
     if pending_in == PendingIn::Outbox {
         wake_debounced(gateway, tenant, &message.extension).await;
@@ -105,25 +110,25 @@ fn pending_in(message: &Message) -> PendingIn {
     }
 }
 
-/// The connected extension that a number belongs to. Only successful lookups are cached, for ten seconds.
-async fn sending_extension(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<ExtensionId> {
+/// The connected extension that a number belongs to, with its account. Only successful lookups are cached, for ten seconds.
+async fn sending_extension(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<SendingExtension> {
     let now = gateway.clock.now();
     let name = format!("{tenant} {from}");
-    if let Some(extension) = gateway.cache.senders.get(&name, now) {
-        return Ok(extension);
+    if let Some(sender) = gateway.cache.senders.get(&name, now) {
+        return Ok(sender);
     }
     let (number, connections) =
         tokio::try_join!(gateway.store.number(tenant, from), gateway.store.connections(tenant))?;
-    let is_connected = |extension: &ExtensionId| {
-        connections.iter().any(|one| one.extension == *extension && one.status.is_connected())
+    let connection = |extension: &ExtensionId| {
+        connections.iter().find(|one| one.extension == *extension && one.status.is_connected())
     };
     if let Some(number) = number.filter(|number| Features::of(&number.features).sms) {
-        if !is_connected(&number.extension) {
-            return Err(Error::SenderNotConnected);
-        }
+        let connection = connection(&number.extension).ok_or(Error::SenderNotConnected)?;
+        let account = connection.identity.account.clone();
         let until = saturating_add(now, SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
-        gateway.cache.senders.insert(&name, number.extension.clone(), until);
-        return Ok(number.extension);
+        let sender = SendingExtension { extension: number.extension, account };
+        gateway.cache.senders.insert(&name, sender.clone(), until);
+        return Ok(sender);
     }
     if !connections.iter().any(|connection| connection.status.is_connected()) {
         return Err(Error::SenderNotConnected);

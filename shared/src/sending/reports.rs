@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use super::find::{FoundMessage, find_message};
 use crate::clock::saturating_add;
+use crate::consents;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
@@ -110,6 +111,7 @@ pub(super) async fn apply(
             // the position of that one.
             message.updated_at = gateway.clock.now();
         }
+        consents::record_delivery_error(gateway, &message, part, report).await?;
         // Two writes cost half of a transaction. The record is read again until both are made.
         if gateway.store.save_message(&message).await? == WriteOutcome::Conflict {
             return Ok(Attempt::Conflict);

@@ -48,7 +48,7 @@ pub struct SendRequest {
 #[derive(Debug)]
 pub struct ValidatedSend {
     pub from: E164,
-    to: E164,
+    pub to: E164,
     body: String,
     user_id: Option<String>,
     priority: Priority,

@@ -5,20 +5,35 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::find::{FoundMessage, find_message};
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::model::consent::ConsentPair;
 use crate::model::ids::{ConnectionId, MessageId, TenantId};
-use crate::ringcentral::{self, Retry};
+use crate::model::message::Message;
+use crate::model::phone::E164;
+use crate::model::refresh::TokenPriority;
+use crate::ringcentral::{self, Api, Retry};
 use crate::store::{SenderLease, WorkKind, WriteOutcome};
-use crate::tokens::UsableToken;
+use crate::tokens::{self, UsableToken};
+
+/// An inbound opt-out whose schedule entry is due.
+#[derive(Debug)]
+pub(super) struct DueOptOut {
+    /// The time of the schedule entry.
+    pub(super) at: Timestamp,
+    pub(super) inbound: Message,
+}
 
 pub(super) struct Worker<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) lease: &'a SenderLease,
     pub(super) started: Instant,
     pub(super) token: Option<UsableToken>,
+    /// Inbound opt-outs to follow up in this run.
+    pub(super) opt_outs: Vec<DueOptOut>,
 }
 
 /// The connection of a sender.
@@ -40,6 +55,70 @@ impl Worker<'_> {
             Err(Error::NotConnected) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.gateway.clock.now()
+    }
+
+    /// A message of this sender that waits in the outbox. One that does not exist is removed from there; one that cannot be read is
+    /// held.
+    pub(super) async fn pending_message(&self, id: &MessageId) -> Result<Option<Message>> {
+        match find_message(self.gateway, &self.lease.tenant, id).await? {
+            FoundMessage::Readable(message) => return Ok(Some(message)),
+            FoundMessage::Unreadable => self.hold_unreadable(id).await?,
+            FoundMessage::Absent => {
+                let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
+                self.gateway.store.remove_orphan(tenant, extension, id).await?;
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn access_token(&self) -> Result<UsableToken> {
+        let (connection, priority) = (self.connection().await?, TokenPriority::Normal);
+        match tokens::access_token(self.gateway, &self.lease.tenant, &connection, priority).await {
+            // The user may have authorized again meanwhile, which creates a new connection.
+            Err(Error::NotConnected) => match self.connection().await? {
+                again if again == connection => Err(Error::NotConnected),
+                other => tokens::access_token(self.gateway, &self.lease.tenant, &other, priority).await,
+            },
+            token => token,
+        }
+    }
+
+    /// Replaces the access token, which RingCentral has rejected.
+    pub(super) async fn replace_token(&mut self) -> Result<TokenReplacement> {
+        let Some(rejected) = self.token.take() else { return Ok(TokenReplacement::Unavailable) };
+        let (tenant, generation) = (&self.lease.tenant, rejected.connection.generation);
+        match tokens::replace_rejected_token(self.gateway, tenant, &rejected.connection.id, generation).await
+        {
+            Ok(token) => self.token = Some(token),
+            Err(Error::NotConnected | Error::Unavailable { .. }) => return Ok(TokenReplacement::Unavailable),
+            Err(error) => return Err(error),
+        }
+        Ok(TokenReplacement::Replaced)
+    }
+
+    /// The connection of the sender's extension.
+    pub(super) async fn connection(&self) -> Result<ConnectionId> {
+        let issuer = &self.gateway.config.ringcentral_server;
+        let (store, lease) = (&self.gateway.store, self.lease);
+        let owner = store.extension_owner_of_any_tenant(issuer, &lease.extension, &lease.tenant).await?;
+        let owner = owner.filter(|owner| owner.tenant == self.lease.tenant);
+        owner.map(|owner| owner.connection).ok_or(Error::NotConnected)
+    }
+
+    /// RingCentral's API with the extension's access token.
+    pub(super) fn api(&self) -> Result<Option<Api>> {
+        let client = self.gateway.ringcentral()?;
+        Ok(self.token.as_ref().map(|token| client.api(&token.access)))
+    }
+
+    /// The pairs whose opt-outs block a message of this sender.
+    pub(super) fn blocking_pairs(&self, from: &E164, to: &E164) -> Vec<ConsentPair> {
+        let account = self.token.as_ref().and_then(|token| token.connection.identity.account.as_deref());
+        ConsentPair::that_block(from, to, account)
     }
 
     /// Tries a message that cannot be read again later, so that it does not hold up the others.
@@ -70,6 +149,12 @@ impl Worker<'_> {
             }
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenReplacement {
+    Replaced,
+    Unavailable,
 }
 
 /// The wait that RingCentral requests.

@@ -7,18 +7,19 @@
 //! Each of them has an attribute `status`, which is what the conditions of other transactions test.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, WriteOutcome, complete, failure, query};
 use crate::limits;
 use crate::model::consent::{
     Consent, ConsentEntry, ConsentMark, ConsentPair, ConsentReport, ConsentReporter, ConsentScope,
-    ConsentSource, ConsentState, ConsentStatus, ConsentUpdate,
+    ConsentSource, ConsentState, ConsentStatus, ConsentUpdate, Replaces, StoredConsent,
 };
 use crate::model::ids::TenantId;
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
+use crate::model::tenant::Tenant;
 
 /// Which consents of a tenant to list.
 #[derive(Debug, Clone, Default)]
@@ -33,25 +34,55 @@ const CONSENT: &str = "consent#";
 const HISTORY: &str = "history#";
 
 impl Store {
-    pub async fn consent(
-        &self,
-        tenant: &TenantId,
-        pair: &ConsentPair,
-    ) -> Result<Option<Consent>, StoreError> {
+    pub async fn consent(&self, tenant: &TenantId, pair: &ConsentPair) -> Result<StoredConsent, StoreError> {
         let get = self.db.get_item().table_name(&self.tables.consents).consistent_read(true);
         let item = get.set_key(Some(consent_key(tenant, pair))).send().await.map_err(failure)?.item;
-        self.read_one(&self.tables.consents, item, read_consent)
+        Ok(match self.read_one(&self.tables.consents, item, read_consent) {
+            Ok(Some(consent)) => StoredConsent::Readable(consent),
+            Ok(None) => StoredConsent::Absent,
+            Err(StoreError::Damaged(_)) => StoredConsent::Unreadable,
+            Err(error) => return Err(error),
+        })
     }
 
-    /// True if the recipient of one of these pairs has opted out, in one call.
-    pub async fn is_any_opted_out(
+    /// Whether the recipient of one of these pairs has opted out, and the tenant, in one call.
+    pub async fn recipient_and_tenant(
         &self,
         tenant: &TenantId,
         pairs: &[ConsentPair],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(ConsentStatus, Option<Tenant>), StoreError> {
+        let consents = pairs.iter().map(|pair| consent_key(tenant, pair)).collect();
+        let tables = [
+            (&self.tables.tenants, vec![item::key(tenant, super::tenants::TENANT)]),
+            (&self.tables.consents, consents),
+        ];
+        let request = tables.into_iter().filter(|(_, keys)| !keys.is_empty()).fold(
+            self.db.batch_get_item(),
+            |request, (table, keys)| {
+                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+                request.request_items(table, complete(keys.build()))
+            },
+        );
+        let answer = request.send().await.map_err(failure)?;
+        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
+            return Err(StoreError::Unavailable("unprocessed keys".into()));
+        }
+        let mut rows = answer.responses.unwrap_or_default();
+        let consents = rows.remove(&self.tables.consents).unwrap_or_default().into_iter().map(Row);
+        let status = strictest(&consents.collect::<Vec<_>>());
+        let tenant = rows.remove(&self.tables.tenants).unwrap_or_default().pop();
+        Ok((status, self.read_one(&self.tables.tenants, tenant, super::tenants::read_tenant)?))
+    }
+
+    /// Whether the recipient of one of these pairs has opted out.
+    pub async fn recipient_status(
+        &self,
+        tenant: &TenantId,
+        pairs: &[ConsentPair],
+    ) -> Result<ConsentStatus, StoreError> {
         let keys = pairs.iter().map(|pair| consent_key(tenant, pair)).collect();
         let rows = self.rows_by_key(&self.tables.consents, keys).await?;
-        Ok(rows.iter().any(|row| row.maybe_text("status").as_deref() == Some(OPTED_OUT)))
+        Ok(strictest(&rows))
     }
 
     /// Writes a changed consent, its history entry and its event, in one transaction. A conflict if the consent has changed since it
@@ -62,15 +93,14 @@ impl Store {
 
     /// The parts of a transaction that write a changed consent. The condition is in the first one.
     pub(super) fn consent_items(&self, update: &ConsentUpdate) -> Vec<TransactWriteItem> {
-        let seen = update.consent.version;
-        let consent = Put::builder()
-            .table_name(&self.tables.consents)
-            .set_item(Some(consent_item(&update.consent, seen + 1)));
-        let consent = match seen {
-            0 => consent.condition_expression("attribute_not_exists(tenant)"),
-            _ => consent
+        let consent =
+            Put::builder().table_name(&self.tables.consents).set_item(Some(consent_item(&update.consent)));
+        let consent = match update.replaces {
+            Replaces::Nothing => consent.condition_expression("attribute_not_exists(tenant)"),
+            Replaces::Version(seen) => consent
                 .condition_expression("version = :seen")
                 .expression_attribute_values(":seen", item::number(seen)),
+            Replaces::Anything => consent,
         };
         let entry = Put::builder()
             .table_name(&self.tables.consents)
@@ -80,6 +110,17 @@ impl Store {
             .into_iter()
             .chain(update.event.as_ref().map(|event| self.append(event)))
             .collect()
+    }
+
+    /// The part of a transaction that fails if the recipient has opted out.
+    pub(super) fn check_not_opted_out(&self, tenant: &TenantId, pair: &ConsentPair) -> TransactWriteItem {
+        let check = ConditionCheck::builder()
+            .table_name(&self.tables.consents)
+            .set_key(Some(consent_key(tenant, pair)))
+            .condition_expression("attribute_not_exists(tenant) OR #status <> :opted_out")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":opted_out", item::text(OPTED_OUT));
+        TransactWriteItem::builder().condition_check(complete(check.build())).build()
     }
 
     /// A page of a tenant's consents, by the other party's number, and where the next page begins if there may be more. A page may have
@@ -155,6 +196,12 @@ impl Store {
     }
 }
 
+/// `opted_out` if one of the rows says so; otherwise nothing keeps a message from being sent.
+fn strictest(rows: &[Row]) -> ConsentStatus {
+    let is_opted_out = |row: &Row| row.maybe_text("status").as_deref() == Some(OPTED_OUT);
+    if rows.iter().any(is_opted_out) { ConsentStatus::OptedOut } else { ConsentStatus::Unknown }
+}
+
 /// The status that the conditions test.
 const OPTED_OUT: &str = "opted_out";
 
@@ -178,11 +225,11 @@ fn read_pair(row: &Row) -> Result<ConsentPair, StoreError> {
     })
 }
 
-fn consent_item(consent: &Consent, version: u64) -> Item {
+fn consent_item(consent: &Consent) -> Item {
     let state = &consent.state;
     let row = Writer(consent_key(&consent.tenant, &consent.pair))
         .set("status", item::text(state.status().as_str()))
-        .set("version", item::number(version));
+        .set("version", item::number(consent.version));
     let marks =
         [("observed", state.observed), ("gateway_only", state.gateway_only), ("requested", state.requested)];
     let row = marks.into_iter().fold(row, |row, (name, mark)| match mark {

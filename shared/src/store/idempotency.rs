@@ -34,6 +34,8 @@ pub enum IdempotentOutcome<T> {
     Replayed(T),
     /// A request with the same key is being processed.
     InProgress,
+    /// The condition of another item of the transaction failed. Nothing was applied.
+    Refused,
 }
 
 impl Store {
@@ -53,13 +55,12 @@ impl Store {
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
 
-    /// Applies a transaction whose last item is the response, if there is a key. `stored` reads the response of an earlier request;
-    /// `row` names the row whose condition fails otherwise.
+    /// Applies a transaction whose last item is the response, if there is a key. `stored` reads the response of an earlier request,
+    /// which takes precedence over every other condition.
     pub(super) async fn transact_once<T>(
         &self,
         items: Vec<TransactWriteItem>,
         key: Option<&Idempotency>,
-        row: &'static str,
         stored: impl AsyncFnOnce(&Idempotency) -> Result<Option<T>, StoreError>,
     ) -> Result<IdempotentOutcome<T>, StoreError> {
         let response = items.len() - 1;
@@ -69,7 +70,7 @@ impl Store {
                 let stored = stored(key).await?;
                 Ok(stored.map_or(IdempotentOutcome::InProgress, IdempotentOutcome::Replayed))
             }
-            (Ok(Err(_)), _) => Err(StoreError::Damaged(row)),
+            (Ok(Err(_)), _) => Ok(IdempotentOutcome::Refused),
             // Every attempt conflicted with another request that has the same key.
             (Err(StoreError::Unavailable(code)), Some(_)) if code == "TransactionCanceledException" => {
                 Ok(IdempotentOutcome::InProgress)

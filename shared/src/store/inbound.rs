@@ -11,9 +11,10 @@ use super::connection_item::key;
 use super::due::WorkKind;
 use super::item::{self, Row};
 use super::messages::record_key;
-use super::{Store, StoreError, complete, failed, failure, is_conditional, made};
+use super::{PendingIn, Store, StoreError, complete, failed, failure, is_conditional, made};
 use crate::clock::saturating_add;
 use crate::limits;
+use crate::model::consent::ConsentUpdate;
 use crate::model::event::Event;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
 use crate::model::message::Message;
@@ -36,6 +37,8 @@ pub enum InboundOutcome {
     Stored,
     /// Stored by an earlier write.
     Duplicate,
+    /// The consent has changed since it was read. Nothing was stored.
+    ConsentChanged,
     /// The event does not belong to the connection. Nothing was stored.
     Unauthenticated,
 }
@@ -71,14 +74,17 @@ const NO_OWNER: &str = "-";
 const MAX_BATCH_GET: usize = 100;
 
 impl Store {
-    /// Stores the message of an event, its correlated record, and the event for the tenant's apps, in one transaction.
+    /// Stores the message of an event, its correlated record, the event for the tenant's apps, and the consent that the message
+    /// changes, in one transaction.
     pub async fn store_inbound(
         &self,
         auth: &EventAuth<'_>,
         message: &Message,
         event: &Event,
+        consent: Option<&ConsentUpdate>,
     ) -> Result<InboundOutcome, StoreError> {
-        self.transact_if(self.check_authentic(auth), self.inbound_items(message, event)?).await
+        self.transact_if(self.check_authentic(auth), self.items_with_follow_up(message, event, consent)?)
+            .await
     }
 
     /// Stores a message that message sync has found, as [`Store::store_inbound`] does. Unauthenticated if the connection is
@@ -88,6 +94,7 @@ impl Store {
         connection: &ConnectionId,
         message: &Message,
         event: &Event,
+        consent: Option<&ConsentUpdate>,
     ) -> Result<InboundOutcome, StoreError> {
         let check = ConditionCheck::builder()
             .table_name(&self.tables.connections)
@@ -95,7 +102,7 @@ impl Store {
             .condition_expression("extension = :owner")
             .expression_attribute_values(":owner", item::text(message.extension.as_str()));
         let check = TransactWriteItem::builder().condition_check(complete(check.build())).build();
-        self.transact_if(check, self.inbound_items(message, event)?).await
+        self.transact_if(check, self.items_with_follow_up(message, event, consent)?).await
     }
 
     /// Those of these records, by RingCentral's ids, that are correlated with a message.
@@ -126,6 +133,21 @@ impl Store {
         Ok(correlated)
     }
 
+    /// The items of an inbound message. An opt-out that is followed up also waits in the schedule of its sender.
+    fn items_with_follow_up(
+        &self,
+        message: &Message,
+        event: &Event,
+        consent: Option<&ConsentUpdate>,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let mut items = self.inbound_items(message, event, consent)?;
+        if consent.is_some_and(ConsentUpdate::needs_follow_up) {
+            items.push(self.put_active(message));
+            items.push(self.put_pending(message, PendingIn::Scheduled(message.created_at)));
+        }
+        Ok(items)
+    }
+
     async fn transact_if(
         &self,
         check: TransactWriteItem,
@@ -135,7 +157,8 @@ impl Store {
         Ok(match self.transact(items).await? {
             Ok(()) => InboundOutcome::Stored,
             Err(reasons) if failed(&reasons, 0) => InboundOutcome::Unauthenticated,
-            Err(_) => InboundOutcome::Duplicate,
+            Err(reasons) if failed(&reasons, 1) => InboundOutcome::Duplicate,
+            Err(_) => InboundOutcome::ConsentChanged,
         })
     }
 

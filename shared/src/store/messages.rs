@@ -10,6 +10,7 @@ use super::{
 };
 use crate::clock::saturating_add;
 use crate::limits;
+use crate::model::consent::ConsentUpdate;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{
@@ -75,22 +76,26 @@ impl Store {
         self.read_one(&self.tables.messages, answer.item, read_message)
     }
 
-    /// The items of a transaction that stores an inbound message: the message, its correlated record, and the event.
+    /// The items of a transaction that stores an inbound message: its correlated record, the message, the event, and the consent that
+    /// its keyword changes.
     pub(super) fn inbound_items(
         &self,
         message: &Message,
         event: &Event,
+        consent: Option<&ConsentUpdate>,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let rc_id = message.rc_id().ok_or(StoreError::Damaged("rc_id"))?;
         let record = Put::builder()
             .table_name(&self.tables.messages)
             .set_item(Some(record_item(message, 0, rc_id)))
             .condition_expression("attribute_not_exists(message)");
-        Ok(vec![
-            self.put_message(message, None),
+        let mut items = vec![
             TransactWriteItem::builder().put(complete(record.build())).build(),
+            self.put_message(message, None),
             self.append(event),
-        ])
+        ];
+        items.extend(consent.into_iter().flat_map(|update| self.consent_items(update)));
+        Ok(items)
     }
 
     /// What is stored about the record with RingCentral's id `rc_id`.
@@ -366,6 +371,7 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .maybe("user_id", message.user_id.as_ref().map(item::text))
         .set("priority", item::text(message.priority.as_str()))
         .set("on_ambiguous", item::text(message.on_ambiguous.as_str()))
+        .maybe("confirms", message.confirms.as_ref().map(|id| item::text(id.as_str())))
         .maybe("send_at", message.send_at.map(item::time))
         .maybe("expires_at", message.expires_at.map(item::time))
         .set("segments", item::number(message.segments))
@@ -412,6 +418,7 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         priority: Priority::parse(row.text("priority")?).ok_or(StoreError::Damaged("priority"))?,
         on_ambiguous: OnAmbiguous::parse(row.text("on_ambiguous")?)
             .ok_or(StoreError::Damaged("on_ambiguous"))?,
+        confirms: row.maybe_text("confirms").as_deref().and_then(MessageId::parse),
         send_at: row.maybe_time("send_at")?,
         expires_at: row.maybe_time("expires_at")?,
         segments: row.number("segments")?,

@@ -63,7 +63,7 @@ pub use keys::{AddedKey, KeyChange};
 pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
 pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, NumberedPage, StoredRecord};
 pub use numbers::Inventory;
-pub use outbox::{DueSender, PendingIn, StoredResponse};
+pub use outbox::{DueSender, OutboxHead, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;
 pub use rate_limits::LogCountOutcome;
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};

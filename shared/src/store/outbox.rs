@@ -21,8 +21,10 @@ use super::senders::sender_key;
 use super::{Store, StoreError, WriteOutcome, complete, failure, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
+use crate::model::consent::ConsentPair;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{Message, MessageStatus, Priority};
+use crate::model::phone::E164;
 use crate::model::shard::Shard;
 
 /// Where a message waits.
@@ -33,6 +35,14 @@ pub enum PendingIn {
     Scheduled(Timestamp),
     /// Until it is reconciled.
     Reconciling,
+}
+
+/// The head of an outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxHead {
+    pub message: MessageId,
+    /// Its sender and recipient; `None` if the entry does not show them.
+    pub parties: Option<(E164, E164)>,
 }
 
 /// The response to an earlier request with the same idempotency key.
@@ -56,15 +66,18 @@ pub struct DueSender {
 }
 
 impl Store {
-    /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction.
+    /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction. Refused if the
+    /// recipient of one of the pairs has opted out.
     pub async fn accept_message(
         &self,
         message: &Message,
         pending_in: PendingIn,
+        pairs: &[ConsentPair],
         key: Option<&Idempotency>,
     ) -> Result<IdempotentOutcome<StoredResponse>, StoreError> {
         self.mark_active(message, Some(pending_in)).await?;
         let mut items = vec![self.put_message(message, None), self.put_pending(message, pending_in)];
+        items.extend(pairs.iter().map(|pair| self.check_not_opted_out(&message.tenant, pair)));
         items.extend(key.map(|key| {
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
                 .set("message", item::text(message.id.as_str()))
@@ -73,7 +86,7 @@ impl Store {
             self.put_response(&self.tables.messages, row, key)
         }));
         let stored = async |key: &Idempotency| self.stored_response(&message.tenant, key).await;
-        self.transact_once(items, key, "message", stored).await
+        self.transact_once(items, key, stored).await
     }
 
     /// The response to an earlier request with this idempotency key, unless it has expired.
@@ -137,6 +150,40 @@ impl Store {
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
+    /// Queues the confirmation of an inbound opt-out, and moves the schedule entry of the opt-out from `at` to `until`, in one
+    /// transaction. A conflict if an earlier write did so.
+    pub async fn confirm_opt_out(
+        &self,
+        inbound: &Message,
+        at: Timestamp,
+        confirmation: &Message,
+        until: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        self.mark_active(confirmation, Some(PendingIn::Outbox)).await?;
+        let items = vec![
+            self.put_message(confirmation, None),
+            self.put_pending(confirmation, PendingIn::Outbox),
+            self.delete_existing(inbound, PendingIn::Scheduled(at)),
+            self.put_pending(inbound, PendingIn::Scheduled(until)),
+        ];
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
+    }
+
+    /// Moves the schedule entry of an inbound opt-out from `at` to `until`. A conflict if it is not at `at` any more.
+    pub async fn postpone_opt_out(
+        &self,
+        inbound: &Message,
+        at: Timestamp,
+        until: Timestamp,
+    ) -> Result<WriteOutcome, StoreError> {
+        self.mark_active(inbound, Some(PendingIn::Scheduled(until))).await?;
+        let items = vec![
+            self.put_pending(inbound, PendingIn::Scheduled(until)),
+            self.delete_existing(inbound, PendingIn::Scheduled(at)),
+        ];
+        Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
+    }
+
     /// Removes a message from its outbox. Succeeds if it is not there.
     pub async fn remove_from_outbox(&self, message: &Message) -> Result<(), StoreError> {
         let delete = self.db.delete_item().table_name(&self.tables.messages);
@@ -192,9 +239,13 @@ impl Store {
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
-    ) -> Result<Option<MessageId>, StoreError> {
+    ) -> Result<Option<OutboxHead>, StoreError> {
         let prefix = pending_prefix(extension) + "outbox#";
-        let head = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, message_in).await?;
+        let read = |row: &Row| {
+            let party = |name| row.maybe_text(name).as_deref().and_then(E164::parse);
+            Ok(OutboxHead { message: message_of(row)?, parties: party("from").zip(party("to")) })
+        };
+        let head = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, read).await?;
         Ok(head.into_iter().next())
     }
 
@@ -206,7 +257,8 @@ impl Store {
     ) -> Result<Vec<(Timestamp, MessageId)>, StoreError> {
         let prefix = pending_prefix(extension) + "scheduled#";
         let until = format!("{prefix}{:013}~", self.clock.now().as_millisecond());
-        let read = |name: &str| {
+        let read = |row: &Row| {
+            let name = row.text("item")?;
             let at = name.strip_prefix(&prefix).and_then(scheduled_at).ok_or(StoreError::Damaged("item"))?;
             Ok((at, message_in(name)?))
         };
@@ -221,7 +273,7 @@ impl Store {
     ) -> Result<Vec<MessageId>, StoreError> {
         let prefix = pending_prefix(extension) + "reconciling#";
         let last = format!("{prefix}~");
-        self.entries(tenant, &prefix, &last, limits::RECONCILE_BATCH, message_in).await
+        self.entries(tenant, &prefix, &last, limits::RECONCILE_BATCH, message_of).await
     }
 
     /// Where the first of a sender's pending messages waits: in its outbox if that is not empty, otherwise to be reconciled, otherwise
@@ -232,7 +284,8 @@ impl Store {
         extension: &ExtensionId,
     ) -> Result<Option<PendingIn>, StoreError> {
         let prefix = pending_prefix(extension);
-        let read = |name: &str| {
+        let read = |row: &Row| {
+            let name = row.text("item")?;
             let (kind, rest) =
                 name.strip_prefix(&prefix).and_then(|name| name.split_once('#')).unwrap_or_default();
             let pending_in = match kind {
@@ -247,29 +300,30 @@ impl Store {
         Ok(first.into_iter().next())
     }
 
-    /// Reads the names of entries. One that cannot be read refers to nothing and is removed.
+    /// Reads entries. One that cannot be read refers to nothing and is removed.
     async fn entries<T>(
         &self,
         tenant: &TenantId,
         first: &str,
         last: &str,
         most: i32,
-        read: impl Fn(&str) -> Result<T, StoreError>,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let query = self
             .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
             .expression_attribute_values(":first", item::text(first))
             .expression_attribute_values(":last", item::text(last))
-            .projection_expression("#item")
+            .projection_expression("#item, #from, #to")
+            .expression_attribute_names("#from", "from")
+            .expression_attribute_names("#to", "to")
             .limit(most);
         let (mut entries, mut from) = (Vec::new(), None);
         for _ in 0..limits::DUE_PAGES {
             let (rows, next) = query::page(query.clone().set_exclusive_start_key(from)).await?;
             for row in rows {
-                let name = row.text("item")?;
-                match self.checked(&self.tables.messages, &row, read(name)) {
+                match self.checked(&self.tables.messages, &row, read(&row)) {
                     Ok(entry) => entries.push(entry),
-                    Err(_) => self.remove_entry(tenant, name).await?,
+                    Err(_) => self.remove_entry(tenant, row.text("item")?).await?,
                 }
             }
             from = next.map(|next| next.0);
@@ -343,10 +397,28 @@ impl Store {
         Ok(())
     }
 
-    fn put_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
-        let key = item::key(&message.tenant, &pending_item(message, pending_in));
-        let put = Put::builder().table_name(&self.tables.messages).set_item(Some(key));
+    pub(super) fn put_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
+        let entry = Writer(item::key(&message.tenant, &pending_item(message, pending_in)))
+            .set("from", item::text(&message.from))
+            .set("to", item::text(&message.to));
+        let put = Put::builder().table_name(&self.tables.messages).set_item(Some(entry.done()));
         TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    /// The part of a transaction that sets the active marker of a message's sender.
+    pub(super) fn put_active(&self, message: &Message) -> TransactWriteItem {
+        let marker = active_marker(&message.tenant, &message.extension, self.clock.now());
+        let put = Put::builder().table_name(&self.tables.messages).set_item(Some(marker));
+        TransactWriteItem::builder().put(complete(put.build())).build()
+    }
+
+    /// Like [`Store::delete_pending`], and fails if there is no such entry.
+    fn delete_existing(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
+        let delete = Delete::builder()
+            .table_name(&self.tables.messages)
+            .set_key(Some(item::key(&message.tenant, &pending_item(message, pending_in))))
+            .condition_expression("attribute_exists(tenant)");
+        TransactWriteItem::builder().delete(complete(delete.build())).build()
     }
 
     fn delete_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
@@ -415,6 +487,10 @@ fn due_sender(row: &Row) -> Result<DueSender, StoreError> {
 fn marked_sender(row: &Row) -> Result<(TenantId, ExtensionId), StoreError> {
     let extension = row.text("item")?.strip_prefix(ACTIVE).and_then(ExtensionId::parse);
     Ok((row.tenant()?, extension.ok_or(StoreError::Damaged("item"))?))
+}
+
+fn message_of(row: &Row) -> Result<MessageId, StoreError> {
+    message_in(row.text("item")?)
 }
 
 fn message_in(name: &str) -> Result<MessageId, StoreError> {

@@ -74,7 +74,7 @@ impl Store {
                 .set("made_at", item::time(tenant.created_at));
             self.put_response(&self.tables.tenants, row, key)
         }));
-        self.transact_once(items, key, "tenant", async |key| self.stored_tenant(key).await).await
+        self.transact_once(items, key, async |key| self.stored_tenant(key).await).await
     }
 
     /// What an earlier request with this idempotency key created, unless the key has expired.
@@ -193,7 +193,7 @@ impl Store {
     }
 }
 
-const TENANT: &str = "tenant";
+pub(super) const TENANT: &str = "tenant";
 
 pub(super) fn tenant_key(tenant: &TenantId) -> Item {
     item::key(tenant, TENANT)
