@@ -14,6 +14,7 @@
 //! | `REFRESH_QUEUE` | URL of the queue of the function that refreshes tokens |
 //! | `TOKEN_CALLS_PER_MINUTE` | limit of calls of RingCentral's token endpoint, of all functions together |
 //! | `SYNC_MINUTES_ACTIVE`, `SYNC_MINUTES_RECENT`, `SYNC_MINUTES_IDLE` | minutes between two message syncs of a connection whose last message was within an hour, within a day, or earlier |
+//! | `SHARDS` | number of shards of every index that spans all tenants |
 //! | `DELIVERIES_QUEUE`, `RETRIES_QUEUE` | URLs of the queues of first delivery attempts and of retries |
 //! | `FAN_OUT_QUEUE` | URL of the queue of events that could not be fanned out at once |
 //! | `SWEEP_QUEUE`, `SYNC_QUEUE`, `RENEWAL_QUEUE`, `ERASURE_QUEUE` | URLs of the queues that hand out shards of due work |
@@ -88,6 +89,8 @@ pub struct Config {
     /// Limit of calls of RingCentral's token endpoint, of all functions together.
     pub token_calls_per_minute: u32,
     pub sync_intervals: SyncIntervals,
+    /// Shards of every index that spans all tenants.
+    pub shards: u8,
     /// URL of the queue of first delivery attempts.
     pub deliveries_queue: String,
     /// URL of the queue of delivery retries.
@@ -140,6 +143,7 @@ impl Config {
         let public_url = required("PUBLIC_URL");
         let ringcentral_server = required("RINGCENTRAL_SERVER");
         let token_calls = required("TOKEN_CALLS_PER_MINUTE");
+        let shards = required("SHARDS");
         let sync_minutes = SYNC_MINUTES.map(|name| (name, required(name)));
         let aws = AwsEnvironment {
             region: required("AWS_REGION"),
@@ -186,6 +190,7 @@ impl Config {
             refresh_queue: required("REFRESH_QUEUE"),
             token_calls_per_minute: 0,
             sync_intervals: SyncIntervals { active_seconds: 0, recent_seconds: 0, idle_seconds: 0 },
+            shards: limits::DEFAULT_SHARDS,
             deliveries_queue: required("DELIVERIES_QUEUE"),
             retries_queue: required("RETRIES_QUEUE"),
             fan_out_queue: required("FAN_OUT_QUEUE"),
@@ -218,6 +223,11 @@ impl Config {
             Ok(calls) if calls > 0 => config.token_calls_per_minute = calls,
             Err(_) if token_calls.is_empty() => {}
             _ => problems.push("TOKEN_CALLS_PER_MINUTE must be a positive integer".to_owned()),
+        }
+        match shards.parse() {
+            Ok(count @ 1..=limits::SHARDS_MAX) => config.shards = count,
+            Err(_) if shards.is_empty() => {}
+            _ => problems.push(format!("SHARDS must be an integer from 1 to {}", limits::SHARDS_MAX)),
         }
         let SyncIntervals { active_seconds, recent_seconds, idle_seconds } = &mut config.sync_intervals;
         for ((name, text), into) in
@@ -346,6 +356,7 @@ mod tests {
         let mut all: HashMap<_, _> =
             names.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
         all.insert("TOKEN_CALLS_PER_MINUTE".into(), "300".into());
+        all.insert("SHARDS".into(), "8".into());
         all.extend(
             SYNC_MINUTES
                 .into_iter()
@@ -372,8 +383,9 @@ mod tests {
         broken.insert("PUBLIC_URL".into(), "http://sms.example.com".into());
         broken.insert("LOG_LEVEL".into(), "loud".into());
         broken.insert("SYNC_MINUTES_IDLE".into(), "1441".into());
+        broken.insert("SHARDS".into(), "0".into());
         let problems = Config::read(&broken).unwrap_err().to_string();
-        for name in ["VAULT_KEY", "PUBLIC_URL", "LOG_LEVEL", "SYNC_MINUTES_IDLE"] {
+        for name in ["VAULT_KEY", "PUBLIC_URL", "LOG_LEVEL", "SYNC_MINUTES_IDLE", "SHARDS"] {
             assert!(problems.contains(name), "{problems}");
         }
     }

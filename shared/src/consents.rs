@@ -196,8 +196,8 @@ const ALL_NUMBERS: &str = "*";
 mod tests {
     use super::*;
 
-    fn found(record: serde_json::Value) -> Option<(ConsentPair, ConsentReport)> {
-        let json = serde_json::to_vec(&record).unwrap();
+    fn found(record: &serde_json::Value) -> Option<(ConsentPair, ConsentReport)> {
+        let json = serde_json::to_vec(record).unwrap();
         let record = ringcentral::events::from_slice(&json).unwrap();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         report_of(&record, "500100", ConsentSource::RingcentralSearch, now)
@@ -211,7 +211,7 @@ mod tests {
         let record = |fields: serde_json::Value| {
             let mut record = serde_json::json!({ "to": them, "optStatus": "OptOut", "source": "Recipient", "lastModifiedTime": at });
             record.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-            found(record)
+            found(&record)
         };
         for (fields, pair) in [
             (serde_json::json!({ "from": us }), &number),

@@ -168,11 +168,19 @@ pub async fn process_tasks(
     queue: &str,
     work: impl AsyncFn(&ShardTask) -> Result<ShardOutcome>,
 ) -> BatchResponse {
-    batch::process_sqs_batch(batch, async |task: ShardTask| match work(&task).await? {
-        ShardOutcome::Complete => Ok(()),
-        ShardOutcome::Continue(after) => put(gateway, queue, &ShardTask { after, ..task }).await,
+    batch::process_sqs_batch(batch, async |task: ShardTask| {
+        let outcome = work(&task).await?;
+        hand_on(gateway, queue, task, outcome).await
     })
     .await
+}
+
+/// Hands a shard to another worker, unless its work is complete.
+pub async fn hand_on(gateway: &Gateway, queue: &str, task: ShardTask, outcome: ShardOutcome) -> Result<()> {
+    match outcome {
+        ShardOutcome::Complete => Ok(()),
+        ShardOutcome::Continue(after) => put(gateway, queue, &ShardTask { after, ..task }).await,
+    }
 }
 
 /// How an item of due work was handled.

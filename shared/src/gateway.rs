@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::invoke::Functions;
 use crate::limits;
 use crate::model::secret::Secret;
+use crate::model::shard::Shard;
 use crate::outbound::Outbound;
 use crate::queue::Queues;
 use crate::ringcentral::{self, AppCredentials, Client};
@@ -59,6 +60,7 @@ impl Gateway {
     }
 
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
+        Shard::set_count(config.shards);
         let sdk = config.aws.sdk_config();
         let store =
             Store::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables.clone(), Arc::clone(&clock));

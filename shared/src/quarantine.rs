@@ -83,27 +83,46 @@ pub async fn add(gateway: &Gateway, record: UnreadableRecord<'_>) -> Result<()> 
     Ok(())
 }
 
-/// Adds the unreadable rows that this process has found, each at most once in [`limits::QUARANTINE_CACHE_SECONDS`]. A failure is
-/// logged: the rows stay where they are, and are found again.
+/// Adds the unreadable rows that this process has found. A failure is logged: the rows stay where they are, and are found again.
 pub async fn add_unreadable_rows(gateway: &Gateway, rows: &[UnreadableRow]) {
-    let (known, now) = (&gateway.cache.quarantined_rows, gateway.clock.now());
     for row in rows {
-        if known.get(&row.name, now).is_some() {
-            continue;
+        if let Err(error) = add_unreadable_row(gateway, row).await {
+            tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
         }
-        let record = UnreadableRecord {
-            kind: QuarantineKind::TableRow,
-            tenant: row.tenant.as_ref(),
-            connection: None,
-            reason: &row.reason,
-            content: row.content.as_bytes(),
-            row: Some(&row.name),
-        };
-        match add(gateway, record).await {
-            Ok(()) => known.insert(&row.name, (), saturating_add(now, KNOWN)),
-            Err(error) => {
-                tracing::warn!(error = error.chain(), "unreadable row could not be quarantined");
-            }
+    }
+}
+
+/// Adds an unreadable row, at most once in [`limits::QUARANTINE_CACHE_SECONDS`].
+///
+/// # Errors
+/// If the table or KMS is unavailable.
+pub async fn add_unreadable_row(gateway: &Gateway, row: &UnreadableRow) -> Result<()> {
+    let (known, now) = (&gateway.cache.quarantined_rows, gateway.clock.now());
+    if known.get(&row.name, now).is_some() {
+        return Ok(());
+    }
+    let record = UnreadableRecord {
+        kind: QuarantineKind::TableRow,
+        tenant: row.tenant.as_ref(),
+        connection: None,
+        reason: &row.reason,
+        content: row.content.as_bytes(),
+        row: Some(&row.name),
+    };
+    add(gateway, record).await?;
+    known.insert(&row.name, (), saturating_add(now, KNOWN));
+    Ok(())
+}
+
+/// Sends the unreadable rows that a request has met to `sweep`, which adds them. Functions that serve requests face the internet, so
+/// they may not write to the quarantine. A failure is logged: the rows stay where they are, and are found again.
+pub async fn report_unreadable_rows(gateway: &Gateway, rows: Vec<UnreadableRow>) {
+    for mut row in rows {
+        // One byte more than is kept, so that the record is marked as truncated.
+        row.content.truncate(row.content.floor_char_boundary(limits::QUARANTINE_BYTES + 1));
+        let group = row.tenant.as_ref().map_or(NO_TENANT, TenantId::as_str);
+        if let Err(error) = gateway.queues().put(&gateway.config.work_queues.sweep, group, &row, 0).await {
+            tracing::warn!(error = %error, "unreadable row could not be reported to the sweep");
         }
     }
 }
@@ -139,6 +158,9 @@ pub async fn add_record(
     let record = UnreadableRecord { kind, tenant, connection, reason, content: json.as_bytes(), row: None };
     add(gateway, record).await
 }
+
+/// The message group of unreadable rows without a tenant.
+const NO_TENANT: &str = "no-tenant";
 
 const KNOWN: SignedDuration = SignedDuration::from_secs(limits::QUARANTINE_CACHE_SECONDS);
 

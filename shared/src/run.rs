@@ -70,7 +70,8 @@ fn serve_http(
             let handle = |request| async move {
                 outcome?;
                 let handled = handle(gateway, request).await;
-                count_unreadable_rows(gateway);
+                let rows = count_unreadable_rows(gateway);
+                quarantine::report_unreadable_rows(gateway, rows).await;
                 handled
             };
             http::respond(route, idempotency_key, request, handle).await.map(http::event::payload)
@@ -143,8 +144,7 @@ where
     })
 }
 
-/// Counts the unreadable rows that the invocation has found and passed, and returns them. Functions that are not invoked by HTTP
-/// may quarantine them.
+/// Counts the unreadable rows that the invocation has found and passed, and returns them.
 fn count_unreadable_rows(gateway: &Gateway) -> Vec<UnreadableRow> {
     let rows = gateway.store.take_unreadable_rows();
     if !rows.is_empty() {

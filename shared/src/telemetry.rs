@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use crate::gateway::Gateway;
+use crate::keepalive::ConnectionHealth;
 
 /// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Libraries log from `warn` on.
 pub fn init(level: &str) {
@@ -131,6 +132,22 @@ fn line(namespace: &str, now: Timestamp, metrics: &[Metric]) -> Value {
     let about = json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive] });
     line.insert("_aws".to_owned(), about);
     Value::Object(line)
+}
+
+/// Writes the metrics of all connections.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub fn connection_health(gateway: &Gateway, health: &ConnectionHealth) {
+    let count = |name, of: u64| (name, Unit::Count, of as f64);
+    let mut values = vec![
+        count("Connections", health.connections),
+        count("ConnectionsFailing", health.failing),
+        count("RefreshesOverdue", health.overdue),
+        count("SubscriptionsNotActive", health.subscriptions_down),
+        ("OldestIntentAge", Unit::Seconds, health.oldest_intent.as_secs_f64()),
+    ];
+    let shortest = health.shortest_refresh_lifetime;
+    values.extend(shortest.map(|life| ("ShortestRefreshTokenLifetime", Unit::Seconds, life.as_secs_f64())));
+    metrics(gateway, &values);
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ const ROUNDS: usize = 300;
 
 #[tokio::main]
 async fn main() {
-    let world = Arc::new(World::start().await);
+    let world = Arc::new(World::with_default_parameters().await);
     in_one_process(&world).await;
     over_http(&world).await;
     with_a_noisy_neighbour(&world).await;
@@ -88,6 +88,7 @@ async fn gateway(world: &World) -> Gateway {
         ("RETRIES_QUEUE", "none"),
         ("DELIVERIES_TABLE", "none"),
         ("TOKEN_CALLS_PER_MINUTE", "300"),
+        ("SHARDS", "8"),
         ("SYNC_MINUTES_ACTIVE", "10"),
         ("SYNC_MINUTES_RECENT", "120"),
         ("SYNC_MINUTES_IDLE", "720"),

@@ -46,7 +46,7 @@ async fn main() {
 
 /// Sequential messages to one app.
 async fn one_app() {
-    let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
+    let (world, receiver) = (World::with_default_parameters().await, WebhookEndpoint::start().await);
     register(&world, &receiver, "/hook").await;
     world.connect(&world.tenant(), &world.user(0)).await.expect(303);
     text(&world, "warm").await;
@@ -123,7 +123,7 @@ async fn one_app() {
 async fn with_an_endpoint_that_hangs() {
     let mut rows = Vec::new();
     for hangs in [false, true] {
-        let (world, receiver) = (World::start().await, WebhookEndpoint::start().await);
+        let (world, receiver) = (World::with_default_parameters().await, WebhookEndpoint::start().await);
         allow_apps(&world).await;
         for at in 0..APPS {
             register(&world, &receiver, &format!("/{at}")).await;

@@ -45,7 +45,7 @@ const GATEWAY_REQUEST: f64 = 1.00;
 #[tokio::main]
 async fn main() {
     let window_seconds = std::env::args().nth(1).map_or(WINDOW, |seconds| seconds.parse().unwrap());
-    let world = World::start().await;
+    let world = World::with_default_parameters().await;
     let tenant = world.tenant();
     let order = json!({ "limits": { "requestsPerMinute": 10_000 } });
     let path = format!("/v1/tenants/{}", tenant.id);

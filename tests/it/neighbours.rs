@@ -206,7 +206,7 @@ async fn a_flood_on_a_route_for_strangers_delays_no_tenant() {
 /// What an idle stack costs: docs/capacity.md has the price of a month.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_minute_makes_one_query_per_kind_and_shard_and_sends_nothing() {
-    let world = World::start().await;
+    let world = World::with_default_parameters().await;
     world.advance(61).await;
     world.idle().await;
     let since = world.calls_so_far().await;
@@ -222,7 +222,8 @@ async fn an_idle_minute_makes_one_query_per_kind_and_shard_and_sends_nothing() {
             units += call["units"].as_f64().unwrap_or_default();
         }
     }
-    let queries = |function: &str, kinds| ((function.to_owned(), "Query".to_owned()), kinds * limits::SHARDS);
+    let queries =
+        |function: &str, kinds| ((function.to_owned(), "Query".to_owned()), kinds * limits::DEFAULT_SHARDS);
     let expected = [queries("sweep", 7), queries("sync-messages", 1), queries("renew-subscriptions", 1)];
     assert_eq!(counts, expected.into_iter().collect());
     // A query that finds nothing takes half a read unit.

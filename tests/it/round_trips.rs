@@ -117,7 +117,7 @@ struct RoundTrips {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aws_calls_stay_within_their_limits_and_match_the_documentation() {
-    let world = World::start().await;
+    let world = World::with_default_parameters().await;
     let documented = house::read(&performance_page());
     let mut table = TABLE_HEAD.to_owned();
     let (mut wrong, mut differing) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use shared::model::shard::Shard;
 use crate::delivery::{TestApp, app, log, until as eventually};
 use crate::receiver::WebhookEndpoint;
 use crate::send::{self, SENT, TO, accept, accepted_texts, until, without_limit};
-use crate::world::{HOUR, TestTenant, World, generation};
+use crate::world::{HOUR, SHARDS, TestTenant, World, generation};
 
 /// The items of a table whose sort key begins with `prefix`.
 async fn rows(world: &World, table: &str, prefix: &str) -> Vec<Value> {
@@ -177,6 +177,20 @@ async fn an_unreadable_row_of_any_kind_leaves_its_neighbours_in_every_list() {
     damage(&world, "TenantsTable", neighbour, json!({ "name": null })).await;
     let tenants = world.get("/v1/tenants", &world.operator_key()).await.expect(200).json();
     assert_eq!(tenants["tenants"].as_array().unwrap().len(), 1, "{tenants}");
+    // What only requests have met is in the quarantine, too, for the operator.
+    world.idle().await;
+    let found =
+        world.get("/v1/quarantine?kind=table_row&limit=100", &world.operator_key()).await.expect(200).json();
+    let of_tenant =
+        found["records"].as_array().unwrap().iter().filter(|record| record["tenantId"] == tenant.id);
+    let mut contents = String::new();
+    for record in of_tenant {
+        let path = format!("/v1/quarantine/{}", record["id"].as_str().unwrap());
+        contents.push_str(&world.get(&path, &world.operator_key()).await.expect(200).json().to_string());
+    }
+    for item in ["app#", "evt_", "number#", "message#"] {
+        assert!(contents.contains(item), "{item}: {contents}");
+    }
     // Sending and delivering go on, past the damaged app and the damaged health of an endpoint.
     let before = receiver.arrivals("/two").len();
     let id = accept(&world, &tenant, &from, "four").await;
@@ -350,14 +364,14 @@ async fn unreadable_entries_at_the_front_of_the_indexes_do_not_starve_a_sweep() 
         let kinds = ["work", "sync", "renewal", "refresh"];
         let mut row = json!({ "tenant": { "S": tenant }, "item": { "S": name } });
         for (kind, text) in kinds.into_iter().zip(["setup", "sync", "renewal", "refresh"]) {
-            row[format!("{kind}_kind")] = json!({ "S": format!("{text}#{}", at % 8) });
+            row[format!("{kind}_kind")] = json!({ "S": format!("{text}#{}", at % i32::from(SHARDS)) });
             row[if kind == "work" { "due_at".to_owned() } else { format!("{kind}_due") }] =
                 json!({ "N": due });
         }
         world.put_item("ConnectionsTable", row).await;
         let due = |work: &str| {
             json!({ "tenant": { "S": tenant }, "item": { "S": format!("{work}{at}") },
-            "work_kind": { "S": format!("{work}#{}", at % 8) }, "due_at": { "N": due } })
+            "work_kind": { "S": format!("{work}#{}", at % i32::from(SHARDS)) }, "due_at": { "N": due } })
         };
         world.put_item("MessagesTable", due("send")).await;
         world.put_item("DeliveriesTable", due("delivery")).await;

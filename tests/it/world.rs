@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use shared::model::event_route::EventRoute;
 use shared::model::ids::{ConnectionId, TenantId};
 use shared::model::secret::Secret;
+use shared::model::shard::Shard;
 use url::Url;
 
 /// The workspace.
@@ -99,6 +100,9 @@ impl Reply {
     }
 }
 
+/// Every minute of a stack queries each of its shards. Two show what several do, and cost a test a quarter of the default.
+pub const SHARDS: u8 = 2;
+
 /// A tenant with the key of its first app.
 #[derive(Debug, Clone)]
 pub struct TestTenant {
@@ -112,7 +116,16 @@ pub struct World {
 }
 
 impl World {
+    /// A stack with [`SHARDS`] shards. This process uses as many.
     pub async fn start() -> Self {
+        Shard::set_count(SHARDS);
+        let mut options = StackOptions::for_tests(&root());
+        (options.binaries, options.shards) = (binaries().to_owned(), Some(SHARDS));
+        Self::with(options).await
+    }
+
+    /// A stack with the parameters that an operator gets without a choice.
+    pub async fn with_default_parameters() -> Self {
         let mut options = StackOptions::for_tests(&root());
         options.binaries = binaries().to_owned();
         Self::with(options).await
@@ -121,7 +134,8 @@ impl World {
     /// A stack of another template.
     pub async fn with_template(template: PathBuf) -> Self {
         let mut options = StackOptions::for_tests(&root());
-        (options.binaries, options.template) = (binaries().to_owned(), template);
+        (options.binaries, options.template, options.shards) =
+            (binaries().to_owned(), template, Some(SHARDS));
         Self::with(options).await
     }
 

@@ -5,20 +5,19 @@
 //! | --- | --- |
 //! | `{}`, from the schedule | `{"handedOut","failed"}`, counts of shards |
 //! | `{"measure":true}`, every five minutes | `{}`; writes the metrics of all connections |
-//! | a batch of its queue | `{"batchItemFailures"}` |
+//! | a batch of its queue: shards, and unreadable rows for the quarantine | `{"batchItemFailures"}` |
 //! | `{"restored":"begin"}`, from the operator after a restore: refreshes every connection | `{"due","complete"}` |
 //! | `{"restored":"report","after"?}` | `{"waiting","healthy","mustReconnect","next"?}` |
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::batch::SqsBatch;
+use shared::batch::{self, SqsBatch};
 use shared::due_work::{self, ShardOutcome, ShardTask};
 use shared::error::{Error, Result};
 use shared::gateway::Gateway;
-use shared::keepalive::{self, ConnectionHealth, RestoreRequest};
-use shared::store::WorkKind;
-use shared::telemetry::{self, Unit};
-use shared::{delivery, disconnect, run, sending, setup};
+use shared::keepalive::{self, RestoreRequest};
+use shared::store::{UnreadableRow, WorkKind};
+use shared::{delivery, disconnect, quarantine, run, sending, setup, telemetry};
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -29,6 +28,13 @@ enum SweepEvent {
         #[serde(default)]
         measure: bool,
     },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SweepMessage {
+    Shard(ShardTask),
+    UnreadableRow(UnreadableRow),
 }
 
 /// The work that this function does itself.
@@ -50,11 +56,10 @@ async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
     match event {
         SweepEvent::Restored(request) => keepalive::restore_check(gateway, &request).await,
         SweepEvent::Queue(batch) => {
-            let work = async |task: &_| work(gateway, task).await;
-            Ok(json!(due_work::process_tasks(gateway, batch, &queues.sweep, work).await))
+            Ok(json!(batch::process_sqs_batch(batch, async |message| process(gateway, message).await).await))
         }
         SweepEvent::Schedule { measure: true } => {
-            write_metrics(gateway, &keepalive::measure_health(gateway).await?);
+            telemetry::connection_health(gateway, &keepalive::measure_health(gateway).await?);
             Ok(json!({}))
         }
         SweepEvent::Schedule { measure: false } => {
@@ -65,6 +70,16 @@ async fn handle(gateway: &Gateway, event: SweepEvent) -> Result<Value> {
             );
             Ok(json!(own + deletions))
         }
+    }
+}
+
+async fn process(gateway: &Gateway, message: SweepMessage) -> Result<()> {
+    match message {
+        SweepMessage::Shard(task) => {
+            let outcome = work(gateway, &task).await?;
+            due_work::hand_on(gateway, &gateway.config.work_queues.sweep, task, outcome).await
+        }
+        SweepMessage::UnreadableRow(row) => quarantine::add_unreadable_row(gateway, &row).await,
     }
 }
 
@@ -80,19 +95,4 @@ async fn work(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
             Err(Error::Internal { what: "a task of another function", source: None })
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn write_metrics(gateway: &Gateway, health: &ConnectionHealth) {
-    let count = |name, of: u64| (name, Unit::Count, of as f64);
-    let mut metrics = vec![
-        count("Connections", health.connections),
-        count("ConnectionsFailing", health.failing),
-        count("RefreshesOverdue", health.overdue),
-        count("SubscriptionsNotActive", health.subscriptions_down),
-        ("OldestIntentAge", Unit::Seconds, health.oldest_intent.as_secs_f64()),
-    ];
-    let shortest = health.shortest_refresh_lifetime;
-    metrics.extend(shortest.map(|life| ("ShortestRefreshTokenLifetime", Unit::Seconds, life.as_secs_f64())));
-    telemetry::metrics(gateway, &metrics);
 }

@@ -194,6 +194,7 @@ fn options(root: &Path, settings: &CliOptions) -> StackOptions {
         public_url: settings.public_url.clone(),
         endpoint_url: settings.endpoint_url.clone(),
         instances: DEFAULT_INSTANCES,
+        shards: None,
     }
 }
 

@@ -75,6 +75,8 @@ pub struct StackOptions {
     pub endpoint_url: Option<String>,
     /// How many processes a function without a reserved concurrency may have at once.
     pub instances: usize,
+    /// Shards of the indexes that span all tenants; `None` for the template's default.
+    pub shards: Option<u8>,
 }
 
 impl StackOptions {
@@ -91,6 +93,7 @@ impl StackOptions {
             public_url: None,
             endpoint_url: None,
             instances: DEFAULT_INSTANCES,
+            shards: None,
         }
     }
 
@@ -117,6 +120,9 @@ impl StackOptions {
         ]);
         if let Some(client_id) = rc["clientId"].as_str() {
             parameters.insert("RingCentralClientId".to_owned(), client_id.to_owned());
+        }
+        if let Some(shards) = self.shards {
+            parameters.insert("Shards".to_owned(), shards.to_string());
         }
         TemplateOverrides { aws_url: aws_url.to_owned(), gateway_url: functions_url.to_owned(), parameters }
     }
