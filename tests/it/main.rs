@@ -15,6 +15,7 @@ mod consents;
 mod contract;
 mod deletion;
 mod delivery;
+mod delivery_reports;
 mod disconnect;
 mod documents;
 mod endpoint_tables;
