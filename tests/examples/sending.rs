@@ -96,8 +96,8 @@ async fn main() {
     // By RingCentral's clock, from the first message on; the outbox was never empty.
     let accepted = world.ledger("sms_accepted").await;
     let times = accepted[already..].iter().map(|entry| entry["at"].as_str().unwrap().parse().unwrap());
-    let times: Vec<jiff::Timestamp> = times.collect();
-    let measured = jiff::SignedDuration::from_secs(i64::from(window_seconds) * WINDOWS);
+    let times: Vec<Timestamp> = times.collect();
+    let measured = SignedDuration::from_secs(i64::from(window_seconds) * WINDOWS);
     let used = times.iter().filter(|at| at.duration_since(times[0]) < measured).count();
     println!("\n| one sender | messages | share of the rate limit | rate-limited by RingCentral |");
     println!("| --- | --- | --- | --- |");

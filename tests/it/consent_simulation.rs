@@ -21,7 +21,7 @@ enum Step {
     Idle,
     Claimed(InFlight),
     /// The consent was read at this moment.
-    Decided(Timestamp, InFlight, Message, HeadAction),
+    Decided(Timestamp, InFlight, Box<Message>, HeadAction),
 }
 
 struct Schedule {
@@ -124,7 +124,7 @@ impl Schedule {
                 let mut message = self.outbox.front().unwrap().clone();
                 let recipient = self.status();
                 let action = sender::head_action(&mut message, &self.sender, recipient, in_flight.at);
-                self.step = Step::Decided(self.now, in_flight, message, action);
+                self.step = Step::Decided(self.now, in_flight, Box::new(message), action);
             }
             Step::Decided(at, in_flight, mut message, action) => {
                 self.outbox.pop_front();
@@ -163,7 +163,7 @@ impl Schedule {
         };
         let head = self.outbox.pop_front().unwrap();
         let has_ended = saved.is_some();
-        let mut message = saved.unwrap_or(head);
+        let mut message = saved.map_or(head, |message| *message);
         self.sender.apply_outcome(&SendOutcome::Ambiguous, 0, self.now);
         let update = sender::record_outcome(&mut message, &in_flight, &SendOutcome::Ambiguous, self.now);
         assert_eq!(update == MessageUpdate::Unchanged, has_ended, "{update:?}");

@@ -145,7 +145,7 @@ pub struct Fleet {
 impl Fleet {
     pub fn new(plan: Plan, seed: u64) -> Self {
         let (single, hundred) = (send_batch(1), send_batch(100));
-        let shards = usize::from(limits::SHARDS);
+        let shards = usize::from(limits::DEFAULT_SHARDS);
         let mut fleet = Self {
             plan,
             random: SeededRandom(seed),
@@ -425,7 +425,7 @@ impl Fleet {
         if self.now > ended && waiting == 0 && self.report.recovered_after.is_none() {
             self.report.recovered_after = Some(self.now - ended);
         }
-        for shard in 0..limits::SHARDS {
+        for shard in 0..limits::DEFAULT_SHARDS {
             if self.workers[usize::from(shard)].ends <= self.now {
                 self.start_worker(shard);
             }

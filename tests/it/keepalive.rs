@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::limits;
 use shared::model::shard::Shard;
 
-use crate::world::{HOUR, World, extension, generation, now, use_token};
+use crate::world::{HOUR, SHARDS, World, extension, generation, now, use_token};
 
 const DAY: i64 = 24 * 3_600;
 
@@ -286,7 +285,7 @@ async fn the_metrics_and_the_check_after_a_restore_read_the_connections_page_by_
         let calls = world.calls_since(since).await;
         (response, calls.iter().filter(|call| call["operation"] == "Query").count())
     };
-    let shards = usize::from(limits::SHARDS);
+    let shards = usize::from(SHARDS);
     assert_eq!(queries(json!({"measure": true})).await, (json!({}), shards + 1));
     assert_eq!(metrics(&world)["Connections"], 1_100.0);
     let begun = json!({"due": CONNECTIONS, "complete": true});

@@ -227,7 +227,7 @@ async fn an_idle_minute_makes_one_query_per_kind_and_shard_and_sends_nothing() {
     let expected = [queries("sweep", 7), queries("sync-messages", 1), queries("renew-subscriptions", 1)];
     assert_eq!(counts, expected.into_iter().collect());
     // A query that finds nothing takes half a read unit.
-    assert!(units <= f64::from(9 * limits::SHARDS) / 2.0, "{units} units");
+    assert!(units <= f64::from(9 * limits::DEFAULT_SHARDS) / 2.0, "{units} units");
 }
 
 #[tokio::test(flavor = "multi_thread")]
