@@ -198,8 +198,7 @@ pub const DATA_KEY_CACHE_SECONDS: i64 = 5 * 60;
 /// Plaintext data keys that are cached.
 pub const DATA_KEY_CACHE_ENTRIES: usize = 256;
 
-/// Shards of every index that spans all tenants, unless the operator sets another number. DynamoDB writes one shard up to 1,000
-/// times a second.
+/// Shards of every index that spans all tenants. DynamoDB writes one shard up to 1,000 times a second.
 pub const DEFAULT_SHARDS: u8 = 8;
 pub const SHARDS_MAX: u8 = 64;
 /// Queries by which a schedule looks for shards with due work that run concurrently.

@@ -130,7 +130,7 @@ async fn a_shard_that_cannot_be_read_delays_no_other() {
     ];
     // One query fails, whichever it is. The run goes on.
     let query = json!({ "operation": "Query", "function": "sweep" });
-    world.aws_fault(query, 20, Some(1), json!({ "error": "AccessDeniedException", "status": 400 })).await;
+    world.aws_fault(query, 5, Some(1), json!({ "error": "AccessDeniedException", "status": 400 })).await;
     let response = world.invoke("sweep", &json!({})).await;
     assert_eq!(response["failed"], 1, "{response}");
     world.no_faults().await;
