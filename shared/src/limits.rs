@@ -537,7 +537,7 @@ pub const PASS_PAGE: i32 = 1_000;
 pub const RESTORE_RUN_MS: i64 = 30_000;
 /// Connections that the restore check reads or writes concurrently.
 pub const RESTORE_AT_ONCE: usize = 16;
-/// Connections that have to be authorized again, in one report of the restore check: at least so many, if there are more.
+/// A report of the restore check ends with the page that brings its list of connections to this length.
 pub const RESTORE_REPORT: usize = 1_000;
 /// How long a pass over the due senders of a shard runs before another worker continues it.
 pub const WAKE_MS: i64 = 50_000;

@@ -36,7 +36,7 @@ const ROUND: i64 = SECOND / 3;
 const CLAIM: i64 = 2 * MINUTE;
 /// Calls of a daily check: listing and renewing the subscription, numbers of the extension and the account, readiness.
 const CHECK_CALLS: u64 = 5;
-/// One of so many sends is reconciled.
+/// Sends for each one that is reconciled.
 const SENDS_PER_RECONCILIATION: u64 = 1_000;
 const NEVER: i64 = i64::MAX;
 /// The default parameters of a stack.
@@ -88,7 +88,7 @@ enum Event {
     Check(u32),
     Sync(u32),
     Message(u32),
-    /// The statuses of sent messages are read, for the last of so many times.
+    /// The worker of a connection reads the statuses of sent messages, in this number of syncs.
     Statuses(u32, u32),
     Sweep,
     /// A worker of this shard begins its next round.

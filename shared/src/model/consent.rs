@@ -448,7 +448,7 @@ mod tests {
         }
 
         #[test]
-        fn what_nobody_has_reported_is_not_opted_in(reports in reports()) {
+        fn a_consent_without_a_report_is_not_opted_in(reports in reports()) {
             if reports.iter().all(|report| report.status != OptedIn) {
                 prop_assert_ne!(merged(&reports).status(), OptedIn);
             }
