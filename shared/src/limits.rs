@@ -2,6 +2,10 @@
 //!
 //! Assertions between them hold those that depend on each other: a change that breaks such a relation does not compile.
 
+mod patterns;
+
+pub use patterns::{ADDRESS_PATTERN, LINE_PATTERN, NAME_PATTERN, TEXT_PATTERN, URL_PATTERN};
+
 /// Largest request body.
 pub const BODY_BYTES: usize = 100 * 1024;
 /// Longest name of a tenant or an app.
@@ -587,14 +591,3 @@ pub const PREVIOUS_TOKEN_SECONDS: i64 = 10 * 60;
 const _: () = assert!(2 * CHECK_SECONDS * 6 / 5 < SUBSCRIPTION_SECONDS);
 const _: () = assert!(CHECK_RETRY_MAX_SECONDS < CHECK_SECONDS);
 const _: () = assert!(CHECKS_MS + 3 * SETUP_IN_CALLBACK_MS.cast_signed() < 300_000);
-
-/// The regular expression of a text without control characters, except tabs and line breaks.
-pub const TEXT_PATTERN: &str = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$";
-/// The regular expression of a text in one line, without control characters.
-pub const LINE_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*$";
-/// The regular expression of a name: one line that is not blank.
-pub const NAME_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
-/// The regular expression of a URL that Ringbridge sends requests to, or links to. Its host is checked as well.
-pub const URL_PATTERN: &str = r"^https://\S+$";
-/// The regular expression of an IP address or a CIDR range.
-pub const ADDRESS_PATTERN: &str = r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$";

@@ -263,13 +263,15 @@ fn unambiguous_url(text: &str) -> Option<Url> {
     is_clear.then_some(url)
 }
 
-/// The limits of DNS, and letters, digits, hyphens and underscores; no dot at the end.
+/// The limits of DNS, and letters, digits, hyphens and underscores; no dot at the end. As all top-level domains do, the last
+/// label starts with a letter.
 fn is_host_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let is_text = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         (1..=63).contains(&label.len()) && is_text && !label.starts_with('-') && !label.ends_with('-')
     };
-    name.len() <= 253 && name.split('.').all(is_label)
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= 253 && name.split('.').all(is_label) && last.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn is_loopback_host(host: &Host<&str>) -> bool {
@@ -325,6 +327,7 @@ async fn read(mut response: Response<Incoming>, now: Timestamp) -> Result<Outbou
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::string::string_regex;
 
     use super::*;
 
@@ -409,6 +412,8 @@ mod tests {
             "https://1.2.3/",
             "https://example.123/",
             "https://example.0x1/",
+            "https://example.1a/",
+            "https://example._a/",
             "https://[::1]/",
             "https://[::ffff:127.0.0.1]/",
             "https://[v1.x]/",
@@ -540,6 +545,16 @@ mod tests {
                 prop_assert!(target.is_tls && target.port != 0);
                 prop_assert!(target.host.parse::<IpAddr>().is_err());
             }
+        }
+
+        #[test]
+        fn a_url_that_matches_the_documented_pattern_is_allowed(
+            url in string_regex(limits::URL_PATTERN.trim_matches(['^', '$'])).unwrap()
+        ) {
+            let host = url.split(['/', '?', '#', ':']).nth(3).unwrap_or_default();
+            let is_punycode = url.to_ascii_lowercase().contains("xn--");
+            prop_assume!(host.len() <= 253 && !is_punycode && !url.chars().any(is_invisible));
+            prop_assert!(is_allowed_url(&url, Destinations::Public), "{url:?}");
         }
 
         #[test]

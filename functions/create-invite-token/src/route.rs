@@ -29,6 +29,7 @@ pub const ROUTE: Route = Route::new("POST /v1/rc/invite-token", "Create an invit
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateInviteTokenRequest {
     /// Lifetime of the link in seconds. Default: 1800.
+    #[serde(default, deserialize_with = "shared::model::whole_number::optional")]
     #[schemars(range(min = limits::INVITE_TOKEN_MIN_SECONDS, max = limits::INVITE_TOKEN_MAX_SECONDS))]
     pub expires_in: Option<i64>,
     /// A description that the confirmation page shows.

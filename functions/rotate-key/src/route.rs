@@ -28,6 +28,7 @@ pub const ROUTE: Route = Route::new("POST /v1/apps/{appId}/rotate-key", "Rotate 
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotateKeyRequest {
     /// Seconds that the old key stays valid. Default: 0.
+    #[serde(default, deserialize_with = "shared::model::whole_number::optional")]
     #[schemars(range(min = 0, max = limits::OVERLAP_SECONDS_MAX))]
     pub overlap_seconds: Option<i64>,
 }

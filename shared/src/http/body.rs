@@ -163,7 +163,6 @@ mod tests {
     struct Outer {
         #[expect(dead_code, reason = "only its type matters here")]
         name: Option<String>,
-        #[expect(dead_code, reason = "only its type matters here")]
         limits: Option<Object<Inner>>,
         #[expect(dead_code, reason = "only its type matters here")]
         allowed_ips: Option<Vec<String>>,
@@ -172,7 +171,7 @@ mod tests {
     #[derive(Debug, Default, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
     struct Inner {
-        #[expect(dead_code, reason = "only its type matters here")]
+        #[serde(default, deserialize_with = "crate::model::whole_number::optional")]
         requests_per_minute: Option<u32>,
     }
 
@@ -223,6 +222,23 @@ mod tests {
         );
         for broken in ["", "{", "[]", "[\"x\",null]", "[]x", "null", "nonsense", "\u{7f}"] {
             assert_eq!(told(broken).1, None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_read_in_each_of_its_json_forms() {
+        for (json, number) in
+            [("60", Some(60)), ("60.0", Some(60)), ("6e1", Some(60)), ("0.0", Some(0)), ("null", None)]
+        {
+            let request = Request::new(Body::from(format!(r#"{{"limits":{{"requestsPerMinute":{json}}}}}"#)));
+            let limits = super::json::<Outer>(&request).unwrap().limits.unwrap();
+            assert_eq!(limits.0.requests_per_minute, number, "{json}");
+        }
+        for json in
+            ["60.5", "-1", "-1.0", "1e300", "18446744073709551616", "4294967296", "\"60\"", "true", "[1]"]
+        {
+            let field = told(&format!(r#"{{"limits":{{"requestsPerMinute":{json}}}}}"#)).1;
+            assert_eq!(field.as_deref(), Some("limits.requestsPerMinute"), "{json}");
         }
     }
 

@@ -338,9 +338,12 @@ fn checksum(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ipnet::Ipv6Net;
     use proptest::prelude::*;
+    use proptest::string::string_regex;
 
     use super::*;
+    use crate::limits;
 
     #[test]
     fn a_key_contains_its_tenant_and_parses_back() {
@@ -445,6 +448,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_address_that_matches_the_documented_pattern_is_accepted(
+            text in string_regex(limits::ADDRESS_PATTERN.trim_matches(['^', '$'])).unwrap()
+        ) {
+            let mapped: Ipv6Net = "::ffff:0:0/96".parse().unwrap();
+            let range: Option<Ipv6Net> = text.parse().ok();
+            let is_around_ipv4 = range.is_some_and(|range| range.contains(&mapped) && range.prefix_len() > 0);
+            prop_assert!(is_around_ipv4 || ip_range(&text).is_some(), "{text:?}");
+        }
+
         /// Exact for every request from a known address. A grant for anywhere also allows requests from an unknown one.
         #[test]
         fn a_grant_without_excess_allows_nothing_more(own in grants(), other in grants()) {

@@ -32,3 +32,4 @@ pub(crate) mod string_enum;
 pub mod tenant;
 pub mod text;
 pub mod trigger_token;
+pub mod whole_number;

@@ -22,15 +22,19 @@ use crate::views::iso;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LimitsRequest {
     /// Requests of one API key in a rolling minute.
+    #[serde(default, deserialize_with = "crate::model::whole_number::optional")]
     #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
     pub requests_per_minute: Option<u32>,
     /// Requests of all API keys together in a rolling minute. Default: 1,000.
+    #[serde(default, deserialize_with = "crate::model::whole_number::optional")]
     #[schemars(range(min = 1, max = limits::REQUESTS_PER_MINUTE_MAX))]
     pub tenant_requests_per_minute: Option<u32>,
     /// Connect and invite tokens together in a rolling hour.
+    #[serde(default, deserialize_with = "crate::model::whole_number::optional")]
     #[schemars(range(min = 1, max = limits::CONNECT_TOKENS_PER_HOUR_MAX))]
     pub connect_tokens_per_hour: Option<u32>,
     /// Apps, Power Automate flows included.
+    #[serde(default, deserialize_with = "crate::model::whole_number::optional")]
     #[schemars(range(min = 1, max = limits::APPS_PER_TENANT_MAX))]
     pub apps: Option<u32>,
 }
