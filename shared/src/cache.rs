@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::limits;
 use crate::model::app::KeyRecord;
 use crate::model::connection::Connection;
-use crate::model::ids::ExtensionId;
+use crate::model::number::Number;
 use crate::model::rate_limit::Tally;
 use crate::model::secret::Secret;
 use crate::model::tenant::{Tenant, TenantLimits};
@@ -24,8 +24,8 @@ pub struct Cache {
     pub known_keys: TtlCache<KnownKey>,
     /// API keys that were authenticated recently, by prefix.
     pub authenticated_keys: TtlCache<Arc<(Tenant, KeyRecord)>>,
-    /// By the numbers that they send from.
-    pub senders: TtlCache<SendingExtension>,
+    /// Numbers that can send, by tenant and number.
+    pub senders: TtlCache<Arc<SendingNumber>>,
     /// Wake-ups sent to senders within the debounce period.
     pub recent_wakeups: TtlCache<RecentWakeup>,
     /// Change notifications, by their proof of origin, whose message sync is already scheduled.
@@ -50,11 +50,11 @@ pub struct Cache {
     pub connection_locks: KeyedMutex,
 }
 
-/// An extension that sends from a number.
+/// A number of a connected extension that can send.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SendingExtension {
-    pub extension: ExtensionId,
-    /// RingCentral's account id, if it is known.
+pub struct SendingNumber {
+    pub number: Number,
+    /// RingCentral's id of the account of its extension, if it is known.
     pub account: Option<String>,
 }
 

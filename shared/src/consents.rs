@@ -11,7 +11,6 @@ use crate::limits;
 use crate::model::connection::Connection;
 use crate::model::consent::{
     ConsentPair, ConsentReport, ConsentReporter, ConsentSource, ConsentState, ConsentStatus, ConsentUpdate,
-    StoredConsent,
 };
 use crate::model::consent_keyword::{Keyword, KeywordHandler, KeywordIntent};
 use crate::model::failure;
@@ -41,12 +40,7 @@ pub async fn record(
         let current = gateway.store.consent(tenant, pair).await?;
         let Some(update) = ConsentUpdate::of(tenant, pair, &current, report, note, gateway.clock.now())
         else {
-            let state = if let StoredConsent::Readable(consent) = current {
-                consent.state
-            } else {
-                ConsentState::default()
-            };
-            return Ok(Attempt::Done(state));
+            return Ok(Attempt::Done(current.state()));
         };
         Ok(match gateway.store.apply_consent(&update).await? {
             WriteOutcome::Applied => {

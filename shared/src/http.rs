@@ -42,11 +42,19 @@ pub use body::{Object, json, no_fields, optional_json};
 
 pub type HandlerResult = Result<Response<Body>>;
 
+/// What is checked of a request before its handler runs.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestRules {
+    pub idempotency_key: IdempotencyKey,
+    /// The largest body.
+    pub body_bytes: usize,
+}
+
 /// Runs a handler and turns its result into the response: errors become their status and body, and every response gets its
 /// request id and security headers. Logs one line, in the request's span.
 pub async fn respond<F>(
     route: &'static str,
-    idempotency_key: IdempotencyKey,
+    rules: RequestRules,
     request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
@@ -54,7 +62,7 @@ where
     F: Future<Output = HandlerResult>,
 {
     let (id, span) = (request_id(&request), request_span(route, &request));
-    span::in_request(id, span, respond_in_span(idempotency_key, request, handle)).await
+    span::in_request(id, span, respond_in_span(rules, request, handle)).await
 }
 
 /// The span of a request, whose fields every log line of the request carries. `tenant.id` is set after authentication,
@@ -70,7 +78,7 @@ pub fn request_span(route: &'static str, request: &Request) -> Span {
 }
 
 async fn respond_in_span<F>(
-    idempotency_key: IdempotencyKey,
+    rules: RequestRules,
     mut request: Request,
     handle: impl FnOnce(Request) -> F,
 ) -> Result<Response<Body>, lambda_http::Error>
@@ -81,9 +89,11 @@ where
     let request_id = request_id(&request);
     let limit = ResponseRateLimit::default();
     request.extensions_mut().insert(limit.clone());
-    let outcome = if request.body().as_ref().len() > limits::BODY_BYTES {
+    let outcome = if request.body().as_ref().len() > rules.body_bytes {
         Err(Error::BodyTooLarge)
-    } else if idempotency_key == IdempotencyKey::Rejected && request.headers().contains_key(IDEMPOTENCY_KEY) {
+    } else if rules.idempotency_key == IdempotencyKey::Rejected
+        && request.headers().contains_key(IDEMPOTENCY_KEY)
+    {
         Err(Error::IdempotencyNotSupported)
     } else {
         handle(request).await
@@ -165,6 +175,26 @@ pub fn reply_written(text: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::Text(text.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// 200 with a page of CSV, and the cursor of the next page in a header.
+pub fn csv(text: String, next_cursor: Option<&str>) -> HandlerResult {
+    let mut response = Response::new(Body::Text(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+    if let Some(cursor) = next_cursor {
+        let value = HeaderValue::from_str(cursor).map_err(|error| Error::internal("a cursor", error))?;
+        response.headers_mut().insert("x-next-cursor", value);
+    }
+    Ok(response)
+}
+
+/// True if a request prefers CSV to JSON: the first of both that `Accept` names.
+pub fn accepts_csv(request: &Request) -> bool {
+    let accepted = request.headers().get_all("accept").iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted
+        .flat_map(|value| value.split(','))
+        .map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    kinds.find(|kind| kind == "text/csv" || kind == "application/json").is_some_and(|kind| kind == "text/csv")
 }
 
 /// 400 without a body.

@@ -2,8 +2,10 @@
 //!
 //! Assertions between them hold those that depend on each other: a change that breaks such a relation does not compile.
 
+mod consents;
 mod patterns;
 
+pub use consents::*;
 pub use patterns::{ADDRESS_PATTERN, LINE_PATTERN, NAME_PATTERN, TEXT_PATTERN, URL_PATTERN};
 
 /// Largest request body.
@@ -498,17 +500,6 @@ pub const SEND_RETRY_SECONDS: u64 = 5;
 pub const SEND_RETRY_MAX_SECONDS: u64 = 300;
 /// A message that could not be sent for this long fails.
 pub const SEND_GIVE_UP_SECONDS: i64 = 3 * 24 * 3_600;
-/// Consents that the daily search of an account reads.
-pub const CONSENT_SEARCH_RECORDS: usize = 10_000;
-/// Consents of a search that are recorded at a time.
-pub const CONSENTS_AT_ONCE: usize = 16;
-/// After an opt-out, its confirmation may be sent for this long (47 CFR 64.1200(a)(12)).
-pub const OPT_OUT_CONFIRMATION_SECONDS: i64 = 5 * 60;
-/// Until the next attempt to write an opt-out to RingCentral.
-pub const OPT_OUT_RETRY_SECONDS: i64 = 60;
-/// An opt-out that could not be written to RingCentral for this long is only mirrored.
-pub const OPT_OUT_GIVE_UP_SECONDS: i64 = 24 * 60 * 60;
-
 /// Delay from a send whose response was lost to its reconciliation: the request has arrived by then, or never will.
 pub const RECONCILE_AFTER_SECONDS: i64 = 120;
 /// RingCentral's clock may be behind by this much.

@@ -17,6 +17,7 @@ use crate::model::ids::{AppId, TenantId};
 use crate::model::patch::Patch;
 use crate::model::phone::E164;
 use crate::model::secret::Secret;
+use crate::model::settings::TenantSettings;
 use crate::model::signature;
 use crate::model::tenant::{Tenant, TenantLimits, TenantStatus};
 use crate::model::trigger_token::TriggerToken;
@@ -62,6 +63,7 @@ pub async fn create_tenant(
         status: TenantStatus::Active,
         limits: spec.limits,
         return_url: spec.return_url,
+        settings: TenantSettings::default(),
         cursor_key: Secret::random(),
         apps_registered: 0,
         created_at: gateway.clock.now(),

@@ -16,7 +16,8 @@ use crate::batch;
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::http::route::IdempotencyKey;
-use crate::http::{self, HandlerResult};
+use crate::http::{self, HandlerResult, RequestRules};
+use crate::limits;
 use crate::quarantine;
 use crate::span;
 use crate::store::UnreadableRow;
@@ -42,7 +43,21 @@ pub fn http<F>(
 where
     F: Future<Output = HandlerResult> + Send + 'static,
 {
-    serve_http(route, idempotency_key, &move |gateway, request| Box::pin(handle(gateway, request)))
+    http_with_body(route, idempotency_key, limits::BODY_BYTES, handle)
+}
+
+/// Serves an HTTP route that accepts bodies of up to `body_bytes`.
+pub fn http_with_body<F>(
+    route: &'static str,
+    idempotency_key: IdempotencyKey,
+    body_bytes: usize,
+    handle: impl Fn(&'static Gateway, Request) -> F + Send + Sync + 'static,
+) -> ProcessResult
+where
+    F: Future<Output = HandlerResult> + Send + 'static,
+{
+    let rules = RequestRules { idempotency_key, body_bytes };
+    serve_http(route, rules, &move |gateway, request| Box::pin(handle(gateway, request)))
 }
 
 /// Serves an HTTP route whose responses carry no header but those that the handler sets.
@@ -59,11 +74,7 @@ where
 /// A handler of any function. With it, the Lambda runtime is compiled once, in this crate, rather than in each function.
 type Handler<R> = dyn Fn(&'static Gateway, Request) -> BoxFuture<'static, R> + Send + Sync;
 
-fn serve_http(
-    route: &'static str,
-    idempotency_key: IdempotencyKey,
-    handle: &Handler<HandlerResult>,
-) -> ProcessResult {
+fn serve_http(route: &'static str, rules: RequestRules, handle: &Handler<HandlerResult>) -> ProcessResult {
     serve(async |gateway| {
         let respond = async |event: LambdaEvent<Value>| {
             let (request, outcome) = http::event::request(event.payload, event.context);
@@ -74,7 +85,7 @@ fn serve_http(
                 quarantine::report_unreadable_rows(gateway, rows).await;
                 handled
             };
-            http::respond(route, idempotency_key, request, handle).await.map(http::event::payload)
+            http::respond(route, rules, request, handle).await.map(http::event::payload)
         };
         lambda_runtime::run(service_fn(respond)).await
     })

@@ -1,9 +1,11 @@
 //! The API's representations of connections and numbers.
 
+pub mod consents;
 pub mod deliveries;
 pub mod events;
 pub mod messages;
 pub mod quarantine;
+pub mod settings;
 pub mod tenancy;
 
 use std::collections::HashMap;

@@ -43,6 +43,7 @@ pub async fn of_every_route(world: &World) -> Vec<(&'static str, Reply)> {
     tenants(&mut answers).await;
     apps(&mut answers).await;
     connecting(&mut answers).await;
+    settings(&mut answers).await;
     messages(&mut answers).await;
     quarantine(&mut answers).await;
     connected(&mut answers).await;
@@ -184,6 +185,22 @@ async fn connecting(answers: &mut Answers<'_>) {
     answers.seen.push((callback, world.browser().get("/v1/rc/callback?format=json").await));
 }
 
+async fn settings(answers: &mut Answers<'_>) {
+    let row =
+        json!({ "from": "+14155550100", "to": "+16505550112", "status": "opted_out", "note": "By phone" });
+    answers.ask("PUT /v1/consents", &[], false, json!({ "consents": [row] })).await;
+    answers.ask("PUT /v1/consents", &[], false, json!({ "consents": [] })).await;
+    answers.ask("GET /v1/consents", &["?limit=1"], false, Value::Null).await;
+    answers.ask("GET /v1/consents", &["?status=maybe"], false, Value::Null).await;
+    answers.ask("GET /v1/consents/history", &["?to=%2B16505550112"], false, Value::Null).await;
+    answers.ask("GET /v1/consents/history", &[], false, Value::Null).await;
+    answers.ask("GET /v1/settings", &[], false, Value::Null).await;
+    let hours = json!({ "overrides": { "FL": { "start": "20:00", "end": "08:00" } } });
+    answers.ask("PATCH /v1/settings", &[], false, json!({ "quietHours": hours })).await;
+    answers.ask("PATCH /v1/settings", &[], false, json!({ "quietHours": { "start": "9pm" } })).await;
+    answers.ask("PATCH /v1/settings", &[], false, json!({ "quietHours": null })).await;
+}
+
 async fn messages(answers: &mut Answers<'_>) {
     let order = |more: Value| {
         let mut order = json!({ "from": "+14155550100", "to": "+16505550111", "body": "Hello" });
@@ -194,7 +211,8 @@ async fn messages(answers: &mut Answers<'_>) {
     let (cancel, resolve) = ("POST /v1/sms/{messageId}/cancel", "POST /v1/sms/{messageId}/resolve");
     let sent = answers.ask(send_sms, &[], false, order(json!({}))).await;
     let sent = sent["messageId"].as_str().unwrap().to_owned();
-    for wrong in [json!({ "to": "x" }), json!({ "body": "" }), json!({ "from": "+14155550199" })] {
+    let opted_out = json!({ "to": "+16505550112" });
+    for wrong in [json!({ "to": "x" }), json!({ "body": "" }), json!({ "from": "+14155550199" }), opted_out] {
         answers.ask(send_sms, &[], false, order(wrong)).await;
     }
     let in_an_hour = answers.world.stack.clock().now() + jiff::SignedDuration::from_hours(1);

@@ -69,6 +69,9 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ("POST /v1/apps/{appId}/keys", "missing_field", "{}"),
     ("POST /v1/apps/{appId}/keys", "invalid_field", r#"{"scopes":[]}"#),
     ("POST /v1/apps/{appId}/keys", "too_many_keys", r#"{"scopes":["sms:read"]}"#),
+    ("PUT /v1/consents", "missing_field", "{}"),
+    ("PUT /v1/consents", "invalid_field", r#"{"consents":[]}"#),
+    ("PATCH /v1/settings", "invalid_field", r#"{"quietHours":{"start":"9pm"}}"#),
     ("GET /v1/audit", "invalid_id", "tenantId=x"),
     ("POST /v1/rc/invite-token", "invalid_field", r#"{"expiresIn":1}"#),
     ("POST /v1/rc/numbers/refresh", "sender_not_connected", ""),
@@ -359,7 +362,7 @@ fn body_for(route: &str, code: &str) -> String {
     match code {
         "invalid_body" => "[]".to_owned(),
         "unknown_field" => r#"{"nobodyKnows":1}"#.to_owned(),
-        "body_too_large" => json!({ "name": "x".repeat(103_000) }).to_string(),
+        "body_too_large" => json!({ "name": "x".repeat(530_000) }).to_string(),
         "invalid_query" => "limit=0".to_owned(),
         _ => good.to_owned(),
     }

@@ -14,7 +14,7 @@ use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
 /// links.
-const FUNCTIONS: [(&str, Option<usize>); 59] = [
+const FUNCTIONS: [(&str, Option<usize>); 64] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("show-openapi", Some(0)),
@@ -55,6 +55,11 @@ const FUNCTIONS: [(&str, Option<usize>); 59] = [
     ("refresh-numbers", None),
     ("disconnect-extension", None),
     ("disconnect-account", None),
+    ("list-consents", Some(2)),
+    ("update-consents", None),
+    ("list-consent-history", Some(2)),
+    ("get-settings", Some(1)),
+    ("update-settings", None),
     ("send-sms", None),
     ("preview-sms", None),
     ("cancel-message", None),
@@ -272,6 +277,20 @@ async fn run(world: &World, function: &str) -> Duration {
         "register-app" => {
             let order = json!({ "name": "Further", "tenantId": tenant.id });
             timed(world.call(Method::POST, "/v1/apps/register", &operator, Some(order))).await
+        }
+        "list-consents" => timed(world.get("/v1/consents", &tenant.key)).await,
+        "update-consents" => {
+            let row = json!({ "from": "+14155550199", "to": "+16505550111", "status": "opted_out" });
+            timed(world.call(Method::PUT, "/v1/consents", &tenant.key, Some(json!({ "consents": [row] }))))
+                .await
+        }
+        "list-consent-history" => {
+            timed(world.get("/v1/consents/history?to=%2B16505550111", &tenant.key)).await
+        }
+        "get-settings" => timed(world.get("/v1/settings", &tenant.key)).await,
+        "update-settings" => {
+            let change = json!({ "quietHours": {} });
+            timed(world.call(Method::PATCH, "/v1/settings", &tenant.key, Some(change))).await
         }
         "create-trigger" | "delete-trigger" => {
             let path = "/v1/triggers/sms-received/subscribe";

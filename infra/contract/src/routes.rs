@@ -41,6 +41,8 @@ pub mod get_health;
 pub mod get_message;
 #[path = "../../../functions/get-quarantined-record/src/route.rs"]
 pub mod get_quarantined_record;
+#[path = "../../../functions/get-settings/src/route.rs"]
+pub mod get_settings;
 #[path = "../../../functions/get-status/src/route.rs"]
 pub mod get_status;
 #[path = "../../../functions/get-tenant/src/route.rs"]
@@ -49,6 +51,10 @@ pub mod get_tenant;
 pub mod list_apps;
 #[path = "../../../functions/list-audit-log/src/route.rs"]
 pub mod list_audit_log;
+#[path = "../../../functions/list-consent-history/src/route.rs"]
+pub mod list_consent_history;
+#[path = "../../../functions/list-consents/src/route.rs"]
+pub mod list_consents;
 #[path = "../../../functions/list-deliveries/src/route.rs"]
 pub mod list_deliveries;
 #[path = "../../../functions/list-events/src/route.rs"]
@@ -101,16 +107,24 @@ pub mod start_connection;
 pub mod test_webhook;
 #[path = "../../../functions/update-app/src/route.rs"]
 pub mod update_app;
+#[path = "../../../functions/update-consents/src/route.rs"]
+pub mod update_consents;
+#[path = "../../../functions/update-settings/src/route.rs"]
+pub mod update_settings;
 #[path = "../../../functions/update-tenant/src/route.rs"]
 pub mod update_tenant;
 
 /// The headings of the API reference, with their descriptions.
-pub const TAGS: [(&str, &str); 8] = [
+pub const TAGS: [(&str, &str); 9] = [
     (
         "Connecting RingCentral",
         "Connect RingCentral extensions with links that their users open in a browser, and read their phone numbers.",
     ),
     ("Messages", "Send messages, and read sent and received ones."),
+    (
+        "Consent",
+        "Read and change consents, and the settings of a tenant: quiet hours, and the confirmation of opt-outs.",
+    ),
     (
         "Events and webhooks",
         "Receive events by webhook, by polling or in Power Automate, and read the delivery log.",
@@ -161,6 +175,12 @@ pub fn operations() -> Vec<Operation> {
             cancel_message
             resolve_message
             preview_sms;
+        "Consent":
+            list_consents
+            update_consents
+            list_consent_history
+            get_settings
+            update_settings;
         "Events and webhooks":
             list_events
             test_webhook

@@ -105,7 +105,7 @@ pub fn entry(error: &Error) -> ErrorEntry {
         )
         .at("tenantId"),
         Error::BodyTooLarge => {
-            new(S::PAYLOAD_TOO_LARGE, "body_too_large", "Request body too large", "Send at most 100 KB.")
+            new(S::PAYLOAD_TOO_LARGE, "body_too_large", "Request body too large", "Send at most 100 KB, to `PUT /v1/consents` at most 512 KB.")
         }
         Error::MissingKey => new(
             S::UNAUTHORIZED,

@@ -88,7 +88,7 @@ pub struct Route {
     pub title: &'static str,
     pub description: &'static str,
     pub access: Access,
-    /// A key needs one of these.
+    /// A key needs one of these; any key if there are none.
     pub scopes: &'static [Scope],
     /// Whether the operator key is accepted.
     pub operator: bool,
@@ -97,6 +97,8 @@ pub struct Route {
     pub query: &'static [Parameter],
     pub headers: &'static [Parameter],
     pub idempotency_key: IdempotencyKey,
+    /// The largest body.
+    pub body_bytes: usize,
     /// Whether the response is a page of a list, with `limit` and `cursor` in the query.
     pub is_list: bool,
     reads_json: bool,
@@ -184,6 +186,7 @@ impl Route {
             query: &[],
             headers: &[],
             idempotency_key: if only_reads { IdempotencyKey::Ignored } else { IdempotencyKey::Rejected },
+            body_bytes: limits::BODY_BYTES,
             is_list: false,
             reads_json: false,
             head: None,
@@ -205,6 +208,12 @@ impl Route {
         self.access = Access::Key;
         self.scopes = scopes;
         self
+    }
+
+    /// Needs a key, with any scopes.
+    #[must_use]
+    pub const fn any_key(self) -> Self {
+        self.key_with(&[])
     }
 
     /// Needs the operator key.
@@ -258,6 +267,13 @@ impl Route {
     #[must_use]
     pub const fn idempotent(mut self) -> Self {
         self.idempotency_key = IdempotencyKey::Supported;
+        self
+    }
+
+    /// Accepts larger bodies than other routes.
+    #[must_use]
+    pub const fn body_up_to(mut self, bytes: usize) -> Self {
+        self.body_bytes = bytes;
         self
     }
 
@@ -396,7 +412,9 @@ impl Route {
         let body: &[&str] = if self.reads_json { &BODY_CODES } else { &[] };
         let mut codes = Vec::new();
         for code in [self.access.codes(), body, self.idempotency_key.codes(), self.errors].concat() {
-            if !codes.contains(&code) {
+            let is_open =
+                code == "insufficient_scope" && self.access == Access::Key && self.scopes.is_empty();
+            if !is_open && !codes.contains(&code) {
                 codes.push(code);
             }
         }

@@ -29,6 +29,9 @@ string_enum! {
         AppsManage = "apps:manage",
         /// Subscribes and unsubscribes Power Automate flows, and nothing else.
         TriggersManage = "triggers:manage",
+        ConsentsRead = "consents:read",
+        /// Changes consents and the tenant's settings.
+        ConsentsWrite = "consents:write",
     }
 }
 

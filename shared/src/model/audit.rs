@@ -76,6 +76,8 @@ string_enum! {
         TenantDeleted = "tenant.deleted",
         /// All data of a deleted tenant is gone, except its audit log.
         TenantErased = "tenant.erased",
+        /// Quiet hours or the confirmation of opt-outs were changed.
+        SettingsChanged = "settings.changed",
         AppRegistered = "app.registered",
         AppChanged = "app.changed",
         /// An app was deleted together with its keys.

@@ -208,6 +208,16 @@ pub enum StoredConsent {
     Unreadable,
 }
 
+impl StoredConsent {
+    /// Nothing is known of a row that cannot be read.
+    pub fn state(&self) -> ConsentState {
+        match self {
+            Self::Readable(consent) => consent.state,
+            Self::Absent | Self::Unreadable => ConsentState::default(),
+        }
+    }
+}
+
 /// What a written consent replaces; its write expects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaces {

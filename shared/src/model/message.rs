@@ -58,6 +58,24 @@ string_enum! {
 }
 
 string_enum! {
+    /// What a message is for.
+    pub enum MessageClass {
+        /// Information that the recipient asked for or needs. Never held.
+        Transactional = "transactional",
+        /// Advertising. Held in the quiet hours of the tenant.
+        Marketing = "marketing",
+    }
+}
+
+string_enum! {
+    /// Why a message waits longer than its sender asked for.
+    pub enum HeldFor {
+        /// The quiet hours of the tenant.
+        QuietHours = "quiet_hours",
+    }
+}
+
+string_enum! {
     /// What happens to a message when RingCentral's response was lost and its message store does not show the message.
     pub enum OnAmbiguous {
         /// The status becomes `unknown` and the tenant decides: the message is never sent twice.
@@ -138,8 +156,11 @@ pub struct Message {
     pub on_ambiguous: OnAmbiguous,
     /// The inbound opt-out that it confirms. The gateway sends it, and an opt-out does not block it.
     pub confirms: Option<MessageId>,
+    pub class: MessageClass,
     /// Not sent before this moment.
     pub send_at: Option<Timestamp>,
+    /// Why it waits for `send_at`, if the tenant did not ask for that time. Kept by a message that ends while it waits.
+    pub held_for: Option<HeldFor>,
     /// Not sent from this moment on.
     pub expires_at: Option<Timestamp>,
     /// The number of segments that carriers bill.
@@ -206,7 +227,9 @@ impl Message {
             priority: Priority::Normal,
             on_ambiguous: OnAmbiguous::Hold,
             confirms: None,
+            class: MessageClass::Transactional,
             send_at,
+            held_for: None,
             expires_at: None,
             segments,
             attempts: 0,
@@ -255,7 +278,10 @@ impl Message {
 
     /// True if a part was sent and the next one may be sent.
     pub fn is_partly_sent(&self) -> bool {
-        self.status == MessageStatus::Sending && !self.is_unsubmitted() && self.next_part().is_some()
+        self.status == MessageStatus::Sending
+            && self.held_for.is_none()
+            && !self.is_unsubmitted()
+            && self.next_part().is_some()
     }
 
     /// RingCentral's message id of the first part that has one.
@@ -276,6 +302,33 @@ impl Message {
     /// True from `expiresAt` on.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Lets the message, or what is left of it, wait until the quiet hours end.
+    pub fn hold(&mut self, until: Timestamp, now: Timestamp) {
+        if self.is_unsubmitted() {
+            self.status = MessageStatus::Scheduled;
+        }
+        self.send_at = Some(until);
+        self.held_for = Some(HeldFor::QuietHours);
+        self.updated_at = now;
+    }
+
+    /// Ends the wait for `send_at`: the message is sent next, unless it has expired.
+    pub fn release(&mut self, now: Timestamp) {
+        if self.status == MessageStatus::Scheduled && self.is_expired(now) {
+            return self.end(MessageStatus::Expired, None, None, now);
+        }
+        if self.status == MessageStatus::Scheduled {
+            self.status = MessageStatus::Queued;
+            self.updated_at = now;
+        }
+        self.held_for = None;
+    }
+
+    /// When a scheduled message is processed: at `sendAt`, or at `expiresAt` if it is held for longer.
+    pub fn scheduled_for(&self) -> Option<Timestamp> {
+        self.send_at.map(|at| self.expires_at.map_or(at, |expires_at| expires_at.min(at)))
     }
 
     /// Applies a delivery report to the part with this index. A part never returns to an earlier stage: reports that are
@@ -348,6 +401,9 @@ impl Message {
             from: &self.from,
             to: &self.to,
             user_id: self.user_id.as_deref(),
+            message_class: self.class,
+            send_at: self.send_at.map(|at| format!("{at:.3}")),
+            held_for: self.held_for,
             rc_message_id: self.rc_id(),
             error_code: self.error_code.as_deref(),
             error: self.error.as_deref(),
@@ -371,6 +427,13 @@ pub struct StatusChange<'a> {
     to: &'a str,
     /// The caller's own reference to the user who sent it.
     user_id: Option<&'a str>,
+    /// What the message is for.
+    message_class: MessageClass,
+    /// Time before which it is not sent.
+    #[schemars(with = "Option<Timestamp>")]
+    send_at: Option<String>,
+    /// `quiet_hours` if the tenant's quiet hours have moved `sendAt`.
+    held_for: Option<HeldFor>,
     /// RingCentral's id of the message, or of its first part that has one.
     rc_message_id: Option<&'a str>,
     /// RingCentral's code of the failure.

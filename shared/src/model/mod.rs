@@ -2,11 +2,13 @@
 
 pub mod activity;
 pub mod app;
+pub mod area_code;
 pub mod audit;
 pub mod circuit_breaker;
 pub mod connect_token;
 pub mod connection;
 pub mod consent;
+pub mod consent_change;
 pub mod consent_keyword;
 pub mod cursor;
 pub mod delivery;
@@ -20,6 +22,7 @@ pub mod number;
 pub mod patch;
 pub mod phone;
 pub mod quarantine;
+pub mod quiet_hours;
 pub mod random;
 pub mod rate_limit;
 pub mod refresh;

@@ -1,7 +1,9 @@
 //! Phone numbers of the RingCentral accounts that a tenant has connected.
 
+use super::area_code;
 use super::ids::ExtensionId;
 use super::phone::E164;
+use super::string_enum::string_enum;
 
 /// Whether a number may send to US numbers: the state of its 10DLC campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,48 @@ pub struct Number {
     /// The user's label.
     pub label: Option<String>,
     pub readiness: Readiness,
+}
+
+string_enum! {
+    /// Why carriers may not deliver a message that was accepted.
+    pub enum WarningCode {
+        /// The sending number is not part of a 10DLC campaign.
+        CampaignMissing = "campaign_missing",
+        /// The 10DLC campaign of the sending number is not confirmed yet.
+        CampaignPending = "campaign_pending",
+        /// The 10DLC campaign of the sending number is suspended or has expired.
+        CampaignSuspended = "campaign_suspended",
+    }
+}
+
+/// A reason why carriers may not deliver a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendWarning {
+    pub code: WarningCode,
+    /// A sentence.
+    pub text: String,
+}
+
+impl SendWarning {
+    /// The warning for a message from `number`. Campaigns matter to recipients in the United States only.
+    pub fn of(number: &Number, to: &str) -> Option<Self> {
+        if !area_code::area_of(to).is_some_and(|area| area.may_be_in_the_us()) {
+            return None;
+        }
+        let from = &number.number;
+        let (code, state) = match &number.readiness {
+            Readiness::Ready | Readiness::Unknown => return None,
+            Readiness::Unregistered => (WarningCode::CampaignMissing, "has no 10DLC campaign".to_owned()),
+            Readiness::Pending(status) => {
+                let code = match status.as_str() {
+                    "CampaignSuspended" | "CampaignExpired" => WarningCode::CampaignSuspended,
+                    _ => WarningCode::CampaignPending,
+                };
+                (code, format!("has a 10DLC campaign with the status {status}"))
+            }
+        };
+        Some(Self { code, text: format!("{from} {state}: carriers may not deliver the message") })
+    }
 }
 
 /// The features of a number that matter for messaging.

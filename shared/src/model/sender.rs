@@ -294,10 +294,11 @@ pub fn record_outcome(
     if in_flight.is_recorded_in(message) {
         return MessageUpdate::AlreadyRecorded;
     }
-    // A message that was canceled, or that had ended when the send began, was never submitted.
+    // A message that was canceled, or that had ended or was held when the send began, was not submitted.
     let is_blocked = message.error_code.as_deref() == Some(failure::RECIPIENT_OPTED_OUT);
     let has_ended = is_blocked || matches!(message.status, MessageStatus::Canceled | MessageStatus::Expired);
-    let Some(part) = message.next_part().filter(|_| !has_ended && !message.is_expired(in_flight.at)) else {
+    let was_submitted = !has_ended && message.held_for.is_none() && !message.is_expired(in_flight.at);
+    let Some(part) = message.next_part().filter(|_| was_submitted) else {
         return MessageUpdate::Unchanged;
     };
     let update_part = |message: &mut Message, stage, rc_id: Option<&String>| {

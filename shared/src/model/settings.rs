@@ -1,12 +1,15 @@
 //! What a tenant decides about all of its messages.
 
-use std::collections::BTreeMap;
-
+use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::message::{Message, MessageClass};
+use super::patch::Patch;
+use super::quiet_hours::QuietHours;
+
 /// The settings of a tenant.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TenantSettings {
     /// When marketing messages are held; `None` if they are never held.
     pub quiet_hours: Option<QuietHours>,
@@ -14,40 +17,38 @@ pub struct TenantSettings {
 }
 
 /// The confirmation of an opt-out by a word that RingCentral does not know. RingCentral confirms the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OptOutConfirmation {
+    /// Whether the gateway sends the confirmation.
     pub enabled: bool,
-    /// Not promotional: the rules allow one confirmation, without marketing (47 CFR 64.1200(a)(12)).
+    /// The text of the confirmation. The rules allow one, without marketing (47 CFR 64.1200(a)(12)).
     pub text: String,
+}
+
+impl OptOutConfirmation {
+    pub const DEFAULT_TEXT: &str = "You are unsubscribed and will receive no more messages from this number. Reply START to \
+                                    receive messages again.";
 }
 
 impl Default for OptOutConfirmation {
     fn default() -> Self {
-        let text = "You are unsubscribed and will receive no more messages from this number. Reply START to receive messages again.";
-        Self { enabled: true, text: text.to_owned() }
+        Self { enabled: true, text: Self::DEFAULT_TEXT.to_owned() }
     }
 }
 
-/// A daily interval in the recipient's time zone, which may contain midnight, with exceptions by state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QuietHours {
-    /// `HH:MM`, inclusive.
-    pub start: String,
-    /// `HH:MM`, exclusive.
-    pub end: String,
-    /// By the code of a state or province, such as `TX`.
-    #[serde(default)]
-    pub overrides: BTreeMap<String, QuietWindow>,
+/// The settings to change. `Clear` restores the default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SettingsChange {
+    pub quiet_hours: Patch<QuietHours>,
+    pub opt_out_confirmation: Patch<OptOutConfirmation>,
 }
 
-/// The quiet hours of a state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QuietWindow {
-    /// `HH:MM`, inclusive.
-    pub start: String,
-    /// `HH:MM`, exclusive.
-    pub end: String,
+impl TenantSettings {
+    /// Until when quiet hours hold a message that would be sent at `at`; `None` if they do not.
+    pub fn held_until(&self, message: &Message, at: Timestamp) -> Option<Timestamp> {
+        match message.class {
+            MessageClass::Transactional => None,
+            MessageClass::Marketing => self.quiet_hours.as_ref()?.end_after(&message.to, at),
+        }
+    }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::ids::TenantId;
 use super::secret::Secret;
+use super::settings::TenantSettings;
 use super::string_enum::string_enum;
 use crate::limits;
 
@@ -53,6 +54,8 @@ pub struct Tenant {
     pub limits: TenantLimits,
     /// Where the page after a connection links back to, unless the invite says otherwise.
     pub return_url: Option<String>,
+    /// What it decides about its messages.
+    pub settings: TenantSettings,
     /// Signs the cursors of its lists.
     pub cursor_key: Secret,
     /// How many apps were ever registered for it: who registers one says how many may have been.

@@ -32,6 +32,8 @@ use crate::model::secret::Secret;
 use crate::model::sender::{
     self, HeadAction, InFlight, MessageUpdate, Remaining, SendOutcome, SenderState, StatusCheck, reconcile_at,
 };
+use crate::model::settings::TenantSettings;
+use crate::model::tenant::Tenant;
 use crate::ringcentral::{self, ErrorKind, RateLimit, Sent, Sms};
 use crate::span;
 use crate::store::{
@@ -178,9 +180,7 @@ impl Worker<'_> {
                 continue;
             }
             let previous_status = message.status;
-            if previous_status == MessageStatus::Scheduled {
-                message.end(MessageStatus::Queued, None, None, self.now());
-            }
+            message.release(self.now());
             let is_submitted = |part: &MessagePart| part.stage == PartStage::Submitted;
             let to = match message.status {
                 MessageStatus::Queued | MessageStatus::Sending if message.parts.iter().any(is_submitted) => {
@@ -259,8 +259,9 @@ impl Worker<'_> {
                 Some(message) => {
                     let span = tracing::error_span!("message", extension.id = %message.extension,
                         message.id = %message.id);
-                    let recipient = claimed.recipient;
-                    self.process_head(sender, message, recipient, &in_flight).instrument(span).await?;
+                    let (recipient, settings) = (claimed.recipient, &claimed.settings);
+                    let processed = self.process_head(sender, message, recipient, settings, &in_flight);
+                    processed.instrument(span).await?;
                 }
                 None => sender.discard_head(),
             }
@@ -293,7 +294,12 @@ impl Worker<'_> {
         {
             recipient = store.recipient_status(&message.tenant, &self.blocking_pairs(&from, &to)).await?;
         }
-        Ok(Claim { message, recipient, is_tenant_active: tenant.is_some_and(|tenant| tenant.is_active()) })
+        Ok(Claim {
+            message,
+            recipient,
+            is_tenant_active: tenant.as_ref().is_some_and(Tenant::is_active),
+            settings: tenant.map(|tenant| tenant.settings).unwrap_or_default(),
+        })
     }
 
     async fn process_head(
@@ -301,6 +307,7 @@ impl Worker<'_> {
         sender: &mut SenderState,
         mut message: Message,
         recipient: ConsentStatus,
+        settings: &TenantSettings,
         in_flight: &InFlight,
     ) -> Result<()> {
         let previous_status = message.status;
@@ -314,6 +321,10 @@ impl Worker<'_> {
                 self.end_pending(&message, previous_status).await
             }
             HeadAction::Send(part) => {
+                if let Some(until) = settings.held_until(&message, self.now()) {
+                    sender.discard_head();
+                    return self.hold_until(message, until).await;
+                }
                 let confirms = message.confirms.clone();
                 // An error here is one of ours: nothing was submitted to RingCentral.
                 let (outcome, rate_limit) =
@@ -515,6 +526,7 @@ struct Claim {
     message: Option<Message>,
     recipient: ConsentStatus,
     is_tenant_active: bool,
+    settings: TenantSettings,
 }
 
 /// Whether the event of a message's status has to be appended.

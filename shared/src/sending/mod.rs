@@ -14,19 +14,22 @@ mod request;
 mod wakeup;
 mod worker;
 
-use jiff::SignedDuration;
+use std::sync::Arc;
 
-use crate::cache::SendingExtension;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cache::SendingNumber;
 use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::consent::ConsentPair;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::message::{Message, MessageStatus, Resolution};
-use crate::model::number::Features;
+use crate::model::message::{HeldFor, Message, MessageStatus, Resolution};
+use crate::model::number::{Features, SendWarning};
 use crate::model::phone::E164;
 use crate::model::sender;
+use crate::model::tenant::Tenant;
 use crate::retry::{Attempt, retry_on_conflict};
 use crate::span;
 use crate::store::{Idempotency, IdempotentOutcome, PendingIn, StoredResponse, WriteOutcome};
@@ -46,19 +49,25 @@ pub struct Receipt {
     /// The status when the message was accepted.
     pub status: MessageStatus,
     pub segments: u32,
+    /// When it is sent, if it was not to be sent at once.
+    pub send_at: Option<Timestamp>,
+    /// Why it waits longer than requested.
+    pub held_for: Option<HeldFor>,
+    pub warning: Option<SendWarning>,
 }
 
-/// Accepts a message: from here on it is not lost. Requests with the same idempotency key accept one message.
+/// Accepts a message: from here on it is not lost. A marketing message is held in the tenant's quiet hours. Requests with the
+/// same idempotency key accept one message.
 ///
 /// # Errors
 /// [`Error::SenderUnknown`] or [`Error::SenderNotConnected`] for a number that cannot send; [`Error::RecipientOptedOut`];
 /// [`Error::IdempotencyReused`] and [`Error::IdempotencyInProgress`].
-pub async fn accept(gateway: &Gateway, tenant: &TenantId, send: ValidatedSend) -> Result<Receipt> {
+pub async fn accept(gateway: &Gateway, tenant: &Tenant, send: ValidatedSend) -> Result<Receipt> {
     let key = send.idempotency();
     match (accept_new(gateway, tenant, send, key.as_ref()).await, &key) {
         // A replay gets the stored response even if the request would be rejected now.
         (Err(error), Some(key)) if error.may_succeed_later() => {
-            let response = gateway.store.stored_response(tenant, key).await?;
+            let response = gateway.store.stored_response(&tenant.id, key).await?;
             response.map_or(Err(error), |response| replay(response, key))
         }
         (accepted, _) => accepted,
@@ -67,21 +76,34 @@ pub async fn accept(gateway: &Gateway, tenant: &TenantId, send: ValidatedSend) -
 
 async fn accept_new(
     gateway: &Gateway,
-    tenant: &TenantId,
+    tenant: &Tenant,
     send: ValidatedSend,
     key: Option<&Idempotency>,
 ) -> Result<Receipt> {
-    send.validate_times(gateway.clock.now())?;
-    let sender = sending_extension(gateway, tenant, &send.from).await?;
+    let now = gateway.clock.now();
+    send.validate_times(now)?;
+    let sender = sending_number(gateway, &tenant.id, &send.from).await?;
     let pairs = ConsentPair::that_block(&send.from, &send.to, sender.account.as_deref());
-    let message = send.into_message(tenant.clone(), sender.extension, gateway.clock.now());
+    let mut message = send.into_message(tenant.id.clone(), sender.number.extension.clone(), now);
     span::set_message(&message.id);
+    if let Some(until) = tenant.settings.held_until(&message, message.send_at.unwrap_or(now)) {
+        message.hold(until, now);
+    }
     let pending_in = pending_in(&message);
-    let receipt = match (gateway.store.accept_message(&message, pending_in, &pairs, key).await?, key) {
+    let warning = SendWarning::of(&sender.number, &message.to);
+    let response = key.map(|key| (key, warning.as_ref()));
+    let receipt = match (gateway.store.accept_message(&message, pending_in, &pairs, response).await?, key) {
         (IdempotentOutcome::Applied, _) => {
-            tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %message.id,
+            tracing::info!(tenant.id = %tenant.id, extension.id = %message.extension, message.id = %message.id,
                 message.status = message.status.as_str(), "message accepted");
-            Receipt { message: message.id.clone(), status: message.status, segments: message.segments }
+            Receipt {
+                message: message.id.clone(),
+                status: message.status,
+                segments: message.segments,
+                send_at: message.send_at,
+                held_for: message.held_for,
+                warning,
+            }
         }
         (IdempotentOutcome::Replayed(response), Some(key)) => replay(response, key)?,
         (IdempotentOutcome::Replayed(_), None) => return Err(Error::IdempotencyReused),
@@ -89,7 +111,7 @@ async fn accept_new(
         (IdempotentOutcome::Refused, _) => return Err(Error::RecipientOptedOut),
     };
     if pending_in == PendingIn::Outbox {
-        wake_debounced(gateway, tenant, &message.extension).await;
+        wake_debounced(gateway, &tenant.id, &message.extension).await;
     }
     Ok(receipt)
 }
@@ -100,18 +122,19 @@ fn replay(response: StoredResponse, key: &Idempotency) -> Result<Receipt> {
     if response.fingerprint != key.fingerprint {
         return Err(Error::IdempotencyReused);
     }
-    Ok(Receipt { message: response.message, status: response.status, segments: response.segments })
+    let StoredResponse { message, status, segments, send_at, held_for, warning, .. } = response;
+    Ok(Receipt { message, status, segments, send_at, held_for, warning })
 }
 
 fn pending_in(message: &Message) -> PendingIn {
-    match message.send_at.filter(|_| message.status == MessageStatus::Scheduled) {
+    match message.scheduled_for().filter(|_| message.status == MessageStatus::Scheduled) {
         Some(at) => PendingIn::Scheduled(at),
         None => PendingIn::Outbox,
     }
 }
 
-/// The connected extension that a number belongs to, with its account. Only successful lookups are cached, for ten seconds.
-async fn sending_extension(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<SendingExtension> {
+/// A number of a connected extension that can send. Only successful lookups are cached, for ten seconds.
+async fn sending_number(gateway: &Gateway, tenant: &TenantId, from: &E164) -> Result<Arc<SendingNumber>> {
     let now = gateway.clock.now();
     let name = format!("{tenant} {from}");
     if let Some(sender) = gateway.cache.senders.get(&name, now) {
@@ -126,8 +149,8 @@ async fn sending_extension(gateway: &Gateway, tenant: &TenantId, from: &E164) ->
         let connection = connection(&number.extension).ok_or(Error::SenderNotConnected)?;
         let account = connection.identity.account.clone();
         let until = saturating_add(now, SignedDuration::from_secs(limits::SEND_CACHE_SECONDS));
-        let sender = SendingExtension { extension: number.extension, account };
-        gateway.cache.senders.insert(&name, sender.clone(), until);
+        let sender = Arc::new(SendingNumber { number, account });
+        gateway.cache.senders.insert(&name, Arc::clone(&sender), until);
         return Ok(sender);
     }
     if !connections.iter().any(|connection| connection.status.is_connected()) {

@@ -9,7 +9,7 @@ use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::{ExtensionId, TenantId};
-use crate::model::message::{Message, OnAmbiguous, Priority};
+use crate::model::message::{Message, MessageClass, OnAmbiguous, Priority};
 use crate::model::phone::E164;
 use crate::store::Idempotency;
 
@@ -36,6 +36,10 @@ pub struct SendRequest {
     /// `unknown`, `resend` sends the message again. Default: `hold`.
     #[schemars(with = "Option<OnAmbiguous>")]
     on_ambiguous: Option<String>,
+    /// What the message is for: `marketing` is held in the tenant's quiet hours (`GET /v1/settings`), `transactional` never is.
+    /// Default: `transactional`.
+    #[schemars(with = "Option<MessageClass>")]
+    message_class: Option<String>,
     /// Time before which the message is not sent, at most a year ahead. ISO 8601. Default: now.
     #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
@@ -53,6 +57,7 @@ pub struct ValidatedSend {
     user_id: Option<String>,
     priority: Priority,
     on_ambiguous: OnAmbiguous,
+    class: MessageClass,
     send_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
     key: Option<String>,
@@ -86,10 +91,15 @@ impl SendRequest {
             Some(word) => OnAmbiguous::parse(&word)
                 .ok_or_else(|| invalid("onAmbiguous", "onAmbiguous must be hold or resend"))?,
         };
+        let class = match self.message_class {
+            None => MessageClass::Transactional,
+            Some(word) => MessageClass::parse(&word)
+                .ok_or_else(|| invalid("messageClass", "messageClass must be transactional or marketing"))?,
+        };
         let send_at = time("sendAt", self.send_at)?;
         let expires_at = time("expiresAt", self.expires_at)?;
         let key = key.map(str::to_owned);
-        Ok(ValidatedSend { from, to, body, user_id, priority, on_ambiguous, send_at, expires_at, key })
+        Ok(ValidatedSend { from, to, body, user_id, priority, on_ambiguous, class, send_at, expires_at, key })
     }
 }
 
@@ -116,6 +126,7 @@ impl ValidatedSend {
             self.user_id,
             self.priority.as_str(),
             self.on_ambiguous.as_str(),
+            self.class.as_str(),
             ms(self.send_at),
             ms(self.expires_at),
         ]);
@@ -132,6 +143,7 @@ impl ValidatedSend {
             user_id: self.user_id,
             priority: self.priority,
             on_ambiguous: self.on_ambiguous,
+            class: self.class,
             expires_at: self.expires_at,
             ..message
         }
@@ -198,6 +210,7 @@ mod tests {
             json!({ "to": to, "from": from, "body": "a".repeat(1_601) }),
             json!({ "to": to, "from": from, "body": "\u{0}" }),
             json!({ "to": to, "from": from, "body": "x", "priority": "urgent" }),
+            json!({ "to": to, "from": from, "body": "x", "messageClass": "promo" }),
             json!({ "to": to, "from": from, "body": "x", "sendAt": "tomorrow" }),
             json!({ "to": to, "from": from, "body": "x", "sendAt": "2032-01-31T09:00:00Z" }),
             json!({ "to": to, "from": from, "body": "x", "expiresAt": "2001-01-31T09:00:00Z" }),

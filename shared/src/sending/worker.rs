@@ -16,7 +16,7 @@ use crate::model::message::Message;
 use crate::model::phone::E164;
 use crate::model::refresh::TokenPriority;
 use crate::ringcentral::{self, Api, Retry};
-use crate::store::{SenderLease, WorkKind, WriteOutcome};
+use crate::store::{PendingIn, SenderLease, WorkKind, WriteOutcome};
 use crate::tokens::{self, UsableToken};
 
 /// An inbound opt-out whose schedule entry is due.
@@ -127,6 +127,22 @@ impl Worker<'_> {
         let until = saturating_add(self.gateway.clock.now(), later);
         let (tenant, extension) = (&self.lease.tenant, &self.lease.extension);
         Ok(self.gateway.store.hold_unreadable(tenant, extension, id, until).await?)
+    }
+
+    /// Moves a message, or what is left of it, from the outbox to the schedule. After a conflict it is still the head of the outbox,
+    /// and is processed again.
+    pub(super) async fn hold_until(&self, mut message: Message, until: Timestamp) -> Result<()> {
+        let previous_status = message.status;
+        message.hold(until, self.gateway.clock.now());
+        let to = message.scheduled_for().map(PendingIn::Scheduled);
+        let store = &self.gateway.store;
+        if store.move_message(&message, previous_status, Some(PendingIn::Outbox), to).await?
+            == WriteOutcome::Applied
+        {
+            tracing::info!(tenant.id = %message.tenant, extension.id = %message.extension, message.id = %message.id,
+                "message held until quiet hours end");
+        }
+        Ok(())
     }
 
     /// Makes the connection's message sync due within the interval of an active connection. Usually it is, which the row

@@ -180,6 +180,15 @@ impl Row {
         parse(self.text(name)?).ok_or(StoreError::Damaged(name))
     }
 
+    /// Like [`Row::parsed`]; `None` if the attribute is absent.
+    pub fn maybe_parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        self.0.contains_key(name).then(|| self.parsed(name, parse)).transpose()
+    }
+
     pub fn tenant(&self) -> Result<TenantId, StoreError> {
         self.parsed("tenant", TenantId::from_record)
     }

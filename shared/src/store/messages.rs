@@ -14,8 +14,8 @@ use crate::model::consent::ConsentUpdate;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{
-    Attachment, DeliveryReport, Direction, Message, MessagePart, MessageStatus, OnAmbiguous, PartStage,
-    Priority,
+    Attachment, DeliveryReport, Direction, HeldFor, Message, MessageClass, MessagePart, MessageStatus,
+    OnAmbiguous, PartStage, Priority,
 };
 
 /// What is stored about a record of RingCentral's message store.
@@ -372,7 +372,9 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .set("priority", item::text(message.priority.as_str()))
         .set("on_ambiguous", item::text(message.on_ambiguous.as_str()))
         .maybe("confirms", message.confirms.as_ref().map(|id| item::text(id.as_str())))
+        .set("class", item::text(message.class.as_str()))
         .maybe("send_at", message.send_at.map(item::time))
+        .maybe("held_for", message.held_for.map(|reason| item::text(reason.as_str())))
         .maybe("expires_at", message.expires_at.map(item::time))
         .set("segments", item::number(message.segments))
         .set("attempts", item::number(message.attempts))
@@ -419,7 +421,9 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         on_ambiguous: OnAmbiguous::parse(row.text("on_ambiguous")?)
             .ok_or(StoreError::Damaged("on_ambiguous"))?,
         confirms: row.maybe_text("confirms").as_deref().and_then(MessageId::parse),
+        class: row.parsed("class", MessageClass::parse)?,
         send_at: row.maybe_time("send_at")?,
+        held_for: row.maybe_parsed("held_for", HeldFor::parse)?,
         expires_at: row.maybe_time("expires_at")?,
         segments: row.number("segments")?,
         attempts: row.number("attempts")?,

@@ -23,7 +23,8 @@ use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::consent::ConsentPair;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
-use crate::model::message::{Message, MessageStatus, Priority};
+use crate::model::message::{HeldFor, Message, MessageStatus, Priority};
+use crate::model::number::{SendWarning, WarningCode};
 use crate::model::phone::E164;
 use crate::model::shard::Shard;
 
@@ -52,6 +53,9 @@ pub struct StoredResponse {
     /// The message's status at that time.
     pub status: MessageStatus,
     pub segments: u32,
+    pub send_at: Option<Timestamp>,
+    pub held_for: Option<HeldFor>,
+    pub warning: Option<SendWarning>,
     /// The digest of that request's content.
     pub fingerprint: String,
 }
@@ -73,20 +77,24 @@ impl Store {
         message: &Message,
         pending_in: PendingIn,
         pairs: &[ConsentPair],
-        key: Option<&Idempotency>,
+        response: Option<(&Idempotency, Option<&SendWarning>)>,
     ) -> Result<IdempotentOutcome<StoredResponse>, StoreError> {
         self.mark_active(message, Some(pending_in)).await?;
         let mut items = vec![self.put_message(message, None), self.put_pending(message, pending_in)];
         items.extend(pairs.iter().map(|pair| self.check_not_opted_out(&message.tenant, pair)));
-        items.extend(key.map(|key| {
+        items.extend(response.map(|(key, warning)| {
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
                 .set("message", item::text(message.id.as_str()))
                 .set("status", item::text(message.status.as_str()))
-                .set("segments", item::number(message.segments));
+                .set("segments", item::number(message.segments))
+                .maybe("send_at", message.send_at.map(item::time))
+                .maybe("held_for", message.held_for.map(|reason| item::text(reason.as_str())))
+                .maybe("warning", warning.map(|warning| item::text(warning.code.as_str())))
+                .maybe("warning_text", warning.map(|warning| item::text(&warning.text)));
             self.put_response(&self.tables.messages, row, key)
         }));
         let stored = async |key: &Idempotency| self.stored_response(&message.tenant, key).await;
-        self.transact_once(items, key, stored).await
+        self.transact_once(items, response.map(|(key, _)| key), stored).await
     }
 
     /// The response to an earlier request with this idempotency key, unless it has expired.
@@ -99,10 +107,17 @@ impl Store {
         let get = get.set_key(Some(idempotency_key(tenant, &key.digest)));
         let item = get.send().await.map_err(failure)?.item;
         let stored = self.read_one(&self.tables.messages, item, |row| {
+            let warning = row.maybe_parsed("warning", WarningCode::parse)?;
             let response = StoredResponse {
                 message: row.parsed("message", MessageId::parse)?,
                 status: row.parsed("status", MessageStatus::parse)?,
                 segments: row.number("segments")?,
+                send_at: row.maybe_time("send_at")?,
+                held_for: row.maybe_parsed("held_for", HeldFor::parse)?,
+                warning: warning.map(|code| SendWarning {
+                    code,
+                    text: row.maybe_text("warning_text").unwrap_or_default(),
+                }),
                 fingerprint: row.text("fingerprint")?.to_owned(),
             };
             Ok((row.time("expires_at")?, response))

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
 use super::query::{self, ShardedList};
-use super::{Page, Store, StoreError, complete, failed, failure};
+use super::{Page, Store, StoreError, complete, failed, failure, settings};
 use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
@@ -213,6 +213,7 @@ pub(super) fn read_tenant(row: &Row) -> Result<Tenant, StoreError> {
             apps: row.number("apps")?,
         },
         return_url: row.maybe_text("return_url"),
+        settings: settings::read(row)?,
         cursor_key: Secret::new(row.text("cursor_key")?),
         apps_registered: row.maybe_number("apps_registered")?.unwrap_or_default(),
         created_at: row.time("created_at")?,

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{as_iso, iso};
-use crate::model::message::{Attachment, Direction, Message, MessageStatus, Priority};
+use crate::model::message::{Attachment, Direction, HeldFor, Message, MessageClass, MessageStatus, Priority};
+use crate::model::number::{SendWarning, WarningCode};
 use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
 use crate::store::NumberedPage;
@@ -17,10 +18,36 @@ use crate::store::NumberedPage;
 pub struct ReceiptView {
     /// The id of the message.
     message_id: String,
-    /// `queued`, or `scheduled` if `sendAt` is in the future.
+    /// `queued`, or `scheduled` if it is to be sent later.
     status: MessageStatus,
     /// Number of segments that carriers bill; see `POST /v1/sms/preview`.
     segments: u32,
+    /// When it is sent; absent if it is sent as soon as possible.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Timestamp>")]
+    send_at: Option<String>,
+    /// `quiet_hours` if the tenant's quiet hours have moved `sendAt`; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_for: Option<HeldFor>,
+    /// Why carriers may not deliver the message; absent if no reason is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningView>,
+}
+
+/// A reason why carriers may not deliver a message.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SendWarning")]
+struct WarningView {
+    /// A stable identifier of the reason.
+    code: WarningCode,
+    /// The reason as a sentence.
+    message: String,
+}
+
+impl From<&SendWarning> for WarningView {
+    fn from(warning: &SendWarning) -> Self {
+        Self { code: warning.code, message: warning.text.clone() }
+    }
 }
 
 impl From<&Receipt> for ReceiptView {
@@ -29,6 +56,9 @@ impl From<&Receipt> for ReceiptView {
             message_id: receipt.message.as_str().to_owned(),
             status: receipt.status,
             segments: receipt.segments,
+            send_at: receipt.send_at.map(iso),
+            held_for: receipt.held_for,
+            warnings: receipt.warning.iter().map(WarningView::from).collect(),
         }
     }
 }
@@ -70,9 +100,13 @@ pub struct MessageView<'a> {
     attempts: u32,
     /// Order of sending among the sender's messages.
     priority: Priority,
+    /// What an outbound message is for.
+    message_class: Option<MessageClass>,
     /// Time before which it is not sent.
     #[schemars(with = "Option<Timestamp>")]
     send_at: Option<String>,
+    /// `quiet_hours` if the tenant's quiet hours have moved `sendAt`.
+    held_for: Option<HeldFor>,
     /// Time from which it is no longer sent.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
@@ -104,7 +138,9 @@ impl<'a> MessageView<'a> {
             parts: message.parts.len(),
             attempts: message.attempts,
             priority: message.priority,
+            message_class: (message.direction == Direction::Outbound).then_some(message.class),
             send_at: message.send_at.map(iso),
+            held_for: message.held_for,
             expires_at: message.expires_at.map(iso),
             attachments: &message.attachments,
             created_at: message.created_at,
