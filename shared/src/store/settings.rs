@@ -1,58 +1,32 @@
 //! The settings of a tenant, in the item `tenant` of its partition of the table `tenants`: every read of the tenant
 //! includes them. Attributes `quiet_hours` and `opt_out_confirmation`, as JSON; an absent one has its default.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Update};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::StoreError;
 use super::item::{self, Row};
-use super::tenants::tenant_key;
-use super::{ChangeOutcome, Store, StoreError};
-use crate::model::audit::AuditEntry;
-use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
 use crate::model::settings::{SettingsChange, TenantSettings};
-use crate::model::tenant::TenantStatus;
 
 const QUIET_HOURS: &str = "quiet_hours";
 const OPT_OUT_CONFIRMATION: &str = "opt_out_confirmation";
 
-impl Store {
-    /// The settings of a tenant that may be deleted, which has the defaults.
-    pub async fn settings(&self, tenant: &TenantId) -> Result<TenantSettings, StoreError> {
-        Ok(self.tenant(tenant).await?.map(|tenant| tenant.settings).unwrap_or_default())
-    }
-
-    /// A conflict if the tenant is being deleted.
-    pub async fn change_settings(
-        &self,
-        tenant: &TenantId,
-        change: &SettingsChange,
-        entry: &AuditEntry<'_>,
-    ) -> Result<ChangeOutcome, StoreError> {
-        let fields = [
-            (QUIET_HOURS, attribute(&change.quiet_hours)?),
-            (OPT_OUT_CONFIRMATION, attribute(&change.opt_out_confirmation)?),
-        ];
-        let changed = fields.into_iter().filter_map(|(name, value)| match value {
-            Patch::Keep => None,
-            Patch::Set(value) => Some((name, Some(value))),
-            Patch::Clear => Some((name, None)),
-        });
-        let time = ("changed_at", Some(item::time(self.clock.now())));
-        let change = item::Change::of(changed.chain([time]));
-        let update = Update::builder()
-            .table_name(&self.tables.tenants)
-            .set_key(Some(tenant_key(tenant)))
-            .update_expression(change.expression)
-            .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values))
-            .condition_expression("attribute_exists(tenant) AND #status <> :deleting")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":deleting", item::text(TenantStatus::Deleting.as_str()))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        self.update_with(update, entry).await
-    }
+/// The attributes that a change sets, or removes.
+pub(super) fn attributes(
+    change: &SettingsChange,
+) -> Result<Vec<(&'static str, Option<AttributeValue>)>, StoreError> {
+    let fields = [
+        (QUIET_HOURS, attribute(&change.quiet_hours)?),
+        (OPT_OUT_CONFIRMATION, attribute(&change.opt_out_confirmation)?),
+    ];
+    let changed = fields.into_iter().filter_map(|(name, value)| match value {
+        Patch::Keep => None,
+        Patch::Set(value) => Some((name, Some(value))),
+        Patch::Clear => Some((name, None)),
+    });
+    Ok(changed.collect())
 }
 
 fn attribute<T: Serialize>(value: &Patch<T>) -> Result<Patch<AttributeValue>, StoreError> {

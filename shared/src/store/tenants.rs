@@ -16,6 +16,7 @@ use crate::model::audit::AuditEntry;
 use crate::model::ids::TenantId;
 use crate::model::patch::Patch;
 use crate::model::secret::Secret;
+use crate::model::settings::{SettingsChange, TenantSettings};
 use crate::model::tenant::{Deletion, Tenant, TenantLimits, TenantStatus};
 
 /// The attributes of a tenant to change.
@@ -162,6 +163,33 @@ impl Store {
             expression.push_str(" REMOVE return_url");
         }
         self.update_with(update.update_expression(expression), entry).await
+    }
+
+    /// The settings of a tenant that may be deleted, which has the defaults.
+    pub async fn settings(&self, tenant: &TenantId) -> Result<TenantSettings, StoreError> {
+        Ok(self.tenant(tenant).await?.map(|tenant| tenant.settings).unwrap_or_default())
+    }
+
+    /// A conflict if the tenant is being deleted.
+    pub async fn change_settings(
+        &self,
+        tenant: &TenantId,
+        change: &SettingsChange,
+        entry: &AuditEntry<'_>,
+    ) -> Result<ChangeOutcome, StoreError> {
+        let time = ("changed_at", Some(item::time(self.clock.now())));
+        let change = item::Change::of(settings::attributes(change)?.into_iter().chain([time]));
+        let update = Update::builder()
+            .table_name(&self.tables.tenants)
+            .set_key(Some(tenant_key(tenant)))
+            .update_expression(change.expression)
+            .set_expression_attribute_names(Some(change.names))
+            .set_expression_attribute_values(Some(change.values))
+            .condition_expression("attribute_exists(tenant) AND #status <> :deleting")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":deleting", item::text(TenantStatus::Deleting.as_str()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        self.update_with(update, entry).await
     }
 
     /// One update with its audit entry. On a failed condition the update must return the old item.
