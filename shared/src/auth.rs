@@ -120,8 +120,8 @@ pub async fn recent_caller(gateway: &Gateway, request: &Request, one_of: &[Scope
         within_limit(request, count)?;
     }
     let caller = validated(gateway, request, tenant, record)?;
-    within_limit(request, count(gateway, &key, &limits).await)?;
-    record_use(gateway, &caller.key).await;
+    let (counted, ()) = tokio::join!(count(gateway, &key, &limits), record_use(gateway, &caller.key));
+    within_limit(request, counted)?;
     require_scope(caller, one_of)
 }
 
@@ -165,12 +165,14 @@ async fn authenticate(
         }
         None => (check(gateway, request, key).await?, None),
     };
-    let count = match counted {
-        Some(count) => count,
-        None => count(gateway, key, &checked.tenant.limits).await,
+    let counted = async {
+        match counted {
+            Some(counted) => counted,
+            None => count(gateway, key, &checked.tenant.limits).await,
+        }
     };
-    within_limit(request, count)?;
-    record_use(gateway, &checked.key).await;
+    let (counted, ()) = tokio::join!(counted, record_use(gateway, &checked.key));
+    within_limit(request, counted)?;
     require_scope(checked, one_of)
 }
 

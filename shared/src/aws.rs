@@ -12,11 +12,13 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls;
+use aws_smithy_runtime::client::identity::IdentityCache;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -35,27 +37,6 @@ pub struct AwsEnvironment {
     pub endpoint_url: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. `Debug` redacts them.
     pub credentials: Credentials,
-}
-
-impl AwsEnvironment {
-    /// What SDK clients are built from: the environment with the product's timeouts and retries.
-    pub fn sdk_config(&self) -> SdkConfig {
-        let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
-            .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(limits::AWS_ATTEMPTS)
-            .with_initial_backoff(Duration::from_millis(limits::AWS_BACKOFF_MS));
-        let mut config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.region.clone()))
-            .credentials_provider(SharedCredentialsProvider::new(self.credentials.clone()))
-            .timeout_config(timeouts)
-            .retry_config(retries);
-        config.set_endpoint_url(self.endpoint_url.clone());
-        config.build()
-    }
 }
 
 /// A request to an AWS service, before it is signed.
@@ -93,7 +74,8 @@ pub struct NoResponse {
     operation: &'static str,
 }
 
-/// Sends signed requests.
+/// Sends signed requests, and configures the SDK's clients. All clients of a process share connections and the trusted certificates, which
+/// are read when the first one is built: that takes a third of a cold start.
 #[derive(Debug, Clone)]
 pub struct AwsClient {
     environment: AwsEnvironment,
@@ -106,6 +88,31 @@ impl AwsClient {
         let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
         let http = aws_smithy_http_client::Builder::new().tls_provider(provider).build_https();
         Self { environment, http }
+    }
+
+    /// What SDK clients are built from: the environment with the product's timeouts and retries.
+    pub fn sdk_config(&self) -> SdkConfig {
+        let AwsEnvironment { region, endpoint_url, credentials } = self.environment.clone();
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(Duration::from_millis(limits::AWS_ATTEMPT_MS))
+            .operation_timeout(Duration::from_millis(limits::AWS_CALL_MS))
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(limits::AWS_ATTEMPTS)
+            .with_initial_backoff(Duration::from_millis(limits::AWS_BACKOFF_MS));
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(self.http.clone())
+            // The credentials do not change while a process lives, and every call has a deadline: caching them and watching the
+            // bodies would only take CPU time.
+            .identity_cache(IdentityCache::no_cache())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(timeouts)
+            .retry_config(retries);
+        config.set_endpoint_url(endpoint_url);
+        config.build()
     }
 
     /// Sends a request, once.

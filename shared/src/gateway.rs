@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::aws::{AwsClient, AwsRequest};
 use crate::cache::{Cache, ReadinessOutcome};
 use crate::clock::{Clock, SystemClock, saturating_add};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::invoke::Functions;
 use crate::limits;
@@ -32,7 +32,7 @@ pub struct Gateway {
     pub store: Store,
     pub cache: Cache,
     sdk: SdkConfig,
-    aws: OnceLock<AwsClient>,
+    aws: AwsClient,
     vault: OnceLock<Vault>,
     functions: OnceLock<Functions>,
     queues: OnceLock<Queues>,
@@ -52,16 +52,16 @@ struct AppClient {
 }
 
 impl Gateway {
-    /// Reads the environment. Makes no calls.
-    pub fn from_env() -> std::result::Result<Self, ConfigError> {
-        let config = Config::from_env()?;
+    /// Makes no calls.
+    pub fn of(config: Config) -> Self {
         let clock = Arc::new(SystemClock { offset_seconds: config.clock_offset_seconds });
-        Ok(Self::new(config, clock))
+        Self::new(config, clock)
     }
 
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Self {
         Shard::set_count(config.shards);
-        let sdk = config.aws.sdk_config();
+        let aws = AwsClient::new(config.aws.clone());
+        let sdk = aws.sdk_config();
         let store =
             Store::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables.clone(), Arc::clone(&clock));
         Self {
@@ -70,7 +70,7 @@ impl Gateway {
             store,
             cache: Cache::default(),
             sdk,
-            aws: OnceLock::new(),
+            aws,
             vault: OnceLock::new(),
             functions: OnceLock::new(),
             queues: OnceLock::new(),
@@ -91,11 +91,7 @@ impl Gateway {
     }
 
     pub fn functions(&self) -> &Functions {
-        self.functions.get_or_init(|| Functions::new(self.aws().clone()))
-    }
-
-    fn aws(&self) -> &AwsClient {
-        self.aws.get_or_init(|| AwsClient::new(self.config.aws.clone()))
+        self.functions.get_or_init(|| Functions::new(self.aws.clone()))
     }
 
     pub fn queues(&self) -> &Queues {
@@ -223,7 +219,7 @@ impl Gateway {
                 body: body.clone(),
                 timeout: Duration::from_millis(limits::AWS_ATTEMPT_MS),
             };
-            match self.aws().send(request).await {
+            match self.aws.send(request).await {
                 Ok(response) if response.status == 200 => {
                     let value: SecretValue = serde_json::from_slice(&response.body).map_err(|_| {
                         Error::Internal { what: "a secret without a string value", source: None }

@@ -1,18 +1,19 @@
 //! The process of a function: builds one [`Gateway`], then handles one event after another.
 //!
-//! `main` of each function is one call of one of these, by how the function is started: [`http()`] and [`bare_http`] by
-//! API Gateway, [`queue`] by SQS, [`event`] and [`invocation`] by EventBridge Scheduler, a DynamoDB stream, several sources or
-//! another function.
+//! `main` of each function is one call of one of these, by how the function is started: [`http()`], [`bare_http`] and
+//! [`offline_http`] by API Gateway, [`queue`] by SQS, [`event`] and [`invocation`] by EventBridge Scheduler, a DynamoDB stream,
+//! several sources or another function.
 
 use futures_util::future::BoxFuture;
 use lambda_http::{Body, Context, LambdaEvent, Request, Response, lambda_runtime, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::Span;
 use tracing::field::Empty;
 
 use crate::batch;
+use crate::config::Config;
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::http::route::IdempotencyKey;
@@ -71,13 +72,27 @@ where
     serve_bare_http(route, &move |gateway, request| Box::pin(handle(gateway, request)))
 }
 
+/// Serves an HTTP route whose handler calls no other service. Without a [`Gateway`], a cold start reads no certificates and builds no
+/// AWS client.
+pub fn offline_http<F>(
+    route: &'static str,
+    idempotency_key: IdempotencyKey,
+    handle: impl Fn(&'static Config, Request) -> F + Send + Sync + 'static,
+) -> ProcessResult
+where
+    F: Future<Output = HandlerResult> + Send + 'static,
+{
+    let rules = RequestRules { idempotency_key, body_bytes: limits::BODY_BYTES };
+    serve_offline_http(route, rules, &move |config, request| Box::pin(handle(config, request)))
+}
+
 /// A handler of any function. With it, the Lambda runtime is compiled once, in this crate, rather than in each function.
-type Handler<R> = dyn Fn(&'static Gateway, Request) -> BoxFuture<'static, R> + Send + Sync;
+type Handler<R, C = Gateway> = dyn Fn(&'static C, Request) -> BoxFuture<'static, R> + Send + Sync;
 
 fn serve_http(route: &'static str, rules: RequestRules, handle: &Handler<HandlerResult>) -> ProcessResult {
-    serve(async |gateway| {
-        let respond = async |event: LambdaEvent<Value>| {
-            let (request, outcome) = http::event::request(event.payload, event.context);
+    serve_with_gateway(async |gateway| {
+        let respond = async |event: LambdaEvent<Box<RawValue>>| {
+            let (request, outcome) = http::event::request(&event.payload, event.context);
             let handle = |request| async move {
                 outcome?;
                 let handled = handle(gateway, request).await;
@@ -91,10 +106,29 @@ fn serve_http(route: &'static str, rules: RequestRules, handle: &Handler<Handler
     })
 }
 
+fn serve_offline_http(
+    route: &'static str,
+    rules: RequestRules,
+    handle: &Handler<HandlerResult, Config>,
+) -> ProcessResult {
+    serve(async |config| {
+        let config: &'static Config = Box::leak(Box::new(config));
+        let respond = async |event: LambdaEvent<Box<RawValue>>| {
+            let (request, outcome) = http::event::request(&event.payload, event.context);
+            let handle = |request| async move {
+                outcome?;
+                handle(config, request).await
+            };
+            http::respond(route, rules, request, handle).await.map(http::event::payload)
+        };
+        lambda_runtime::run(service_fn(respond)).await
+    })
+}
+
 fn serve_bare_http(route: &'static str, handle: &Handler<Response<Body>>) -> ProcessResult {
-    serve(async |gateway| {
-        let respond = async |event: LambdaEvent<Value>| {
-            let (request, outcome) = http::event::request(event.payload, event.context);
+    serve_with_gateway(async |gateway| {
+        let respond = async |event: LambdaEvent<Box<RawValue>>| {
+            let (request, outcome) = http::event::request(&event.payload, event.context);
             let (id, span) = (http::RequestId::from(&request), http::request_span(route, &request));
             let response = async {
                 match outcome {
@@ -139,7 +173,7 @@ where
     R: Serialize,
     F: Future<Output = Result<R>>,
 {
-    serve(async |gateway| {
+    serve_with_gateway(async |gateway| {
         let respond = async |event: LambdaEvent<T>| {
             let (id, span) = (event.context.request_id.clone(), invocation_span(&event.context));
             let deadline_ms = event.context.deadline;
@@ -178,13 +212,20 @@ fn invocation_span(context: &Context) -> Span {
     )
 }
 
+fn serve_with_gateway(run: impl AsyncFnOnce(&'static Gateway) -> ProcessResult) -> ProcessResult {
+    serve(async |config| {
+        // It lives as long as the process.
+        let gateway: &'static Gateway = Box::leak(Box::new(Gateway::of(config)));
+        run(gateway).await
+    })
+}
+
 /// Lambda gives a process one event at a time, so one thread is enough.
-fn serve(run: impl AsyncFnOnce(&'static Gateway) -> ProcessResult) -> ProcessResult {
+fn serve(run: impl AsyncFnOnce(Config) -> ProcessResult) -> ProcessResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // It lives as long as the process.
-        let gateway: &'static Gateway = Box::leak(Box::new(Gateway::from_env()?));
-        telemetry::init(&gateway.config.log_level);
-        run(gateway).await
+        let config = Config::from_env()?;
+        telemetry::init(&config.log_level);
+        run(config).await
     })
 }

@@ -10,24 +10,24 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::Subscriber;
 use tracing::field::{Field, Visit};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::{LookupSpan, Scope};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::gateway::Gateway;
 use crate::keepalive::ConnectionHealth;
 
 /// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Libraries log from `warn` on.
 pub fn init(level: &str) {
-    let filter = EnvFilter::new(format!("warn,shared={level}"));
-    let subscriber = tracing_subscriber::fmt()
-        .fmt_fields(JsonFields::new())
-        .event_format(FlatJson)
-        .with_env_filter(filter);
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("shared", level);
+    let lines = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(FlatJson);
     // A second call (in tests) leaves the first subscriber in place.
-    let _ = subscriber.try_init();
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
 }
 
 /// Formats an event as one JSON object: time, level, the fields of the spans around it, and its own fields, all on one

@@ -2,7 +2,7 @@
 
 mod route;
 
-use shared::gateway::Gateway;
+use shared::config::Config;
 use shared::http::{self, HandlerResult, Request, StatusCode};
 use shared::run;
 use shared::views::Health;
@@ -10,9 +10,9 @@ use shared::views::Health;
 use route::ROUTE;
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
+    run::offline_http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
-async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
+async fn handle(_config: &Config, _request: Request) -> HandlerResult {
     Ok(http::reply(StatusCode::OK, &Health { status: "ok" }))
 }

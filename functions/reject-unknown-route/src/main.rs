@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use shared::gateway::Gateway;
+use shared::config::Config;
 use shared::http::route::IdempotencyKey;
 use shared::http::unknown_route::{self, RoutesByPath};
 use shared::http::{self, HandlerResult, Request};
@@ -28,10 +28,10 @@ static ROUTES: LazyLock<RoutesByPath> = LazyLock::new(|| {
 });
 
 fn main() -> run::ProcessResult {
-    run::http("$default", IdempotencyKey::Ignored, handle)
+    run::offline_http("$default", IdempotencyKey::Ignored, handle)
 }
 
-async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
-    let docs = format!("{}/docs", gateway.config.public_url);
+async fn handle(config: &Config, request: Request) -> HandlerResult {
+    let docs = format!("{}/docs", config.public_url);
     Err(unknown_route::rejection(&ROUTES, http::path(&request), &docs))
 }

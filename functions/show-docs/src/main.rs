@@ -2,7 +2,7 @@
 
 mod route;
 
-use shared::gateway::Gateway;
+use shared::config::Config;
 use shared::http::{HandlerResult, Request};
 use shared::{pages, run};
 
@@ -11,9 +11,9 @@ use route::ROUTE;
 const PAGE: &str = include_str!("../../../docs/api.html");
 
 fn main() -> run::ProcessResult {
-    run::http(ROUTE.key, ROUTE.idempotency_key, handle)
+    run::offline_http(ROUTE.key, ROUTE.idempotency_key, handle)
 }
 
-async fn handle(_gateway: &Gateway, _request: Request) -> HandlerResult {
+async fn handle(_config: &Config, _request: Request) -> HandlerResult {
     pages::embedded(PAGE)
 }

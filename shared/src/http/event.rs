@@ -9,13 +9,13 @@ use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::{COOKIE, SET_COOKIE};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, Request, RequestExt, Response};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::HeaderValue;
 use crate::error::{Error, Result};
 
 /// The request of an event. One that can't be read is an empty request, with the error.
-pub fn request(event: Value, context: Context) -> (Request, Result<()>) {
+pub fn request(event: &RawValue, context: Context) -> (Request, Result<()>) {
     let (request, outcome) = match read(event) {
         Ok(request) => (request, Ok(())),
         Err(error) => (Request::new(Body::Empty), Err(error)),
@@ -23,9 +23,9 @@ pub fn request(event: Value, context: Context) -> (Request, Result<()>) {
     (request.with_lambda_context(context), outcome)
 }
 
-fn read(event: Value) -> Result<Request> {
+fn read(event: &RawValue) -> Result<Request> {
     let unreadable = || Error::InvalidBody { text: "The request could not be read".to_owned(), field: None };
-    let event: ApiGatewayV2httpRequest = serde_json::from_value(event).map_err(|_| unreadable())?;
+    let event: ApiGatewayV2httpRequest = serde_json::from_str(event.get()).map_err(|_| unreadable())?;
     let body = match event.body {
         None => Body::Empty,
         Some(text) if event.is_base64_encoded => {
@@ -72,9 +72,14 @@ pub fn payload(response: Response<Body>) -> ApiGatewayV2httpResponse {
 mod tests {
     use lambda_http::http::StatusCode;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
 
-    use super::*;
+    use super::{payload, *};
+
+    fn request(event: Value, context: Context) -> (Request, Result<()>) {
+        super::request(&to_raw_value(&event).unwrap(), context)
+    }
 
     fn event(change: &Value) -> Value {
         let mut event = json!({
