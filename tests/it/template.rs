@@ -167,11 +167,16 @@ fn function_folders_and_function_resources_match() {
     let template = template();
     let mut deployed = BTreeSet::new();
     for (id, function) in resources(&template, "AWS::Serverless::Function") {
-        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
+        let binary = binary_of(function);
         assert_eq!(id, pascal(binary), "{binary}");
+        let code = function["Properties"]["CodeUri"].as_str();
+        assert_eq!(code, Some(format!("target/lambda/{binary}").as_str()), "{id}");
         let name = untagged(&function["Properties"]["FunctionName"]).as_str().unwrap_or_default();
         assert_eq!(name, format!("${{AWS::StackName}}-{binary}"), "{id}");
-        assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{id}");
+        assert!(
+            function["Metadata"].is_null(),
+            "{id} is built by `cargo lambda build`, and SAM only uploads it"
+        );
         assert!(function["Properties"].get("Description").is_some(), "{id} has no description");
         deployed.insert(binary.to_owned());
     }
@@ -233,10 +238,11 @@ fn the_deployment_guide_matches_the_template() {
 
     for (name, parameter) in mapping(&template["Parameters"]) {
         let default = match &parameter["Default"] {
-            Value::Number(number) => number.to_string(),
-            text => text.as_str().expect("a parameter has a default").to_owned(),
+            Value::Number(number) => format!("`{number}`"),
+            text if text.as_str() == Some("") => "empty".to_owned(),
+            text => format!("`{}`", text.as_str().expect("a parameter has a default")),
         };
-        says(&format!("| `{}` | `{default}` |", name.as_str().unwrap()));
+        says(&format!("| `{}` | {default} |", name.as_str().unwrap()));
     }
 
     for (_, function) in resources(&template, "AWS::Serverless::Function") {
@@ -247,7 +253,7 @@ fn the_deployment_guide_matches_the_template() {
                 runs += 24 * 60 / minutes.split(' ').next().unwrap().parse::<u32>().unwrap();
             }
         });
-        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+        let binary = binary_of(function);
         if runs > 0 {
             says(&format!("| `{binary}` | {runs} |"));
         }
@@ -466,7 +472,7 @@ pub fn routes_with_functions() -> BTreeMap<String, String> {
     let template = template();
     let mut functions = BTreeMap::new();
     for (_, function) in resources(&template, "AWS::Serverless::Function") {
-        let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap_or_default();
+        let binary = binary_of(function);
         functions.extend(routes_of(function).into_iter().map(|route| (route, binary.to_owned())));
     }
     functions.retain(|_, function| function != REJECTING);
@@ -485,7 +491,7 @@ pub fn functions_without_routes() -> Vec<UnroutedFunction> {
     let functions = resources(&template, "AWS::Serverless::Function").into_iter();
     let is_unrouted = |id: &str, function: &Value| id == pascal(REJECTING) || routes_of(function).is_empty();
     let unrouted = functions.filter(|(id, function)| is_unrouted(id, function)).map(|(_, function)| {
-        let name = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap().to_owned();
+        let name = binary_of(function).to_owned();
         let description = function["Properties"]["Description"].as_str().unwrap().to_owned();
         UnroutedFunction { invokers: invokers(&template, &name, function), name, description }
     });
@@ -557,6 +563,11 @@ fn untagged(node: &Value) -> &Value {
         Value::Tagged(tagged) => untagged(&tagged.value),
         other => other,
     }
+}
+
+/// The name of a function's binary and folder: the last part of its `CodeUri`.
+fn binary_of(function: &Value) -> &str {
+    function["Properties"]["CodeUri"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or_default()
 }
 
 fn pascal(name: &str) -> String {

@@ -16,7 +16,7 @@ pub struct FunctionResource {
     pub logical_id: String,
     /// `FunctionName`.
     pub name: String,
-    /// The name of the binary, which is the name of the function's folder.
+    /// The name of the binary, which is the last part of `CodeUri` and the name of the function's folder.
     pub binary: String,
     pub timeout: Duration,
     /// Passed to the function in its environment; not enforced.
@@ -115,13 +115,10 @@ pub fn function(
         }
     }
 
-    let binary = resource
-        .get("Metadata")
-        .and_then(|metadata| metadata.get("BuildProperties"))
-        .and_then(|build| build.get("Binary"))
-        .with_context(|| {
-            format!("line {}: function {id} has no Metadata.BuildProperties.Binary", resource.line)
-        })?;
+    let code =
+        own("CodeUri").with_context(|| format!("line {}: function {id} has no CodeUri", resource.line))?;
+    let code = scope.text(code)?;
+    let binary = code.rsplit('/').next().unwrap_or_default().to_owned();
     let reserved_concurrency = match merged("ReservedConcurrentExecutions") {
         Some(node) if scope.value(node)?.is_some() => scope.text(node)?.parse().ok(),
         _ => None,
@@ -129,7 +126,7 @@ pub fn function(
     let mut function = FunctionResource {
         logical_id: id.to_owned(),
         name: scope.resource_name(id, resource, "FunctionName")?,
-        binary: scope.text(binary)?,
+        binary,
         timeout: Duration::from_secs(number("Timeout", 3)?),
         memory_mb: number("MemorySize", 128)?,
         environment,

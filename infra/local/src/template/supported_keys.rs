@@ -12,7 +12,7 @@ struct Keys {
 
 const TEMPLATE: Keys = Keys {
     used: &["Parameters", "Conditions", "Globals", "Resources"],
-    ignored: &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Outputs"],
+    ignored: &["AWSTemplateFormatVersion", "Transform", "Description", "Metadata", "Rules", "Outputs"],
 };
 const GLOBALS: Keys = Keys { used: &["Function"], ignored: &[] };
 /// `Globals.Function`.
@@ -22,7 +22,7 @@ const FUNCTION_GLOBALS: Keys = Keys {
 };
 /// Packaging and logging.
 const FUNCTION_IGNORED: &[&str] =
-    &["CodeUri", "Handler", "Runtime", "Architectures", "Description", "LoggingConfig", "Tracing", "Tags"];
+    &["Handler", "Runtime", "Architectures", "Description", "LoggingConfig", "Tracing", "Tags"];
 const RESOURCE: Keys = Keys {
     used: &["Type", "Properties", "Condition", "Metadata"],
     // The local stack has no order of creation, and deletes nothing.
@@ -66,6 +66,7 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
         ResourceType::Function => (
             &[
                 "FunctionName",
+                "CodeUri",
                 "Timeout",
                 "MemorySize",
                 "Environment",
