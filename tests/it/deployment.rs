@@ -57,7 +57,7 @@ fn the_deployment_policies_cover_every_service_of_the_template() {
         let text = read(&root().join(format!("infra/deploy/deployer-policy-{name}.json")));
         let size = text.chars().filter(|char| !char.is_whitespace()).count();
         assert!(size <= 6_144, "IAM allows no managed policy of {size} characters");
-        let policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let policy: Value = serde_json::from_str(&text).unwrap();
         for statement in policy["Statement"].as_array().unwrap() {
             for action in statement["Action"].as_array().unwrap() {
                 let (service, operation) = action.as_str().unwrap().split_once(':').unwrap();
