@@ -214,10 +214,10 @@ fn keys_rotate_and_secrets_are_retained() {
     let template = template();
     for (id, key) in resources(&template, "AWS::KMS::Key") {
         assert_eq!(key["Properties"]["EnableKeyRotation"], true, "{id}");
-        assert_eq!(key["DeletionPolicy"], "Retain", "{id}");
+        assert_eq!(key["DeletionPolicy"], "RetainExceptOnCreate", "{id}");
     }
     for (id, secret) in resources(&template, "AWS::SecretsManager::Secret") {
-        assert_eq!(secret["DeletionPolicy"], "Retain", "{id}");
+        assert_eq!(secret["DeletionPolicy"], "RetainExceptOnCreate", "{id}");
         assert!(secret["Properties"].get("SecretString").is_none(), "{id} has its value in the template");
     }
 }
@@ -229,7 +229,7 @@ fn the_deployment_guide_matches_the_template() {
     let says = |text: &str| assert!(guide.contains(text), "docs/deploying.md does not say: {text}");
     let retained = |kind: &str| {
         let all = resources(&template, kind).into_iter();
-        all.filter(|(_, resource)| resource["DeletionPolicy"] == "Retain").count()
+        all.filter(|(_, resource)| resource["DeletionPolicy"] == "RetainExceptOnCreate").count()
     };
     let [tables, queues, keys, secrets] =
         ["DynamoDB::Table", "SQS::Queue", "KMS::Key", "SecretsManager::Secret"]
