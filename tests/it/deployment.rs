@@ -119,7 +119,7 @@ impl Rehearsal {
             fs::write(bundle.join("bootstrap"), "#!/bin/sh\n").unwrap();
             fs::set_permissions(bundle.join("bootstrap"), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        fs::copy(root().join("samconfig.example.toml"), folder.path().join("samconfig.toml")).unwrap();
+        fs::copy(root().join("samconfig.toml"), folder.path().join("samconfig.toml")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = fs::File::create(folder.path().join("engine.log")).unwrap();
         let engine = Command::new("ministack")
@@ -153,7 +153,7 @@ impl Rehearsal {
         );
     }
 
-    /// Deploys a template with the settings of `samconfig.example.toml`. The error is SAM's output.
+    /// Deploys a template with the settings of `samconfig.toml`. The error is SAM's output.
     async fn deploy(&self, template: &Yaml, parameters: &[&str]) -> Result<String, String> {
         fs::write(self.folder.path().join("template.yaml"), serde_yaml_ng::to_string(template).unwrap())
             .unwrap();
