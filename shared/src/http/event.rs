@@ -77,8 +77,8 @@ mod tests {
 
     use super::{payload, *};
 
-    fn request(event: Value, context: Context) -> (Request, Result<()>) {
-        super::request(&to_raw_value(&event).unwrap(), context)
+    fn request(event: &Value, context: Context) -> (Request, Result<()>) {
+        super::request(&to_raw_value(event).unwrap(), context)
     }
 
     fn event(change: &Value) -> Value {
@@ -106,20 +106,20 @@ mod tests {
             ("error_description=%zz%", "%zz%"),
             ("error_description=#x?y", "#x?y"),
         ] {
-            let (request, outcome) = request(event(&json!({ "rawQueryString": query })), Context::default());
+            let (request, outcome) = request(&event(&json!({ "rawQueryString": query })), Context::default());
             outcome.unwrap();
             let parameters = request.query_string_parameters();
             assert_eq!(parameters.first("error_description"), Some(value), "{query:?}");
         }
         let long = format!("error_description={}", "x y".repeat(60_000));
-        request(event(&json!({ "rawQueryString": long })), Context::default()).1.unwrap();
+        request(&event(&json!({ "rawQueryString": long })), Context::default()).1.unwrap();
     }
 
     #[test]
     fn headers_cookies_and_bodies_are_passed_on() {
         let change =
             json!({ "body": "aGk=", "isBase64Encoded": true, "cookies": ["a=1", "b=2"], "rawPath": "/x y" });
-        let (request, outcome) = request(event(&change), Context::default());
+        let (request, outcome) = request(&event(&change), Context::default());
         outcome.unwrap();
         assert_eq!((request.body().as_ref(), request.raw_http_path()), (&b"hi"[..], "/x y"));
         assert_eq!(request.headers()["cookie"], "a=1; b=2");
@@ -134,7 +134,7 @@ mod tests {
             event(&json!({ "headers": { "x": "a\nb" } })),
             event(&json!({ "requestContext": 7 })),
         ] {
-            assert!(request(broken.clone(), Context::default()).1.is_err(), "{broken}");
+            assert!(request(&broken, Context::default()).1.is_err(), "{broken}");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
             }));
             event["requestContext"]["http"]["method"] = json!(method);
             event["requestContext"]["stage"] = json!(stage);
-            let (request, _) = request(event, Context::default());
+            let (request, _) = request(&event, Context::default());
             let _ = (request.query_string_parameters().iter().count(), request.path_parameters().iter().count());
         }
     }
