@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::connection::Connection;
-use crate::model::consent::{ConsentPair, ConsentReport, ConsentReporter, ConsentSource, ConsentStatus};
+use crate::model::consent::{
+    ConsentPair, ConsentReport, ConsentReporter, ConsentScope, ConsentSource, ConsentStatus, DecisiveConsents,
+};
 use crate::model::consent_change::{ChangeResult, ConsentChange, ConsentResult, RequestedStatus};
 use crate::model::ids::TenantId;
 use crate::model::phone::E164;
@@ -337,10 +339,10 @@ async fn read_back(
 
 /// True if the recipient has opted out of messages from the number, or from all numbers of its account.
 async fn is_blocked(gateway: &Gateway, connection: &Connection, pair: &ConsentPair) -> Result<bool> {
-    let account = connection.identity.account.as_deref();
-    let account = account.map(|account| ConsentPair::of_account(account, pair.to.clone()));
-    let pairs: Vec<ConsentPair> = account.into_iter().chain([pair.clone()]).collect();
-    let status = gateway.store.recipient_status(&connection.tenant, &pairs).await?;
+    let account = connection.identity.account.clone().map(ConsentScope::Account);
+    let scopes = account.into_iter().chain([pair.scope.clone()]).collect();
+    let consents = DecisiveConsents { to: pair.to.clone(), scopes };
+    let status = gateway.store.recipient_status(&connection.tenant, &consents).await?;
     Ok(status == ConsentStatus::OptedOut)
 }
 

@@ -133,7 +133,28 @@ async fn main() {
     sum += price;
     println!("| receive-event, without a request | | {price:.2} |");
     println!("| total (goal: {GOAL}) | | {sum:.2} |");
+    print_units(&log);
     println!("{}", world.hottest_keys().await);
+}
+
+/// Prints the calls of DynamoDB and their capacity units for each message.
+fn print_units(log: &[Value]) {
+    let mut used: BTreeMap<(&str, &str, String), (usize, f64)> = BTreeMap::new();
+    let name = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let calls = log.iter().filter(|call| call["service"] == "dynamodb" && call["function"].is_string());
+    for call in calls {
+        let tables: Vec<_> = call["tables"].as_array().unwrap().iter().map(name).collect();
+        let (function, operation) = (&call["function"], &call["operation"]);
+        let key = (function.as_str().unwrap(), operation.as_str().unwrap(), tables.join(", "));
+        let (count, units) = used.entry(key).or_default();
+        *count += 1;
+        *units += call["units"].as_f64().unwrap_or_default();
+    }
+    println!("\n| function | operation | tables | calls | units |\n| --- | --- | --- | --- | --- |");
+    for ((function, operation, tables), (count, units)) in used {
+        let [count, units] = [count as f64, units].map(|number| number / MESSAGES as f64);
+        println!("| {function} | {operation} | {tables} | {count:.2} | {units:.2} |");
+    }
 }
 
 /// Prints how long after RingCentral the final statuses of the messages were known, after this many that were sent before.

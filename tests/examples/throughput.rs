@@ -14,6 +14,7 @@
 #![expect(clippy::cast_precision_loss, reason = "counts are far below the limit")]
 #![expect(clippy::print_stdout, reason = "it prints its result")]
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,26 @@ const SENDERS: usize = 24;
 const BURST: usize = 39;
 /// Inbound messages for each sender.
 const INBOUND: usize = 15;
+/// The functions that run here. An optimized build of all would take much longer.
+const FUNCTIONS: [&str; 17] = [
+    "create-connect-token",
+    "create-tenant",
+    "deliver-sms",
+    "deliver-webhook",
+    "erase-tenants",
+    "fan-out-events",
+    "finish-connection",
+    "receive-event",
+    "refresh-tokens",
+    "register-app",
+    "renew-subscriptions",
+    "send-sms",
+    "show-connect-page",
+    "start-connection",
+    "sweep",
+    "sync-messages",
+    "update-tenant",
+];
 /// Clients that send requests side by side.
 const CLIENTS: usize = 8;
 
@@ -51,8 +72,9 @@ async fn main() {
     );
     println!("| --- | --- | --- | --- |");
     let mut last = None;
+    let binaries = binaries();
     for instances in INSTANCES {
-        let run = Run::start(instances).await;
+        let run = Run::start(&binaries, instances).await;
         let accepted = run.accept().await;
         let sent = run.send().await;
         let (delivered, used) = run.receive().await;
@@ -62,6 +84,16 @@ async fn main() {
     }
     let (used, hottest) = last.unwrap();
     println!("\n{used}\n\n{hottest}");
+}
+
+/// Builds the functions in the profile of the example. A debug build has all of them, as a test run needs.
+fn binaries() -> PathBuf {
+    if cfg!(debug_assertions) {
+        return world::binaries().to_owned();
+    }
+    let mut packages = vec!["--bins", "--package", "tests", "--package", "contract"];
+    packages.extend(FUNCTIONS.into_iter().flat_map(|function| ["--package", function]));
+    world::build(&packages)
 }
 
 /// What was done to how many messages in which time.
@@ -79,9 +111,9 @@ struct Run {
 }
 
 impl Run {
-    async fn start(instances: usize) -> Self {
+    async fn start(binaries: &Path, instances: usize) -> Self {
         let mut options = StackOptions::for_tests(&world::root());
-        options.binaries = world::binaries().to_owned();
+        options.binaries = binaries.to_owned();
         options.instances = instances;
         let (world, receiver) = (World::with(options).await, WebhookEndpoint::start().await);
         let tenant = world.tenant();

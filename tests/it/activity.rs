@@ -12,6 +12,11 @@ use crate::world::{HOUR, SYNC_INTERVAL, TestTenant, World};
 /// The step of the clock, in seconds.
 const STEP: i64 = 600;
 
+/// The phone number of a connection.
+fn number(at: usize) -> String {
+    format!("+1415555{:04}", 120 + at)
+}
+
 /// Connections whose calls are counted.
 struct Fleet {
     world: World,
@@ -32,8 +37,8 @@ impl Fleet {
         let world = World::start().await;
         let users: Vec<Value> = (0..count)
             .map(|at| {
-                let number = format!("+1415555{:04}", 120 + at);
-                json!({ "extension": (301 + at).to_string(), "numbers": [{ "phoneNumber": number }] })
+                let number = json!({ "phoneNumber": number(at) });
+                json!({ "extension": (301 + at).to_string(), "numbers": [number] })
             })
             .collect();
         let account = world.sim(Method::POST, "/_sim/accounts", Some(json!({ "users": users }))).await;
@@ -112,6 +117,60 @@ async fn an_idle_connection_costs_two_refreshes_and_four_comparisons_a_day() {
     assert!(each <= 80.0, "{each} units");
 }
 
+/// What a connection cost on a day.
+#[derive(Debug)]
+struct Day {
+    refreshes: f64,
+    comparisons: f64,
+    units: f64,
+}
+
+/// A day on which each connection receives a message every so many minutes.
+async fn day_with_a_message_every(minutes: i64) -> Day {
+    const CONNECTIONS: usize = 2;
+    let fleet = Fleet::connected(CONNECTIONS).await;
+    let world = &fleet.world;
+    for _ in 0..3 {
+        world.advance(11 * HOUR).await;
+    }
+    fleet.count_comparisons().await;
+    let (since, refreshes) = (world.calls_so_far().await, world.count("token_refreshed").await);
+    for step in 0..24 * 3_600 / STEP {
+        if step * STEP % (minutes * 60) == 0 {
+            for at in 0..CONNECTIONS {
+                let order =
+                    json!({ "from": "+16505550199", "to": number(at), "text": format!("No. {step}") });
+                world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
+            }
+            world.idle().await;
+        }
+        world.advance(STEP).await;
+    }
+    let counts = fleet.counts(refreshes).await;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let each = |sum: usize| sum as f64 / CONNECTIONS as f64;
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let units = units(world, since).await / CONNECTIONS as f64 + QUERIES;
+    Day {
+        refreshes: each(counts.iter().map(|one| one.refreshes).sum()),
+        comparisons: each(counts.iter().map(|one| one.comparisons).sum()),
+        units,
+    }
+}
+
+/// docs/capacity.md has these figures.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_with_messages_costs_what_the_documentation_says() {
+    let (recent, active) = tokio::join!(day_with_a_message_every(23 * 60), day_with_a_message_every(40));
+    println!("{recent:?}\n{active:?}");
+    assert!((11.0..=14.0).contains(&recent.refreshes), "{recent:?}");
+    assert!((15.0..=20.0).contains(&recent.comparisons), "{recent:?}");
+    assert!(recent.units <= 400.0, "{recent:?}");
+    assert!((22.0..=26.0).contains(&active.refreshes), "{active:?}");
+    assert!((130.0..=190.0).contains(&active.comparisons), "{active:?}");
+    assert!(active.units <= 2_000.0, "{active:?}");
+}
+
 /// What RingCentral knows and no event has announced.
 async fn lost_text(world: &World, to: &str, text: &str) {
     let order = json!({ "from": "+16505550199", "to": to, "text": text, "deliver": false });
@@ -129,7 +188,6 @@ async fn the_more_recent_its_last_message_the_sooner_a_connection_is_compared() 
     let world = &fleet.world;
     world.advance(30 * HOUR).await;
     world.advance(STEP).await;
-    let number = |at: usize| format!("+1415555{:04}", 120 + at);
     let [sending, receiving, idle] = [0, 1, 2].map(|at| &fleet.tenants[at]);
     // One idle connection sends, one receives; the third one stays idle.
     let id = send::accept(world, sending, &number(0), "Hello").await;

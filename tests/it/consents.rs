@@ -1,5 +1,7 @@
 //! Consents: an opt-out blocks messages from the moment it is stored, however the gateway learns of it.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -47,6 +49,26 @@ async fn changes(world: &World, tenant: &TestTenant) -> Vec<(String, String)> {
 
 fn change(source: &str, status: &str) -> (String, String) {
     (source.to_owned(), status.to_owned())
+}
+
+/// The row that decides whether a message is accepted has exactly the opt-outs that the consents have.
+async fn check_opt_outs(world: &World) {
+    let (mut consents, mut opt_outs) = (BTreeSet::new(), BTreeSet::new());
+    for row in world.items("ConsentsTable").await {
+        let (tenant, name) = (row["tenant"]["S"].clone(), row["item"]["S"].as_str().unwrap());
+        let parts: Vec<&str> = name.splitn(3, '#').collect();
+        match parts[..] {
+            ["consent", to, scope] if row["status"]["S"] == "opted_out" => {
+                consents.insert(format!("{tenant} {to} {scope}"));
+            }
+            ["opt_outs", to] => {
+                let scopes = row["scopes"]["SS"].as_array().into_iter().flatten();
+                opt_outs.extend(scopes.map(|scope| format!("{tenant} {to} {}", scope.as_str().unwrap())));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(opt_outs, consents);
 }
 
 async fn attempt(world: &World, tenant: &TestTenant, from: &str, to: &str) -> (u16, String) {
@@ -121,6 +143,7 @@ async fn keywords_decide_whether_a_recipient_can_be_written_to() {
         [change("keyword", "opted_out"), change("keyword", "opted_in")]
     );
     assert_eq!(accepted_texts(&world).await.iter().filter(|text| *text == "after").count(), 0);
+    check_opt_outs(&world).await;
 }
 
 #[tokio::test]
@@ -158,6 +181,7 @@ async fn a_message_that_waits_is_not_sent_after_an_opt_out() {
     let ended = until_settled(&world, &tenant, &waiting).await;
     assert_eq!((&ended["status"], &ended["errorCode"]), (&json!("failed"), &json!("recipient_opted_out")));
     assert_eq!(accepted_texts(&world).await, ["scheduled before STOP and START"]);
+    check_opt_outs(&world).await;
 }
 
 #[tokio::test]
@@ -183,6 +207,7 @@ async fn lost_repeated_and_reordered_events_come_to_the_same_consent() {
     write(&world, STRANGER, &from, "stop", true).await;
     assert_eq!(changes(&world, &tenant).await.len(), before + 1);
     assert_eq!(attempt(&world, &tenant, &from, STRANGER).await, rejected());
+    check_opt_outs(&world).await;
 }
 
 #[tokio::test]
@@ -212,6 +237,7 @@ async fn an_opt_out_of_an_account_is_learned_from_failures_and_from_the_daily_se
     let of_account =
         json!({ "from": null, "to": STRANGER, "status": "opted_out", "source": "ringcentral_search" });
     assert!(changed.contains(&of_account), "{changed:?}");
+    check_opt_outs(&world).await;
 }
 
 #[tokio::test]
@@ -248,4 +274,5 @@ async fn an_opt_out_that_ringcentral_does_not_know_is_confirmed_once_and_written
     world.idle().await;
     assert_eq!(accepted_texts(&world).await, [CONFIRMATION, "hello"]);
     assert_eq!(recorded_at_ringcentral(&world).await, before);
+    check_opt_outs(&world).await;
 }

@@ -119,7 +119,8 @@ impl FleetReport {
         assert!(checks > 0 && reconciliations <= sends / 500, "{self:?}");
         assert!(self.mean <= f64::from(self.peak), "{self:?}");
         assert_eq!(sum(|one| one.late_sends), 0, "no message waits for a token: {self:?}");
-        // A small budget has short peaks.
-        assert!(sum(|one| one.late_syncs) * 200 <= syncs, "hardly a sync waits for the others: {self:?}");
+        // A few connections more in a minute than on average fill a small budget.
+        let permitted_late = if plan.budget < 100 { syncs / 50 } else { syncs / 200 };
+        assert!(sum(|one| one.late_syncs) <= permitted_late, "hardly a sync waits for the others: {self:?}");
     }
 }

@@ -23,25 +23,27 @@ pub fn root() -> PathBuf {
 /// functions are tested in their own feature set.
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        // The packages and targets of `cargo test --workspace`: each dependency keeps the features, and the build, that the
-        // test run has made already.
-        let mut build = std::process::Command::new(env!("CARGO"));
-        if cfg!(debug_assertions) {
-            build.args(["build", "--workspace", "--all-targets"]);
-        } else {
-            build.args(["build", "--workspace", "--bins", "--release"]);
-        }
-        let cargo = build.current_dir(root()).output().unwrap();
-        assert!(
-            cargo.status.success(),
-            "the functions do not build:\n{}",
-            String::from_utf8_lossy(&cargo.stderr)
-        );
-        // Tests are in the folder `deps` beside the binaries, examples in `examples`.
-        let test = std::env::current_exe().unwrap();
-        test.parent().and_then(Path::parent).unwrap().to_owned()
-    })
+    // The packages and targets of `cargo test --workspace`: each dependency keeps the features, and the build, that the test run
+    // has made already.
+    BUILT.get_or_init(|| build(&["--workspace", "--all-targets"]))
+}
+
+/// Builds in the profile of this program. Returns the folder of the binaries.
+pub fn build(arguments: &[&str]) -> PathBuf {
+    let mut build = std::process::Command::new(env!("CARGO"));
+    build.arg("build").args(arguments);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let cargo = build.current_dir(root()).output().unwrap();
+    assert!(
+        cargo.status.success(),
+        "the functions do not build:\n{}",
+        String::from_utf8_lossy(&cargo.stderr)
+    );
+    // Tests are in the folder `deps` beside the binaries, examples in `examples`.
+    let test = std::env::current_exe().unwrap();
+    test.parent().and_then(Path::parent).unwrap().to_owned()
 }
 
 /// The longest interval between two syncs of a connection without messages, in seconds, with the minute of the schedule.

@@ -89,14 +89,24 @@ impl ConsentPair {
         Self { scope: ConsentScope::Number(from), to }
     }
 
-    /// The pairs whose opt-outs block a message: that of the two numbers, and that of the sender's account if it is known.
-    pub fn that_block(from: &E164, to: &E164, account: Option<&str>) -> Vec<Self> {
-        let pair = Self::of_number(from.clone(), to.clone());
-        std::iter::once(pair).chain(account.map(|account| Self::of_account(account, to.clone()))).collect()
-    }
-
     pub fn of_account(account: &str, to: E164) -> Self {
         Self { scope: ConsentScope::Account(account.to_owned()), to }
+    }
+}
+
+/// The consents that decide whether a message may be sent: an opt-out from one of the scopes blocks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisiveConsents {
+    pub to: E164,
+    pub scopes: Vec<ConsentScope>,
+}
+
+impl DecisiveConsents {
+    /// Those of the sender's number, and of its account if that is known.
+    pub fn of(from: &E164, to: &E164, account: Option<&str>) -> Self {
+        let account = account.map(|account| ConsentScope::Account(account.to_owned()));
+        let scopes = std::iter::once(ConsentScope::Number(from.clone())).chain(account).collect();
+        Self { to: to.clone(), scopes }
     }
 }
 

@@ -285,14 +285,14 @@ impl Worker<'_> {
             // Another worker may be sending the message.
             return Err(Error::unavailable("a sender", "its lease has expired"));
         }
-        let pairs = head.parties.as_ref().map(|(from, to)| self.blocking_pairs(from, to)).unwrap_or_default();
-        let others = async { Ok(store.recipient_and_tenant(&self.lease.tenant, &pairs).await?) };
+        let consents = head.parties.as_ref().map(|(from, to)| self.decisive_consents(from, to));
+        let others = async { Ok(store.recipient_and_tenant(&self.lease.tenant, consents.as_ref()).await?) };
         let (message, (mut recipient, tenant)) =
             tokio::try_join!(self.pending_message(&head.message), others)?;
         if let Some(message) = message.as_ref().filter(|_| head.parties.is_none())
             && let Some((from, to)) = E164::parse(&message.from).zip(E164::parse(&message.to))
         {
-            recipient = store.recipient_status(&message.tenant, &self.blocking_pairs(&from, &to)).await?;
+            recipient = store.recipient_status(&message.tenant, &self.decisive_consents(&from, &to)).await?;
         }
         Ok(Claim {
             message,

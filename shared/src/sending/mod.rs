@@ -23,7 +23,7 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::consent::ConsentPair;
+use crate::model::consent::DecisiveConsents;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{HeldFor, Message, MessageStatus, Resolution};
 use crate::model::number::{Features, SendWarning};
@@ -83,7 +83,7 @@ async fn accept_new(
     let now = gateway.clock.now();
     send.validate_times(now)?;
     let sender = sending_number(gateway, &tenant.id, &send.from).await?;
-    let pairs = ConsentPair::that_block(&send.from, &send.to, sender.account.as_deref());
+    let consents = DecisiveConsents::of(&send.from, &send.to, sender.account.as_deref());
     let mut message = send.into_message(tenant.id.clone(), sender.number.extension.clone(), now);
     span::set_message(&message.id);
     if let Some(until) = tenant.settings.held_until(&message, message.send_at.unwrap_or(now)) {
@@ -92,7 +92,8 @@ async fn accept_new(
     let pending_in = pending_in(&message);
     let warning = SendWarning::of(&sender.number, &message.to);
     let response = key.map(|key| (key, warning.as_ref()));
-    let receipt = match (gateway.store.accept_message(&message, pending_in, &pairs, response).await?, key) {
+    let receipt = match (gateway.store.accept_message(&message, pending_in, &consents, response).await?, key)
+    {
         (IdempotentOutcome::Applied, _) => {
             tracing::info!(tenant.id = %tenant.id, extension.id = %message.extension, message.id = %message.id,
                 message.status = message.status.as_str(), "message accepted");

@@ -10,7 +10,7 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::consent::ConsentPair;
+use crate::model::consent::DecisiveConsents;
 use crate::model::ids::{ConnectionId, MessageId, TenantId};
 use crate::model::message::Message;
 use crate::model::phone::E164;
@@ -115,10 +115,10 @@ impl Worker<'_> {
         Ok(self.token.as_ref().map(|token| client.api(&token.access)))
     }
 
-    /// The pairs whose opt-outs block a message of this sender.
-    pub(super) fn blocking_pairs(&self, from: &E164, to: &E164) -> Vec<ConsentPair> {
+    /// The consents that decide about a message of this sender.
+    pub(super) fn decisive_consents(&self, from: &E164, to: &E164) -> DecisiveConsents {
         let account = self.token.as_ref().and_then(|token| token.connection.identity.account.as_deref());
-        ConsentPair::that_block(from, to, account)
+        DecisiveConsents::of(from, to, account)
     }
 
     /// Tries a message that cannot be read again later, so that it does not hold up the others.

@@ -2,19 +2,23 @@
 //!
 //! - `consent#<to>#<from>`: the consent of a pair of numbers;
 //! - `consent#<to>#account:<account>`: the consent to messages from all numbers of a RingCentral account;
-//! - `history#<to>#<position>`: what was ever recorded about consents of this party, oldest first. Never changed.
+//! - `history#<to>#<position>`: what was ever recorded about consents of this party, oldest first. Never changed;
+//! - `opt_outs#<to>`: the scopes, as in the keys above, that the party has opted out of.
 //!
-//! Each of them has an attribute `status`, which is what the conditions of other transactions test.
+//! The consents are authoritative. A transaction that changes whether one is an opt-out changes `opt_outs` too, so that the
+//! transaction that accepts a message has one condition, however many consents decide about it.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::{ConditionCheck, KeysAndAttributes, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, KeysAndAttributes, Put, TransactWriteItem, Update,
+};
 
 use super::item::{self, Item, Row, Writer};
 use super::{Page, Store, StoreError, WriteOutcome, complete, failure, query};
 use crate::limits;
 use crate::model::consent::{
     Consent, ConsentEntry, ConsentMark, ConsentPair, ConsentReport, ConsentReporter, ConsentScope,
-    ConsentSource, ConsentState, ConsentStatus, ConsentUpdate, Replaces, StoredConsent,
+    ConsentSource, ConsentState, ConsentStatus, ConsentUpdate, DecisiveConsents, Replaces, StoredConsent,
 };
 use crate::model::ids::TenantId;
 use crate::model::phone::E164;
@@ -32,6 +36,7 @@ pub struct ConsentFilter {
 
 const CONSENT: &str = "consent#";
 const HISTORY: &str = "history#";
+const OPT_OUTS: &str = "opt_outs#";
 
 impl Store {
     pub async fn consent(&self, tenant: &TenantId, pair: &ConsentPair) -> Result<StoredConsent, StoreError> {
@@ -45,44 +50,42 @@ impl Store {
         })
     }
 
-    /// Whether the recipient of one of these pairs has opted out, and the tenant, in one call.
+    /// Whether the recipient of a message has opted out, and the tenant, in one call.
     pub async fn recipient_and_tenant(
         &self,
         tenant: &TenantId,
-        pairs: &[ConsentPair],
+        consents: Option<&DecisiveConsents>,
     ) -> Result<(ConsentStatus, Option<Tenant>), StoreError> {
-        let consents = pairs.iter().map(|pair| consent_key(tenant, pair)).collect();
         let tables = [
-            (&self.tables.tenants, vec![item::key(tenant, super::tenants::TENANT)]),
-            (&self.tables.consents, consents),
+            (&self.tables.tenants, Some(item::key(tenant, super::tenants::TENANT))),
+            (&self.tables.consents, consents.map(|consents| opt_outs_key(tenant, &consents.to))),
         ];
-        let request = tables.into_iter().filter(|(_, keys)| !keys.is_empty()).fold(
-            self.db.batch_get_item(),
-            |request, (table, keys)| {
-                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-                request.request_items(table, complete(keys.build()))
-            },
-        );
+        let keys = tables.into_iter().filter_map(|(table, key)| Some((table, key?)));
+        let request = keys.fold(self.db.batch_get_item(), |request, (table, key)| {
+            let key = KeysAndAttributes::builder().keys(key).consistent_read(true);
+            request.request_items(table, complete(key.build()))
+        });
         let answer = request.send().await.map_err(failure)?;
         if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
             return Err(StoreError::Unavailable("unprocessed keys".into()));
         }
         let mut rows = answer.responses.unwrap_or_default();
-        let consents = rows.remove(&self.tables.consents).unwrap_or_default().into_iter().map(Row);
-        let status = strictest(&consents.collect::<Vec<_>>());
+        let opt_outs = rows.remove(&self.tables.consents).unwrap_or_default().pop();
         let tenant = rows.remove(&self.tables.tenants).unwrap_or_default().pop();
-        Ok((status, self.read_one(&self.tables.tenants, tenant, super::tenants::read_tenant)?))
+        let tenant = self.read_one(&self.tables.tenants, tenant, super::tenants::read_tenant)?;
+        Ok((decide(opt_outs.as_ref(), consents), tenant))
     }
 
-    /// Whether the recipient of one of these pairs has opted out.
+    /// Whether the recipient of a message has opted out.
     pub async fn recipient_status(
         &self,
         tenant: &TenantId,
-        pairs: &[ConsentPair],
+        consents: &DecisiveConsents,
     ) -> Result<ConsentStatus, StoreError> {
-        let keys = pairs.iter().map(|pair| consent_key(tenant, pair)).collect();
-        let rows = self.rows_by_key(&self.tables.consents, keys).await?;
-        Ok(strictest(&rows))
+        let get = self.db.get_item().table_name(&self.tables.consents).consistent_read(true);
+        let get = get.set_key(Some(opt_outs_key(tenant, &consents.to)));
+        let opt_outs = get.send().await.map_err(failure)?.item;
+        Ok(decide(opt_outs.as_ref(), Some(consents)))
     }
 
     /// Writes a changed consent, its history entry and its event, in one transaction. A conflict if the consent has changed since it
@@ -105,21 +108,45 @@ impl Store {
         let entry = Put::builder()
             .table_name(&self.tables.consents)
             .set_item(Some(history_item(&update.consent.tenant, &update.entry)));
-        [consent, entry]
-            .map(|put| TransactWriteItem::builder().put(complete(put.build())).build())
-            .into_iter()
-            .chain(update.event.as_ref().map(|event| self.append(event)))
-            .collect()
+        let puts =
+            [consent, entry].map(|put| TransactWriteItem::builder().put(complete(put.build())).build());
+        let event = update.event.as_ref().map(|event| self.append(event));
+        puts.into_iter().chain(self.update_opt_outs(update)).chain(event).collect()
+    }
+
+    /// The part of a transaction that adds a consent to the opt-outs of its recipient, or removes it from them. `None` if nothing
+    /// changes.
+    fn update_opt_outs(&self, update: &ConsentUpdate) -> Option<TransactWriteItem> {
+        let Consent { tenant, pair, state, .. } = &update.consent;
+        let expression = match (&update.event, state.status(), update.replaces) {
+            (Some(_), ConsentStatus::OptedOut, _) => "ADD scopes :scope",
+            (Some(_), _, Replaces::Version(_) | Replaces::Anything) => "DELETE scopes :scope",
+            (Some(_), _, Replaces::Nothing) | (None, ..) => return None,
+        };
+        let change = Update::builder()
+            .table_name(&self.tables.consents)
+            .set_key(Some(opt_outs_key(tenant, &pair.to)))
+            .update_expression(expression)
+            .expression_attribute_values(":scope", AttributeValue::Ss(vec![pair.scope.to_string()]));
+        Some(TransactWriteItem::builder().update(complete(change.build())).build())
     }
 
     /// The part of a transaction that fails if the recipient has opted out.
-    pub(super) fn check_not_opted_out(&self, tenant: &TenantId, pair: &ConsentPair) -> TransactWriteItem {
+    pub(super) fn check_not_opted_out(
+        &self,
+        tenant: &TenantId,
+        consents: &DecisiveConsents,
+    ) -> TransactWriteItem {
+        let name = |at: usize| format!(":scope{at}");
+        let scopes = consents.scopes.iter().enumerate();
+        let conditions = scopes.clone().map(|(at, _)| format!("NOT contains(scopes, {})", name(at)));
         let check = ConditionCheck::builder()
             .table_name(&self.tables.consents)
-            .set_key(Some(consent_key(tenant, pair)))
-            .condition_expression("attribute_not_exists(tenant) OR #status <> :opted_out")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":opted_out", item::text(OPTED_OUT));
+            .set_key(Some(opt_outs_key(tenant, &consents.to)))
+            .condition_expression(conditions.collect::<Vec<_>>().join(" AND "));
+        let check = scopes.fold(check, |check, (at, scope)| {
+            check.expression_attribute_values(name(at), item::text(scope.to_string()))
+        });
         TransactWriteItem::builder().condition_check(complete(check.build())).build()
     }
 
@@ -196,14 +223,17 @@ impl Store {
     }
 }
 
-/// `opted_out` if one of the rows says so; otherwise nothing keeps a message from being sent.
-fn strictest(rows: &[Row]) -> ConsentStatus {
-    let is_opted_out = |row: &Row| row.maybe_text("status").as_deref() == Some(OPTED_OUT);
-    if rows.iter().any(is_opted_out) { ConsentStatus::OptedOut } else { ConsentStatus::Unknown }
+/// `opted_out` if the recipient has opted out of one of the scopes; otherwise nothing keeps a message from being sent.
+fn decide(opt_outs: Option<&Item>, consents: Option<&DecisiveConsents>) -> ConsentStatus {
+    let opt_outs = opt_outs.and_then(|row| row.get("scopes")?.as_ss().ok());
+    let is_opted_out = |scope: &ConsentScope| opt_outs.is_some_and(|all| all.contains(&scope.to_string()));
+    let mut scopes = consents.into_iter().flat_map(|consents| &consents.scopes);
+    if scopes.any(is_opted_out) { ConsentStatus::OptedOut } else { ConsentStatus::Unknown }
 }
 
-/// The status that the conditions test.
-const OPTED_OUT: &str = "opted_out";
+fn opt_outs_key(tenant: &TenantId, to: &E164) -> Item {
+    item::key(tenant, &format!("{OPT_OUTS}{to}"))
+}
 
 fn consent_key(tenant: &TenantId, pair: &ConsentPair) -> Item {
     item::key(tenant, &format!("{CONSENT}{}#{}", pair.to, pair.scope))

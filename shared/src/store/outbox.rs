@@ -21,7 +21,7 @@ use super::senders::sender_key;
 use super::{Store, StoreError, WriteOutcome, complete, failure, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
-use crate::model::consent::ConsentPair;
+use crate::model::consent::DecisiveConsents;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{HeldFor, Message, MessageStatus, Priority};
 use crate::model::number::{SendWarning, WarningCode};
@@ -71,17 +71,20 @@ pub struct DueSender {
 
 impl Store {
     /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction. Refused if the
-    /// recipient of one of the pairs has opted out.
+    /// recipient has opted out.
     pub async fn accept_message(
         &self,
         message: &Message,
         pending_in: PendingIn,
-        pairs: &[ConsentPair],
+        consents: &DecisiveConsents,
         response: Option<(&Idempotency, Option<&SendWarning>)>,
     ) -> Result<IdempotentOutcome<StoredResponse>, StoreError> {
         self.mark_active(message, Some(pending_in)).await?;
-        let mut items = vec![self.put_message(message, None), self.put_pending(message, pending_in)];
-        items.extend(pairs.iter().map(|pair| self.check_not_opted_out(&message.tenant, pair)));
+        let mut items = vec![
+            self.put_message(message, None),
+            self.put_pending(message, pending_in),
+            self.check_not_opted_out(&message.tenant, consents),
+        ];
         items.extend(response.map(|(key, warning)| {
             let row = Writer(idempotency_key(&message.tenant, &key.digest))
                 .set("message", item::text(message.id.as_str()))
