@@ -172,6 +172,8 @@ async fn a_stop_of_the_recipient_is_lifted_only_if_ringcentral_shows_it() {
             "observed_source": text("keyword"), "observed_at": { "N": at.to_string() },
         });
         world.put_item("ConsentsTable", item).await;
+        let opt_outs = json!({ "tenant": text(&tenant.id), "item": text(&format!("opt_outs#{to}")), "scopes": { "SS": [from] } });
+        world.put_item("ConsentsTable", opt_outs).await;
     };
     for to in [number(1), number(2), number(3)] {
         stopped(&to).await;
