@@ -24,8 +24,9 @@ pub fn root() -> PathBuf {
 pub fn binaries() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     // The packages and targets of `cargo test --workspace`: each dependency keeps the features, and the build, that the test run
-    // has made already.
-    BUILT.get_or_init(|| build(&["--workspace", "--all-targets"]))
+    // has made already. Optimized programs are examples, which need the functions alone.
+    let targets = if cfg!(debug_assertions) { "--all-targets" } else { "--bins" };
+    BUILT.get_or_init(|| build(&["--workspace", targets]))
 }
 
 /// Builds in the profile of this program. Returns the folder of the binaries.
