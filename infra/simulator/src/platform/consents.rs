@@ -21,14 +21,23 @@ pub enum ConsentOrigin {
     Api,
 }
 
-/// The numbers of the account that a decision covers.
+/// The messages of the account that a decision covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ConsentCoverage {
     PhoneNumber,
-    /// All numbers of the account; `from` is the number that received the keyword.
+    /// Those of all numbers; `from` is the number that received the keyword.
     Account,
-    /// Searches can ask for it; the simulator has no such records.
+    /// Those of all numbers whose campaign has the type.
     CampaignType,
+    /// Those of a sender without a number. It does not affect SMS.
+    VirtualSender,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CampaignType {
+    Conversational,
+    Informational,
+    Promotional,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,32 +50,62 @@ pub struct ConsentRecord {
     pub opt_status: OptStatus,
     pub source: ConsentOrigin,
     pub coverage: ConsentCoverage,
+    /// With the coverage `CampaignType`.
+    pub campaign_type: Option<CampaignType>,
     pub at: Millis,
 }
 
+/// The messages that a decision covers, from few to many.
+#[derive(Debug, PartialEq, Eq)]
+enum Scope<'a> {
+    VirtualSender(&'a str),
+    Number(&'a str),
+    Campaign(Option<CampaignType>),
+    Account,
+}
+
 impl ConsentRecord {
-    /// Whether it is a decision about one number only.
-    fn is_specific(&self) -> bool {
-        self.coverage == ConsentCoverage::PhoneNumber && self.from != ALL_NUMBERS
+    fn scope(&self) -> Scope<'_> {
+        match self.coverage {
+            ConsentCoverage::VirtualSender => Scope::VirtualSender(&self.from),
+            ConsentCoverage::PhoneNumber if self.from != ALL_NUMBERS => Scope::Number(&self.from),
+            ConsentCoverage::CampaignType => Scope::Campaign(self.campaign_type),
+            ConsentCoverage::PhoneNumber | ConsentCoverage::Account => Scope::Account,
+        }
+    }
+
+    /// How closely it fits messages from a number; `None` if it does not cover them.
+    fn fit(&self, from: &str, campaign: CampaignType) -> Option<u8> {
+        match self.scope() {
+            Scope::Number(number) => (number == from).then_some(2),
+            Scope::Campaign(covered) => (covered == Some(campaign)).then_some(1),
+            Scope::Account => Some(0),
+            Scope::VirtualSender(_) => None,
+        }
     }
 
     /// Whether it replaces an earlier decision.
     fn replaces(&self, earlier: &Self) -> bool {
-        self.account_id == earlier.account_id
-            && self.to == earlier.to
-            && self.is_specific() == earlier.is_specific()
-            && (self.from == earlier.from || !self.is_specific())
+        self.account_id == earlier.account_id && self.to == earlier.to && self.scope() == earlier.scope()
     }
 
     fn fields(&self) -> Value {
         json!({"from": self.from, "to": self.to, "optStatus": self.opt_status, "source": self.source})
     }
 
+    fn covered_fields(&self) -> Value {
+        let mut record = self.fields();
+        record["coverage"] = json!(self.coverage);
+        if let Some(campaign) = self.campaign_type {
+            record["campaignType"] = json!(campaign);
+        }
+        record
+    }
+
     /// The record of a list or search.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut record = self.fields();
-        record["coverage"] = json!(self.coverage);
+        let mut record = self.covered_fields();
         record["lastModifiedTime"] = format_time(self.at).into();
         record
     }
@@ -74,8 +113,7 @@ impl ConsentRecord {
     /// The record of the history.
     #[must_use]
     pub fn history_json(&self) -> Value {
-        let mut record = self.fields();
-        record["coverage"] = json!(self.coverage);
+        let mut record = self.covered_fields();
         record["createdAt"] = format_time(self.at).into();
         record
     }
@@ -98,18 +136,18 @@ pub struct ConsentLog {
 }
 
 impl ConsentLog {
-    /// The decision that applies to a pair: one about the number overrides one about all numbers.
+    /// The decision that applies to a pair: one about the number overrides one about its campaign, and that one about all numbers.
     #[must_use]
-    pub fn decision(&self, account_id: i64, from: &str, to: &str) -> Option<&ConsentRecord> {
-        let applies = |c: &&ConsentRecord| {
-            c.account_id == account_id && c.to == to && (!c.is_specific() || c.from == from)
-        };
-        self.latest.iter().filter(applies).max_by_key(|c| c.is_specific())
-    }
-
-    #[must_use]
-    pub fn is_opted_out(&self, account_id: i64, from: &str, to: &str) -> bool {
-        self.decision(account_id, from, to).is_some_and(|c| c.opt_status == OptStatus::OptOut)
+    pub fn decision(
+        &self,
+        account_id: i64,
+        from: &str,
+        to: &str,
+        campaign: CampaignType,
+    ) -> Option<&ConsentRecord> {
+        let about_pair = self.latest.iter().filter(|c| c.account_id == account_id && c.to == to);
+        let fitting = about_pair.filter_map(|c| Some((c.fit(from, campaign)?, c)));
+        fitting.max_by_key(|(fit, _)| *fit).map(|(_, decision)| decision)
     }
 
     pub fn save(&mut self, consent: ConsentRecord) {

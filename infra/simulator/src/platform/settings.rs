@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::platform::consents::ConsentCoverage;
+use crate::platform::consents::{CampaignType, ConsentCoverage};
 
 /// What happens to a refresh token that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,10 +181,13 @@ pub struct PlatformSettings {
     pub refuse_opted_out: bool,
     /// An API call can opt in a recipient who opted out by a keyword.
     pub api_lifts_keyword_opt_out: bool,
-    /// RingCentral confirms keywords to the recipient. The confirmations are in the message store.
+    /// RingCentral confirms opt-outs and opt-ins to the recipient, and answers HELP. The confirmations are in the message store.
     pub keyword_replies: bool,
-    /// What a keyword covers: the number that received it (`PhoneNumber`), or all numbers (`Account`).
+    /// What a keyword covers: the number that received it (`PhoneNumber`), all numbers (`Account`), or those of campaigns of
+    /// `campaignType` (`CampaignType`).
     pub consent_coverage: ConsentCoverage,
+    /// The type of the campaigns of all numbers.
+    pub campaign_type: CampaignType,
     /// Subscriptions to consent events are accepted; otherwise they are refused with SUB-508.
     pub consent_events: bool,
     /// The account-wide number list has `features`.
@@ -240,6 +243,7 @@ impl Default for PlatformSettings {
             api_lifts_keyword_opt_out: false,
             keyword_replies: false,
             consent_coverage: ConsentCoverage::PhoneNumber,
+            campaign_type: CampaignType::Conversational,
             consent_events: true,
             account_number_features: false,
             full_sync_hours: 24,
@@ -302,8 +306,8 @@ impl PlatformSettings {
                 return invalid(field, "must not be negative");
             }
         }
-        if self.consent_coverage == ConsentCoverage::CampaignType {
-            return invalid("consentCoverage", "must be PhoneNumber or Account");
+        if self.consent_coverage == ConsentCoverage::VirtualSender {
+            return invalid("consentCoverage", "must be PhoneNumber, Account or CampaignType");
         }
         if self.session_limit == 0 {
             return invalid("sessionLimit", "must be at least 1");

@@ -85,6 +85,7 @@ impl SubscriptionRecord {
             "extensionId": self.extension_id.to_string(),
             "accountId": self.account_id.to_string(),
             "clientId": self.client_id,
+            "eventFilters": self.filters,
             "expirationTime": format_time(self.expires_at),
         })
     }

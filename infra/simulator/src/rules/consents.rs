@@ -5,7 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::platform::clock::{Millis, format_time};
-use crate::platform::consents::{ALL_NUMBERS, ConsentCoverage, ConsentOrigin, ConsentRecord, OptStatus};
+use crate::platform::consents::{
+    ALL_NUMBERS, CampaignType, ConsentCoverage, ConsentOrigin, ConsentRecord, OptStatus,
+};
 use crate::platform::errors::RestError;
 use crate::platform::ledger::LedgerKind;
 use crate::platform::messages::{MessageDirection, MessageDraft, MessageRecord, MessageRecordStatus};
@@ -17,6 +19,7 @@ const OPT_OUT_KEYWORDS: [&str; 5] = ["STOP", "UNSUBSCRIBE", "QUIT", "CANCEL", "E
 const OPT_IN_KEYWORDS: [&str; 5] = ["START", "SUBSCRIBE", "RESUME", "CONTINUE", "UNSTOP"];
 pub const OPT_OUT_REPLY: &str =
     "You have opted out and will receive no more messages from this number. Reply START to opt in.";
+const HELP_REPLY: &str = "For help, write to this company. Reply STOP to opt out.";
 const OPT_IN_REPLY: &str = "You have opted in to messages from this number. Reply STOP to opt out.";
 /// Numbers in one list of a search.
 const MAX_NUMBERS: usize = 20;
@@ -24,46 +27,67 @@ const MAX_NUMBERS: usize = 20;
 const MAX_RECORDS: usize = 1000;
 const DEFAULT_PER_PAGE: usize = 100;
 const MAX_PER_PAGE: usize = 1000;
-const CAMPAIGN_TYPES: [&str; 3] = ["Conversational", "Informational", "Promotional"];
 
-/// The decision that an inbound text expresses, if it is a keyword.
-fn keyword_status(text: &str) -> Option<OptStatus> {
-    let word = text.trim().to_ascii_uppercase();
-    if OPT_OUT_KEYWORDS.contains(&word.as_str()) {
-        Some(OptStatus::OptOut)
-    } else if OPT_IN_KEYWORDS.contains(&word.as_str()) {
-        Some(OptStatus::OptIn)
-    } else {
-        None
+/// What an inbound text asks for, if it is a keyword.
+#[derive(Debug, Clone, Copy)]
+enum Keyword {
+    Consent(OptStatus),
+    Help,
+}
+
+impl Keyword {
+    fn of(text: &str) -> Option<Self> {
+        match text.trim().to_ascii_uppercase().as_str() {
+            word if OPT_OUT_KEYWORDS.contains(&word) => Some(Self::Consent(OptStatus::OptOut)),
+            word if OPT_IN_KEYWORDS.contains(&word) => Some(Self::Consent(OptStatus::OptIn)),
+            "HELP" => Some(Self::Help),
+            _ => None,
+        }
+    }
+
+    fn reply(self) -> &'static str {
+        match self {
+            Self::Consent(OptStatus::OptOut) => OPT_OUT_REPLY,
+            Self::Consent(OptStatus::OptIn) => OPT_IN_REPLY,
+            Self::Help => HELP_REPLY,
+        }
     }
 }
 
 impl PlatformState {
     /// Applies the keyword of an inbound message, if its text is one.
     pub fn apply_keyword(&mut self, at: Millis, message: &MessageRecord) {
-        let Some(opt_status) = keyword_status(&message.text) else { return };
+        let Some(keyword) = Keyword::of(&message.text) else { return };
         let own = self.own_number(message).to_owned();
-        self.save_consent(ConsentRecord {
-            account_id: message.account_id,
-            from: own.clone(),
-            to: message.from.clone(),
-            opt_status,
-            source: ConsentOrigin::Recipient,
-            coverage: self.settings.consent_coverage,
-            at,
-        });
+        if let Keyword::Consent(opt_status) = keyword {
+            let coverage = self.settings.consent_coverage;
+            let is_of_campaign = coverage == ConsentCoverage::CampaignType;
+            self.save_consent(ConsentRecord {
+                account_id: message.account_id,
+                from: own.clone(),
+                to: message.from.clone(),
+                opt_status,
+                source: ConsentOrigin::Recipient,
+                coverage,
+                campaign_type: is_of_campaign.then_some(self.settings.campaign_type),
+                at,
+            });
+        }
         if self.settings.keyword_replies {
-            self.send_keyword_reply(at, message, &own, opt_status);
+            self.send_keyword_reply(at, message, &own, keyword.reply());
         }
     }
 
+    /// Whether a customer opted out of messages from a number.
+    #[must_use]
+    pub fn is_opted_out(&self, account_id: i64, from: &str, to: &str) -> bool {
+        let decision = self.consents.decision(account_id, from, to, self.settings.campaign_type);
+        decision.is_some_and(|decision| decision.opt_status == OptStatus::OptOut)
+    }
+
     /// Sends the platform's confirmation of a keyword. An opt-out does not block it.
-    fn send_keyword_reply(&mut self, at: Millis, message: &MessageRecord, own: &str, opt_status: OptStatus) {
+    fn send_keyword_reply(&mut self, at: Millis, message: &MessageRecord, own: &str, text: &str) {
         let Some(owner) = self.extensions.get(&message.extension_id) else { return };
-        let text = match opt_status {
-            OptStatus::OptOut => OPT_OUT_REPLY,
-            OptStatus::OptIn => OPT_IN_REPLY,
-        };
         let mut reply = self.mail.create(MessageDraft {
             owner,
             direction: MessageDirection::Outbound,
@@ -137,7 +161,7 @@ pub struct ConsentSearch {
     to: Vec<String>,
     statuses: Vec<OptStatus>,
     coverage: Vec<ConsentCoverage>,
-    campaign_types: Vec<String>,
+    campaign_types: Vec<CampaignType>,
     page_token: Option<String>,
     per_page: Option<usize>,
 }
@@ -147,9 +171,8 @@ impl ConsentSearch {
         let ConsentSearchBody { from, to, opt_status, coverage, campaign_type, page_token, per_page } = body;
         let statuses = parse_list("optStatus", &opt_status.into_iter().collect::<Vec<_>>())?;
         let coverage = parse_list("coverage", &coverage)?;
-        let search =
-            Self { from, to, statuses, coverage, campaign_types: campaign_type, page_token, per_page };
-        search.checked()
+        let campaign_types = parse_list("campaignType", &campaign_type)?;
+        Self { from, to, statuses, coverage, campaign_types, page_token, per_page }.checked()
     }
 
     /// The search of a GET call. Without `optStatus`, it selects opt-outs.
@@ -164,7 +187,7 @@ impl ConsentSearch {
             to: list("to"),
             statuses,
             coverage: query.variants("coverage")?,
-            campaign_types: list("campaignType"),
+            campaign_types: query.variants("campaignType")?,
             page_token: query.get("pageToken").map(str::to_owned),
             per_page: query.number("perPage", 1)?,
         };
@@ -174,9 +197,6 @@ impl ConsentSearch {
     fn checked(self) -> Result<Self, RestError> {
         check_numbers("from", &self.from)?;
         check_numbers("to", &self.to)?;
-        if let Some(unknown) = self.campaign_types.iter().find(|t| !CAMPAIGN_TYPES.contains(&t.as_str())) {
-            return Err(RestError::parameter("campaignType", unknown.as_str()));
-        }
         Ok(self)
     }
 
@@ -185,8 +205,8 @@ impl ConsentSearch {
             && (self.to.is_empty() || self.to.contains(&record.to))
             && (self.statuses.is_empty() || self.statuses.contains(&record.opt_status))
             && (self.coverage.is_empty() || self.coverage.contains(&record.coverage))
-            // No record belongs to a campaign.
-            && self.campaign_types.is_empty()
+            && (self.campaign_types.is_empty()
+                || record.campaign_type.is_some_and(|campaign| self.campaign_types.contains(&campaign)))
     }
 
     /// The reply with one page of the selected records of an account.
@@ -225,8 +245,9 @@ pub fn export_consents(state: &PlatformState, account_id: i64) -> String {
             other => variant_name(&other),
         };
         let (status, source) = (variant_name(&record.opt_status), variant_name(&record.source));
+        let campaign = record.campaign_type.as_ref().map(variant_name).unwrap_or_default();
         let (from, to, at) = (&record.from, &record.to, format_time(record.at));
-        csv.push_str(&format!("{to},{from},{status},{source},{coverage},,,{at}\r\n"));
+        csv.push_str(&format!("{to},{from},{status},{source},{coverage},{campaign},,{at}\r\n"));
     }
     csv
 }
@@ -243,6 +264,7 @@ struct ConsentUpdateRecord {
     to: String,
     opt_status: String,
     coverage: Option<String>,
+    campaign_type: Option<String>,
 }
 
 /// Applies the records one by one. The reply lists those that were refused in `failedRecords`.
@@ -258,13 +280,14 @@ pub fn update_consents(
     let mut failed = Vec::new();
     for record in update.records {
         match checked_update(state, account_id, &record) {
-            Ok((opt_status, coverage)) => state.save_consent(ConsentRecord {
+            Ok((opt_status, coverage, campaign_type)) => state.save_consent(ConsentRecord {
                 account_id,
                 from: record.from,
                 to: record.to,
                 opt_status,
                 source: ConsentOrigin::Api,
                 coverage,
+                campaign_type,
                 at: now,
             }),
             Err((code, message)) => failed.push(json!({
@@ -277,30 +300,39 @@ pub fn update_consents(
     Ok(if failed.is_empty() { json!({}) } else { json!({"failedRecords": failed}) })
 }
 
-/// The new status and its coverage, or the code and text of the refusal.
+/// The new status with its coverage and campaign type, or the code and text of the refusal.
 fn checked_update(
     state: &PlatformState,
     account_id: i64,
     record: &ConsentUpdateRecord,
-) -> Result<(OptStatus, ConsentCoverage), (&'static str, &'static str)> {
+) -> Result<(OptStatus, ConsentCoverage, Option<CampaignType>), (&'static str, &'static str)> {
     let status: Option<OptStatus> = parse_variant(&record.opt_status);
     let status = status.ok_or(("CMN-101", "Parameter [optStatus] value is invalid"))?;
     let coverage = match record.coverage.as_deref() {
         // The guide and the specification spell it differently.
         None | Some("PhoneNumber" | "phoneNumber") => ConsentCoverage::PhoneNumber,
         Some("Account" | "account") => ConsentCoverage::Account,
+        Some("CampaignType" | "campaignType") => ConsentCoverage::CampaignType,
+        Some("VirtualSender" | "virtualSender") => ConsentCoverage::VirtualSender,
         Some(_) => return Err(("CMN-101", "Parameter [coverage] value is invalid")),
     };
-    let is_own =
-        record.from == ALL_NUMBERS || state.number(&record.from).is_some_and(|n| n.account_id == account_id);
+    let campaign: Option<CampaignType> = record.campaign_type.as_deref().and_then(parse_variant);
+    let is_of_campaign = coverage == ConsentCoverage::CampaignType;
+    if campaign.is_some() != is_of_campaign || record.campaign_type.is_some() != is_of_campaign {
+        return Err(("CMN-101", "Parameter [campaignType] value is invalid"));
+    }
+    let is_own = record.from == ALL_NUMBERS
+        || coverage == ConsentCoverage::VirtualSender
+        || state.number(&record.from).is_some_and(|n| n.account_id == account_id);
     if !is_own {
         return Err(("CMN-102", "Resource for parameter [from] is not found"));
     }
-    let decision = state.consents.decision(account_id, &record.from, &record.to);
+    let own_campaign = state.settings.campaign_type;
+    let decision = state.consents.decision(account_id, &record.from, &record.to, own_campaign);
     let stopped_by_keyword =
         decision.is_some_and(|c| c.opt_status == OptStatus::OptOut && c.source == ConsentOrigin::Recipient);
     if status == OptStatus::OptIn && stopped_by_keyword && !state.settings.api_lifts_keyword_opt_out {
         return Err(("MSG-243", "Only the recipient can opt in again"));
     }
-    Ok((status, coverage))
+    Ok((status, coverage, campaign))
 }

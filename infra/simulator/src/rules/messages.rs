@@ -97,7 +97,7 @@ impl PlatformState {
     /// The delivery error code of a message that RingCentral accepts but does not send.
     fn sending_error(&self, message: &MessageRecord) -> Option<&'static str> {
         let account = message.account_id;
-        if message.to.iter().any(|to| self.consents.is_opted_out(account, &message.from, to)) {
+        if message.to.iter().any(|to| self.is_opted_out(account, &message.from, to)) {
             return Some("SMS-RC-413");
         }
         let number = self.number(&message.from)?;

@@ -266,8 +266,7 @@ fn check_number(
     if is_international && !number.has_feature("InternationalSmsSender") {
         return Err(feature_error("MSG-240", "International SMS is not available for the number"));
     }
-    let opted_out =
-        request.to.iter().find(|to| state.consents.is_opted_out(number.account_id, &request.from, to));
+    let opted_out = request.to.iter().find(|to| state.is_opted_out(number.account_id, &request.from, to));
     if let Some(to) = opted_out.filter(|_| state.settings.refuse_opted_out) {
         return Err(parameter_error("MSG-243", "The recipient has opted out")
             .attribute("parameterName", "to")

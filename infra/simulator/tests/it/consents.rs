@@ -114,6 +114,7 @@ async fn searches_select_by_status_coverage_and_campaign_type() {
     assert_eq!(count("?coverage=Account").await, 1);
     assert_eq!(count("?coverage=CampaignType").await, 0);
     assert_eq!(count("?campaignType=Promotional").await, 0);
+    assert_eq!(count("?coverage=VirtualSender").await, 0);
     for (query, parameter) in [
         ("?optStatus=Maybe", "optStatus"),
         ("?coverage=Planet", "coverage"),
@@ -211,10 +212,55 @@ async fn a_keyword_can_cover_all_numbers_of_the_account() {
     );
     keyword(&sim, "+14155550100", "START").await;
     assert_eq!(delivery_error(&sim, &login.access, OWN).await, Value::Null, "any number lifts it");
-    let reply = sim.request(Method::PUT, "/_sim/settings").json(&json!({"consentCoverage": "CampaignType"}));
+    let reply = sim.request(Method::PUT, "/_sim/settings").json(&json!({"consentCoverage": "VirtualSender"}));
     let (status, reply) = json_of(reply.send().await.unwrap()).await;
     assert_eq!(status, 400);
     assert!(reply["error"].as_str().unwrap().starts_with("consentCoverage"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_consent_can_cover_the_campaigns_of_a_type_or_a_virtual_sender() {
+    let sim = test_simulator::start().await;
+    let login = sim.log_in().await;
+    sim.settings(json!({"consentCoverage": "CampaignType"})).await;
+    keyword(&sim, OWN, "STOP").await;
+    let (_, list) = sim.get(&login.access, PATH).await;
+    let record = &list["records"][0];
+    assert_eq!(
+        (&record["coverage"], &record["campaignType"]),
+        (&json!("CampaignType"), &json!("Conversational"))
+    );
+    assert_eq!(
+        delivery_error(&sim, &login.access, "+14155550100").await,
+        "SMS-RC-413",
+        "the same campaign type"
+    );
+    sim.settings(json!({"campaignType": "Promotional"})).await;
+    assert_eq!(delivery_error(&sim, &login.access, OWN).await, Value::Null, "another campaign type");
+    let update = |coverage: &str, campaign: Option<&str>| {
+        let mut record = json!({"from": OWN, "to": CUSTOMER, "optStatus": "OptOut", "coverage": coverage});
+        if let Some(campaign) = campaign {
+            record["campaignType"] = json!(campaign);
+        }
+        json!({"records": [record]})
+    };
+    let patch = async |records: Value| sim.call(Method::PATCH, &login.access, PATH, records).await.1;
+    for wrong in [
+        update("CampaignType", None),
+        update("CampaignType", Some("Loud")),
+        update("Account", Some("Promotional")),
+    ] {
+        let reply = patch(wrong.clone()).await;
+        assert_eq!(reply["failedRecords"][0]["error"]["errorCode"], "CMN-101", "{wrong}");
+    }
+    assert_eq!(patch(update("VirtualSender", None)).await, json!({}));
+    assert_eq!(delivery_error(&sim, &login.access, OWN).await, Value::Null, "SMS has another sender");
+    assert_eq!(patch(update("CampaignType", Some("Promotional"))).await, json!({}));
+    assert_eq!(delivery_error(&sim, &login.access, OWN).await, "SMS-RC-413");
+    let (_, list) = sim.get(&login.access, &format!("{PATH}?campaignType=Promotional")).await;
+    assert_eq!(list["records"].as_array().unwrap().len(), 1);
+    let (_, list) = sim.get(&login.access, &format!("{PATH}?coverage=VirtualSender")).await;
+    assert_eq!(list["records"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -252,6 +298,10 @@ async fn keywords_are_confirmed_if_the_setting_is_on() {
     );
     keyword(&sim, OWN, "START").await;
     assert!(outbound().await[0]["subject"].as_str().unwrap().contains("opted in"));
+    let changes = sim.ledger_of("consent_changed").await.len();
+    keyword(&sim, OWN, "help").await;
+    assert!(outbound().await[0]["subject"].as_str().unwrap().contains("help"));
+    assert_eq!(sim.ledger_of("consent_changed").await.len(), changes, "HELP is no decision");
     assert!(sim.ledger_of("sms_accepted").await.is_empty(), "the app sent nothing");
 }
 
