@@ -160,22 +160,11 @@ impl Store {
         page: &Page,
     ) -> Result<(Vec<Consent>, Option<String>), StoreError> {
         let prefix = filter.to.as_ref().map_or_else(|| CONSENT.to_owned(), |to| format!("{CONSENT}{to}#"));
-        let mut query = self.list(tenant, &prefix);
-        let wanted = [
+        let attributes = [
             ("status", filter.status.map(|status| status.as_str().to_owned())),
             ("from", filter.from.as_ref().map(|from| from.as_str().to_owned())),
         ];
-        let mut conditions = Vec::new();
-        for (name, value) in wanted {
-            let Some(value) = value else { continue };
-            conditions.push(format!("#{name} = :{name}"));
-            query = query
-                .expression_attribute_names(format!("#{name}"), name)
-                .expression_attribute_values(format!(":{name}"), item::text(value));
-        }
-        if !conditions.is_empty() {
-            query = query.filter_expression(conditions.join(" AND "));
-        }
+        let query = query::filtered(self.list(tenant, &prefix), attributes);
         self.read_list(tenant, query, page, read_consent).await
     }
 

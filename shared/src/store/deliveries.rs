@@ -287,26 +287,19 @@ impl Store {
         page: &Page,
     ) -> Result<(Vec<Delivery>, Option<String>), StoreError> {
         let (from, to) = (DeliveryId::floor(between.0), DeliveryId::ceiling(between.1));
-        let mut query = self
+        let query = self
             .items(&self.tables.deliveries, tenant, "#item BETWEEN :from AND :to")
             .scan_index_forward(false)
             .expression_attribute_values(":from", item::text(format!("{app}#{from}")))
             .expression_attribute_values(":to", item::text(format!("{app}#{to}")))
             .limit(page.rows());
-        let mut conditions = Vec::new();
-        if let Some(status) = filter.0 {
-            conditions.push("#status = :status");
-            query = query
-                .expression_attribute_names("#status", "status")
-                .expression_attribute_values(":status", item::text(status.as_str()));
-        }
-        if let Some(kind) = filter.1 {
-            conditions.push("kind = :kind");
-            query = query.expression_attribute_values(":kind", item::text(kind.as_str()));
-        }
-        if !conditions.is_empty() {
-            query = query.filter_expression(conditions.join(" AND "));
-        }
+        let query = query::filtered(
+            query,
+            [
+                ("status", filter.0.map(|status| status.as_str().to_owned())),
+                ("kind", filter.1.map(|kind| kind.as_str().to_owned())),
+            ],
+        );
         let start = page.after.as_ref().map(|after| item::key(tenant, after));
         let (rows, last) = query::page(query.set_exclusive_start_key(start)).await?;
         let next = last.and_then(|key| key.maybe_text("item"));

@@ -271,30 +271,19 @@ impl Store {
         let first = filter.start.map_or_else(String::new, MessageId::first_of);
         // "~" sorts after every id. The range includes its end, which no complete id equals.
         let last = filter.end.map_or_else(|| "~".to_owned(), MessageId::first_of);
-        let mut query = self
+        let query = self
             .items(&self.tables.messages, tenant, "#item BETWEEN :first AND :last")
             .scan_index_forward(false)
             .expression_attribute_values(":first", item::text(format!("{MESSAGE}{first}")))
             .expression_attribute_values(":last", item::text(format!("{MESSAGE}{last}")))
             .set_exclusive_start_key(after.map(|name| item::key(tenant, name)));
-        let wanted = [
+        let attributes = [
             ("direction", filter.direction.map(|word| word.as_str().to_owned())),
             ("status", filter.status.map(|word| word.as_str().to_owned())),
             ("from", filter.from.clone()),
             ("to", filter.to.clone()),
         ];
-        let mut conditions = Vec::new();
-        for (name, value) in wanted {
-            if let Some(value) = value {
-                conditions.push(format!("#{name} = :{name}"));
-                query = query
-                    .expression_attribute_names(format!("#{name}"), name)
-                    .expression_attribute_values(format!(":{name}"), item::text(value));
-            }
-        }
-        if !conditions.is_empty() {
-            query = query.filter_expression(conditions.join(" AND "));
-        }
+        let mut query = query::filtered(query, attributes);
         if projection == Projection::ItemNames {
             query = query.projection_expression("#item").limit(limits::COUNTED_ROWS);
         }

@@ -77,6 +77,22 @@ pub(super) fn position(at: Timestamp, unique: &str) -> String {
     format!("{:014}-{unique}", at.as_millisecond().max(0))
 }
 
+/// Filters a query by the text attributes that have a value.
+pub(super) fn filtered(
+    query: QueryFluentBuilder,
+    attributes: impl IntoIterator<Item = (&'static str, Option<String>)>,
+) -> QueryFluentBuilder {
+    let mut conditions = Vec::new();
+    let wanted = attributes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let query = wanted.fold(query, |query, (name, value)| {
+        conditions.push(format!("#{name} = :{name}"));
+        query
+            .expression_attribute_names(format!("#{name}"), name)
+            .expression_attribute_values(format!(":{name}"), item::text(value))
+    });
+    if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
+}
+
 /// One page, and the key of the last item read if there may be more.
 pub(super) async fn page(query: QueryFluentBuilder) -> Result<(Vec<Row>, Option<Row>), StoreError> {
     let answer = query.send().await.map_err(failure)?;
