@@ -20,8 +20,8 @@ use crate::model::connect_token::{
     BrowserKey, ConnectToken, DONE_COOKIE, Flow, FlowStatus, Link, LinkState, flow_end, is_random_secret,
 };
 use crate::model::connection::{
-    Connection, ConnectionStatus, RefreshState, Revocation, SealedPair, SealedToken, Setup, access_expiry,
-    refresh_expiry,
+    Connection, ConnectionStatus, ConsentFeed, RefreshState, Revocation, SealedPair, SealedToken, Setup,
+    access_expiry, refresh_expiry,
 };
 use crate::model::ids::{ConnectionId, ExtensionId};
 use crate::model::refresh::{half_life, random_jitter_percent};
@@ -509,6 +509,7 @@ impl ReceivedTokens<'_> {
             identity: old.map(|old| old.identity.clone()).unwrap_or_default(),
             setup: Setup::default(),
             subscription: None,
+            consents: ConsentFeed::default(),
             refresh_state: RefreshState { due, status_since: Some(now), ..RefreshState::default() },
             sync_due: None,
             rate_limited_until: old.and_then(|old| old.rate_limited_until),
@@ -552,7 +553,7 @@ impl ReceivedTokens<'_> {
             generation,
             access,
             refresh,
-            subscription: None,
+            subscriptions: Vec::new(),
             attempts: 0,
         };
         if let Err(error) = gateway.store.create_revocation(&revocation).await {

@@ -301,32 +301,31 @@ async fn read_back(
             return Ok(());
         }
     };
-    let (from, to) = numbers(&result.change);
-    let covers =
-        |record: &&rc::Consent| record.to == to && record.from.as_ref().is_none_or(|own| *own == from);
-    let is_opted_out = |record: &rc::Consent| record.opt_status == rc::OptStatus::OptOut;
-    if records.iter().filter(covers).any(is_opted_out) {
-        let reason = "RingCentral keeps the recipient's opt-out: only a word of the recipient, such as START, lifts it";
-        end(result, ChangeResult::Refused, reason.to_owned());
-        return Ok(());
+    let pair = &result.change.pair;
+    let Some(from) = pair.scope.from() else { return Ok(()) };
+    let (status, since) = consents::status_in(records, from, &pair.to);
+    match status {
+        ConsentStatus::OptedOut => {
+            let reason = "RingCentral keeps the recipient's opt-out: only a word of the recipient, such as START, lifts it";
+            end(result, ChangeResult::Refused, reason.to_owned());
+            return Ok(());
+        }
+        ConsentStatus::Unknown => {
+            let reason = "RingCentral accepted it, but shows no consent of this recipient; the recipient stays blocked";
+            end(result, ChangeResult::Failed, reason.to_owned());
+            return Ok(());
+        }
+        ConsentStatus::OptedIn => {}
     }
-    let Some(record) = records.iter().filter(covers).find(|record| record.opt_status == rc::OptStatus::OptIn)
-    else {
-        let reason =
-            "RingCentral accepted it, but shows no consent of this recipient; the recipient stays blocked";
-        end(result, ChangeResult::Failed, reason.to_owned());
-        return Ok(());
-    };
     let now = gateway.clock.now();
     let report = ConsentReport {
         status: ConsentStatus::OptedIn,
         source: ConsentSource::RingcentralSearch,
         reporter: ConsentReporter::RingCentral,
-        at: record.last_modified_time.unwrap_or(now).min(now),
+        at: since.unwrap_or(now).min(now),
     };
-    let pair = &result.change.pair;
-    let state =
-        consents::record(gateway, &connection.tenant, pair, &report, result.change.note.as_deref()).await?;
+    let note = result.change.note.as_deref();
+    let state = consents::record(gateway, &connection.tenant, pair, &report, note).await?;
     if is_blocked(gateway, connection, pair).await? {
         let reason = "RingCentral shows an opt-in, but the recipient opted out with a word that only the gateway knows, or of all \
                       numbers: only a word of the recipient, such as START, lifts it";

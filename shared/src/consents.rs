@@ -1,14 +1,11 @@
 //! Recording what was learned about consents: one place merges it into what is known.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{TryStreamExt, stream};
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
-use crate::model::connection::Connection;
 use crate::model::consent::{
     ConsentPair, ConsentReport, ConsentReporter, ConsentSource, ConsentState, ConsentStatus, ConsentUpdate,
 };
@@ -18,10 +15,9 @@ use crate::model::ids::TenantId;
 use crate::model::message::{DeliveryReport, Message, PartStage};
 use crate::model::phone::E164;
 use crate::retry::{Attempt, retry_on_conflict};
-use crate::ringcentral::consents::{ConsentCoverage, ConsentQuery, OptStatus};
-use crate::ringcentral::{self, Api};
+use crate::ringcentral;
+use crate::ringcentral::consents::{ConsentCoverage, OptStatus};
 use crate::store::WriteOutcome;
-use crate::tokens::{self, CallError};
 
 /// Merges a report into a consent, with its history entry and event. Returns the state of the consent after that. A report that is
 /// late or repeated changes nothing.
@@ -108,49 +104,25 @@ pub(crate) async fn record_delivery_error(
     record(gateway, &message.tenant, &ConsentPair::of_number(from, to), &report, None).await.map(drop)
 }
 
-/// Reads the consents that RingCentral has for the account of a connection, and records them: what neither a message nor an event has
-/// shown. Of several connections of an account, one does this. Reads at most [`limits::CONSENT_SEARCH_RECORDS`].
+/// Records what RingCentral's records say. Those that cannot be used are left out.
 ///
 /// # Errors
-/// If RingCentral or the store fails. What was read before that is recorded.
-pub async fn search(gateway: &Gateway, connection: &Connection, within: Duration) -> Result<(), CallError> {
-    let Some(account) = connection.identity.account.as_deref() else { return Ok(()) };
-    let connections = gateway.store.connections(&connection.tenant).await?;
-    let is_of_account = |other: &&Connection| {
-        other.identity.account.as_deref() == Some(account) && other.status.is_connected()
-    };
-    let first = connections.iter().filter(is_of_account).map(|other| &other.extension).min();
-    if first.is_some_and(|first| *first != connection.extension) {
-        return Ok(());
-    }
-    let read = |api, connection| read_consents(gateway, account, api, connection);
-    let searched = tokens::call(gateway, &connection.tenant, &connection.id, read);
-    tokio::time::timeout(within, searched).await.unwrap_or(Err(CallError::Timeout))
-}
-
-async fn read_consents(
+/// If the store fails; the records may then be recorded again.
+pub(crate) async fn record_all(
     gateway: &Gateway,
-    account: &str,
-    api: Api,
-    connection: Connection,
-) -> Result<(), CallError> {
-    let query = ConsentQuery { per_page: Some(SEARCH_PAGE), ..ConsentQuery::default() };
-    let found = api.consents(&query).take(limits::CONSENT_SEARCH_RECORDS).map_err(CallError::from);
-    let record_found = |found| record_found(gateway, account, &connection.tenant, found);
-    found.try_for_each_concurrent(limits::CONSENTS_AT_ONCE, record_found).await
-}
-
-async fn record_found(
-    gateway: &Gateway,
-    account: &str,
     tenant: &TenantId,
-    found: ringcentral::consents::Consent,
-) -> Result<(), CallError> {
+    account: &str,
+    source: ConsentSource,
+    records: impl IntoIterator<Item = ringcentral::consents::Consent>,
+) -> Result<()> {
     let now = gateway.clock.now();
-    if let Some((pair, report)) = report_of(&found, account, ConsentSource::RingcentralSearch, now) {
-        record(gateway, tenant, &pair, &report, None).await?;
-    }
-    Ok(())
+    let reports: Vec<_> =
+        records.into_iter().filter_map(|record| report_of(&record, account, source, now)).collect();
+    stream::iter(reports.into_iter().map(Ok))
+        .try_for_each_concurrent(limits::CONSENTS_AT_ONCE, |(pair, report)| async move {
+            record(gateway, tenant, &pair, &report, None).await.map(drop)
+        })
+        .await
 }
 
 /// What a record of RingCentral says. An opt-out from one type of campaign counts for its number: the gateway does not know the types of
@@ -161,27 +133,56 @@ fn report_of(
     source: ConsentSource,
     now: Timestamp,
 ) -> Option<(ConsentPair, ConsentReport)> {
-    let is_specific =
-        matches!(found.coverage, None | Some(ConsentCoverage::PhoneNumber | ConsentCoverage::Account));
-    let (status, at) = match found.opt_status {
-        OptStatus::OptOut => (ConsentStatus::OptedOut, found.last_modified_time.unwrap_or(now)),
-        OptStatus::OptIn if is_specific => (ConsentStatus::OptedIn, found.last_modified_time?),
-        _ => return None,
+    let (status, at) = match status_of(found)? {
+        ConsentStatus::OptedIn => (ConsentStatus::OptedIn, found.last_modified_time?),
+        status => (status, found.last_modified_time.unwrap_or(now)),
     };
-    let to = E164::read(&found.to, None)?;
-    let from = found.from.as_deref().filter(|from| *from != ALL_NUMBERS);
-    let pair = match (from, &found.coverage) {
-        (None, _) | (_, Some(ConsentCoverage::Account)) => ConsentPair::of_account(account, to),
-        (Some(from), _) => ConsentPair::of_number(E164::read(from, None)?, to),
-    };
+    let pair = pair_of(found, account)?;
     let is_own_opt_in = status == ConsentStatus::OptedIn
         && found.source == Some(ringcentral::consents::ConsentSource::Recipient);
     let reporter = if is_own_opt_in { ConsentReporter::Recipient } else { ConsentReporter::RingCentral };
     Some((pair, ConsentReport { status, source, reporter, at: at.min(now) }))
 }
 
-/// Consents in one call of the search, RingCentral's maximum.
-const SEARCH_PAGE: u32 = 1_000;
+/// The status of all messages that a record covers. An opt-in to one type of campaign says nothing of the others.
+fn status_of(found: &ringcentral::consents::Consent) -> Option<ConsentStatus> {
+    let is_specific =
+        matches!(found.coverage, None | Some(ConsentCoverage::PhoneNumber | ConsentCoverage::Account));
+    match found.opt_status {
+        OptStatus::OptOut => Some(ConsentStatus::OptedOut),
+        OptStatus::OptIn if is_specific => Some(ConsentStatus::OptedIn),
+        _ => None,
+    }
+}
+
+/// The pair that a record covers; `None` if its numbers cannot be read.
+fn pair_of(found: &ringcentral::consents::Consent, account: &str) -> Option<ConsentPair> {
+    let to = E164::read(&found.to, None)?;
+    let from = found.from.as_deref().filter(|from| *from != ALL_NUMBERS);
+    Some(match (from, &found.coverage) {
+        (None, _) | (_, Some(ConsentCoverage::Account)) => ConsentPair::of_account(account, to),
+        (Some(from), _) => ConsentPair::of_number(E164::read(from, None)?, to),
+    })
+}
+
+/// What RingCentral's records show about messages from a number to a recipient, and since when. Records about all numbers count too,
+/// and an opt-out wins over an opt-in.
+pub(crate) fn status_in(
+    records: &[ringcentral::consents::Consent],
+    from: &E164,
+    to: &E164,
+) -> (ConsentStatus, Option<Timestamp>) {
+    let covers = |record: &&ringcentral::consents::Consent| {
+        pair_of(record, "")
+            .is_some_and(|pair| pair.to == *to && pair.scope.from().is_none_or(|own| own == from))
+    };
+    let statuses = records.iter().filter(covers).filter_map(|record| {
+        let status = status_of(record)?;
+        Some((status == ConsentStatus::OptedOut, record.last_modified_time, status))
+    });
+    let decisive = statuses.max_by_key(|(is_opted_out, at, _)| (*is_opted_out, *at));
+    decisive.map_or((ConsentStatus::Unknown, None), |(_, at, status)| (status, at))
+}
 
 /// How RingCentral names all numbers of an account.
 const ALL_NUMBERS: &str = "*";
@@ -239,5 +240,36 @@ mod tests {
         );
         assert!(record(serde_json::json!({ "optStatus": "Maybe" })).is_none());
         assert!(record(serde_json::json!({ "to": "12345" })).is_none());
+    }
+
+    #[test]
+    fn records_of_a_recipient_are_read_for_one_number() {
+        let (us, them) = (E164::parse("+14155550100").unwrap(), E164::parse("+16505550111").unwrap());
+        let record = |from: Option<&str>, status: &str, coverage: Option<&str>| {
+            let record = serde_json::json!({ "from": from, "to": them.as_str(), "optStatus": status, "coverage": coverage });
+            ringcentral::events::from_slice(&serde_json::to_vec(&record).unwrap()).unwrap()
+        };
+        let (own, other, all) = (Some("+14155550100"), Some("+14155550101"), Some("*"));
+        for (records, status) in [
+            (vec![], ConsentStatus::Unknown),
+            (vec![record(own, "OptIn", None)], ConsentStatus::OptedIn),
+            (vec![record(Some("(415) 555-0100"), "OptIn", None)], ConsentStatus::OptedIn),
+            (vec![record(Some("14155550100"), "OptOut", None)], ConsentStatus::OptedOut),
+            (vec![record(all, "OptIn", None)], ConsentStatus::OptedIn),
+            (vec![record(all, "OptOut", None), record(own, "OptIn", None)], ConsentStatus::OptedOut),
+            (vec![record(None, "OptOut", Some("Account"))], ConsentStatus::OptedOut),
+            (vec![record(other, "OptOut", Some("Account"))], ConsentStatus::OptedOut),
+            (vec![record(other, "OptOut", Some("PhoneNumber"))], ConsentStatus::Unknown),
+            (vec![record(own, "OptOut", Some("CampaignType"))], ConsentStatus::OptedOut),
+            (vec![record(own, "OptIn", Some("CampaignType"))], ConsentStatus::Unknown),
+            (vec![record(own, "OptIn", Some("VirtualSender"))], ConsentStatus::Unknown),
+        ] {
+            assert_eq!(status_in(&records, &us, &them).0, status, "{records:?}");
+        }
+        let elsewhere = E164::parse("+16505550112").unwrap();
+        assert_eq!(
+            status_in(&[record(own, "OptOut", None)], &us, &elsewhere),
+            (ConsentStatus::Unknown, None)
+        );
     }
 }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod connect;
 pub mod consent_changes;
+pub mod consent_sync;
 pub mod consents;
 pub mod deletion;
 pub mod delivery;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::saturating_add;
-use crate::consents;
+use crate::consent_sync;
 use crate::due_work::{self, DueOutcome, ShardOutcome, ShardTask};
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
@@ -48,7 +48,7 @@ async fn check_connection(gateway: &Gateway, due: &DueWork) -> Result<DueOutcome
             if let Err(error) = setup::rediscover(gateway, &connection, within).await {
                 tracing::warn!(tenant.id = %due.tenant, connection.id = %due.connection, error = error.chain(), "phone numbers could not be read");
             }
-            if let Err(error) = consents::search(gateway, &connection, within).await {
+            if let Err(error) = consent_sync::run(gateway, &connection, within).await {
                 tracing::warn!(tenant.id = %due.tenant, connection.id = %due.connection, error = error.reason(), "consents could not be read");
             }
         }
@@ -154,8 +154,10 @@ impl Renewal<'_> {
 
     /// Deletes our other subscriptions of this user, which no connection uses.
     async fn delete_orphans(&self, listed: &[Listed]) -> Result<(), CallError> {
+        let of_consents = self.connection.consents.subscription.as_ref();
         for orphan in listed {
-            if orphan.id != self.known.id && setup::is_ours(self.gateway, orphan) {
+            let is_known = orphan.id == self.known.id || Some(&orphan.id) == of_consents;
+            if !is_known && setup::is_ours(self.gateway, orphan) {
                 tracing::info!(connection.id = %self.connection.id, "deleting unused webhook subscription");
                 setup::unsubscribe(self.api, &orphan.id).await?;
             }

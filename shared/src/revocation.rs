@@ -146,7 +146,7 @@ pub async fn request(gateway: &Gateway, tenant: &TenantId, connection: &Connecti
     }
 }
 
-/// Runs a stored revocation: deletes the schedule, deletes the subscription if the access token is still valid, ends the
+/// Runs a stored revocation: deletes the schedule, deletes the subscriptions if the access token is still valid, ends the
 /// session, and deletes the tokens.
 pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Result<RevokeResponse> {
     let invalid = || Error::Internal { what: "revocation request", source: None };
@@ -197,14 +197,16 @@ pub async fn run_revocation(gateway: &Gateway, request: &RevokeRequest) -> Resul
 }
 
 async fn try_once(gateway: &Gateway, revocation: &Revocation) -> Result<(), EndSessionError> {
-    if let Some(subscription) = &revocation.subscription
+    if !revocation.subscriptions.is_empty()
         && revocation.access.expires_at > gateway.clock.now()
         && let Some(access) = open(gateway, revocation, Purpose::Access).await?
     {
         let api = gateway.ringcentral()?.api(&AccessToken::new(access));
-        // If this fails: its events are rejected from now on, and it expires within a week.
-        if let Err(error) = api.delete_subscription(subscription).await {
-            tracing::warn!(tenant.id = %revocation.tenant, connection.id = %revocation.connection, error = %error, "webhook subscription could not be deleted; it expires within a week");
+        for subscription in &revocation.subscriptions {
+            // If this fails: its events are rejected from now on, and it expires within a week.
+            if let Err(error) = api.delete_subscription(subscription).await {
+                tracing::warn!(tenant.id = %revocation.tenant, connection.id = %revocation.connection, error = %error, "webhook subscription could not be deleted; it expires within a week");
+            }
         }
     }
     let refresh = open(gateway, revocation, Purpose::Refresh).await?.ok_or(EndSessionError::TokenLost)?;

@@ -447,7 +447,6 @@ pub async fn subscribe(
     api: &Api,
     connection: &Connection,
 ) -> Result<Subscription, CallError> {
-    let address = subscription_url(gateway, connection).await?;
     let listed = api.subscriptions().await?;
     quarantine::add_all(gateway, QuarantineKind::Subscription, connection, listed.unreadable()).await?;
     for old in listed {
@@ -455,10 +454,24 @@ pub async fn subscribe(
             unsubscribe(api, &old.id).await?;
         }
     }
+    create_subscription(gateway, api, connection, &EVENT_FILTERS).await
+}
+
+/// Creates a webhook subscription with a new verification token.
+///
+/// # Errors
+/// RingCentral's error.
+pub async fn create_subscription(
+    gateway: &Gateway,
+    api: &Api,
+    connection: &Connection,
+    filters: &[&str],
+) -> Result<Subscription, CallError> {
+    let address = subscription_url(gateway, connection).await?;
     let token = Secret::random();
     let made = api
         .create_subscription(&NewSubscription {
-            event_filters: EVENT_FILTERS.map(str::to_owned).into(),
+            event_filters: filters.iter().map(|filter| (*filter).to_owned()).collect(),
             address,
             verification_token: Some(token.clone()),
             expires_in_seconds: u64::try_from(limits::SUBSCRIPTION_SECONDS).ok(),

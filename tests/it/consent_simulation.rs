@@ -93,9 +93,8 @@ impl Schedule {
 
     /// The message may be older than others that were stored before.
     fn keyword(&mut self, status: ConsentStatus) {
-        let reporters = [ConsentReporter::Recipient, ConsentReporter::RecipientToGateway];
         let reporter =
-            if status == ConsentStatus::OptedOut { reporters[self.random.below(2)] } else { reporters[0] };
+            [ConsentReporter::Recipient, ConsentReporter::RecipientToGateway][self.random.below(2)];
         let late = i64::try_from(self.random.below(3)).unwrap() * 3;
         let at = self.now.checked_sub(SignedDuration::from_secs(late)).unwrap();
         let report = ConsentReport { status, source: ConsentSource::Keyword, reporter, at };

@@ -7,26 +7,26 @@ use serde_json::{Value, json};
 
 use crate::delivery::until as eventually;
 use crate::send::{
-    SENT, accept, accepted_texts, connect, connected, id, send, send_once, until, until_settled,
-    without_limit,
+    SENT, accept, accepted_texts, connect, connected, id, pending_entries, send, send_once, until,
+    until_settled, without_limit,
 };
 use crate::world::{SYNC_INTERVAL, TestTenant, World};
 
 /// A second number of the user whose first number the tests send from.
 const SECOND: &str = "+14155550101";
-const THEM: &str = crate::send::TO;
-const STRANGER: &str = "+16505550177";
+pub const THEM: &str = crate::send::TO;
+pub const STRANGER: &str = "+16505550177";
 const CONFIRMATION: &str = "You are unsubscribed and will receive no more messages from this number. Reply START to receive messages again.";
 
 /// A recipient writes to one of the tenant's numbers. RingCentral reports it, or only stores it.
-async fn write(world: &World, from: &str, to: &str, text: &str, deliver: bool) {
+pub async fn write(world: &World, from: &str, to: &str, text: &str, deliver: bool) {
     let order = json!({ "from": from, "to": to, "text": text, "deliver": deliver });
     world.sim(Method::POST, "/_sim/inbound", Some(order)).await;
     world.idle().await;
 }
 
 /// The data of a tenant's events of a type, in order.
-async fn events(world: &World, tenant: &TestTenant, kind: &str) -> Vec<Value> {
+pub async fn events(world: &World, tenant: &TestTenant, kind: &str) -> Vec<Value> {
     let rows = world.items("EventsTable").await;
     let mut events: Vec<_> = rows
         .iter()
@@ -41,13 +41,13 @@ async fn events(world: &World, tenant: &TestTenant, kind: &str) -> Vec<Value> {
 }
 
 /// Sources and statuses of the changes of consent.
-async fn changes(world: &World, tenant: &TestTenant) -> Vec<(String, String)> {
+pub async fn changes(world: &World, tenant: &TestTenant) -> Vec<(String, String)> {
     let word = |event: &Value, name: &str| event[name].as_str().unwrap().to_owned();
     let events = events(world, tenant, "consent_changed").await;
     events.iter().map(|event| (word(event, "source"), word(event, "status"))).collect()
 }
 
-fn change(source: &str, status: &str) -> (String, String) {
+pub fn change(source: &str, status: &str) -> (String, String) {
     (source.to_owned(), status.to_owned())
 }
 
@@ -71,7 +71,7 @@ async fn check_opt_outs(world: &World) {
     assert_eq!(opt_outs, consents);
 }
 
-async fn attempt(world: &World, tenant: &TestTenant, from: &str, to: &str) -> (u16, String) {
+pub async fn attempt(world: &World, tenant: &TestTenant, from: &str, to: &str) -> (u16, String) {
     let reply = send(world, tenant, json!({ "to": to, "from": from, "body": "hello" })).await;
     if reply.status.as_u16() == 202 {
         until_settled(world, tenant, &id(&reply)).await;
@@ -79,7 +79,7 @@ async fn attempt(world: &World, tenant: &TestTenant, from: &str, to: &str) -> (u
     reply.error()
 }
 
-fn rejected() -> (u16, String) {
+pub fn rejected() -> (u16, String) {
     (409, "recipient_opted_out".to_owned())
 }
 
@@ -275,4 +275,79 @@ async fn an_opt_out_that_ringcentral_does_not_know_is_confirmed_once_and_written
     assert_eq!(accepted_texts(&world).await, [CONFIRMATION, "hello"]);
     assert_eq!(recorded_at_ringcentral(&world).await, before);
     check_opt_outs(&world).await;
+}
+
+/// Faults for the next writes of consents at RingCentral.
+async fn failing_writes(world: &World, times: u32, act: Value) {
+    let matches = json!({ "method": "PATCH", "path": "/sms/consents" });
+    let faults = json!([{ "match": matches, "times": times, "do": act }]);
+    world.sim(Method::PUT, "/_sim/faults", Some(faults)).await;
+}
+
+#[tokio::test]
+async fn without_confirmations_an_opt_out_is_written_at_once_and_failures_are_retried() {
+    let (world, tenant, from) = connected().await;
+    let off = json!({ "optOutConfirmation": { "enabled": false } });
+    world.call(Method::PATCH, "/v1/settings", &tenant.key, Some(off)).await.expect(200);
+    write(&world, THEM, &from, "revoke", true).await;
+    world.advance(61).await;
+    eventually("the opt-out", async || recorded_at_ringcentral(&world).await == [change("Api", "OptOut")])
+        .await;
+
+    // RingCentral does not respond for a while.
+    failing_writes(&world, 2, json!({ "status": 503, "body": { "errorCode": "CMN-201" } })).await;
+    write(&world, STRANGER, &from, "opt out", true).await;
+    assert_eq!(attempt(&world, &tenant, &from, STRANGER).await, rejected());
+    for _ in 0..4 {
+        world.advance(301).await;
+        world.idle().await;
+    }
+    eventually("the opt-out", async || recorded_at_ringcentral(&world).await.len() == 2).await;
+
+    // It refuses the write, or the row in it: the opt-out is kept here, and nothing is left to do.
+    let failed = json!({ "failedRecords": [{ "error": { "errorCode": "MSG-1", "message": "no" } }] });
+    for (to, act) in [
+        ("+16505550178", json!({ "status": 403, "body": { "errorCode": "CMN-401" } })),
+        ("+16505550179", json!({ "status": 200, "body": failed })),
+    ] {
+        failing_writes(&world, 1, act).await;
+        write(&world, to, &from, "stop all", true).await;
+        world.advance(61).await;
+        eventually("the end", async || pending_entries(&world).await == 0).await;
+        assert_eq!(attempt(&world, &tenant, &from, to).await, rejected());
+    }
+    assert_eq!(recorded_at_ringcentral(&world).await.len(), 2);
+    assert!(accepted_texts(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_keyword_that_ringcentral_may_not_recognize_is_acted_on_unless_it_did() {
+    let (world, tenant, from) = connected().await;
+    // RingCentral knows the word, but not with what is around it.
+    write(&world, THEM, &from, "Stop! 🛑", true).await;
+    world.advance(61).await;
+    eventually("the opt-out", async || recorded_at_ringcentral(&world).await == [change("Api", "OptOut")])
+        .await;
+    assert_eq!(accepted_texts(&world).await, [CONFIRMATION]);
+    write(&world, THEM, &from, "start.", true).await;
+    world.advance(61).await;
+    eventually("the opt-in", async || recorded_at_ringcentral(&world).await.len() == 2).await;
+    assert_eq!(recorded_at_ringcentral(&world).await[1], change("Api", "OptIn"));
+    assert_eq!(attempt(&world, &tenant, &from, THEM).await, accepted());
+    assert_eq!(accepted_texts(&world).await, [CONFIRMATION, "hello"]);
+
+    // RingCentral has blocked the pair, and answered, by the time of the second message.
+    write(&world, STRANGER, &from, "STOP", false).await;
+    write(&world, STRANGER, &from, "stop!!", true).await;
+    world.advance(61).await;
+    eventually("the end", async || pending_entries(&world).await == 0).await;
+    assert_eq!(accepted_texts(&world).await, [CONFIRMATION, "hello"], "there is no second confirmation");
+    // It does not take the opt-in that it did not recognize: messages would fail, so they are rejected.
+    write(&world, STRANGER, &from, "Start!", true).await;
+    world.advance(61).await;
+    let kept = change("ringcentral_search", "opted_out");
+    eventually("the read-back", async || changes(&world, &tenant).await.last() == Some(&kept)).await;
+    assert_eq!(attempt(&world, &tenant, &from, STRANGER).await, rejected());
+    write(&world, STRANGER, &from, "start", true).await;
+    assert_eq!(attempt(&world, &tenant, &from, STRANGER).await, accepted());
 }

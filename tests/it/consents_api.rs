@@ -186,6 +186,19 @@ async fn a_stop_of_the_recipient_is_lifted_only_if_ringcentral_shows_it() {
         (&json!("applied"), &json!("opted_in")),
         "{told:?}"
     );
+    // It shows the opt-in of all numbers.
+    stopped(&number(4)).await;
+    world.advance(60).await;
+    let at = now(&world).await.to_string();
+    let record = json!({ "from": "*", "to": number(4), "optStatus": "OptIn", "source": "Api", "lastModifiedTime": at });
+    let shown = json!({ "status": 200, "body": { "records": [record], "paging": {} } });
+    world.sim_fault("/consents/search", Some(1), shown).await;
+    let told = results(&world, &tenant, json!([row(&from, &number(4), "opted_in")])).await;
+    assert_eq!(
+        (&told[0]["outcome"], &told[0]["status"]),
+        (&json!("applied"), &json!("opted_in")),
+        "{told:?}"
+    );
     // It takes the opt-in of the second one, but goes on showing the opt-out.
     let record = json!({ "from": from, "to": number(2), "optStatus": "OptOut", "source": "Recipient" });
     world
@@ -263,4 +276,38 @@ async fn a_thousand_rows_are_one_call_and_invalid_rows_are_rejected_with_their_p
     let large =
         world.call(Method::PUT, "/v1/consents", &tenant.key, Some(json!({ "x": "y".repeat(530_000) }))).await;
     assert_eq!(large.error(), (413, "body_too_large".into()));
+}
+
+#[tokio::test]
+async fn a_page_of_very_many_consents_costs_a_bounded_number_of_reads() {
+    let (world, tenant, from) = connected().await;
+    // So large that a page of the table, which is 1 MB, has few of them.
+    let padding = "x".repeat(350_000);
+    let text = |text: &str| json!({ "S": text });
+    let row = |at: usize, status: &str| {
+        let to = number(at);
+        json!({
+            "tenant": text(&tenant.id), "item": text(&format!("consent#{to}#{from}")), "to": text(&to), "from": text(&from),
+            "status": text(status), "version": { "N": "1" }, "observed_status": text(status),
+            "observed_source": text("keyword"), "observed_at": { "N": "1800000000000" }, "padding": text(&padding),
+        })
+    };
+    const PAIRS: usize = 60;
+    let rows: Vec<Value> =
+        (0..PAIRS).map(|at| row(at, if at + 1 == PAIRS { "opted_out" } else { "opted_in" })).collect();
+    world.put_items("ConsentsTable", &rows).await;
+    let (mut cursor, mut found, mut pages) = (String::new(), Vec::new(), 0);
+    loop {
+        let before = world.calls_so_far().await;
+        let page = list(&world, &tenant, &format!("?status=opted_out&limit=100{cursor}")).await;
+        let calls = world.calls_since(before).await;
+        let queries = calls.iter().filter(|call| call["operation"] == "Query").count();
+        assert!((1..=10).contains(&queries), "{queries} queries");
+        pages += 1;
+        found.extend(page["consents"].as_array().unwrap().iter().map(|one| one["to"].clone()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(found, [json!(number(PAIRS - 1))]);
+    assert!(pages > 1, "the first page is empty, and says where the next one begins");
 }

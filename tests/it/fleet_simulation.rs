@@ -34,8 +34,8 @@ const ACCESS_TOKEN: i64 = limits::ACCESS_TOKEN_SECONDS * SECOND;
 const ROUND: i64 = SECOND / 3;
 /// How long a failed sync keeps its claim.
 const CLAIM: i64 = 2 * MINUTE;
-/// Calls of a daily check: listing and renewing the subscription, numbers of the extension and the account, readiness.
-const CHECK_CALLS: u64 = 5;
+/// Calls of a daily check: listing and renewing subscriptions, numbers of the extension and the account, readiness, consents.
+const CHECK_CALLS: u64 = 7;
 /// Sends for each one that is reconciled.
 const SENDS_PER_RECONCILIATION: u64 = 1_000;
 const NEVER: i64 = i64::MAX;

@@ -11,6 +11,7 @@ mod circuit_breaker;
 mod connect;
 mod connect_faults;
 mod consent_simulation;
+mod consent_sync;
 mod consents;
 mod consents_api;
 mod contract;

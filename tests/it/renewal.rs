@@ -10,8 +10,14 @@ use crate::world::{TestTenant, World, attribute, binaries, extension, now, root}
 /// The longest interval between two checks of a connection.
 const A_DAY_AND_A_BIT: i64 = 30 * 3_600;
 
+/// RingCentral refuses the subscription to consent events, so that there is one subscription.
+async fn without_consent_events(world: World) -> World {
+    world.sim(Method::PUT, "/_sim/settings", Some(json!({ "consentEvents": false }))).await;
+    world
+}
+
 async fn connected() -> (World, TestTenant) {
-    let world = World::start().await;
+    let world = without_consent_events(World::start().await).await;
     let tenant = world.tenant();
     world.connect(&tenant, &world.user(0)).await.expect(303);
     // It would do the requested backfill.
@@ -108,7 +114,7 @@ async fn our_unused_subscriptions_are_deleted_and_others_are_not() {
 }
 
 /// An access token of the first user from a separate session of the same app.
-async fn own_session(world: &World) -> String {
+pub async fn own_session(world: &World) -> String {
     let rc = &world.stack.info().rc;
     let user = world.user(0);
     let form = format!(
@@ -161,7 +167,7 @@ async fn a_subscription_that_is_granted_for_hours_is_renewed_before_it_ends() {
     for seconds in [6 * 3_600, 3_600] {
         let world = World::start().await;
         let tenant = world.tenant();
-        let settings = json!({ "maxSubscriptionTtl": seconds });
+        let settings = json!({ "maxSubscriptionTtl": seconds, "consentEvents": false });
         world.sim(Method::PUT, "/_sim/settings", Some(settings)).await;
         world.connect(&tenant, &world.user(0)).await.expect(303);
         for _ in 0..36 {
@@ -244,7 +250,7 @@ async fn after_a_change_of_the_public_url_a_connection_subscribes_again() {
         let mut options = StackOptions::for_tests(&root());
         options.binaries = binaries().to_owned();
         options.data = DataLocation::Folder(folder.path().join("data"));
-        World::with(options).await
+        without_consent_events(World::with(options).await).await
     };
     let world = start().await;
     let tenant = world.tenant();

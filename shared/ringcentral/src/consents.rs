@@ -148,12 +148,16 @@ struct SearchBody<'a> {
     page_token: Option<&'a str>,
 }
 
-struct SearchResponse {
-    records: Records<Consent>,
-    next_page_token: Option<String>,
+/// A page of a search, or the body of an event about consents, which is complete.
+#[derive(Debug, Clone)]
+pub struct ConsentPage {
+    /// The consents.
+    pub records: Records<Consent>,
+    /// The token of the next page; `None` on the last page.
+    pub next_page_token: Option<String>,
 }
 
-impl FromFields for SearchResponse {
+impl FromFields for ConsentPage {
     const QUOTES: Quotes = Quotes::Unescaped;
 
     fn from_fields(fields: &Fields<'_>) -> std::result::Result<Self, RecordError> {
@@ -223,24 +227,25 @@ impl Api {
                         return Ok(Some((consent, (rest, next))));
                     }
                     let Next::Page(token) = next else { return Ok(None) };
-                    let response = api.search_consents(&query, token.as_deref()).await?;
-                    rest = response.records.into_iter();
-                    // A repeated token would never end the stream.
-                    let following = response.next_page_token.filter(|next| Some(next) != token.as_ref());
-                    next = following.map_or(Next::End, |token| Next::Page(Some(token)));
+                    let page = api.consents_page(&query, token.as_deref()).await?;
+                    rest = page.records.into_iter();
+                    next = page.next_page_token.map_or(Next::End, |token| Next::Page(Some(token)));
                 }
             }
         })
     }
 
-    async fn search_consents(
-        &self,
-        query: &ConsentQuery,
-        page_token: Option<&str>,
-    ) -> Result<SearchResponse> {
+    /// Returns one page of consents, the first one without a token. App scope `SMS`; group Light.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if RingCentral does not know the token.
+    pub async fn consents_page(&self, query: &ConsentQuery, page_token: Option<&str>) -> Result<ConsentPage> {
         let path = "/restapi/v2/accounts/~/sms/consents/search";
         let call = self.call("consents", UsageGroup::Light, Method::POST, path);
-        self.json(call.body(&SearchBody { query, page_token })?).await
+        let page: ConsentPage = self.json(call.body(&SearchBody { query, page_token })?).await?;
+        // A repeated token would never end a search.
+        let next_page_token = page.next_page_token.filter(|next| Some(next.as_str()) != page_token);
+        Ok(ConsentPage { next_page_token, ..page })
     }
 
     /// Records up to 1,000 consents, each for a pair of numbers. Returns those that were not recorded. App scope `SMS`;

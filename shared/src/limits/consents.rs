@@ -11,8 +11,12 @@ pub const CONSENT_SEARCH_NUMBERS: usize = 20;
 pub const CONSENT_SEARCHES: usize = 5;
 /// How long a request that sets consents waits for RingCentral, for each account and for each search.
 pub const CONSENT_CALL_MS: u64 = 10_000;
-/// Consents that the daily search of an account reads.
-pub const CONSENT_SEARCH_RECORDS: usize = 10_000;
+/// Consents in one call of the daily search of an account, RingCentral's maximum, and calls of one search: Light calls, of which an
+/// extension has 50 a minute.
+pub const CONSENT_SEARCH_PAGE: u32 = 1_000;
+pub const CONSENT_SEARCH_PAGES: usize = 10;
+/// Consents in an event that are recorded. After a longer one, the search runs.
+pub const CONSENT_EVENT_RECORDS: usize = 100;
 /// Consents of a request or a search that are recorded concurrently.
 pub const CONSENTS_AT_ONCE: usize = 16;
 /// After an opt-out, its confirmation may be sent for this long (47 CFR 64.1200(a)(12)).

@@ -238,6 +238,15 @@ impl Subscription {
     }
 }
 
+/// How a connection reads RingCentral's consents. One connection of each account does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsentFeed {
+    /// RingCentral's id of the subscription to consent events; `None` if RingCentral refuses it.
+    pub subscription: Option<String>,
+    /// The token of the page with which the next search begins; `None` if it begins with the first page.
+    pub next_page: Option<String>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     pub tenant: TenantId,
@@ -260,6 +269,7 @@ pub struct Connection {
     pub identity: ExtensionIdentity,
     pub setup: Setup,
     pub subscription: Option<Subscription>,
+    pub consents: ConsentFeed,
     pub refresh_state: RefreshState,
     /// When the next message sync is due.
     pub sync_due: Option<Timestamp>,
@@ -325,18 +335,19 @@ pub struct Revocation {
     pub issuer: String,
     /// The generation that the tokens are sealed to.
     pub generation: u64,
-    /// Deletes the subscription, unless it has expired.
+    /// Deletes the subscriptions, unless it has expired.
     pub access: SealedToken,
     /// Revoking the refresh token ends the whole session.
     pub refresh: SealedToken,
-    /// The subscription to delete first.
-    pub subscription: Option<String>,
+    /// The subscriptions to delete first.
+    pub subscriptions: Vec<String>,
     /// Failed attempts to end the session.
     pub attempts: u32,
 }
 
 impl From<&Connection> for Revocation {
     fn from(connection: &Connection) -> Self {
+        let subscription = connection.subscription.as_ref().map(|subscription| subscription.id.clone());
         Self {
             tenant: connection.tenant.clone(),
             connection: connection.id.clone(),
@@ -345,7 +356,7 @@ impl From<&Connection> for Revocation {
             generation: connection.generation,
             access: connection.access.clone(),
             refresh: connection.refresh.clone(),
-            subscription: connection.subscription.as_ref().map(|s| s.id.clone()),
+            subscriptions: subscription.into_iter().chain(connection.consents.subscription.clone()).collect(),
             attempts: 0,
         }
     }

@@ -317,12 +317,11 @@ impl ConsentUpdate {
 }
 
 impl ConsentUpdate {
-    /// True for a new opt-out that RingCentral does not know of: it is to be confirmed, and written to RingCentral.
+    /// True for what RingCentral does not know of and is to learn: each opt-in, and an opt-out that is not known here either.
     pub fn needs_follow_up(&self) -> bool {
         let report = &self.entry.report;
-        self.event.is_some()
-            && report.reporter == ConsentReporter::RecipientToGateway
-            && report.status == ConsentStatus::OptedOut
+        let is_new = report.status == ConsentStatus::OptedIn || self.event.is_some();
+        is_new && report.reporter == ConsentReporter::RecipientToGateway
     }
 }
 

@@ -56,11 +56,13 @@ pub const KEYWORDS: &[(&str, KeywordIntent, KeywordHandler)] = {
 
 impl Keyword {
     /// The keyword that the whole message is, or `None`. Case, and punctuation, white space and emoji around and between the words are
-    /// ignored: `stop!`, `Opt-out.` and `STOP 🛑` are keywords, `stop by tomorrow?` is not.
+    /// ignored: `stop!`, `Opt-out.` and `STOP 🛑` are keywords, `stop by tomorrow?` is not. It is not documented that RingCentral ignores
+    /// them too, so the gateway acts on such a message itself.
     pub fn of_message(text: &str) -> Option<Self> {
         let words = words(text)?;
         let (_, intent, handler) = KEYWORDS.iter().find(|(keyword, ..)| *keyword == words)?;
-        Some(Self { intent: *intent, handler: *handler })
+        let is_plain = text.trim().eq_ignore_ascii_case(&words);
+        Some(Self { intent: *intent, handler: if is_plain { *handler } else { KeywordHandler::Gateway } })
     }
 }
 
@@ -118,9 +120,13 @@ mod tests {
         Keyword::of_message(text).map(|keyword| keyword.intent)
     }
 
+    fn handler(text: &str) -> KeywordHandler {
+        Keyword::of_message(text).unwrap_or_else(|| panic!("{text:?}")).handler
+    }
+
     #[test]
     fn every_keyword_is_recognized_whatever_surrounds_it() {
-        for (word, wanted, handler) in KEYWORDS {
+        for (word, wanted, known) in KEYWORDS {
             let lower = word.to_lowercase();
             let title = format!("{}{}", &word[..1], &lower[1..]);
             for form in [
@@ -138,8 +144,13 @@ mod tests {
                 lower.replace(' ', "-"),
                 lower.replace(' ', "  \n"),
             ] {
-                let keyword = Keyword::of_message(&form).unwrap_or_else(|| panic!("{form:?}"));
-                assert_eq!((keyword.intent, keyword.handler), (*wanted, *handler), "{form:?}");
+                assert_eq!(intent(&form), Some(*wanted), "{form:?}");
+            }
+            for form in [(*word).to_owned(), lower.clone(), format!(" {lower}\r\n")] {
+                assert_eq!(handler(&form), *known, "{form:?}");
+            }
+            for form in [format!("{lower}!"), format!("{word} 🛑"), format!("\u{200b}{word}")] {
+                assert_eq!(handler(&form), KeywordHandler::Gateway, "{form:?}");
             }
         }
         assert_eq!(intent("ｓｔｏｐ"), Some(KeywordIntent::Stop));

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::find::{FoundMessage, find_message};
-use super::opt_out;
+use super::keyword;
 use super::worker::{
-    DueOptOut, NextRun, SenderConnection, TokenReplacement, Worker, retry_after, whole_seconds,
+    DueKeyword, NextRun, SenderConnection, TokenReplacement, Worker, retry_after, whole_seconds,
 };
 use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
@@ -60,7 +60,7 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConn
         return Ok(None);
     };
     let mut worker =
-        Worker { gateway, lease: &lease, started: Instant::now(), token: None, opt_outs: Vec::new() };
+        Worker { gateway, lease: &lease, started: Instant::now(), token: None, keywords: Vec::new() };
     let result = worker.run(&mut sender).await;
     let now = gateway.clock.now();
     let next_run = result.unwrap_or_else(|error| {
@@ -124,12 +124,12 @@ impl Worker<'_> {
         };
         reconcile::run(self, sender, &reconciling).await?;
         if !can_send {
-            opt_out::drop_all(self).await?;
+            keyword::drop_all(self).await?;
             self.fail_pending(sender).await?;
             return Ok(NextRun::WhenWoken);
         }
         if let Some(api) = self.api()? {
-            opt_out::run(self, &api).await?;
+            keyword::run(self, &api).await?;
         }
         self.send_pending(sender).await
     }
@@ -163,7 +163,7 @@ impl Worker<'_> {
     }
 
     /// Moves scheduled messages whose time has come to the outbox, and those that could not be read to where they were. Inbound messages
-    /// are opt-outs to follow up.
+    /// are keywords to follow up.
     async fn enqueue_due_scheduled(&mut self) -> Result<()> {
         let (store, lease) = (&self.gateway.store, self.lease);
         for (at, id) in store.due_scheduled(&lease.tenant, &lease.extension).await? {
@@ -176,7 +176,7 @@ impl Worker<'_> {
                 continue;
             };
             if message.direction == Direction::Inbound {
-                self.opt_outs.push(DueOptOut { at, inbound: message });
+                self.keywords.push(DueKeyword { at, inbound: message });
                 continue;
             }
             let previous_status = message.status;
@@ -200,7 +200,7 @@ impl Worker<'_> {
     /// pending.
     async fn check_access(&mut self, sender: &SenderState, reconciling: &[MessageId]) -> Result<Access> {
         let store = &self.gateway.store;
-        if reconciling.is_empty() && self.opt_outs.is_empty() && self.head(sender).await?.is_none() {
+        if reconciling.is_empty() && self.keywords.is_empty() && self.head(sender).await?.is_none() {
             return Ok(Access::Ready);
         }
         let now = self.now();
@@ -340,7 +340,7 @@ impl Worker<'_> {
                 if let (Some(inbound), SendOutcome::Accepted(_), Some(api)) =
                     (confirms, &outcome, self.api()?)
                 {
-                    opt_out::write_confirmed(self, &api, &inbound).await;
+                    keyword::write_confirmed(self, &api, &inbound).await;
                 }
                 Ok(())
             }

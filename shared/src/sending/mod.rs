@@ -7,7 +7,7 @@
 pub mod dispatch;
 mod filter;
 mod find;
-mod opt_out;
+mod keyword;
 mod reconcile;
 mod reports;
 mod request;

@@ -19,9 +19,9 @@ use crate::ringcentral::{self, Api, Retry};
 use crate::store::{PendingIn, SenderLease, WorkKind, WriteOutcome};
 use crate::tokens::{self, UsableToken};
 
-/// An inbound opt-out whose schedule entry is due.
+/// An inbound keyword whose schedule entry is due.
 #[derive(Debug)]
-pub(super) struct DueOptOut {
+pub(super) struct DueKeyword {
     /// The time of the schedule entry.
     pub(super) at: Timestamp,
     pub(super) inbound: Message,
@@ -32,8 +32,8 @@ pub(super) struct Worker<'a> {
     pub(super) lease: &'a SenderLease,
     pub(super) started: Instant,
     pub(super) token: Option<UsableToken>,
-    /// Inbound opt-outs to follow up in this run.
-    pub(super) opt_outs: Vec<DueOptOut>,
+    /// Inbound keywords to follow up in this run.
+    pub(super) keywords: Vec<DueKeyword>,
 }
 
 /// The connection of a sender.

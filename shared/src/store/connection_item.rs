@@ -9,7 +9,7 @@ use super::item::{self, Item, Row, Writer};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::connection::{
-    BackfillReason, Connection, ConnectionStatus, ExtensionIdentity, PreviousVerificationToken,
+    BackfillReason, Connection, ConnectionStatus, ConsentFeed, ExtensionIdentity, PreviousVerificationToken,
     RefreshIntent, RefreshLease, RefreshState, Setup, SetupStep, StatusCause, Subscription,
 };
 use crate::model::ids::{ConnectionId, TenantId};
@@ -79,10 +79,22 @@ pub(super) fn read_connection(row: &Row) -> Result<Connection, StoreError> {
             attempts: row.number("setup_attempts")?,
         },
         subscription: read_subscription(row)?,
+        consents: ConsentFeed {
+            subscription: row.maybe_text(CONSENT_SUBSCRIPTION),
+            next_page: row.maybe_text(CONSENT_NEXT_PAGE),
+        },
         refresh_state: read_refresh_state(row)?,
         sync_due: row.maybe_time("sync_due")?,
         rate_limited_until: row.maybe_time("rate_limited_until")?,
     })
+}
+
+pub(super) const CONSENT_SUBSCRIPTION: &str = "consent_subscription";
+pub(super) const CONSENT_NEXT_PAGE: &str = "consent_next_page";
+
+/// The subscriptions of a connection at RingCentral.
+pub(super) fn subscription_ids(row: &Row) -> Vec<String> {
+    ["subscription", CONSENT_SUBSCRIPTION].into_iter().filter_map(|name| row.maybe_text(name)).collect()
 }
 
 fn read_step(row: &Row, status: &'static str, error: &str) -> Result<SetupStep, StoreError> {
@@ -238,6 +250,7 @@ mod tests {
                 expires_at: subscription,
                 failures: count,
             }),
+            consents: ConsentFeed::default(),
             refresh_state: RefreshState {
                 due: Some(due),
                 blocked_until: Some(limited),

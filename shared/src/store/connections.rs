@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use jiff::Timestamp;
 
 use super::connection_item::{
-    key, new_connection_item, read_connection, set_backfill, set_subscription, steps,
+    key, new_connection_item, read_connection, set_backfill, set_subscription, steps, subscription_ids,
 };
 use super::due::WorkKind;
 use super::item::{self, Change, Item, Row, Writer};
@@ -442,7 +442,7 @@ fn salvage_revocation(
         generation: row.number("generation")?,
         access: token("access_token", "access_key", "access_expires_at")?,
         refresh: token("refresh_token", "refresh_key", "refresh_expires_at")?,
-        subscription: row.maybe_text("subscription"),
+        subscriptions: subscription_ids(row),
         attempts: 0,
     })
 }

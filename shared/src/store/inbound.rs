@@ -51,9 +51,9 @@ pub enum SyncRequested {
     Unauthenticated,
 }
 
-/// Holds for the token of the current subscription, or for ten minutes after a renewal that of the previous one, and for the owner. Each
+/// Holds for the tokens of the current subscriptions, or for ten minutes after a renewal that of the previous one, and for the owner. Each
 /// subscription has its own token, so the token alone proves where an event comes from.
-const AUTHENTIC: &str = "(subscription_token_digest = :digest \
+const AUTHENTIC: &str = "(subscription_token_digest = :digest OR consent_token_digest = :digest \
      OR (previous_token_digest = :digest AND previous_token_until > :now)) AND (extension = :owner OR :owner = :none)";
 
 impl EventAuth<'_> {
@@ -133,7 +133,7 @@ impl Store {
         Ok(correlated)
     }
 
-    /// The items of an inbound message. An opt-out that is followed up also waits in the schedule of its sender.
+    /// The items of an inbound message. A keyword that is followed up also waits in the schedule of its sender.
     fn items_with_follow_up(
         &self,
         message: &Message,
@@ -160,6 +160,11 @@ impl Store {
             Err(reasons) if failed(&reasons, 1) => InboundOutcome::Duplicate,
             Err(_) => InboundOutcome::ConsentChanged,
         })
+    }
+
+    /// Authenticates an event whose content is stored afterwards.
+    pub async fn authenticate(&self, auth: &EventAuth<'_>) -> Result<InboundOutcome, StoreError> {
+        self.transact_if(self.check_authentic(auth), []).await
     }
 
     /// Requests a sync because a connection's messages have changed. It is due in [`limits::SYNC_DEBOUNCE_SECONDS`], with

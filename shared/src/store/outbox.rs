@@ -187,8 +187,8 @@ impl Store {
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
 
-    /// Moves the schedule entry of an inbound opt-out from `at` to `until`. A conflict if it is not at `at` any more.
-    pub async fn postpone_opt_out(
+    /// Moves the schedule entry of an inbound keyword from `at` to `until`. A conflict if it is not at `at` any more.
+    pub async fn postpone_follow_up(
         &self,
         inbound: &Message,
         at: Timestamp,

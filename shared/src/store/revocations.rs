@@ -73,7 +73,7 @@ impl Store {
             .set("generation", item::number(revocation.generation))
             .sealed("access", &revocation.access)
             .sealed("refresh", &revocation.refresh)
-            .maybe("subscription", revocation.subscription.as_ref().map(item::text))
+            .set("subscriptions", item::texts(&revocation.subscriptions))
             .set("attempts", item::number(revocation.attempts))
             .set("work_kind", WorkKind::Revocation.partition(&revocation.connection))
             .set("due_at", item::time(after(limits::REVOCATION_RETRY_SECONDS[0])))
@@ -95,7 +95,7 @@ fn read(row: &Row) -> Result<Revocation, StoreError> {
         generation: row.number("generation")?,
         access: row.access()?,
         refresh: row.refresh()?,
-        subscription: row.maybe_text("subscription"),
+        subscriptions: row.texts("subscriptions"),
         attempts: row.number("attempts")?,
     })
 }

@@ -1,9 +1,10 @@
-//! The webhook subscription of a connection, in the connection's item: its state, when it is checked next (index
-//! `renewal`), and when message sync has to backfill because events may have been missed (index `sync`).
+//! The webhook subscriptions of a connection, in the connection's item: the state of the main one, when it is checked next (index
+//! `renewal`), and when message sync has to backfill because events may have been missed (index `sync`); the one to consent events, if
+//! the connection has it, and where the search for consents goes on.
 
 use jiff::Timestamp;
 
-use super::connection_item::{key, set_backfill, set_subscription};
+use super::connection_item::{CONSENT_NEXT_PAGE, CONSENT_SUBSCRIPTION, key, set_backfill, set_subscription};
 use super::due::WorkKind;
 use super::item::{self, Change, Writer};
 use super::{Store, StoreError, WriteOutcome, write_outcome};
@@ -64,6 +65,38 @@ impl Store {
     ) -> Result<(), StoreError> {
         let set = set_backfill(Writer::default(), connection, reason, self.clock.now());
         let change = Change::of(set.done().into_iter().map(|(name, value)| (name, Some(value))));
+        self.change_existing(tenant, connection, change).await.map(drop)
+    }
+
+    /// Stores a connection's subscription to consent events; without one, removes it. A conflict if the connection was deleted.
+    pub async fn set_consent_subscription(
+        &self,
+        connection: &Connection,
+        subscription: Option<&Subscription>,
+    ) -> Result<WriteOutcome, StoreError> {
+        let change = Change::of([
+            (CONSENT_SUBSCRIPTION, subscription.map(|subscription| item::text(&subscription.id))),
+            ("consent_token_digest", subscription.map(|subscription| item::text(&subscription.token_digest))),
+        ]);
+        self.change_existing(&connection.tenant, &connection.id, change).await
+    }
+
+    /// Stores with which page the next search for consents begins. A conflict if the connection was deleted.
+    pub async fn set_consent_next_page(
+        &self,
+        connection: &Connection,
+        token: Option<&str>,
+    ) -> Result<WriteOutcome, StoreError> {
+        let change = Change::of([(CONSENT_NEXT_PAGE, token.map(item::text))]);
+        self.change_existing(&connection.tenant, &connection.id, change).await
+    }
+
+    async fn change_existing(
+        &self,
+        tenant: &TenantId,
+        connection: &ConnectionId,
+        change: Change,
+    ) -> Result<WriteOutcome, StoreError> {
         let update = self
             .db
             .update_item()
@@ -71,8 +104,8 @@ impl Store {
             .set_key(Some(key(tenant, connection)))
             .update_expression(change.expression)
             .set_expression_attribute_names(Some(change.names))
-            .set_expression_attribute_values(Some(change.values))
+            .set_expression_attribute_values((!change.values.is_empty()).then_some(change.values))
             .condition_expression("attribute_exists(tenant)");
-        write_outcome(update.send().await).map(drop)
+        write_outcome(update.send().await)
     }
 }

@@ -380,7 +380,7 @@ impl<'a> AttemptRunner<'a> {
             generation: found.generation + 1,
             access: received.sealed.access.clone(),
             refresh: received.sealed.refresh.clone(),
-            subscription: None,
+            subscriptions: Vec::new(),
             ..Revocation::from(found)
         };
         if let Err(error) = self.gateway.store.create_revocation(&revocation).await {

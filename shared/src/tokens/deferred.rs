@@ -143,8 +143,8 @@ async fn revoke_later(
     pair: SealedPair,
 ) -> Result<()> {
     let pending = gateway.store.revocation(&tenant, &connection).await?;
-    let (subscription, attempts) =
-        pending.map_or((None, 0), |pending| (pending.subscription, pending.attempts));
+    let (subscriptions, attempts) =
+        pending.map(|pending| (pending.subscriptions, pending.attempts)).unwrap_or_default();
     let revocation = Revocation {
         tenant,
         connection,
@@ -153,7 +153,7 @@ async fn revoke_later(
         generation: deferred.generation + 1,
         access: pair.access,
         refresh: pair.refresh,
-        subscription,
+        subscriptions,
         attempts,
     };
     Ok(gateway.store.create_revocation(&revocation).await?)
