@@ -74,12 +74,13 @@ async fn one_connection_of_each_account_gets_ringcentrals_events() {
     assert_eq!(all[2..], [of_account]);
     // A lost event is found by the next search.
     world.sim(Method::PUT, "/_sim/settings", Some(json!({ "hooks": { "drop": 1.0 } }))).await;
-    set_at_ringcentral(&world, &from, &[THEM], "OptOut").await;
+    let other = "+16505550179";
+    set_at_ringcentral(&world, &from, &[other], "OptOut").await;
     assert_eq!(changes(&world, &tenant).await.len(), 3);
     world.advance(A_DAY_AND_A_BIT).await;
     let last = change("ringcentral_search", "opted_out");
     eventually("the search", async || changes(&world, &tenant).await.last() == Some(&last)).await;
-    assert_eq!(attempt(&world, &tenant, &from, THEM).await, rejected());
+    assert_eq!(attempt(&world, &tenant, &from, other).await, rejected());
 
     // The connection that had the subscription is removed, and another one of its account gets one.
     world.sim(Method::PUT, "/_sim/settings", Some(json!({ "hooks": {} }))).await;
@@ -130,10 +131,10 @@ async fn an_event_about_consents_is_authenticated_and_one_that_is_not_recorded_w
     // The event has a record that cannot be read, and one more than are recorded.
     write(&world, STRANGER, &from, "STOP", false).await;
     let mut records = vec![json!({ "from": from, "optStatus": "OptOut" })];
-    records.extend((0..100).map(|at| record(&format!("+1212555{:04}", 100 + at))));
+    records.extend((0..20).map(|at| record(&format!("+1212555{:04}", 100 + at))));
     records.push(record("+12135550100"));
     assert_eq!(post("ours", json!(records)).await, 200);
-    assert_eq!(changes(&world, &tenant).await.len(), 101);
+    assert_eq!(changes(&world, &tenant).await.len(), 21);
     world.advance(361).await;
     let found = change("ringcentral_search", "opted_out");
     eventually("the search", async || changes(&world, &tenant).await.contains(&found)).await;
@@ -148,7 +149,7 @@ async fn an_event_about_consents_is_authenticated_and_one_that_is_not_recorded_w
     assert_eq!(post("ours", json!([record(late)])).await, 503);
     world.no_faults().await;
     world.advance(361).await;
-    eventually("the search", async || changes(&world, &tenant).await.len() == 103).await;
+    eventually("the search", async || changes(&world, &tenant).await.len() == 23).await;
     assert_eq!(attempt(&world, &tenant, &from, late).await, rejected());
 }
 

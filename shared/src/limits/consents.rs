@@ -16,7 +16,7 @@ pub const CONSENT_CALL_MS: u64 = 10_000;
 pub const CONSENT_SEARCH_PAGE: u32 = 1_000;
 pub const CONSENT_SEARCH_PAGES: usize = 10;
 /// Consents in an event that are recorded. After a longer one, the search runs.
-pub const CONSENT_EVENT_RECORDS: usize = 100;
+pub const CONSENT_EVENT_RECORDS: usize = 20;
 /// Consents of a request or a search that are recorded concurrently.
 pub const CONSENTS_AT_ONCE: usize = 16;
 /// After an opt-out, its confirmation may be sent for this long (47 CFR 64.1200(a)(12)).
