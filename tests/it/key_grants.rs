@@ -6,7 +6,15 @@ use shared::model::app::Scope;
 use crate::tenancy::{additional_key, app_of, send};
 use crate::world::{TestTenant, World, now};
 
-const ALL: [&str; 5] = ["sms:send", "sms:read", "rc:manage", "apps:manage", "triggers:manage"];
+const ALL: [&str; 7] = [
+    "sms:send",
+    "sms:read",
+    "rc:manage",
+    "apps:manage",
+    "triggers:manage",
+    "consents:read",
+    "consents:write",
+];
 
 /// A tenant's app with a main key that can do everything, and a key that can do less.
 struct Fixture {

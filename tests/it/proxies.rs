@@ -137,7 +137,7 @@ async fn subscriptions_and_numbers_are_kept_while_a_proxy_responds() {
     world.advance(2 * HOUR).await;
     let shown = extension(&world, &tenant).await;
     assert_eq!((&shown["status"], &shown["subscription"]["status"]), (&json!("active"), &json!("Active")));
-    assert_eq!(world.count("subscription_created").await, 1);
+    assert_eq!(world.count("subscription_created").await, 2, "that of its messages and that of consents");
     assert_eq!(world.get("/v1/rc/numbers", &tenant.key).await.json(), numbers);
 }
 
