@@ -164,11 +164,11 @@ async fn a_connection_with_messages_costs_what_the_documentation_says() {
     let (recent, active) = tokio::join!(day_with_a_message_every(23 * 60), day_with_a_message_every(40));
     println!("{recent:?}\n{active:?}");
     assert!((10.0..=14.0).contains(&recent.refreshes), "{recent:?}");
-    assert!((15.0..=24.0).contains(&recent.comparisons), "{recent:?}");
+    assert!((12.0..=26.0).contains(&recent.comparisons), "{recent:?}");
     assert!(recent.units <= 520.0, "{recent:?}");
     assert!((22.0..=26.0).contains(&active.refreshes), "{active:?}");
     // A sync that comes due just after a step waits for the next one.
-    assert!((90.0..=190.0).contains(&active.comparisons), "{active:?}");
+    assert!((60.0..=190.0).contains(&active.comparisons), "{active:?}");
     assert!(active.units <= 2_400.0, "{active:?}");
 }
 

@@ -257,6 +257,8 @@ async fn an_opt_out_that_ringcentral_does_not_know_is_confirmed_once_and_written
     world.advance(400).await;
     world.idle().await;
     assert_eq!(accepted_texts(&world).await, [CONFIRMATION]);
+    let history = world.get(&format!("/v1/consents/history?to=%2B{}", &THEM[1..]), &tenant.key).await;
+    assert!(!history.text.contains("delivery_error"), "the confirmation is delivered: {}", history.text);
     assert_eq!(attempt(&world, &tenant, &from, THEM).await, rejected());
 
     // RingCentral answers its own words, so the gateway does not.

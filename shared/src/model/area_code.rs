@@ -14,11 +14,10 @@ pub struct Area<'a> {
 /// One line for each area code: code, country, states or provinces, time zones.
 const TABLE: &str = include_str!("area_code/table.txt");
 
-/// A number without a place, such as a toll-free one, or one whose area code is newer than the table: it may be anywhere in the
-/// United States or Canada.
-/// The code of [`UNKNOWN`].
+/// The code of numbers without a place, such as toll-free ones, and of those whose area code is newer than the table.
 pub const ANYWHERE: &str = "any";
 
+/// A number of [`ANYWHERE`] may be in any zone of the United States or Canada.
 const UNKNOWN: Area<'static> = Area {
     code: ANYWHERE,
     country: "-",

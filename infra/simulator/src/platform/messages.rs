@@ -90,6 +90,8 @@ pub struct MessageRecord {
     /// The message store and synchronization show the message from then on.
     pub visible_at: Millis,
     pub status: MessageRecordStatus,
+    /// A recipient had opted out when the message was accepted. It fails later.
+    pub is_blocked: bool,
     /// For example `SMS-RC-413`.
     pub error_code: Option<String>,
     /// When the carrier delivered it.
@@ -250,6 +252,7 @@ impl MessageStore {
             modified_at: 0,
             visible_at: 0,
             status,
+            is_blocked: false,
             error_code: None,
             delivered_at: None,
             read_status,

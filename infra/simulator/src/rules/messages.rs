@@ -30,7 +30,9 @@ impl PlatformState {
     }
 
     /// Accepts a send as of `at`.
-    pub fn accept_send(&mut self, at: Millis, message: MessageRecord) {
+    pub fn accept_send(&mut self, at: Millis, mut message: MessageRecord) {
+        let account = message.account_id;
+        message.is_blocked = message.to.iter().any(|to| self.is_opted_out(account, &message.from, to));
         let to = match message.to.as_slice() {
             [one] => json!(one),
             group => json!(group),
@@ -96,8 +98,7 @@ impl PlatformState {
 
     /// The delivery error code of a message that RingCentral accepts but does not send.
     fn sending_error(&self, message: &MessageRecord) -> Option<&'static str> {
-        let account = message.account_id;
-        if message.to.iter().any(|to| self.is_opted_out(account, &message.from, to)) {
+        if message.is_blocked {
             return Some("SMS-RC-413");
         }
         let number = self.number(&message.from)?;
