@@ -116,7 +116,12 @@ impl QuietWindow {
         let end = zone.to_ambiguous_timestamp(self.end.on(date));
         // When clocks are set back, the hour in which quiet hours end comes twice, and `at` may be in the second one.
         let ends = [end.compatible(), end.later()].into_iter().flatten();
-        Some(ends.filter(|end| *end > at).min().unwrap_or_else(|| saturating_add(at, A_MINUTE)))
+        let end = ends.filter(|end| *end > at).min().unwrap_or_else(|| saturating_add(at, A_MINUTE));
+        // The clock change itself ends them if it skips the end, or goes back to before the start.
+        let change = zone.following(at).next().map(|transition| transition.timestamp());
+        let change =
+            change.filter(|change| *change < end && !self.contains(TimeOfDay::of(zone.to_datetime(*change))));
+        Some(change.unwrap_or(end))
     }
 }
 
@@ -245,6 +250,19 @@ mod tests {
         assert_eq!(end("+18005550100", "2026-01-15T00:30:00Z").as_deref(), Some("2026-01-15T18:00:00Z"));
         assert_eq!(end("+18005550100", "2026-01-15T00:29:00Z"), None);
         assert_eq!(end("+442079460958", "2026-01-15T03:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_clock_change_can_end_quiet_hours() {
+        let end = |start, end, time: &str| {
+            let hours = QuietHours { window: window(start, end), overrides: BTreeMap::new() };
+            hours.end_after("+15035550100", at(time)).map(|end| end.to_string())
+        };
+        // On March 8 in Oregon, 03:00 follows 01:59.
+        assert_eq!(end("03:21", "02:13", "2026-03-08T09:30:00Z").as_deref(), Some("2026-03-08T10:00:00Z"));
+        // On November 1, 01:00 follows 01:59.
+        assert_eq!(end("01:30", "03:00", "2026-11-01T08:45:00Z").as_deref(), Some("2026-11-01T09:00:00Z"));
+        assert_eq!(end("01:30", "03:00", "2026-11-01T09:30:00Z").as_deref(), Some("2026-11-01T11:00:00Z"));
     }
 
     #[test]
