@@ -54,7 +54,7 @@ impl Breaker {
             recorded_scopes: 2,
             ..Self::new(
                 issuer,
-                tenant,
+                tenant.as_str(),
                 extension.as_str(),
                 TokenCaller::User(extension.clone()),
                 format!("penalty#{issuer}#user#{extension}"),
@@ -73,14 +73,21 @@ impl Breaker {
     pub fn for_sign_in(issuer: &str, tenant: &TenantId) -> Self {
         Self::new(
             issuer,
-            tenant,
+            tenant.as_str(),
             "sign-in",
             TokenCaller::SignIn(tenant.clone()),
             format!("penalty#{issuer}#{tenant}#sign-in"),
         )
     }
 
-    fn new(issuer: &str, tenant: &TenantId, member: &str, caller: TokenCaller, own_scope: String) -> Self {
+    /// For checks of the app by the operator, who has no tenant. A penalty is not recorded for anyone else.
+    pub fn for_app_check(issuer: &str) -> Self {
+        let own_scope = format!("penalty#{issuer}#app-check");
+        let breaker = Self::new(issuer, "operator", "app-check", TokenCaller::AppCheck, own_scope);
+        Self { recorded_scopes: 0, ..breaker }
+    }
+
+    fn new(issuer: &str, tenant: &str, member: &str, caller: TokenCaller, own_scope: String) -> Self {
         let app_key = format!("penalty#{issuer}");
         let tenant_key = format!("{app_key}#{tenant}");
         Self {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+pub mod app_check;
 pub mod apps;
 pub mod auth;
 pub mod aws;

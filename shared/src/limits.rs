@@ -278,6 +278,8 @@ pub const TOKEN_RAMP_RETRY_SECONDS: u64 = 20;
 pub const REFRESH_OBSTACLE_SECONDS: i64 = 30;
 /// Calls of the token endpoint per user and rolling minute (Developer Guide, "Rate limits": group Auth).
 pub const TOKEN_CALLS_PER_USER: u32 = 5;
+/// Calls that checks of the RingCentral app may make in a rolling minute; each makes two.
+pub const TOKEN_CALLS_OF_CHECKS: u32 = 6;
 /// The sign-ins of one tenant may use this percentage of the app's token calls.
 pub const TENANT_SIGN_INS_PERCENT: u32 = 20;
 /// The sign-ins of all tenants together may use this percentage; the rest is left to the refreshes.

@@ -105,6 +105,8 @@ pub enum TokenCaller {
     User(ExtensionId),
     /// A person who signs in with a link of the tenant.
     SignIn(TenantId),
+    /// The operator, who checks the app.
+    AppCheck,
 }
 
 /// Counts a call of the token endpoint against the limits of its caller and of the app. Sign-ins are limited for each tenant
@@ -128,6 +130,10 @@ pub async fn count_token_call(
             let own = percent(limits::TENANT_SIGN_INS_PERCENT).max(1);
             let quota = Quota { party: tenant.digits(), own, ..Quota::single(all) };
             count_quota(gateway, &format!("token-calls#{issuer}#sign-ins"), &quota).await?
+        }
+        TokenCaller::AppCheck => {
+            let limit = Allowance::per_minute(limits::TOKEN_CALLS_OF_CHECKS);
+            count(gateway, &format!("token-calls#{issuer}#checks"), limit).await?
         }
     };
     if !of_caller.allowed {

@@ -1,5 +1,6 @@
 //! The API's representations of connections and numbers.
 
+pub mod app_check;
 pub mod consents;
 pub mod deliveries;
 pub mod events;

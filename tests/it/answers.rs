@@ -194,6 +194,10 @@ async fn settings(answers: &mut Answers<'_>) {
     answers.ask("GET /v1/consents", &["?status=maybe"], false, Value::Null).await;
     answers.ask("GET /v1/consents/history", &["?to=%2B16505550112"], false, Value::Null).await;
     answers.ask("GET /v1/consents/history", &[], false, Value::Null).await;
+    answers.ask("GET /v1/key", &[], false, Value::Null).await;
+    answers.ask("GET /v1/key", &[], true, Value::Null).await;
+    answers.ask("POST /v1/checks/ringcentral", &[], true, Value::Null).await;
+    answers.ask("POST /v1/checks/ringcentral", &[], false, Value::Null).await;
     answers.ask("GET /v1/settings", &[], false, Value::Null).await;
     let hours = json!({ "overrides": { "FL": { "start": "20:00", "end": "08:00" } } });
     answers.ask("PATCH /v1/settings", &[], false, json!({ "quietHours": hours })).await;

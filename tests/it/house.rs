@@ -67,6 +67,7 @@ const LAYERS: &[Layer] = &[
         modules: &[
             "links",
             "connect",
+            "app_check",
             "setup",
             "renewal",
             "keepalive",
@@ -111,6 +112,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("gateway", "config"),
     ("connect", "circuit_breaker"),
     ("connect", "revocation"),
+    ("app_check", "circuit_breaker"),
+    ("views", "app_check"),
     ("circuit_breaker", "rate_limits"),
     ("tokens", "circuit_breaker"),
     ("tokens", "rate_limits"),

@@ -460,7 +460,7 @@ fn queues_and_waits_for_foreign_hosts_have_a_concurrency_of_their_own() {
             reserved.insert(id);
         }
     }
-    let waiting = ["FinishConnection", "RefreshNumbers", "TestWebhook", "UpdateConsents"];
+    let waiting = ["CheckRingcentral", "FinishConnection", "RefreshNumbers", "TestWebhook", "UpdateConsents"];
     assert_eq!(reserved, waiting.into());
     assert_eq!(
         template["Parameters"]["ForeignHostConcurrency"]["Default"], 0,

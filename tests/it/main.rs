@@ -7,6 +7,7 @@ mod activity;
 mod answers;
 mod audit;
 mod browser;
+mod checks;
 mod circuit_breaker;
 mod connect;
 mod connect_faults;

@@ -14,7 +14,7 @@ use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
 /// links.
-const FUNCTIONS: [(&str, Option<usize>); 64] = [
+const FUNCTIONS: [(&str, Option<usize>); 66] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("show-openapi", Some(0)),
@@ -58,6 +58,8 @@ const FUNCTIONS: [(&str, Option<usize>); 64] = [
     ("list-consents", Some(2)),
     ("update-consents", None),
     ("list-consent-history", Some(2)),
+    ("get-key", Some(1)),
+    ("check-ringcentral", None),
     ("get-settings", Some(1)),
     ("update-settings", None),
     ("send-sms", None),
@@ -287,6 +289,8 @@ async fn run(world: &World, function: &str) -> Duration {
         "list-consent-history" => {
             timed(world.get("/v1/consents/history?to=%2B16505550111", &tenant.key)).await
         }
+        "get-key" => timed(world.get("/v1/key", &tenant.key)).await,
+        "check-ringcentral" => timed(world.post("/v1/checks/ringcentral", &operator)).await,
         "get-settings" => timed(world.get("/v1/settings", &tenant.key)).await,
         "update-settings" => {
             let change = json!({ "quietHours": {} });

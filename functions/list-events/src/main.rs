@@ -3,10 +3,12 @@
 
 mod route;
 
+use shared::error::Error;
 use shared::gateway::Gateway;
 use shared::http::{self, HandlerResult, Request, StatusCode};
+use shared::model::ids::EventId;
 use shared::views::events::Events;
-use shared::{auth, polling, run};
+use shared::{auth, clock, polling, run};
 
 use route::ROUTE;
 
@@ -18,7 +20,12 @@ fn main() -> run::ProcessResult {
 async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let cursors = caller.cursors("events");
-    let page = http::page(&request, &cursors, &[])?;
+    let mut page = http::page(&request, &cursors, &["from"])?;
+    if let Some(from) = http::query_parameter(&request, "from") {
+        let from =
+            clock::parse_time(&from).ok_or_else(|| Error::InvalidQuery { field: "from".to_owned() })?;
+        page.after = page.after.or_else(|| Some(EventId::first_of(from)));
+    }
     let (events, position) = polling::events_after(gateway, caller.tenant_id(), &page).await?;
     Ok(http::reply(StatusCode::OK, &Events::of(&events, cursors.seal(position))))
 }

@@ -1,6 +1,6 @@
 //! The facts of this route.
 
-use shared::http::route::Route;
+use shared::http::route::{Parameter, Route, date_time};
 use shared::model::app::Scope;
 use shared::views::events::Events;
 
@@ -11,6 +11,11 @@ pub const ROUTE: Route = Route::new("GET /v1/events", "List events")
     )
     .key_with(&[Scope::SmsRead])
     .list()
+    .query(&[Parameter::new(
+        "from",
+        "Where a client without a cursor starts: only events since this time. Ignored with `cursor`.",
+        date_time,
+    )])
     .response::<Events>(
         200,
         "The events, oldest first. `nextCursor` is present even if there are no events.",

@@ -7,6 +7,8 @@ use shared::http::route::Route;
 pub mod cancel_message;
 #[path = "../../../functions/check-readiness/src/route.rs"]
 pub mod check_readiness;
+#[path = "../../../functions/check-ringcentral/src/route.rs"]
+pub mod check_ringcentral;
 #[path = "../../../functions/create-connect-token/src/route.rs"]
 pub mod create_connect_token;
 #[path = "../../../functions/create-invite-token/src/route.rs"]
@@ -37,6 +39,8 @@ pub mod finish_connection;
 pub mod get_app;
 #[path = "../../../functions/get-health/src/route.rs"]
 pub mod get_health;
+#[path = "../../../functions/get-key/src/route.rs"]
+pub mod get_key;
 #[path = "../../../functions/get-message/src/route.rs"]
 pub mod get_message;
 #[path = "../../../functions/get-quarantined-record/src/route.rs"]
@@ -198,6 +202,7 @@ pub fn operations() -> Vec<Operation> {
             rotate_key
             rotate_webhook_secret
             create_key
+            get_key
             list_keys
             delete_key
             list_audit_log;
@@ -215,6 +220,7 @@ pub fn operations() -> Vec<Operation> {
         "Service":
             get_health
             check_readiness
+            check_ringcentral
             show_openapi
             show_docs
             receive_event;

@@ -321,6 +321,49 @@ pub struct Keys {
     pub keys: Vec<KeyView>,
 }
 
+/// The key that a request is sent with.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "CurrentApiKey")]
+pub struct CurrentKeyView<'a> {
+    /// The id of the key.
+    key_id: &'a str,
+    /// The beginning of the key.
+    api_key_prefix: String,
+    /// The app of the key.
+    app_id: &'a str,
+    /// The tenant of the app.
+    tenant_id: &'a str,
+    /// The name of the tenant.
+    tenant_name: &'a str,
+    /// The scopes of the key.
+    scopes: &'a [Scope],
+    /// Where the key may be used from; anywhere if empty.
+    allowed_ips: Vec<String>,
+    /// When the key was created.
+    #[schemars(with = "Timestamp")]
+    created_at: String,
+    /// When the key expires; `null` if it does not.
+    #[schemars(with = "Option<Timestamp>")]
+    expires_at: Option<String>,
+}
+
+impl<'a> CurrentKeyView<'a> {
+    pub fn of(record: &'a KeyRecord, tenant: &'a Tenant) -> Self {
+        Self {
+            key_id: record.id.as_str(),
+            api_key_prefix: record.prefix(),
+            app_id: record.app.as_str(),
+            tenant_id: tenant.id.as_str(),
+            tenant_name: &tenant.name,
+            scopes: &record.grant.scopes,
+            allowed_ips: record.grant.allowed_ips.iter().map(ToString::to_string).collect(),
+            created_at: iso(record.created_at),
+            expires_at: record.grant.expires_at.map(iso),
+        }
+    }
+}
+
 /// A new key. Its secret is shown only once.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -70,6 +70,22 @@ impl Client {
         url
     }
 
+    /// Requests the login page, to check the client id and the redirect URI without a user. It follows no redirect.
+    ///
+    /// # Errors
+    /// Any error with a status of 400 to 499, except 429, if RingCentral rejects the request: in the place of the login page it
+    /// shows the reason, usually as HTML without an error code that can be read.
+    pub async fn check_login_page(&self, request: &AuthorizeRequest) -> Result<()> {
+        let url = self.authorize_url(request);
+        let mut page = Request::new("check_login_page", ErrorFormat::OAuth, Method::GET, url);
+        page.accept = "text/html";
+        match transport::send(self.http(), &page, self.timeout()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status().is_some_and(|status| (300..400).contains(&status)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Exchanges an authorization code for tokens.
     ///
     /// A code can be used once. After a lost response ([`Error::is_ambiguous`]) a second attempt can fail because the
