@@ -81,6 +81,7 @@ fn the_deployment_policies_cover_every_service_of_the_template() {
                 "Lambda" => &["lambda"],
                 "Logs" => &["logs"],
                 "Route53" => &["route53"],
+                "S3" => &["s3"],
                 "SNS" => &["sns"],
                 "SQS" => &["sqs"],
                 "Scheduler" => &["scheduler"],
@@ -219,6 +220,10 @@ impl Rehearsal {
             ),
             ("AWS::KMS::Key", keys),
         ];
+        let request = self.http.get(&self.url).header("authorization", signature("s3"));
+        let buckets = request.send().await.unwrap().text().await.unwrap();
+        let buckets = buckets.matches("<Name>ringbridge-mediabucket-").map(Value::from).collect();
+        let found = found.into_iter().chain([("AWS::S3::Bucket", buckets)]);
         for (kind, found) in found {
             assert_eq!(found.len(), expected.get(kind).copied().unwrap_or_default(), "{kind}: {found:#?}");
         }
@@ -239,7 +244,13 @@ impl Rehearsal {
 /// The types whose resources are kept when the stack is deleted, with their number.
 fn retained() -> BTreeMap<&'static str, usize> {
     let template = template();
-    let types = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::SecretsManager::Secret", "AWS::KMS::Key"];
+    let types = [
+        "AWS::DynamoDB::Table",
+        "AWS::SQS::Queue",
+        "AWS::SecretsManager::Secret",
+        "AWS::KMS::Key",
+        "AWS::S3::Bucket",
+    ];
     let is_kept = |resource: &Yaml| {
         resource["DeletionPolicy"].as_str().is_some_and(|policy| policy.starts_with("Retain"))
     };

@@ -39,6 +39,7 @@ mod keepalive;
 mod key_grants;
 mod limits;
 mod logs;
+mod media_bucket;
 mod message_sync;
 mod month;
 mod neighbours;

@@ -61,12 +61,6 @@ fn policies_contain_no_wildcards() {
 
 #[test]
 fn wildcards_in_policies_are_detected() {
-    let problems_in = |policy: &str| {
-        let text = format!(
-            "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Policies:\n        - Statement:\n            - {policy}\n"
-        );
-        policy_problems(&serde_yaml_ng::from_str(&text).unwrap()).len()
-    };
     assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:*', Resource: !GetAtt T.Arn}"), 1);
     assert_eq!(
         problems_in(
@@ -78,6 +72,7 @@ fn wildcards_in_policies_are_detected() {
     assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: [!Sub '${T.Arn}/*']}"), 1);
     assert_eq!(problems_in("{Effect: Allow, NotAction: 'iam:PassRole', Resource: !GetAtt T.Arn}"), 1);
     assert_eq!(problems_in("{Effect: Allow, Action: 'dynamodb:GetItem', Resource: !GetAtt T.Arn}"), 0);
+    assert_eq!(problems_in("{Effect: Deny, Principal: '*', Action: 's3:*', Resource: '*'}"), 0);
     let with_schedule = |action: &str, group: &str| {
         problems_in(&format!(
             "{{Effect: Allow, Action: '{action}', Resource: 'arn:aws:scheduler:r:a:schedule/{group}/connection-*'}}"
@@ -235,10 +230,12 @@ fn the_deployment_guide_matches_the_template() {
         let all = resources(&template, kind).into_iter();
         all.filter(|(_, resource)| resource["DeletionPolicy"] == "RetainExceptOnCreate").count()
     };
-    let [tables, queues, keys, secrets] =
-        ["DynamoDB::Table", "SQS::Queue", "KMS::Key", "SecretsManager::Secret"]
+    let [tables, buckets, queues, keys, secrets] =
+        ["DynamoDB::Table", "S3::Bucket", "SQS::Queue", "KMS::Key", "SecretsManager::Secret"]
             .map(|kind| retained(&format!("AWS::{kind}")));
-    says(&format!("leaves {tables} tables, {queues} queues, {keys} key and {secrets} secrets behind"));
+    says(&format!(
+        "leaves {tables} tables, {buckets} bucket, {queues} queues, {keys} key and {secrets} secrets behind"
+    ));
 
     for (name, parameter) in mapping(&template["Parameters"]) {
         let default = match &parameter["Default"] {
@@ -367,6 +364,14 @@ fn the_endpoint_page_lists_every_route_with_its_function() {
     assert_eq!(listed, routes);
 }
 
+/// How many problems a function's policy with one statement has.
+pub fn problems_in(statement: &str) -> usize {
+    let text = format!(
+        "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Policies:\n        - Statement:\n            - {statement}\n"
+    );
+    policy_problems(&serde_yaml_ng::from_str(&text).unwrap()).len()
+}
+
 /// Wildcards in actions, resources or principals, and KMS permissions without an encryption context.
 fn policy_problems(template: &Value) -> Vec<String> {
     let mut problems = Vec::new();
@@ -374,6 +379,10 @@ fn policy_problems(template: &Value) -> Vec<String> {
         let id = id.as_str().unwrap_or_default();
         let is_key = resource["Type"] == "AWS::KMS::Key";
         for statement in statements(resource) {
+            // A denial only restricts.
+            if statement.get("Effect").is_some_and(|effect| effect == "Deny") {
+                continue;
+            }
             let actions = strings(statement.get("Action"));
             // A role's trust policy has no resource: it applies to the role itself.
             let is_trust = actions == ["sts:AssumeRole"] && statement.get("Principal").is_some();
@@ -390,7 +399,10 @@ fn policy_problems(template: &Value) -> Vec<String> {
                 let is_connection_schedule = target.strip_suffix("/connection-*").is_some_and(|before| {
                     !before.contains(['*', '?']) && actions.iter().all(|action| is_schedule_action(action))
                 });
-                if target.contains(['*', '?']) && !(is_key && target == "*") && !is_connection_schedule {
+                let is_media = MEDIA_PREFIXES.iter().any(|objects| target == *objects)
+                    && actions.iter().all(|action| OBJECT_ACTIONS.contains(&action.as_str()));
+                let is_allowed = (is_key && target == "*") || is_connection_schedule || is_media;
+                if target.contains(['*', '?']) && !is_allowed {
                     problems.push(format!("{id}: the resource {target}"));
                 }
             }
@@ -410,6 +422,10 @@ fn policy_problems(template: &Value) -> Vec<String> {
     problems
 }
 
+/// The prefixes of the media bucket. The keys below them contain ids of tenants, which a policy cannot name.
+const MEDIA_PREFIXES: [&str; 2] = ["${MediaBucket.Arn}/uploads/*", "${MediaBucket.Arn}/media/*"];
+const OBJECT_ACTIONS: [&str; 3] = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"];
+
 /// The functions create the schedules of connections, so a policy cannot contain their complete names.
 fn is_schedule_action(action: &str) -> bool {
     ["scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule"].contains(&action)
@@ -422,7 +438,7 @@ fn constrings(statement: &Mapping, entry: &str) -> Vec<String> {
 }
 
 /// All policy statements below a node.
-fn statements(node: &Value) -> Vec<&Mapping> {
+pub fn statements(node: &Value) -> Vec<&Mapping> {
     match untagged(node) {
         Value::Mapping(map) if map.contains_key("Effect") => vec![map],
         Value::Mapping(map) => map.values().flat_map(statements).collect(),
@@ -550,7 +566,7 @@ pub fn resources<'a>(template: &'a Value, kind: &str) -> Vec<(&'a str, &'a Value
         .collect()
 }
 
-fn resource<'a>(template: &'a Value, id: &str) -> &'a Value {
+pub fn resource<'a>(template: &'a Value, id: &str) -> &'a Value {
     template["Resources"].get(id).unwrap_or_else(|| panic!("template.yaml has no {id}"))
 }
 
@@ -558,11 +574,11 @@ pub fn mapping(node: &Value) -> Vec<(&Value, &Value)> {
     node.as_mapping().map(|map| map.iter().collect()).unwrap_or_default()
 }
 
-fn sequence(node: Option<&Value>) -> Vec<&Value> {
+pub fn sequence(node: Option<&Value>) -> Vec<&Value> {
     node.and_then(Value::as_sequence).map(|items| items.iter().collect()).unwrap_or_default()
 }
 
-fn untagged(node: &Value) -> &Value {
+pub fn untagged(node: &Value) -> &Value {
     match node {
         Value::Tagged(tagged) => untagged(&tagged.value),
         other => other,

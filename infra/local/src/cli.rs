@@ -94,7 +94,7 @@ fn ports(text: &str) -> Result<(u16, u16, u16), String> {
 pub async fn run(root: &Path) -> ExitCode {
     let cli = Cli::parse();
     // dynoxide warns of every failed condition, which is normal here.
-    let filter = EnvFilter::new("warn,dynoxide=off");
+    let filter = EnvFilter::new("warn,dynoxide=off,s3s=off");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
     let result = match cli.command {
         Some(Command::Demo) => run_demo(root, &cli.settings).await,

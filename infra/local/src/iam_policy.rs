@@ -1,8 +1,8 @@
 //! IAM policies of the template, and the permissions that a call requires.
 //!
-//! Supported are `Allow`, patterns in actions and resources, and the conditions `StringEquals`, `StringEqualsIfExists` and
-//! `ForAllValues:StringEquals` on encryption contexts, on DynamoDB's leading keys, attributes and what a request returns, and on
-//! the service that a role is passed to. Anything else is an error in the template: a permission that is not enforced here
+//! Supported are `Allow`, patterns in actions and resources, and the conditions `StringEquals`, `StringEqualsIfExists`,
+//! `StringLike` and `ForAllValues:StringEquals` on encryption contexts, on DynamoDB's leading keys, attributes and what a request
+//! returns, on the prefix of a listing in S3, and on the service that a role is passed to. Anything else is an error in the template: a permission that is not enforced here
 //! would never be tested.
 
 use anyhow::{Context, Result, bail};
@@ -52,6 +52,8 @@ enum Operator {
     StringEquals,
     /// As `StringEquals`, but a request without the key is allowed.
     StringEqualsIfExists,
+    /// The request has the key, and a pattern matches one of its values.
+    StringLike,
     /// Every value of the request is listed. A request without the key is allowed.
     ForAllValuesStringEquals,
 }
@@ -92,6 +94,9 @@ impl Condition {
         let listed = |value: &String| self.values.contains(value);
         match self.operator {
             Operator::StringEquals => values.iter().any(listed),
+            Operator::StringLike => {
+                values.iter().any(|value| self.values.iter().any(|pattern| matches(pattern, value)))
+            }
             Operator::StringEqualsIfExists => values.is_empty() || values.iter().any(listed),
             Operator::ForAllValuesStringEquals => values.iter().all(listed),
         }
@@ -99,12 +104,13 @@ impl Condition {
 }
 
 /// The condition keys that `aws/permissions.rs` provides, beside those of encryption contexts.
-const CONDITION_KEYS: [&str; 5] = [
+const CONDITION_KEYS: [&str; 6] = [
     "dynamodb:LeadingKeys",
     "dynamodb:Attributes",
     "dynamodb:ReturnValues",
     "dynamodb:Select",
     "iam:PassedToService",
+    "s3:prefix",
 ];
 
 fn read_statement(statement: &Value) -> Result<Statement> {
@@ -126,6 +132,7 @@ fn read_statement(statement: &Value) -> Result<Statement> {
         let operator = match operator.as_str() {
             "StringEquals" => Operator::StringEquals,
             "StringEqualsIfExists" => Operator::StringEqualsIfExists,
+            "StringLike" => Operator::StringLike,
             "ForAllValues:StringEquals" => Operator::ForAllValuesStringEquals,
             other => bail!("the condition {other} is not supported by the local stack"),
         };

@@ -91,6 +91,35 @@ pub fn table_of_stream(arn: &str) -> &str {
     arn.split('/').nth(1).unwrap_or_default()
 }
 
+/// The ARN of a bucket has no region and no account.
+#[must_use]
+pub fn bucket_arn(name: &str) -> String {
+    format!("arn:aws:s3:::{name}")
+}
+
+#[must_use]
+pub fn object_arn(bucket: &str, key: &str) -> String {
+    format!("arn:aws:s3:::{bucket}/{key}")
+}
+
+/// Credentials that belong to no function. With them, all calls are allowed.
+pub const ADMINISTRATOR_ACCESS_KEY_ID: &str = "watch";
+/// The secret of all credentials of the stack.
+pub const SECRET_ACCESS_KEY: &str = "local";
+
+/// The session token of a function's instance, with the clock's offset at the start of the instance.
+#[must_use]
+pub fn session_token(instance: u64, offset_seconds: i64) -> String {
+    format!("instance-{instance}-{offset_seconds}")
+}
+
+/// The number of the instance to which a session token belongs, and the clock's offset at its start.
+#[must_use]
+pub fn instance_of(session_token: &str) -> Option<(u64, i64)> {
+    let (number, offset) = session_token.strip_prefix("instance-")?.split_once('-')?;
+    Some((number.parse().ok()?, offset.parse().ok()?))
+}
+
 /// The access key id of a function's credentials, by which the AWS endpoints recognise the function.
 #[must_use]
 pub fn access_key_id(function: &str) -> String {

@@ -52,9 +52,8 @@ impl RunningParts {
         }
         let mut fired = Vec::new();
         if let Some(aws) = &self.aws {
-            let dynamodb = &aws.services.dynamodb;
-            dynamodb.delete_expired(self.clock.now()).await;
-            dynamodb.notify_streams();
+            aws.services.delete_expired().await;
+            aws.services.dynamodb.notify_streams();
             if let Ok(names) = timeout(IDLE_TIMEOUT, aws.fire_due()).await {
                 fired = names;
             }

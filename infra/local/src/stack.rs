@@ -11,6 +11,8 @@ use crate::aws::kms_backend::KmsBackend;
 use crate::aws::lambda::Lambda;
 use crate::aws::permissions::PartitionKeys;
 use crate::aws::remote_kms::{self, RemoteKms};
+use crate::aws::s3::S3;
+use crate::aws::s3::store::ObjectStore;
 use crate::aws::scheduler::Scheduler;
 use crate::aws::secrets::SecretsManager;
 use crate::aws::services::AwsServices;
@@ -295,12 +297,15 @@ async fn open_aws(
     for input in template.schedule_inputs() {
         scheduler.ensure(&input, clock.now())?;
     }
+    let policies = FunctionPolicies::new(template)?;
+    let objects = ObjectStore::open(file("s3.json"), folder, &template.buckets)?;
     let services = AwsServices {
         dynamodb,
         kms,
         secrets: SecretsManager::open(file("secrets.json"), &template.secrets, &secrets)?,
         scheduler,
         sqs: Arc::new(Sqs::open(file("queues.json"), &template.queues, clock.clone(), aws_url)?),
+        s3: S3::new(objects, policies.clone(), clock.clone()),
         lambda: Lambda::default(),
         positions: ShardPositions::open(file("streams.json"))?,
         clock,
@@ -310,7 +315,7 @@ async fn open_aws(
         services: Arc::new(services),
         calls: CallLog::default(),
         faults: AwsFaults::default(),
-        policies: FunctionPolicies::new(template)?,
+        policies,
         partition_keys: PartitionKeys::new(template),
         queue_mappings: sqs::mapping::mappings(template).into_iter().map(Arc::new).collect(),
         stream_mappings: streams::mapping::mappings(template).into_iter().map(Arc::new).collect(),

@@ -21,8 +21,8 @@ pub fn environment(info: &StackInfo, options: &StackOptions) -> Result<BTreeMap<
     for (name, value) in [
         ("AWS_ENDPOINT_URL", info.aws()),
         ("AWS_REGION", names::REGION),
-        ("AWS_ACCESS_KEY_ID", "watch"),
-        ("AWS_SECRET_ACCESS_KEY", "local"),
+        ("AWS_ACCESS_KEY_ID", names::ADMINISTRATOR_ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", names::SECRET_ACCESS_KEY),
     ] {
         variables.insert(name.to_owned(), value.to_owned());
     }

@@ -1,6 +1,7 @@
 //! The call log: one entry for each request to the AWS endpoints, in the order in which the requests ended.
 
 use super::request::AwsCall;
+use super::s3_wire::S3ErrorName;
 use crate::server::{CloseConnection, HttpResponse};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,6 +44,8 @@ impl CallLog {
             operation: request.operation.clone(),
             tables: request.tables(),
             function: request.function.clone(),
+            object: request.object(),
+            is_presigned: request.is_presigned,
             status: 0,
             error: None,
             units: 0.0,
@@ -71,6 +74,9 @@ pub struct CallLogEntry {
     operation: String,
     tables: Vec<String>,
     function: Option<String>,
+    /// Bucket and key, of a call to S3.
+    object: Option<(String, String)>,
+    is_presigned: bool,
     status: u16,
     error: Option<String>,
     units: f64,
@@ -83,7 +89,8 @@ impl CallLogEntry {
             self.status = response.status().as_u16();
         }
         let header = response.headers().get("x-amzn-errortype").and_then(|code| code.to_str().ok());
-        self.error = header.map(str::to_owned);
+        let s3_error = response.extensions().get::<S3ErrorName>().map(|name| name.0.clone());
+        self.error = header.map(str::to_owned).or(s3_error);
         self.units = response.extensions().get::<CapacityUnits>().map_or(0.0, |units| units.0);
     }
 }
@@ -93,7 +100,7 @@ impl Drop for CallLogEntry {
         let mut log = self.log.lock();
         let seq = log.first + log.calls.len() as u64;
         let milliseconds = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
-        log.calls.push(json!({
+        let mut entry = json!({
             "seq": seq,
             "service": self.service,
             "operation": self.operation,
@@ -105,7 +112,13 @@ impl Drop for CallLogEntry {
             "status": self.status,
             "error": self.error,
             "units": self.units,
-        }));
+        });
+        if let Some((bucket, key)) = &self.object {
+            entry["bucket"] = json!(bucket);
+            entry["key"] = json!(key);
+            entry["presigned"] = json!(self.is_presigned);
+        }
+        log.calls.push(entry);
         if log.calls.len() > 2 * MAX_CALLS {
             log.calls.drain(..MAX_CALLS);
             log.first += MAX_CALLS as u64;

@@ -52,7 +52,7 @@ pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
         }
         (&Method::POST, "scheduler/fire") => fire(aws, request).await,
         (&Method::POST, "ttl/sweep") => {
-            services.dynamodb.delete_expired(services.clock.now()).await;
+            services.delete_expired().await;
             server::json(StatusCode::OK, &json!({}))
         }
         _ => error(StatusCode::NOT_FOUND, "unknown control call"),

@@ -45,7 +45,7 @@ impl AwsEndpoints {
         let mut entry = self.calls.begin(&request);
         let response = match self.authorize(&request) {
             Ok(()) => self.apply_with_faults(&request).await,
-            Err(error) => error.response(),
+            Err(error) => request.error_response(&error),
         };
         entry.finish(&response);
         response
@@ -54,6 +54,8 @@ impl AwsEndpoints {
     /// A function may do what its role allows. Other callers on this machine are administrators.
     fn authorize(&self, request: &AwsCall) -> Result<(), AwsError> {
         match &request.function {
+            // S3 checks the permissions after the signature.
+            Some(_) if request.service == AwsService::S3 => Ok(()),
             Some(function) => {
                 let required = permissions::required(&self.services, &self.partition_keys, request);
                 self.policies.check(function, &required)
@@ -66,7 +68,7 @@ impl AwsEndpoints {
         match self.faults.next(request) {
             None => self.apply(request).await,
             Some(AwsFaultAction::Error { code, status, message }) => {
-                AwsError::with_status(status, &code, message).response()
+                request.error_response(&AwsError::with_status(status, &code, message))
             }
             Some(AwsFaultAction::Delay(delay)) => {
                 tokio::time::sleep(delay).await;
@@ -96,7 +98,7 @@ impl AwsEndpoints {
     }
 
     async fn apply(&self, request: &AwsCall) -> HttpResponse {
-        let AwsServices { dynamodb, kms, secrets, scheduler, sqs, lambda, clock, functions, .. } =
+        let AwsServices { dynamodb, kms, secrets, scheduler, sqs, s3, lambda, clock, functions, .. } =
             &*self.services;
         let (operation, input) = (request.operation.as_str(), &request.input);
         let result = match request.service {
@@ -115,6 +117,7 @@ impl AwsEndpoints {
                 };
                 return result.unwrap_or_else(|error| error.response());
             }
+            AwsService::S3 => return s3.handle(request).await,
             AwsService::Kms => kms.handle(operation, input).await,
             AwsService::SecretsManager => secrets.handle(operation, input, clock.now()),
             AwsService::Sqs => sqs.handle(operation, input).await,
@@ -190,7 +193,7 @@ impl AwsEndpoints {
         const PERIOD: Duration = Duration::from_millis(250);
         const DELETE_EXPIRED_EVERY: u32 = 240;
         const STOP_IDLE_EVERY: u32 = 40;
-        let AwsServices { dynamodb, scheduler, sqs, lambda, clock, functions, .. } = &*self.services;
+        let AwsServices { scheduler, sqs, lambda, clock, functions, .. } = &*self.services;
         let mut ticks = 0_u32;
         let mut mappings = JoinSet::new();
         if let Some(functions) = functions.get() {
@@ -205,7 +208,7 @@ impl AwsEndpoints {
             tokio::time::sleep(PERIOD).await;
             ticks = ticks.wrapping_add(1);
             if ticks.is_multiple_of(DELETE_EXPIRED_EVERY) {
-                dynamodb.delete_expired(clock.now()).await;
+                self.services.delete_expired().await;
             }
             let Some(functions) = functions.get() else { continue };
             if ticks.is_multiple_of(STOP_IDLE_EVERY) {

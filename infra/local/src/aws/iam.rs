@@ -34,6 +34,12 @@ impl FunctionPolicies {
         Ok(Self { roles, keys })
     }
 
+    /// Whether the template has this function.
+    #[must_use]
+    pub fn knows(&self, function: &str) -> bool {
+        self.roles.contains_key(function)
+    }
+
     /// Rejects a call that the policies do not allow.
     pub fn check(&self, function: &str, permissions: &[RequiredPermission]) -> Result<(), AwsError> {
         let Some((name, policy)) = self.roles.get(function) else {

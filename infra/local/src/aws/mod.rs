@@ -15,6 +15,8 @@ pub mod lambda;
 pub mod permissions;
 pub mod remote_kms;
 pub mod request;
+pub mod s3;
+pub mod s3_wire;
 pub mod scheduler;
 pub mod secrets;
 pub mod services;

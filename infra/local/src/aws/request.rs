@@ -1,8 +1,9 @@
 //! Reads AWS requests: the service, the operation, and the function whose credentials signed it.
 
 use super::error::AwsError;
+use super::s3_wire;
 use crate::names;
-use crate::server::HttpRequest;
+use crate::server::{HttpRequest, HttpResponse};
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -15,11 +16,12 @@ pub enum AwsService {
     Scheduler,
     Lambda,
     Sqs,
+    S3,
 }
 
 impl AwsService {
-    pub const ALL: [Self; 6] =
-        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda, Self::Sqs];
+    pub const ALL: [Self; 7] =
+        [Self::DynamoDb, Self::Kms, Self::SecretsManager, Self::Scheduler, Self::Lambda, Self::Sqs, Self::S3];
 
     /// The name in ARNs, policies, the call log and faults.
     #[must_use]
@@ -31,6 +33,7 @@ impl AwsService {
             Self::Scheduler => "scheduler",
             Self::Lambda => "lambda",
             Self::Sqs => "sqs",
+            Self::S3 => "s3",
         }
     }
 }
@@ -41,6 +44,8 @@ pub struct AwsCall {
     pub operation: String,
     /// Folder name of the function that signed the request; `None` for other callers.
     pub function: Option<String>,
+    /// Whether the URL was signed for another client, and not the request.
+    pub is_presigned: bool,
     /// Number of the instance that sent the request.
     pub instance: Option<u64>,
     /// The JSON body. For REST services, it includes the parameters of path and query.
@@ -50,19 +55,44 @@ pub struct AwsCall {
 
 impl AwsCall {
     pub fn read(http: HttpRequest) -> Result<Self, AwsError> {
-        let access_key = http.header("authorization").and_then(|header| {
+        let credential = http.header("authorization").and_then(|header| {
             let (_, rest) = header.split_once("Credential=")?;
-            rest.split('/').next()
+            rest.split(',').next().map(str::to_owned)
         });
-        let function = access_key.and_then(names::function_of).map(str::to_owned);
-        let instance = http
-            .header("x-amz-security-token")
-            .and_then(|token| token.strip_prefix("instance-")?.parse().ok());
+        let presigned = http.query("X-Amz-Credential").filter(|_| credential.is_none());
+        let is_presigned = presigned.is_some();
+        let scope = credential.or(presigned).unwrap_or_default();
+        let mut scope = scope.split('/');
+        let function = scope.next().and_then(names::function_of).map(str::to_owned);
+        let is_s3 = scope.nth(2) == Some("s3");
+        let instance =
+            http.header("x-amz-security-token").and_then(names::instance_of).map(|(number, _)| number);
         let (service, operation, input) = match http.header("x-amz-target").map(str::to_owned) {
+            _ if is_s3 => by_s3(&http),
             Some(target) => by_target(&target, &http)?,
-            None => by_path(&http)?,
+            None => match by_path(&http) {
+                // Every other service has its own header or path.
+                Err(_) if http.header("authorization").is_none() => by_s3(&http),
+                result => result?,
+            },
         };
-        Ok(Self { service, operation, function, instance, input, http })
+        Ok(Self { service, operation, function, is_presigned, instance, input, http })
+    }
+
+    /// The response to a call that is not applied, as the service sends it.
+    #[must_use]
+    pub fn error_response(&self, error: &AwsError) -> HttpResponse {
+        match self.service {
+            AwsService::S3 => s3_wire::error_response(error, &self.http.method),
+            _ => error.response(),
+        }
+    }
+
+    /// Bucket and key of a call to S3; the key is empty in a call for a bucket.
+    #[must_use]
+    pub fn object(&self) -> Option<(String, String)> {
+        let text = |name: &str| self.input[name].as_str().unwrap_or_default().to_owned();
+        (self.service == AwsService::S3).then(|| (text("Bucket"), text("Key")))
     }
 
     /// The names of the tables in the request.
@@ -113,6 +143,11 @@ fn body(http: &HttpRequest) -> Result<Value, AwsError> {
     }
     serde_json::from_slice(&http.body)
         .map_err(|error| AwsError::new("SerializationException", error.to_string()))
+}
+
+fn by_s3(http: &HttpRequest) -> (AwsService, String, Value) {
+    let (operation, input) = s3_wire::operation(http);
+    (AwsService::S3, operation, input)
 }
 
 fn by_path(http: &HttpRequest) -> Result<(AwsService, String, Value), AwsError> {

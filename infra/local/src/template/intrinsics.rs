@@ -225,6 +225,14 @@ impl<'template> TemplateScope<'template> {
         }
     }
 
+    /// A bucket's generated name is in lower case.
+    pub fn bucket_name(&self, id: &str, resource: &YamlNode) -> Result<String> {
+        match resource.get("Properties").and_then(|properties| properties.get("BucketName")) {
+            Some(node) => self.text(node),
+            None => Ok(names::generated(id).to_lowercase()),
+        }
+    }
+
     /// The value of `Ref` for a resource.
     fn resource_reference(&self, id: &str, line: usize) -> Result<String> {
         let Some(resource) = self.resource(id) else {
@@ -240,6 +248,7 @@ impl<'template> TemplateScope<'template> {
             ResourceType::ScheduleGroup | ResourceType::Schedule => named("Name")?,
             ResourceType::Secret => names::secret_arn(&named("Name")?),
             ResourceType::Queue => self.queue_url(&named("QueueName")?),
+            ResourceType::Bucket => self.bucket_name(id, resource)?,
             ResourceType::Role => named("RoleName")?,
             ResourceType::Ignored => names::generated(id),
         })
@@ -279,6 +288,7 @@ impl<'template> TemplateScope<'template> {
             (ResourceType::Queue, "Arn") => names::arn("sqs", &named("QueueName")?),
             (ResourceType::Queue, "QueueName") => named("QueueName")?,
             (ResourceType::Queue, "QueueUrl") => self.queue_url(&named("QueueName")?),
+            (ResourceType::Bucket, "Arn") => names::bucket_arn(&self.bucket_name(id, resource)?),
             (ResourceType::Role, "Arn") => names::role_arn(&named("RoleName")?),
             (ResourceType::Role, "RoleId") => format!("AROALOCAL{id}"),
             (ResourceType::Ignored, "Arn") => {

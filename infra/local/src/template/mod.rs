@@ -3,6 +3,7 @@
 //!
 //! Invariant: anything that the local stack does not support is an error with its line, and never ignored silently.
 
+mod buckets;
 mod functions;
 mod intrinsics;
 mod resource_type;
@@ -11,6 +12,7 @@ mod supported_keys;
 mod throttles;
 mod yaml;
 
+pub use buckets::{BucketResource, LifecycleRule};
 pub use functions::{ApiRoute, FunctionResource, QueueTrigger, ScheduleTrigger};
 pub use streams::{StartingPosition, StreamTrigger};
 pub use throttles::{Throttle, ThrottleSettings};
@@ -36,6 +38,7 @@ pub struct Template {
     pub aliases: BTreeMap<String, String>,
     pub secrets: Vec<SecretResource>,
     pub queues: Vec<QueueResource>,
+    pub buckets: Vec<BucketResource>,
     pub schedule_groups: Vec<String>,
     /// Schedules that are resources: the bodies of CreateSchedule, with `Name`.
     pub schedules: Vec<Value>,
@@ -187,6 +190,10 @@ impl Template {
             ResourceType::Secret => self.secrets.push(secret(scope, id, resource, &properties()?)?),
             ResourceType::Queue => {
                 self.queues.push(queue(&scope.resource_name(id, resource, "QueueName")?, &properties()?));
+            }
+            ResourceType::Bucket => {
+                let name = scope.bucket_name(id, resource)?;
+                self.buckets.push(buckets::bucket(name, &properties()?)?);
             }
             ResourceType::ScheduleGroup => {
                 self.schedule_groups.push(scope.resource_name(id, resource, "Name")?);

@@ -14,6 +14,7 @@ pub enum ResourceType {
     Schedule,
     Secret,
     Queue,
+    Bucket,
     Role,
     /// Accepted, but without effect on this machine.
     Ignored,
@@ -32,6 +33,7 @@ pub fn type_of(id: &str, resource: &YamlNode) -> Result<ResourceType> {
         "AWS::Scheduler::Schedule" => ResourceType::Schedule,
         "AWS::SecretsManager::Secret" => ResourceType::Secret,
         "AWS::SQS::Queue" => ResourceType::Queue,
+        "AWS::S3::Bucket" => ResourceType::Bucket,
         "AWS::IAM::Role" => ResourceType::Role,
         "AWS::Logs::LogGroup"
         | "AWS::Logs::MetricFilter"
@@ -43,6 +45,8 @@ pub fn type_of(id: &str, resource: &YamlNode) -> Result<ResourceType> {
         | "AWS::CloudWatch::Alarm"
         | "AWS::CloudFormation::Stack"
         | "AWS::Lambda::Permission"
+        // It can only deny, and the local stack has no https.
+        | "AWS::S3::BucketPolicy"
         | "AWS::SQS::QueuePolicy" => ResourceType::Ignored,
         other => bail!(
             "line {}: the resource type {other} (of {id}) is not supported by the local stack",

@@ -108,6 +108,11 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
             &["QueueName", "DelaySeconds", "MessageRetentionPeriod", "RedrivePolicy", "VisibilityTimeout"],
             &["SqsManagedSseEnabled", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "Tags"],
         ),
+        // Every object is private, and encrypted as far as clients can see.
+        ResourceType::Bucket => (
+            &["BucketName", "LifecycleConfiguration"],
+            &["BucketEncryption", "OwnershipControls", "PublicAccessBlockConfiguration", "Tags"],
+        ),
         ResourceType::ScheduleGroup => (&["Name"], &["Tags"]),
         ResourceType::Schedule => (
             &[

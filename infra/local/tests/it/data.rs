@@ -73,6 +73,7 @@ async fn a_damaged_folder_is_reported_in_one_line_with_the_remedy() {
         "schedules.json",
         "queues.json",
         "streams.json",
+        "s3.json",
         "clock.json",
         "stack.json",
     ] {

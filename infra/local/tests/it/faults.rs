@@ -91,8 +91,8 @@ async fn an_invalid_fault_is_rejected_with_its_field() {
             "[0].match.servce: unknown field",
         ),
         (
-            json!([{ "match": { "service": "s3" }, "do": { "hang": true } }]),
-            "[0].match.service: unknown service s3",
+            json!([{ "match": { "service": "ec2" }, "do": { "hang": true } }]),
+            "[0].match.service: unknown service ec2",
         ),
         (json!([{ "do": { "delay": 5 } }]), "[0].do.delay: unknown field"),
         (json!([{ "match": {} }]), "[0].do: is required"),

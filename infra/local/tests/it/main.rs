@@ -12,6 +12,8 @@ mod gateway;
 mod permissions;
 mod processes;
 mod queues;
+mod s3;
+mod s3_client;
 mod schedules;
 mod streams;
 mod template;

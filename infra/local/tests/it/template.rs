@@ -21,8 +21,8 @@ fn event(kind: &str, property: &str) -> String {
 fn unsupported_elements_are_named_with_their_line() {
     for (text, expected) in [
         (
-            "Resources:\n  A:\n    Type: AWS::S3::Bucket\n",
-            "line 3: the resource type AWS::S3::Bucket (of A) is not supported by the local stack",
+            "Resources:\n  A:\n    Type: AWS::EC2::Instance\n",
+            "line 3: the resource type AWS::EC2::Instance (of A) is not supported by the local stack",
         ),
         (
             "Resources:\n  A:\n    Type: AWS::DynamoDB::Table\n    Properties:\n      TableName: !Select [0, [a]]\n",
@@ -56,6 +56,14 @@ fn unsupported_elements_are_named_with_their_line() {
         (
             "Resources:\n  A:\n    Type: AWS::SQS::Queue\n    Properties: {FifoQueue: true}\n",
             "line 4: FifoQueue is not supported by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::S3::Bucket\n    Properties: {VersioningConfiguration: {Status: Enabled}}\n",
+            "line 4: VersioningConfiguration is not supported by the local stack",
+        ),
+        (
+            "Resources:\n  A:\n    Type: AWS::S3::Bucket\n    Properties: {LifecycleConfiguration: {Rules: [{Status: Enabled, Transitions: []}]}}\n",
+            "line 2: A: Transitions in a lifecycle rule is not supported by the local stack",
         ),
         (
             "Resources:\n  A:\n    Type: AWS::Serverless::HttpApi\n    Properties: {CorsConfiguration: true}\n",
