@@ -34,6 +34,7 @@ mod hot_keys;
 mod house;
 mod import_cycles;
 mod inputs;
+mod invocations;
 mod isolation;
 mod keepalive;
 mod key_grants;

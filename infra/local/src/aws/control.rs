@@ -119,7 +119,7 @@ async fn fire(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
     let mut fired = Vec::new();
     for schedule in due {
         let name = schedule.name.clone();
-        let result = aws.deliver(functions, schedule.into_invocation()).await;
+        let result = aws.deliver(functions, schedule.into_delivery()).await;
         fired.push(json!({ "name": name, "ok": result.is_ok() }));
     }
     server::json(StatusCode::OK, &json!({ "fired": fired }))

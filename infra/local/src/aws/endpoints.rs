@@ -5,10 +5,10 @@ use super::calls::CallLog;
 use super::error::{AwsError, amazon_json};
 use super::faults::{AwsFaultAction, AwsFaults};
 use super::iam::FunctionPolicies;
-use super::lambda::{AsyncInvocation, AsyncOutcome};
+use super::lambda::{AsyncInvocation, AsyncOutcome, DiscardedInvocation};
 use super::permissions::{self, PartitionKeys};
 use super::request::{AwsCall, AwsService};
-use super::scheduler::DueSchedule;
+use super::scheduler::{DueSchedule, TargetDelivery};
 use super::services::AwsServices;
 use super::sqs::mapping::QueueMapping;
 use super::streams::mapping::StreamMapping;
@@ -23,6 +23,9 @@ use tokio::task::JoinSet;
 
 /// DynamoDB's limit for request bodies.
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// The caller's name in faults of EventBridge Scheduler's own calls.
+const SCHEDULER: &str = "scheduler";
 
 pub struct AwsEndpoints {
     pub services: Arc<AwsServices>,
@@ -137,24 +140,69 @@ impl AwsEndpoints {
         let mut fired = Vec::new();
         for due in services.scheduler.take_due(services.clock.now()) {
             fired.push(due.name.clone());
-            let _ = self.deliver(functions, due.into_invocation()).await;
+            let _ = self.deliver(functions, due.into_delivery()).await;
         }
         fired
     }
 
-    /// Invokes a function asynchronously, or sends to a queue if a schedule targets one.
-    pub async fn deliver(&self, functions: &FunctionPools, invocation: AsyncInvocation) -> Result<()> {
-        let AwsServices { sqs, lambda, clock, .. } = &*self.services;
-        if invocation.function.starts_with("arn:aws:sqs:") {
-            let sent = sqs.send(&invocation.function, &String::from_utf8_lossy(&invocation.payload));
-            return sent.map_err(|error| anyhow!("{}", error.message));
+    /// Delivers a run of a schedule to its target: a queue, or a function, which Lambda invokes asynchronously. Returns how the
+    /// first attempt ended.
+    pub async fn deliver(&self, functions: &FunctionPools, delivery: TargetDelivery) -> Result<()> {
+        let AwsServices { scheduler, sqs, .. } = &*self.services;
+        match self.target(functions, &delivery) {
+            Ok(Some(invocation)) => self.run_invocation(functions, invocation).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::warn!(target = delivery.target_arn, error = error.message, "schedule not delivered");
+                if let Some(given_up) = scheduler.retry_later(delivery)
+                    && let Some(queue) = &given_up.dead_letter_queue
+                {
+                    let attributes = given_up.dead_letter_attributes(&error);
+                    let _ = sqs.send_with_attributes(queue, &given_up.payload, &attributes);
+                }
+                Err(anyhow!("{}", error.message))
+            }
         }
+    }
+
+    /// Sends to the target of a schedule. Returns the invocation that Lambda has accepted, if it is a function. Faults of the
+    /// scheduler's own call apply.
+    fn target(
+        &self,
+        functions: &FunctionPools,
+        delivery: &TargetDelivery,
+    ) -> Result<Option<AsyncInvocation>, AwsError> {
+        let AwsServices { sqs, clock, .. } = &*self.services;
+        let is_queue = delivery.target_arn.starts_with("arn:aws:sqs:");
+        let (service, operation) = if is_queue { ("sqs", "SendMessage") } else { ("lambda", "Invoke") };
+        if let Some(AwsFaultAction::Error { code, status, message }) =
+            self.faults.next_of(service, operation, &[], Some(SCHEDULER))
+        {
+            return Err(AwsError::with_status(status, &code, message));
+        }
+        if is_queue {
+            return sqs.send(&delivery.target_arn, &delivery.payload).map(|()| None);
+        }
+        let function = functions.find(&delivery.target_arn).ok_or_else(|| {
+            let message = format!("Function not found: {}", delivery.target_arn);
+            AwsError::with_status(404, "ResourceNotFoundException", message)
+        })?;
+        let payload = delivery.payload.clone().into();
+        // The clock may have moved past it. Its retries and its age begin when it was due.
+        Ok(Some(AsyncInvocation::accept(function, payload, delivery.due().min(clock.now()))))
+    }
+
+    /// Tries an invocation of Lambda's internal queue. If it is discarded, the function's destination gets a record of it.
+    async fn run_invocation(&self, functions: &FunctionPools, invocation: AsyncInvocation) -> Result<()> {
+        let AwsServices { sqs, lambda, clock, .. } = &*self.services;
         match lambda.run(functions, invocation, clock.now()).await {
             AsyncOutcome::Succeeded => return Ok(()),
             AsyncOutcome::RetryScheduled => {}
-            AsyncOutcome::Discarded(invocation) => {
-                if let Some(queue) = &invocation.dead_letter_queue {
-                    let _ = sqs.send(queue, &String::from_utf8_lossy(&invocation.payload));
+            AsyncOutcome::Discarded(DiscardedInvocation { destination, record }) => {
+                if let Some(queue) = destination
+                    && let Err(error) = sqs.send(&queue, &record.to_string())
+                {
+                    tracing::warn!(queue, error = error.message, "a discarded invocation was not recorded");
                 }
             }
         }
@@ -164,16 +212,20 @@ impl AwsEndpoints {
     /// Waits until no invocation runs, no asynchronous invocation is due, and no queue message or stream record can be
     /// delivered to a function now.
     pub async fn wait_until_idle(&self) {
-        let AwsServices { lambda, clock, functions, .. } = &*self.services;
+        let AwsServices { scheduler, lambda, clock, functions, .. } = &*self.services;
         let Some(functions) = functions.get() else { return };
         loop {
             functions.wait_until_idle().await;
+            let undelivered = scheduler.take_undelivered(clock.now());
             let due = lambda.take_due(clock.now());
-            if due.is_empty() && functions.is_idle() && self.mappings_are_idle() {
+            if undelivered.is_empty() && due.is_empty() && functions.is_idle() && self.mappings_are_idle() {
                 return;
             }
+            for delivery in undelivered {
+                let _ = self.deliver(functions, delivery).await;
+            }
             for invocation in due {
-                let _ = self.deliver(functions, invocation).await;
+                let _ = self.run_invocation(functions, invocation).await;
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
@@ -215,13 +267,20 @@ impl AwsEndpoints {
                 functions.stop_idle_instances();
             }
             let Ok(locked) = self.clock_lock.try_lock() else { continue };
-            let due = scheduler.take_due(clock.now()).into_iter().map(DueSchedule::into_invocation);
-            let due: Vec<AsyncInvocation> = due.chain(lambda.take_due(clock.now())).collect();
+            let due = scheduler.take_due(clock.now()).into_iter().map(DueSchedule::into_delivery);
+            let due: Vec<TargetDelivery> = due.chain(scheduler.take_undelivered(clock.now())).collect();
+            let invocations = lambda.take_due(clock.now());
             drop(locked);
-            for invocation in due {
+            for delivery in due {
                 let (endpoints, functions) = (Arc::clone(&self), functions.clone());
                 tokio::spawn(async move {
-                    let _ = endpoints.deliver(&functions, invocation).await;
+                    let _ = endpoints.deliver(&functions, delivery).await;
+                });
+            }
+            for invocation in invocations {
+                let (endpoints, functions) = (Arc::clone(&self), functions.clone());
+                tokio::spawn(async move {
+                    let _ = endpoints.run_invocation(&functions, invocation).await;
                 });
             }
         }

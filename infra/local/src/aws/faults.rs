@@ -74,19 +74,31 @@ impl AwsFaults {
     /// The action of the first fault that matches this call.
     #[must_use]
     pub fn next(&self, request: &AwsCall) -> Option<AwsFaultAction> {
-        let mut list = self.lock();
-        if list.is_empty() {
+        if self.lock().is_empty() {
             return None;
         }
         let tables = request.tables();
+        self.next_of(request.service.name(), &request.operation, &tables, request.function.as_deref())
+    }
+
+    /// The action of the first fault that matches a call of a function or of a service.
+    #[must_use]
+    pub fn next_of(
+        &self,
+        service: &str,
+        operation: &str,
+        tables: &[String],
+        function: Option<&str>,
+    ) -> Option<AwsFaultAction> {
+        let mut list = self.lock();
         for fault in list.iter_mut() {
             let equals = |wanted: &Option<String>, actual: &str| {
                 wanted.as_deref().is_none_or(|wanted| wanted == actual)
             };
-            let matches = equals(&fault.service, request.service.name())
-                && equals(&fault.operation, &request.operation)
+            let matches = equals(&fault.service, service)
+                && equals(&fault.operation, operation)
                 && fault.table.as_ref().is_none_or(|table| tables.iter().any(|name| is_table(name, table)))
-                && fault.function.as_ref().is_none_or(|function| request.function.as_ref() == Some(function));
+                && fault.function.as_ref().is_none_or(|wanted| function == Some(wanted.as_str()));
             if !matches || fault.times.is_some_and(|times| fault.fired >= times) {
                 continue;
             }

@@ -1,8 +1,7 @@
 //! EventBridge Scheduler: schedules by group and name, each with the time of its next run. The caller of `take_due` invokes
-//! the targets.
+//! the targets, asynchronously.
 
 use super::error::AwsError;
-use super::lambda::AsyncInvocation;
 use super::request::AwsCall;
 use crate::names;
 use crate::schedule_expression::ScheduleExpression;
@@ -43,21 +42,36 @@ pub struct DueSchedule {
     target: Value,
 }
 
+/// A run of a schedule on its way to the target. The schedule's `RetryPolicy` and `DeadLetterConfig` apply to this way alone: once
+/// Lambda has accepted the invocation, the function's own settings apply.
+#[derive(Clone, Debug)]
+pub struct TargetDelivery {
+    pub target_arn: String,
+    pub payload: String,
+    pub dead_letter_queue: Option<String>,
+    schedule_arn: String,
+    execution_id: String,
+    at: Timestamp,
+    retries: u64,
+    max_retries: u64,
+    max_age: SignedDuration,
+    due: Timestamp,
+}
+
 impl DueSchedule {
-    /// The invocation of its target.
     #[must_use]
-    pub fn into_invocation(self) -> AsyncInvocation {
+    pub fn into_delivery(self) -> TargetDelivery {
         let schedule_arn = names::schedule_arn(&self.group, &self.name);
-        let execution = uuid::Uuid::new_v4().to_string();
+        let execution_id = uuid::Uuid::new_v4().to_string();
         let payload = match self.target["Input"].as_str() {
             Some(input) => input
                 .replace("<aws.scheduler.schedule-arn>", &schedule_arn)
                 .replace("<aws.scheduler.scheduled-time>", &self.at.to_string())
-                .replace("<aws.scheduler.execution-id>", &execution)
+                .replace("<aws.scheduler.execution-id>", &execution_id)
                 .replace("<aws.scheduler.attempt-number>", "1"),
             None => json!({
                 "version": "0",
-                "id": execution,
+                "id": execution_id,
                 "detail-type": "Scheduled Event",
                 "source": "aws.scheduler",
                 "account": names::ACCOUNT,
@@ -69,23 +83,55 @@ impl DueSchedule {
             .to_string(),
         };
         let policy = &self.target["RetryPolicy"];
-        let max_retries = policy["MaximumRetryAttempts"].as_u64().unwrap_or(185);
-        let age = policy["MaximumEventAgeInSeconds"].as_i64().unwrap_or(86_400);
-        AsyncInvocation {
-            function: self.target["Arn"].as_str().unwrap_or_default().to_owned(),
-            payload: payload.into(),
-            failures: 0,
-            throttles: 0,
-            // Lambda retries a failed invocation twice; a schedule can reduce that.
-            max_retries: usize::try_from(max_retries.min(2)).unwrap_or(2),
-            expires: self.at.checked_add(SignedDuration::from_secs(age)).ok(),
+        TargetDelivery {
+            target_arn: self.target["Arn"].as_str().unwrap_or_default().to_owned(),
+            payload,
             dead_letter_queue: self.target["DeadLetterConfig"]["Arn"].as_str().map(str::to_owned),
+            schedule_arn,
+            execution_id,
+            at: self.at,
+            retries: 0,
+            max_retries: policy["MaximumRetryAttempts"].as_u64().unwrap_or(185),
+            max_age: SignedDuration::from_secs(policy["MaximumEventAgeInSeconds"].as_i64().unwrap_or(86_400)),
+            due: self.at,
         }
+    }
+}
+
+impl TargetDelivery {
+    /// When this attempt was due.
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        self.due
+    }
+
+    /// The attributes of the message to the schedule's dead-letter queue. Its body is the payload.
+    #[must_use]
+    pub fn dead_letter_attributes(&self, error: &AwsError) -> Value {
+        let condition = match self.retries >= self.max_retries {
+            true => "MaximumRetryAttempts",
+            false => "MaximumEventAgeInSeconds",
+        };
+        let values = [
+            ("ERROR_CODE", error.code.clone()),
+            ("ERROR_MESSAGE", error.message.clone()),
+            ("EXECUTION_ID", self.execution_id.clone()),
+            ("EXHAUSTED_RETRY_CONDITION", condition.to_owned()),
+            ("IS_PAYLOAD_TRUNCATED", "false".to_owned()),
+            ("RETRY_ATTEMPTS", self.retries.to_string()),
+            ("SCHEDULED_TIME", self.at.to_string()),
+            ("SCHEDULE_ARN", self.schedule_arn.clone()),
+            ("TARGET_ARN", self.target_arn.clone()),
+        ];
+        let text = |value: String| json!({ "DataType": "String", "StringValue": value });
+        values.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect::<Map<_, _>>().into()
     }
 }
 
 pub struct Scheduler {
     state: Mutex<State>,
+    /// Runs that could not be delivered yet.
+    undelivered: Mutex<Vec<TargetDelivery>>,
     file: StateFile,
 }
 
@@ -94,7 +140,7 @@ impl Scheduler {
         let mut state: State = file.load()?;
         state.groups.insert("default".to_owned());
         state.groups.extend(groups.iter().cloned());
-        Ok(Self { state: Mutex::new(state), file })
+        Ok(Self { state: Mutex::new(state), undelivered: Mutex::default(), file })
     }
 
     /// Creates or updates a schedule of the template. An unchanged one keeps the times of its runs.
@@ -209,6 +255,33 @@ impl Scheduler {
         }
         due.sort_by(|left, right| (left.at, &left.name).cmp(&(right.at, &right.name)));
         due
+    }
+
+    /// Keeps a run that could not be delivered for its retry, after pauses that double from one second to five minutes. Returns it
+    /// if no retry is left.
+    pub fn retry_later(&self, mut delivery: TargetDelivery) -> Option<TargetDelivery> {
+        const MAX_DELAY_SECONDS: i64 = 300;
+        let delay = 1_i64.checked_shl(u32::try_from(delivery.retries).unwrap_or(u32::MAX));
+        let delay = delay.unwrap_or(MAX_DELAY_SECONDS).clamp(1, MAX_DELAY_SECONDS);
+        let due = delivery.due.checked_add(SignedDuration::from_secs(delay)).unwrap_or(delivery.due);
+        if delivery.retries >= delivery.max_retries || due.duration_since(delivery.at) > delivery.max_age {
+            return Some(delivery);
+        }
+        (delivery.retries, delivery.due) = (delivery.retries + 1, due);
+        self.undelivered().push(delivery);
+        None
+    }
+
+    /// Takes the runs whose delivery is to be tried again, earliest first.
+    pub fn take_undelivered(&self, now: Timestamp) -> Vec<TargetDelivery> {
+        let mut waiting = self.undelivered();
+        let mut due: Vec<TargetDelivery> = waiting.extract_if(.., |delivery| delivery.due <= now).collect();
+        due.sort_by_key(|delivery| delivery.due);
+        due
+    }
+
+    fn undelivered(&self) -> MutexGuard<'_, Vec<TargetDelivery>> {
+        self.undelivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes one schedule, due or not. `name` may include the group (`group/name`).

@@ -7,6 +7,7 @@ use super::yaml::YamlNode;
 use crate::iam_policy::IamPolicy;
 use crate::names;
 use anyhow::{Context, Result, anyhow, bail};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,12 +25,47 @@ pub struct FunctionResource {
     pub environment: BTreeMap<String, String>,
     /// `ReservedConcurrentExecutions`.
     pub reserved_concurrency: Option<usize>,
+    pub async_settings: AsyncSettings,
     pub routes: Vec<ApiRoute>,
     pub schedules: Vec<ScheduleTrigger>,
     pub queues: Vec<QueueTrigger>,
     pub streams: Vec<StreamTrigger>,
     /// The policy documents of its role.
     pub policies: Vec<Value>,
+}
+
+/// `EventInvokeConfig`: how Lambda treats asynchronous invocations.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AsyncSettings {
+    pub max_retries: usize,
+    pub max_age: SignedDuration,
+    /// ARN of the queue that receives a record of each discarded invocation.
+    pub on_failure: Option<String>,
+}
+
+impl AsyncSettings {
+    fn parse(config: &Value) -> Result<Self> {
+        let number = |key: &str, default: u64, max: u64| match &config[key] {
+            Value::Null => Ok(default),
+            value => value
+                .as_u64()
+                .filter(|number| *number <= max)
+                .with_context(|| format!("{key}: at most {max}")),
+        };
+        let on_failure = &config["DestinationConfig"]["OnFailure"]["Destination"];
+        if on_failure.as_str().is_some_and(|arn| !arn.starts_with("arn:aws:sqs:")) {
+            bail!("the local stack supports queues as destinations only");
+        }
+        Ok(Self {
+            max_retries: usize::try_from(number("MaximumRetryAttempts", 2, 2)?)?,
+            max_age: SignedDuration::from_secs(i64::try_from(number(
+                "MaximumEventAgeInSeconds",
+                21_600,
+                21_600,
+            )?)?),
+            on_failure: on_failure.as_str().map(str::to_owned),
+        })
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -123,6 +159,12 @@ pub fn function(
         Some(node) if scope.value(node)?.is_some() => scope.text(node)?.parse().ok(),
         _ => None,
     };
+    let async_config = match own("EventInvokeConfig") {
+        Some(node) => scope.value(node)?.unwrap_or_default(),
+        None => json!({}),
+    };
+    let async_settings = AsyncSettings::parse(&async_config)
+        .with_context(|| format!("line {}: EventInvokeConfig of {id}", resource.line))?;
     let mut function = FunctionResource {
         logical_id: id.to_owned(),
         name: scope.resource_name(id, resource, "FunctionName")?,
@@ -131,6 +173,7 @@ pub fn function(
         memory_mb: number("MemorySize", 128)?,
         environment,
         reserved_concurrency,
+        async_settings,
         routes: Vec::new(),
         schedules: Vec::new(),
         queues: Vec::new(),

@@ -13,7 +13,7 @@ mod throttles;
 mod yaml;
 
 pub use buckets::{BucketResource, LifecycleRule};
-pub use functions::{ApiRoute, FunctionResource, QueueTrigger, ScheduleTrigger};
+pub use functions::{ApiRoute, AsyncSettings, FunctionResource, QueueTrigger, ScheduleTrigger};
 pub use streams::{StartingPosition, StreamTrigger};
 pub use throttles::{Throttle, ThrottleSettings};
 

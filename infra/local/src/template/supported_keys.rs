@@ -30,6 +30,9 @@ const RESOURCE: Keys = Keys {
 };
 /// `DefaultRouteSettings`, and each entry of `RouteSettings`.
 const ROUTE_SETTINGS: Keys = Keys { used: &["ThrottlingBurstLimit", "ThrottlingRateLimit"], ignored: &[] };
+const EVENT_INVOKE_CONFIG: Keys =
+    Keys { used: &["MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig"], ignored: &[] };
+const EVENT_INVOKE_DESTINATIONS: Keys = Keys { used: &["OnFailure"], ignored: &[] };
 const EVENT: Keys = Keys { used: &["Type", "Properties"], ignored: &[] };
 
 /// Checks the keys of the template. Errors name the line.
@@ -49,6 +52,10 @@ pub fn check(template: &YamlNode) -> Result<()> {
         }
         for (_, settings) in property("RouteSettings").map(YamlNode::entries).unwrap_or_default() {
             ROUTE_SETTINGS.check(settings)?;
+        }
+        if let Some(config) = property("EventInvokeConfig") {
+            EVENT_INVOKE_CONFIG.check(config)?;
+            EVENT_INVOKE_DESTINATIONS.check_value_of(config, "DestinationConfig")?;
         }
         for (_, event) in property("Events").map(YamlNode::entries).unwrap_or_default() {
             EVENT.check(event)?;
@@ -71,6 +78,7 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
                 "MemorySize",
                 "Environment",
                 "ReservedConcurrentExecutions",
+                "EventInvokeConfig",
                 "Role",
                 "Policies",
                 "Events",

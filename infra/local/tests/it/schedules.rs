@@ -30,6 +30,23 @@ fn schedule(expression: &str) -> Value {
     })
 }
 
+fn arn(queue: &str) -> String {
+    format!("arn:aws:sqs:us-east-1:000000000000:ringbridge-local-{queue}")
+}
+
+async fn messages(test: &TestStack, queue: &str) -> Vec<Value> {
+    let queues = test.aws_control("GET", "sqs", &Value::Null).await.json()["queues"].clone();
+    let name = format!("ringbridge-local-{queue}");
+    let queue = queues.as_array().unwrap().iter().find(|queue| queue["name"] == name.as_str()).unwrap();
+    queue["messages"].as_array().unwrap().clone()
+}
+
+/// The records of discarded invocations in a queue.
+async fn records(test: &TestStack, queue: &str) -> Vec<Value> {
+    let bodies = messages(test, queue).await.into_iter();
+    bodies.map(|message| serde_json::from_str(message["body"].as_str().unwrap()).unwrap()).collect()
+}
+
 fn at(test: &TestStack, seconds: i64) -> String {
     let moment = test.stack.clock().now() + jiff::SignedDuration::from_secs(seconds);
     format!("at({})", moment.strftime("%Y-%m-%dT%H:%M:%S"))
@@ -120,43 +137,103 @@ async fn a_schedule_is_fired_by_name() {
     assert_eq!(unknown.status, 404);
 }
 
+/// The times at which the probe was invoked are one and two minutes apart, whatever the retry policy of the schedule says.
 #[tokio::test]
-async fn a_failed_invocation_is_retried_as_often_as_the_retry_policy_allows() {
+async fn a_failed_invocation_is_retried_as_the_function_says() {
     let test = TestStack::start().await;
     let mut failing = schedule(&at(&test, 60));
     failing["Target"]["Input"] = json!("{\"do\":\"fail\"}");
-    failing["Target"]["RetryPolicy"] = json!({ "MaximumRetryAttempts": 1 });
+    failing["Target"]["RetryPolicy"] = json!({ "MaximumRetryAttempts": 0 });
+    failing["Target"]["DeadLetterConfig"] = json!({ "Arn": arn("dead-jobs") });
     scheduler(&test, "POST", "/schedules/failing", &failing).await;
-    let attempts = || {
-        let logged = test.stack.logs().since(0);
-        let lines = logged["lines"].as_array().unwrap().clone();
-        lines.iter().filter(|line| line["line"].as_str().unwrap().starts_with("event")).count()
-    };
-    for expected in [1, 2, 2] {
-        test.post("/_local/clock", &json!({ "advanceSeconds": 120 })).await;
-        assert_eq!(attempts(), expected);
+    for (seconds, attempts) in [(61, 1), (40, 1), (30, 2), (100, 2), (30, 3), (1_000, 3)] {
+        test.post("/_local/clock", &json!({ "advanceSeconds": seconds })).await;
+        assert_eq!(test.events().len(), attempts);
     }
+    let [record] = &records(&test, "dead-invocations").await[..] else { panic!("one record") };
+    assert_eq!(record["version"], "1.0");
+    assert!(record["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    let context = &record["requestContext"];
+    assert_eq!(
+        (&context["condition"], &context["approximateInvokeCount"]),
+        (&json!("RetriesExhausted"), &json!(3))
+    );
+    let function = "arn:aws:lambda:us-east-1:000000000000:function:ringbridge-local-probe:$LATEST";
+    assert_eq!(context["functionArn"], function);
+    assert!(context["requestId"].is_string());
+    assert_eq!(record["requestPayload"], json!({ "do": "fail" }));
+    let response = json!({ "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" });
+    assert_eq!(record["responseContext"], response);
+    assert_eq!(record["responsePayload"]["errorMessage"], "failure requested");
+    assert!(records(&test, "dead-jobs").await.is_empty(), "the schedule was delivered");
+}
+
+/// The clock passes the schedule and both retries at once.
+#[tokio::test]
+async fn all_attempts_that_fall_due_are_made_when_the_clock_moves() {
+    let test = TestStack::start().await;
+    let mut failing = schedule(&at(&test, 60));
+    failing["Target"]["Input"] = json!("{\"do\":\"fail\"}");
+    scheduler(&test, "POST", "/schedules/failing", &failing).await;
+    test.post("/_local/clock", &json!({ "advanceSeconds": 600 })).await;
+    assert_eq!((test.events().len(), records(&test, "dead-invocations").await.len()), (3, 1));
 }
 
 #[tokio::test]
-async fn a_discarded_invocation_goes_to_the_dead_letter_queue_of_the_schedule() {
+async fn an_invocation_that_is_too_old_is_discarded() {
     let test = TestStack::start().await;
     let mut failing = schedule(&at(&test, 60));
     failing["Target"]["Input"] = json!("{\"do\":\"fail\"}");
-    // The first retry, after a minute, would be too late.
-    failing["Target"]["RetryPolicy"] = json!({ "MaximumRetryAttempts": 5, "MaximumEventAgeInSeconds": 60 });
-    let queue = "arn:aws:sqs:us-east-1:000000000000:ringbridge-local-dead-jobs";
-    failing["Target"]["DeadLetterConfig"] = json!({ "Arn": queue });
+    // Its first retry, after a minute, would be too late.
+    failing["Target"]["Arn"] = json!("arn:aws:lambda:us-east-1:000000000000:function:ringbridge-local-quick");
     scheduler(&test, "POST", "/schedules/failing", &failing).await;
     test.post("/_local/clock", &json!({ "advanceSeconds": 300 })).await;
-    let queues = test.aws_control("GET", "sqs", &Value::Null).await.json()["queues"].clone();
-    let dead = queues
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|queue| queue["name"] == "ringbridge-local-dead-jobs")
-        .unwrap();
-    assert_eq!(dead["messages"][0]["body"], "{\"do\":\"fail\"}");
+    assert_eq!(test.events().len(), 1);
+    let [record] = &records(&test, "dead-invocations").await[..] else { panic!("one record") };
+    assert_eq!(record["requestContext"]["condition"], "EventAgeExceeded");
+    assert_eq!(record["requestContext"]["approximateInvokeCount"], 1);
+}
+
+#[tokio::test]
+async fn an_asynchronous_invocation_has_the_settings_of_its_function() {
+    let test = TestStack::start().await;
+    let url = format!("{}/2015-03-31/functions/probe/invocations", test.stack.info().aws());
+    let request = test.client.post(url).header("x-amz-invocation-type", "Event");
+    let request = request
+        .header("authorization", "AWS4-HMAC-SHA256 Credential=me/20260101/us-east-1/lambda/aws4_request")
+        .body(json!({ "do": "fail" }).to_string());
+    assert_eq!(read(request).await.status, 202);
+    test.stack.wait_until_idle().await;
+    assert_eq!((test.events().len(), records(&test, "dead-invocations").await.len()), (1, 0));
+    test.post("/_local/clock", &json!({ "advanceSeconds": 300 })).await;
+    assert_eq!((test.events().len(), records(&test, "dead-invocations").await.len()), (3, 1));
+}
+
+/// The retry policy and the dead-letter queue of a schedule are for calls that Lambda did not accept.
+#[tokio::test]
+async fn a_schedule_that_cannot_be_delivered_is_retried_by_its_retry_policy() {
+    let test = TestStack::start().await;
+    let matching = json!({ "service": "lambda", "operation": "Invoke", "function": "scheduler" });
+    let error = json!({ "error": "TooManyRequestsException", "status": 429 });
+    let fault = |times: u32| json!([{ "match": matching, "times": times, "do": error }]);
+    for (name, times, delivered) in [("kept", 2, 1), ("lost", 3, 0)] {
+        test.aws_control("PUT", "faults", &fault(times)).await;
+        let before = test.events().len();
+        let mut retried = schedule(&at(&test, 60));
+        retried["Target"]["RetryPolicy"] =
+            json!({ "MaximumRetryAttempts": 2, "MaximumEventAgeInSeconds": 600 });
+        retried["Target"]["DeadLetterConfig"] = json!({ "Arn": arn("dead-jobs") });
+        scheduler(&test, "POST", &format!("/schedules/{name}"), &retried).await;
+        test.post("/_local/clock", &json!({ "advanceSeconds": 100 })).await;
+        assert_eq!(test.events().len() - before, delivered, "{name}");
+    }
+    let [message] = &messages(&test, "dead-jobs").await[..] else { panic!("one dead letter") };
+    assert_eq!(message["body"], "{\"made\":\"by hand\"}");
+    let attribute = |name: &str| message["attributes"][name]["StringValue"].as_str().unwrap().to_owned();
+    assert_eq!(attribute("ERROR_CODE"), "TooManyRequestsException");
+    assert_eq!(attribute("RETRY_ATTEMPTS"), "2");
+    assert_eq!(attribute("EXHAUSTED_RETRY_CONDITION"), "MaximumRetryAttempts");
+    assert!(attribute("SCHEDULE_ARN").ends_with("/lost"));
 }
 
 #[tokio::test]

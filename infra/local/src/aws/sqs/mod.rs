@@ -78,20 +78,27 @@ impl Sqs {
 
     /// Sends a message on behalf of a service. `queue` is an ARN.
     pub fn send(&self, queue: &str, body: &str) -> Result<(), AwsError> {
-        self.apply("SendMessage", &json!({ "QueueUrl": queue, "MessageBody": body })).map(|_| ())
+        self.send_with_attributes(queue, body, &json!({}))
+    }
+
+    /// Sends a message with attributes on behalf of a service. `queue` is an ARN.
+    pub fn send_with_attributes(&self, queue: &str, body: &str, attributes: &Value) -> Result<(), AwsError> {
+        let input = json!({ "QueueUrl": queue, "MessageBody": body, "MessageAttributes": attributes });
+        self.apply("SendMessage", &input).map(|_| ())
     }
 
     /// The queues and their messages as the control API shows them.
     #[must_use]
     pub fn overview(&self) -> Value {
         let now = self.clock.now();
-        let state = self.lock();
+        let mut state = self.lock();
+        state.queues.values_mut().for_each(|queue| queue.remove_expired(now));
         let queues = state.queues.iter().map(|(name, queue)| {
             let counts = queue.counts(now);
             let messages: Vec<Value> = queue
                 .messages
                 .iter()
-                .map(|message| json!({ "messageId": message.id, "body": message.body, "receives": message.receives, "visibleAt": message.visible_at }))
+                .map(|message| json!({ "messageId": message.id, "body": message.body, "attributes": message.attributes, "receives": message.receives, "visibleAt": message.visible_at }))
                 .collect();
             json!({
                 "name": name,

@@ -155,7 +155,8 @@ impl StoredQueue {
         MessageCounts { visible, in_flight, delayed: self.messages.len() - visible - in_flight }
     }
 
-    fn remove_expired(&mut self, now: Timestamp) {
+    /// Deletes the messages whose retention period has ended.
+    pub fn remove_expired(&mut self, now: Timestamp) {
         let retention = self.numeric_attribute("MessageRetentionPeriod", 345_600);
         self.messages.retain(|message| add_seconds(message.sent, retention) > now);
     }
