@@ -8,6 +8,7 @@ let fetching = false;
 // Whether the view changed while it was fetched.
 let outdated = false;
 let usersShown = "";
+let conversationsShown = "";
 
 function make(tag, text, className) {
   const element = document.createElement(tag);
@@ -52,8 +53,32 @@ function showUsers(view) {
   byId("to").textContent = own ?? "…";
 }
 
+// Pictures that browsers show. Other files are links.
+const PICTURES = ["image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp", "image/svg+xml"];
+
+function showFile(file) {
+  const name = file.name ?? file.contentType;
+  const about = `${name} · ${file.contentType} · ${file.size.toLocaleString("en")} bytes`;
+  const link = make("a", undefined, "file");
+  link.href = file.url;
+  link.target = "_blank";
+  link.rel = "noreferrer";
+  if (PICTURES.includes(file.contentType)) {
+    const picture = make("img");
+    picture.src = file.url;
+    picture.alt = name;
+    link.append(picture);
+  }
+  link.append(make("small", about));
+  return link;
+}
+
 function showConversations(view) {
   const box = byId("talk");
+  const shown = JSON.stringify([own, view.messages.filter((message) => message.own === own)]);
+  // Rebuilt only after a change, so that pictures are not loaded again.
+  if (shown === conversationsShown) return;
+  conversationsShown = shown;
   const conversations = new Map();
   for (const message of view.messages) {
     if (message.own !== own) continue;
@@ -65,7 +90,7 @@ function showConversations(view) {
     all.push(make("h3", `with ${messages[0].others.join(", ")}`));
     for (const message of messages) {
       const bubble = make("div", message.text, message.outbound ? "bubble out" : "bubble");
-      for (const file of message.files) bubble.append(make("small", `attachment: ${file}`));
+      bubble.append(...message.files.map(showFile));
       const status = [message.status, message.error].filter(Boolean).join(" ");
       bubble.append(make("small", `${message.at.slice(11, 19)} · ${status}`));
       all.push(bubble);
@@ -74,7 +99,11 @@ function showConversations(view) {
   if (all.length === 0) all.push(make("p", "No messages yet.", "soft"));
   const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   box.replaceChildren(...all);
-  if (atEnd) box.scrollTop = box.scrollHeight;
+  const toEnd = () => { box.scrollTop = box.scrollHeight; };
+  if (!atEnd) return;
+  toEnd();
+  // The height of a picture is known once it is loaded.
+  for (const picture of box.querySelectorAll("img")) picture.addEventListener("load", toEnd);
 }
 
 function showSubscriptions(view) {
@@ -125,14 +154,38 @@ function addEntries(entries) {
   while (ledger.children.length > 500) ledger.lastElementChild.remove();
 }
 
+function readFile(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve({
+      contentType: file.type || "application/octet-stream",
+      fileName: file.name,
+      base64: reader.result.slice(reader.result.indexOf(",") + 1),
+    }));
+    reader.addEventListener("error", () => reject(reader.error));
+    reader.readAsDataURL(file);
+  });
+}
+
 byId("inbound").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const body = { from: byId("from").value.trim(), to: own, text: byId("text").value, deliver: !byId("lost").checked };
+  const files = byId("files");
+  let media;
+  try {
+    media = await Promise.all(Array.from(files.files, readFile));
+  } catch (error) {
+    byId("problem").textContent = `A file cannot be read: ${error.message}`;
+    return;
+  }
+  const body = { from: byId("from").value.trim(), to: own, text: byId("text").value, media, deliver: !byId("lost").checked };
   const reply = await fetch("/_sim/inbound", {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
   byId("problem").textContent = reply.ok ? "" : (await reply.json()).error;
-  if (reply.ok) byId("text").value = "";
+  if (reply.ok) {
+    byId("text").value = "";
+    files.value = "";
+  }
 });
 
 byId("text").addEventListener("keydown", (event) => {

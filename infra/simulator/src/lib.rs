@@ -38,7 +38,7 @@ use platform::clock::SECOND;
 use rules::seed::{seed_of, seeded_state};
 use runtime::simulator_core::SimulatorCore;
 use runtime::{delivery, persistence};
-use server::listener;
+use server::{listener, routes};
 
 #[derive(Debug)]
 pub struct SimulatorOptions {
@@ -79,12 +79,18 @@ impl Simulator {
             None => seeded_state(&options.redirect_uris),
         };
         let (sender, events) = tokio::sync::mpsc::unbounded_channel();
-        let core = SimulatorCore::new(state, &options.public_url, options.redirect_uris, sender)?;
+        let storage = listen(0).await.context("the simulator's storage cannot listen")?;
+        let storage_url = format!("http://{}", storage.local_addr()?);
+        let core =
+            SimulatorCore::new(state, &options.public_url, storage_url, options.redirect_uris, sender)?;
         tokio::spawn(delivery::deliver_events(Arc::clone(&core), events));
         tokio::spawn(Arc::clone(&core).apply_due_effects());
         let saver =
             options.data.map(|folder| tokio::spawn(persistence::save_changes(Arc::clone(&core), folder)));
-        let server = tokio::spawn(listener::serve(Arc::clone(&core), options.listener));
+        let router = routes::router(&core);
+        let server = tokio::spawn(listener::serve(Arc::clone(&core), options.listener, router));
+        let router = routes::storage_router(&core);
+        tokio::spawn(listener::serve(Arc::clone(&core), storage, router));
         Ok(Self { core, server, saver })
     }
 

@@ -52,6 +52,10 @@ pub(crate) struct ApiCall {
     pub body: Option<(String, Bytes)>,
     pub accept: &'static str,
     pub max_response_bytes: Option<usize>,
+    /// Requests the bytes from this position on.
+    pub range_from: Option<usize>,
+    /// Whether a redirect is returned as a response.
+    pub returns_redirects: bool,
 }
 
 impl Client {
@@ -122,6 +126,8 @@ impl Api {
             body: None,
             accept: "application/json",
             max_response_bytes: None,
+            range_from: None,
+            returns_redirects: false,
         }
     }
 
@@ -204,6 +210,8 @@ impl ApiCall {
                 .bearer(token.expose())?;
         request.body.clone_from(&self.body);
         request.accept = self.accept;
+        request.range_from = self.range_from;
+        request.returns_redirects = self.returns_redirects;
         if let Some(bytes) = self.max_response_bytes {
             request.max_response_bytes = bytes;
         }

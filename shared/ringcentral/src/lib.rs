@@ -59,6 +59,7 @@
 pub struct ReadmeExamples;
 
 mod api;
+mod attachment;
 mod client;
 pub mod clock;
 pub mod consents;
@@ -99,6 +100,7 @@ mod transport;
 pub mod untrusted;
 
 pub use self::api::Api;
+pub use self::attachment::AttachmentContent;
 pub use self::client::{AppCredentials, Client, ClientBuilder};
 pub use self::error::{Error, ErrorCode, ErrorKind, Grant, Result, Retry, Sent};
 pub use self::file_store::FileStore;
@@ -112,7 +114,7 @@ pub use self::message::{
     Attachment, Availability, Conversation, DeliveryFailure, Direction, Message, MessageKind, MessageStatus,
     Party, ReadStatus,
 };
-pub use self::messages::{AttachmentContent, BulkMessage, MessageChange, MessageQuery};
+pub use self::messages::{BulkMessage, MessageChange, MessageQuery};
 pub use self::numbers::{
     Brand, Campaign, Feature, NumberKind, NumberStatus, PaymentType, PhoneNumber, RegistrationStatus,
     RegistrationTier, SmsConfiguration, UsageType,

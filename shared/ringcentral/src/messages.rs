@@ -5,37 +5,18 @@ use std::fmt;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 
 use crate::api::{Api, ApiCall};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::lenient::{self, Read, record};
-use crate::message::{Attachment, Availability, Direction, Message, MessageKind, ReadStatus};
+use crate::message::{Availability, Direction, Message, MessageKind, ReadStatus};
 use crate::paging::Page;
 use crate::rate_limit::UsageGroup;
 
-/// The largest attachment that is read. All attachments of a message together have at most 1.5 MB.
-const MAX_ATTACHMENT_BYTES: usize = 8 * 1024 * 1024;
-
 /// The maximum number of messages in one bulk read.
 const MAX_BULK: usize = 50;
-
-/// The content of an attachment. `Debug` omits the bytes.
-#[derive(Clone)]
-pub struct AttachmentContent {
-    /// The media type, as the response reports it.
-    pub content_type: Option<String>,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl fmt::Debug for AttachmentContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AttachmentContent({:?}, {} bytes)", self.content_type, self.bytes.len())
-    }
-}
 
 /// One entry of a bulk read.
 #[derive(Debug, Clone)]
@@ -266,44 +247,7 @@ impl Api {
         self.send(call.query("purge", "true")).await.map(drop)
     }
 
-    /// Downloads the content of an attachment, at most 8 MiB, from the URL in its record. App scope `ReadMessages`; group
-    /// Medium.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused) if there is no URL, or if it is not on a RingCentral host: the
-    /// access token is not sent there.
-    pub async fn attachment(&self, attachment: &Attachment) -> Result<AttachmentContent> {
-        let operation = "attachment";
-        let uri = attachment
-            .uri
-            .as_deref()
-            .ok_or_else(|| Error::refused(operation, "the attachment has no URL"))?;
-        let url = self.client().server().trusted_url(operation, uri)?;
-        self.attachment_content(ApiCall { url, ..self.get(operation, UsageGroup::Medium, "") }).await
-    }
-
-    /// Downloads the content of an attachment by its ids, for webhook events that omit the URL.
-    ///
-    /// # Errors
-    /// As [`Api::attachment`].
-    pub async fn attachment_by_id(&self, message: Id, attachment: Id) -> Result<AttachmentContent> {
-        let path = format!("{}/content/{attachment}", self.message_path(message));
-        let url = self.client().server().media_url(&path);
-        self.attachment_content(ApiCall { url, ..self.get("attachment", UsageGroup::Medium, "") }).await
-    }
-
-    async fn attachment_content(&self, mut call: ApiCall) -> Result<AttachmentContent> {
-        call.accept = "*/*";
-        call.max_response_bytes = Some(MAX_ATTACHMENT_BYTES);
-        let mut response = self.send(call).await?;
-        let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        Ok(AttachmentContent {
-            content_type: content_type.map(str::to_owned),
-            bytes: std::mem::take(&mut response.body),
-        })
-    }
-
-    fn message_path(&self, id: Id) -> String {
+    pub(crate) fn message_path(&self, id: Id) -> String {
         self.extension_path(&format!("/message-store/{id}"))
     }
 }

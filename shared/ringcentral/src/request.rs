@@ -36,6 +36,10 @@ pub(crate) struct Request<'a> {
     /// The secrets of this request. They are removed from everything that RingCentral reports about it.
     pub secrets: Vec<&'a str>,
     pub max_response_bytes: usize,
+    /// Requests the bytes from this position on.
+    pub range_from: Option<usize>,
+    /// Whether a redirect is a response. By default, it is an error.
+    pub returns_redirects: bool,
 }
 
 impl<'a> Request<'a> {
@@ -50,6 +54,8 @@ impl<'a> Request<'a> {
             body: None,
             secrets: Vec::new(),
             max_response_bytes: MAX_JSON_BYTES,
+            range_from: None,
+            returns_redirects: false,
         }
     }
 

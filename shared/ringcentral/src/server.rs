@@ -60,7 +60,8 @@ impl Server {
     }
 
     /// Parses a URL from a response, and checks that it may receive an access token: it is on the platform or its media
-    /// host, or (https, default port) on a host of the same RingCentral domain.
+    /// host, or (https, default port) on a host of the same RingCentral domain. The media host of a simulator is another
+    /// name of this machine, with the same port.
     pub(crate) fn trusted_url(&self, operation: &'static str, text: &str) -> Result<Url> {
         let refuse = || Error::refused(operation, "the URL is not on a RingCentral host");
         let url = Url::parse(text).map_err(|_| refuse())?;
@@ -74,7 +75,11 @@ impl Server {
                 && domain_of(&url).is_some()
                 && domain_of(&url) == domain_of(&self.base)
         };
-        if own || sibling() { Ok(url) } else { Err(refuse()) }
+        let of_simulator = || {
+            let same_port = url.port_or_known_default() == self.base.port_or_known_default();
+            url.scheme() == self.base.scheme() && same_port && is_loopback(&url) && is_loopback(&self.base)
+        };
+        if own || sibling() || of_simulator() { Ok(url) } else { Err(refuse()) }
     }
 }
 
@@ -87,6 +92,18 @@ impl fmt::Debug for Server {
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.base.as_str().trim_end_matches('/'))
+    }
+}
+
+impl Server {
+    /// Whether a redirect may lead to a URL that is not trusted: over https, or on this machine from a simulator.
+    pub(crate) fn may_redirect_to(&self, url: &Url) -> bool {
+        let is_allowed = match url.scheme() {
+            "https" => url.has_host(),
+            "http" => is_loopback(url) && is_loopback(&self.base),
+            _ => false,
+        };
+        is_allowed && url.username().is_empty() && url.password().is_none()
     }
 }
 
@@ -197,9 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn redirects_lead_to_https_urls_only() {
+        let production = Server::new(Server::PRODUCTION).expect("valid");
+        let may = |server: &Server, url: &str| server.may_redirect_to(&url.parse().expect("a URL"));
+        assert!(may(&production, "https://storage.example/1?signature=x"));
+        for unsafe_url in [
+            "http://storage.example/1",
+            "http://127.0.0.1/1",
+            "https://a:b@storage.example/1",
+            "ftp://storage.example/1",
+            "data:text/plain,1",
+        ] {
+            assert!(!may(&production, unsafe_url), "{unsafe_url}");
+        }
+        let simulator = Server::new("http://localhost:9410").expect("valid");
+        assert!(may(&simulator, "http://127.0.0.1:9411/1") && !may(&simulator, "http://storage.example/1"));
+    }
+
+    #[test]
     fn with_a_simulator_only_it_and_its_media_host_receive_a_token() {
         let server = Server::new("http://127.0.0.1:9410").expect("valid");
         assert!(server.trusted_url("test", "http://127.0.0.1:9410/media/1").is_ok());
+        assert!(server.trusted_url("test", "http://localhost:9410/media/1").is_ok());
+        assert!(server.trusted_url("test", "https://localhost:9410/media/1").is_err());
+        assert!(server.trusted_url("test", "http://simulator.example:9410/media/1").is_err());
         assert!(server.trusted_url("test", "http://127.0.0.1:9411/media/1").is_err());
         assert!(server.trusted_url("test", "https://media.ringcentral.com/1").is_err());
         let server = server.with_media("http://127.0.0.1:9411").expect("valid");

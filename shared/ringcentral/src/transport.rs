@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::Full;
 use reqwest::Body;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RANGE};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorDetails, ErrorKind, Result, Retry, Sent};
@@ -18,7 +18,8 @@ use crate::error_response::{error_from_response, request_id};
 use crate::rate_limit::RateLimit;
 use crate::request::{Request, Response};
 
-/// Sends a request and reads the whole response within `timeout`. Any status other than 2xx is an error.
+/// Sends a request and reads the whole response within `timeout`. Any status other than 2xx is an error, except for a redirect
+/// that the request expects.
 pub(crate) async fn send(
     http: &reqwest::Client,
     request: &Request<'_>,
@@ -56,6 +57,9 @@ async fn send_and_read(http: &reqwest::Client, request: &Request<'_>, timeout: D
         .header(ACCEPT, request.accept);
     if let Some(value) = &request.authorization {
         builder = builder.header(AUTHORIZATION, value.clone());
+    }
+    if let Some(from) = request.range_from {
+        builder = builder.header(RANGE, format!("bytes={from}-"));
     }
     match &request.body {
         Some((content_type, bytes)) if !bytes.is_empty() => {
@@ -108,6 +112,7 @@ async fn send_and_read(http: &reqwest::Client, request: &Request<'_>, timeout: D
     match (status, reason) {
         (200..=299, None) => Ok(response),
         (200..=299, Some(reason)) => Err(response.unreadable(reason)),
+        (300..=399, _) if request.returns_redirects => Ok(response),
         (300..=399, _) => Err(response.error(ErrorKind::Intermediary, "redirects are not followed")),
         (400.., _) => Err(error_from_response(request, response)),
         _ => Err(response.unreadable("the status is not final")),

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::platform::accounts::ExtensionRecord;
 use crate::platform::clock::Millis;
@@ -61,6 +64,16 @@ impl StoredAttachment {
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         data_encoding::BASE64.decode(self.content.as_bytes()).unwrap_or_default()
+    }
+
+    /// For the ledger, which has no bytes.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let sha256 = digest(&SHA256, &self.bytes());
+        json!({
+            "contentType": self.content_type, "fileName": self.file_name, "size": self.size,
+            "sha256": HEXLOWER.encode(sha256.as_ref()),
+        })
     }
 }
 

@@ -200,7 +200,7 @@ pub struct PlatformSettings {
     pub number_type: VoiceFaxName,
     /// `ownerId` of events is inside the body instead of on the envelope.
     pub owner_id_in_body: bool,
-    /// Attachments are served on another host name than the API, as by media.ringcentral.com.
+    /// Attachments are served on another host name than the API, as by media.ringcentral.com. Otherwise on the same.
     pub media_on_second_host: bool,
     /// The login page is on the second host name for every brand, not only for brands with a separate environment.
     pub login_on_second_host: bool,
@@ -250,7 +250,7 @@ impl Default for PlatformSettings {
             session_id: true,
             number_type: VoiceFaxName::VoiceFax,
             owner_id_in_body: false,
-            media_on_second_host: false,
+            media_on_second_host: true,
             login_on_second_host: false,
         }
     }

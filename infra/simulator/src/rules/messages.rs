@@ -1,10 +1,12 @@
 //! The life of a message: stored, accepted, sent, delivered or failed.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::platform::clock::{Millis, SECOND};
 use crate::platform::ledger::LedgerKind;
-use crate::platform::messages::{MessageDirection, MessageRecord, MessageRecordStatus, ScheduledStep};
+use crate::platform::messages::{
+    MessageDirection, MessageRecord, MessageRecordStatus, ScheduledStep, StoredAttachment,
+};
 use crate::platform::settings::FinalStatus;
 use crate::platform::state::PlatformState;
 use crate::rules::events::{ChangedMailbox, MailboxChange};
@@ -37,7 +39,7 @@ impl PlatformState {
             [one] => json!(one),
             group => json!(group),
         };
-        let files = message.attachments.len();
+        let attachments: Vec<Value> = message.attachments.iter().map(StoredAttachment::to_json).collect();
         self.ledger.add(
             at,
             LedgerKind::SmsAccepted,
@@ -48,7 +50,7 @@ impl PlatformState {
                 "from": message.from,
                 "to": to,
                 "text": message.text,
-                "files": (files > 0).then_some(files),
+                "attachments": attachments,
             }),
         );
         self.store_message(at, message);

@@ -19,8 +19,8 @@ const MAX_FILE_BYTES: usize = 1_500_000;
 /// Recipients of one group message.
 const MAX_RECIPIENTS: usize = 10;
 
-/// The media types of RingCentral's guide, with both spellings of AVI that it has had.
-const ACCEPTED_TYPES: [&str; 32] = [
+/// The media types of RingCentral's guide, and no other names for them.
+const ACCEPTED_TYPES: [&str; 31] = [
     "image/jpeg",
     "image/png",
     "image/bmp",
@@ -37,7 +37,6 @@ const ACCEPTED_TYPES: [&str; 32] = [
     "video/quicktime",
     "video/webm",
     "video/ogg",
-    "video/msvideo",
     "audio/mpeg",
     "audio/mp4",
     "audio/ogg",

@@ -23,6 +23,8 @@ pub struct SimulatorCore {
     pub public_url: String,
     /// The same server under another host name.
     pub second_url: String,
+    /// Another server, for content that is behind a redirect.
+    pub storage_url: String,
     /// Redirect URIs of the seed apps, for a reset.
     pub redirect_uris: Vec<String>,
     http: OnceLock<reqwest::Client>,
@@ -49,6 +51,7 @@ impl SimulatorCore {
     pub fn new(
         state: PlatformState,
         public_url: &str,
+        storage_url: String,
         redirect_uris: Vec<String>,
         events: mpsc::UnboundedSender<WebhookEvent>,
     ) -> anyhow::Result<Arc<Self>> {
@@ -61,6 +64,7 @@ impl SimulatorCore {
             state: Mutex::new(state),
             second_url: second.as_str().trim_end_matches('/').to_owned(),
             public_url,
+            storage_url,
             redirect_uris,
             http: OnceLock::new(),
             changed: Notify::new(),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::platform::clock::{MINUTE, Millis};
 use crate::platform::errors::RestError;
-use crate::platform::messages::{MediaLink, MessageRecord};
+use crate::platform::messages::{MediaLink, MessageAvailability, MessageRecord};
 use crate::platform::state::PlatformState;
 use crate::rules::caller::ApiCaller;
 use crate::rules::query::QueryString;
@@ -42,21 +42,27 @@ pub async fn get_content(
         let key = random_secret("SIMMEDIA");
         state.mail.media_links.retain(|_, link| now < link.expires_at);
         state.mail.media_links.insert(key.clone(), link);
-        let location = format!("{}/media-links/{key}", core.other_url());
+        let location = format!("{}/media-links/{key}", core.storage_url);
         Ok((StatusCode::FOUND, [(header::LOCATION, location)]).into_response())
     })
 }
 
-/// `GET /media-links/{key}`: the target of a redirect. The key authorizes the request, as in a presigned URL.
+/// `GET /media-links/{key}` of the storage: the target of a redirect. The key authorizes the request, as in a presigned URL, and
+/// a second authorization is an error, as at S3.
 pub async fn get_linked_content(
     State(core): State<Arc<SimulatorCore>>,
     Path(key): Path<String>,
     Query(query): Query,
     headers: HeaderMap,
 ) -> Result<Response, RestError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        let text = "Only one auth mechanism allowed";
+        return Err(RestError::new(StatusCode::BAD_REQUEST, "InvalidArgument", text));
+    }
     core.update(|state, now| {
         let link = state.mail.media_links.get(&key).filter(|link| now < link.expires_at);
         let message = link.and_then(|link| Some((link, state.mail.messages.get(&link.message_id)?)));
+        let message = message.filter(|(_, message)| message.availability != MessageAvailability::Purged);
         let (link, message) = message.ok_or_else(|| RestError::not_found("key", key.as_str()))?;
         AttachmentContent::find(message, &link.attachment_id)?.response(state, &query, &headers)
     })

@@ -15,11 +15,10 @@ use tokio::task::JoinSet;
 
 use crate::runtime::simulator_core::SimulatorCore;
 use crate::server::connection::ClientConnection;
-use crate::server::{pipeline, routes};
+use crate::server::pipeline;
 
 /// Serves until the simulator stops; then every connection ends.
-pub async fn serve(core: Arc<SimulatorCore>, listener: TcpListener) {
-    let router = routes::router(&core);
+pub async fn serve(core: Arc<SimulatorCore>, listener: TcpListener, router: axum::Router) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

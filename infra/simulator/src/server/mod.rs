@@ -20,7 +20,7 @@ mod page;
 mod pipeline;
 mod query;
 mod responses;
-mod routes;
+pub mod routes;
 mod sms;
 mod subscriptions;
 

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::platform::accounts::{ExtensionRecord, NumberRecord};
 use crate::platform::clock::{SECOND, format_time, seconds_until};
-use crate::platform::messages::{MessageAvailability, MessageDirection, MessageRecord};
+use crate::platform::messages::{MessageAvailability, MessageDirection, MessageRecord, StoredAttachment};
 use crate::platform::state::PlatformState;
 use crate::runtime::simulator_core::SimulatorCore;
 
@@ -39,6 +39,7 @@ pub fn add_routes(router: Router<Arc<SimulatorCore>>) -> Router<Arc<SimulatorCor
         .route("/_sim/page.js", get(script))
         .route("/_sim/page.css", get(style))
         .route("/_sim/view", get(get_view))
+        .route("/_sim/media/{message}/{attachment}", get(show_media))
         .route("/_sim/live", get(stream_ledger))
 }
 
@@ -51,10 +52,32 @@ async fn show_page(State(core): State<Arc<SimulatorCore>>) -> Response {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let mut response = Html(html).into_response();
-    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
-                  form-action 'none'; frame-ancestors 'none'";
+    let policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                  base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
+}
+
+/// The bytes of an attachment. Its content cannot run scripts, whatever its type.
+async fn show_media(
+    State(core): State<Arc<SimulatorCore>>,
+    Path((message, attachment)): Path<(i64, i64)>,
+) -> Response {
+    let file = core.read(|state| {
+        let files = &state.mail.messages.get(&message)?.attachments;
+        files.iter().find(|file| file.id == attachment).cloned()
+    });
+    let Some(file) = file else { return StatusCode::NOT_FOUND.into_response() };
+    let Ok(content_type) = HeaderValue::from_str(&file.content_type) else {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, file.bytes()).into_response()
 }
 
 /// Everything on the page except the ledger.
@@ -127,7 +150,13 @@ fn message_views(state: &PlatformState) -> Vec<Value> {
 fn message_view(state: &PlatformState, message: &MessageRecord) -> Value {
     let own = state.own_number(message);
     let others: Vec<&String> = message.to.iter().chain([&message.from]).filter(|n| *n != own).collect();
-    let files: Vec<&str> = message.attachments.iter().map(|f| f.content_type.as_str()).collect();
+    let file_view = |file: &StoredAttachment| {
+        json!({
+            "contentType": file.content_type, "name": file.file_name, "size": file.size,
+            "url": format!("/_sim/media/{}/{}", message.id, file.id),
+        })
+    };
+    let files: Vec<Value> = message.attachments.iter().map(file_view).collect();
     json!({
         "id": message.id.to_string(), "own": own, "others": others,
         "outbound": message.direction == MessageDirection::Outbound, "text": message.text, "files": files,

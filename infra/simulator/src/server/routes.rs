@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -67,6 +67,16 @@ pub fn router(core: &Arc<SimulatorCore>) -> Router {
     page::add_routes(control::routes::add_routes(routes.router))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        // The pipeline and the endpoints have their own limits.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Arc::clone(core))
+}
+
+/// The other server that a redirect leads to.
+pub fn storage_router(core: &Arc<SimulatorCore>) -> Router {
+    Router::new()
+        .route("/media-links/{key}", get(content::get_linked_content))
+        .fallback(not_found)
         .with_state(Arc::clone(core))
 }
 
@@ -99,7 +109,6 @@ fn oauth_routes(routes: RouteBuilder) -> RouteBuilder {
     let configuration = || get(discovery::get_openid_configuration);
     routes
         .open("/restapi/oauth/authorize", auth, get(authorize::start_login).post(authorize::start_login))
-        .open("/media-links/{key}", None, get(content::get_linked_content))
         .open("/login/{ticket}", None, get(authorize::show_page).post(authorize::submit_page))
         .open("/restapi/oauth/token", auth, post(token::post_token))
         .open("/restapi/oauth/revoke", auth, post(revoke::post_revoke))

@@ -27,6 +27,24 @@ async fn the_page_and_its_view_show_users_messages_and_subscriptions() {
 }
 
 #[tokio::test]
+async fn the_page_gets_the_bytes_of_files_without_their_scripts() {
+    let sim = test_simulator::start().await;
+    let media = json!([{"contentType": "text/html", "fileName": "a.html", "base64": "PHA+"}, {"contentType": "image/gif"}]);
+    let message = json!({"from": "+16505550111", "to": "+14155550101", "media": media});
+    sim.control(Method::POST, "/inbound", message).await;
+    let view = sim.control(Method::GET, "/view", json!({})).await;
+    let files = &view["messages"][0]["files"];
+    assert_eq!((&files[0]["name"], &files[0]["size"]), (&json!("a.html"), &json!(3)));
+    assert_eq!(files[1]["contentType"], "image/gif");
+    let page = sim.request(Method::GET, files[0]["url"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(page.headers()["content-type"], "text/html");
+    assert_eq!(page.headers()["content-security-policy"], "default-src 'none'; sandbox");
+    assert_eq!(page.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(page.text().await.unwrap(), "<p>");
+    assert_eq!(sim.request(Method::GET, "/_sim/media/1/1").send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
 async fn the_ledger_is_streamed_live() {
     let sim = test_simulator::start().await;
     let stream = sim.request(Method::GET, "/_sim/live").send().await.unwrap();

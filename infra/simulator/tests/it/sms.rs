@@ -196,7 +196,8 @@ async fn files_are_limited_in_number_size_and_type() {
         (vec![file("image/heic", 1)], 415, "MSG-348"),
         (vec![file("image/jpg", 1)], 415, "MSG-348"),
         (vec![file("audio/x-wav", 1)], 415, "MSG-348"),
-        (vec![file("video/avi", 1), file("video/msvideo", 1), file("text/vcard", 1)], 200, ""),
+        (vec![file("video/avi", 1), file("audio/amr", 1), file("text/vcard", 1)], 200, ""),
+        (vec![file("video/msvideo", 1)], 415, "MSG-348"),
         (vec![("Content-Type: image/png\r\n".to_owned(), vec![1])], 400, "MSG-350"),
         (
             vec![("Content-Disposition: attachment\r\nContent-Type: image/png\r\n".to_owned(), vec![1])],
@@ -208,6 +209,16 @@ async fn files_are_limited_in_number_size_and_type() {
         let (got, reply) = post_multipart(&sim, &dana.access, "mms", body).await;
         assert_eq!((got.as_u16(), code(&reply)), (status, expected), "{:?}", files[0].0);
     }
+    let (_, ledger) = json_of(sim.request(Method::GET, "/_sim/ledger").send().await.unwrap()).await;
+    let accepted =
+        ledger["entries"].as_array().unwrap().iter().filter(|entry| entry["kind"] == "sms_accepted");
+    let attachments: Vec<&Value> = accepted.map(|entry| &entry["attachments"]).collect();
+    let sha256 = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
+    let stored = |content_type: &str| json!({"contentType": content_type, "fileName": "a.bin", "size": 1, "sha256": sha256});
+    let expected = ["video/avi", "audio/amr", "text/vcard"].map(stored);
+    assert_eq!(attachments.len(), 2, "only accepted messages");
+    assert_eq!(attachments[0][0]["size"], 1_500_000);
+    assert_eq!(*attachments[1], json!(expected));
     let body = multipart("+18005550122", "", &[file("image/png", 1)]);
     assert_eq!(
         code(&post_multipart(&sim, &alex.access, "mms", body).await.1),

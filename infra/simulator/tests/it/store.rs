@@ -138,9 +138,8 @@ async fn a_mailbox_is_visible_only_to_its_owner_and_administrators() {
 }
 
 #[tokio::test]
-async fn media_can_be_served_on_the_second_host() {
+async fn media_are_served_on_the_second_host() {
     let sim = test_simulator::start().await;
-    sim.settings(json!({"mediaOnSecondHost": true})).await;
     let login = sim.log_in().await;
     let media = json!([{"contentType": "image/png", "fileName": "p.png", "content": "aGVsbG8="}]);
     let made = sim
