@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -192,6 +192,13 @@ impl Chromium {
         });
         let keyboard = json!({"type": "key", "id": "keyboard", "actions": presses.collect::<Vec<_>>()});
         self.post("/actions", json!({ "actions": [keyboard] })).await;
+    }
+
+    /// Chooses files in a file picker.
+    pub async fn choose(&self, css: &str, files: &[&Path]) {
+        let element = self.find(css).await;
+        let paths: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+        self.post(&format!("/element/{element}/value"), json!({ "text": paths.join("\n") })).await;
     }
 
     pub async fn tab(&self) {

@@ -127,7 +127,7 @@ async fn the_rights_of_the_signer_count_for_requests_and_for_presigned_urls() {
 
     for (signer, code) in [
         (Signer::new("AKIAUNKNOWN", "local", None), "InvalidAccessKeyId"),
-        (Signer::new("ASIALOCAL.nobody", "local", Some("instance-1-0")), "InvalidAccessKeyId"),
+        (Signer::new("ASIALOCAL.unknown", "local", Some("instance-1-0")), "InvalidAccessKeyId"),
         (Signer::new("ASIALOCAL.probe", "local", None), "InvalidAccessKeyId"),
         (Signer::new("ASIALOCAL.probe", "local", Some("other")), "InvalidToken"),
         (Signer::new("ASIALOCAL.probe", "wrong", Some("instance-1-0")), "SignatureDoesNotMatch"),

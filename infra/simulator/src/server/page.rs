@@ -34,8 +34,10 @@ struct DeveloperPage<'a> {
 pub fn add_routes(router: Router<Arc<SimulatorCore>>) -> Router<Arc<SimulatorCore>> {
     let script = || async { asset("text/javascript", include_str!("../../assets/page.js")) };
     let style = || async { asset("text/css", include_str!("../../assets/page.css")) };
+    let icon = || async { asset("image/svg+xml", include_str!("../../assets/icon.svg")) };
     router
         .route("/", get(show_page))
+        .route("/_sim/icon.svg", get(icon))
         .route("/_sim/page.js", get(script))
         .route("/_sim/page.css", get(style))
         .route("/_sim/view", get(get_view))
