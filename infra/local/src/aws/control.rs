@@ -1,4 +1,4 @@
-//! The control API under `/_aws`: call log, hot keys, faults, KMS keys, schedules, streams, queues and TTL.
+//! The control API under `/_aws`: call log, hot keys, faults, KMS keys, schedules, streams, queues, objects and TTL.
 
 use super::endpoints::AwsEndpoints;
 use super::kms::KeyState;
@@ -45,6 +45,7 @@ pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
         (&Method::POST, "kms/enable") => set_key_state(aws, KeyState::Enabled, request).await,
         (&Method::GET, "scheduler") => server::json(StatusCode::OK, &services.scheduler.overview()),
         (&Method::GET, "sqs") => server::json(StatusCode::OK, &services.sqs.overview()),
+        (&Method::GET, "s3") => server::json(StatusCode::OK, &services.s3.objects.overview()),
         (&Method::GET, "streams") => {
             let mappings = aws.stream_mappings.iter();
             let all: Vec<Value> = mappings.map(|mapping| mapping.overview(&services.positions)).collect();

@@ -162,6 +162,9 @@ async fn objects_are_copied_listed_and_deleted() {
     assert_eq!(call("PUT", "/b/4", &is_same(put.header("etag")), b"").await.status, 200);
     assert_eq!(call("PUT", "/a/1", &[source], b"").await.error().1, "InvalidRequest");
 
+    let shown = test.aws_control("GET", "s3", &Value::Null).await.json();
+    let first = &shown["objects"][0];
+    assert_eq!((&first["key"], &first["size"]), (&json!("a/1"), &json!(PICTURE.len())));
     let all = call("GET", "?list-type=2", &[], b"").await.text();
     assert_eq!(keys(&all), ["a/1", "b/2", "b/3", "b/4"]);
     let first = call("GET", "?list-type=2&max-keys=3", &[], b"").await.text();

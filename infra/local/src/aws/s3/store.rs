@@ -9,6 +9,7 @@ use data_encoding::HEXLOWER;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use md5::{Digest, Md5};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -124,6 +125,21 @@ impl ObjectStore {
             self.remove_files(removed);
         }
         Ok(())
+    }
+
+    /// All objects, for the control API.
+    #[must_use]
+    pub fn overview(&self) -> Value {
+        let buckets = self.lock();
+        let objects = buckets.iter().flat_map(|(bucket, objects)| {
+            objects.iter().map(move |(key, object)| {
+                json!({
+                    "bucket": bucket, "key": key, "size": object.bytes.len(), "modified": object.modified,
+                    "contentType": object.headers.content_type, "etag": object.etag,
+                })
+            })
+        });
+        json!({ "objects": objects.collect::<Vec<_>>() })
     }
 
     /// The keys after `after` that begin with `prefix`, in order.
