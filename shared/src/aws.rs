@@ -5,11 +5,15 @@
 //! `GetSecretValue`. Region, endpoint and credentials come from Lambda's environment variables and nowhere else, so
 //! `aws-config` and its credential chain are not needed.
 
+use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation,
+    SigningSettings, UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls;
 use aws_smithy_runtime::client::identity::IdentityCache;
@@ -17,6 +21,7 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::behavior_version::BehaviorVersion;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_smithy_types::body::SdkBody;
@@ -46,12 +51,14 @@ pub struct AwsRequest {
     pub service: &'static str,
     /// For error reports and metrics: `Invoke`.
     pub operation: &'static str,
+    pub method: &'static str,
+    /// The bucket of a request to S3: a part of the host name, or of the path of an emulator.
+    pub bucket: Option<String>,
     /// From the slash on, percent-encoded.
     pub path: String,
     /// Headers beside those of the signature.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// The JSON body.
-    pub body: Vec<u8>,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Bytes,
     /// How long the call may take. It is made once: whether it may be repeated is the caller's decision.
     pub timeout: Duration,
 }
@@ -63,7 +70,8 @@ pub struct AwsResponse {
     pub status: u16,
     /// Lambda's `x-amz-function-error`: the function was run, and failed.
     pub function_error: bool,
-    /// The JSON body.
+    /// The length of the object that a HEAD request is about.
+    pub content_length: Option<u64>,
     pub body: Bytes,
 }
 
@@ -121,7 +129,7 @@ impl AwsClient {
     /// [`NoResponse`] if the request could not be signed or sent, or the response did not arrive within the timeout.
     pub async fn send(&self, request: AwsRequest) -> Result<AwsResponse, NoResponse> {
         let (service, operation, timeout) = (request.service, request.operation, request.timeout);
-        let endpoint = self.endpoint(service);
+        let endpoint = self.endpoint(service, request.bucket.as_deref());
         let timeouts =
             TimeoutConfig::builder().operation_attempt_timeout(timeout).operation_timeout(timeout).build();
         let (environment, base) = (self.environment.clone(), endpoint.clone());
@@ -142,51 +150,112 @@ impl AwsClient {
             .map_err(|_| NoResponse { operation })
     }
 
-    fn endpoint(&self, service: &str) -> String {
+    /// A URL with which anyone can make one request to S3 within this time. The headers are part of the signature.
+    ///
+    /// # Errors
+    /// If the URL cannot be signed.
+    pub fn presigned_url(
+        &self,
+        method: &'static str,
+        bucket: &str,
+        path: &str,
+        headers: &[(&'static str, String)],
+        expires_in: Duration,
+    ) -> Result<String, BoxError> {
+        let mut settings = s3_settings();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(expires_in);
+        let mut url = url::Url::parse(&format!("{}{path}", self.endpoint("s3", Some(bucket))))?;
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let signable = SignableRequest::new(method, url.as_str(), headers, SignableBody::UnsignedPayload)?;
+        let identity = self.environment.credentials.clone().into();
+        let parameters = signing_parameters(&self.environment, &identity, "s3", settings)?;
+        let (instructions, _) = sign(signable, &parameters.into())?.into_parts();
+        let mut query: Vec<String> = url.query().map(str::to_owned).into_iter().collect();
+        let signature = instructions.params().iter();
+        query.extend(signature.map(|(name, value)| format!("{name}={}", percent_encoded(value))));
+        url.set_query(Some(&query.join("&")));
+        Ok(url.into())
+    }
+
+    fn endpoint(&self, service: &str, bucket: Option<&str>) -> String {
         let AwsEnvironment { region, endpoint_url, .. } = &self.environment;
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let endpoint = endpoint_url.as_ref().map(|url| url.trim_end_matches('/').to_owned());
-        endpoint.unwrap_or_else(|| format!("https://{service}.{region}.{domain}"))
+        match (endpoint, bucket) {
+            (Some(endpoint), None) => endpoint,
+            (Some(endpoint), Some(bucket)) => format!("{endpoint}/{bucket}"),
+            (None, None) => format!("https://{service}.{region}.{domain}"),
+            (None, Some(bucket)) => format!("https://{bucket}.{service}.{region}.{domain}"),
+        }
     }
 }
 
 /// The request with its signature. Its URI is relative to the endpoint, which the client adds.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "AWS compares a signature's time with its own clock, never a moved one"
-)]
 fn signed(
     environment: &AwsEnvironment,
     endpoint: &str,
     request: AwsRequest,
 ) -> Result<HttpRequest, BoxError> {
     let identity = environment.credentials.clone().into();
-    let parameters = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(&environment.region)
-        .name(request.service)
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()?;
+    let settings = if request.service == "s3" { s3_settings() } else { SigningSettings::default() };
+    let parameters = signing_parameters(environment, &identity, request.service, settings)?;
     let uri = format!("{endpoint}{}", request.path);
-    let signable = SignableRequest::new(
-        "POST",
-        &uri,
-        request.headers.iter().copied(),
-        SignableBody::Bytes(&request.body),
-    )?;
+    let headers = request.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let signable = SignableRequest::new(request.method, &uri, headers, SignableBody::Bytes(&request.body))?;
     let (instructions, _) = sign(signable, &parameters.into())?.into_parts();
-    let mut signed = http::Request::builder().method("POST").uri(&request.path);
+    let mut signed = http::Request::builder().method(request.method).uri(&request.path);
     for (name, value) in &request.headers {
-        signed = signed.header(*name, *value);
+        signed = signed.header(*name, value);
     }
     let mut signed = signed.body(SdkBody::from(request.body))?;
     instructions.apply_to_request_http1x(&mut signed);
     Ok(signed.try_into()?)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "AWS compares a signature's time with its own clock, never a moved one"
+)]
+fn signing_parameters<'a>(
+    environment: &'a AwsEnvironment,
+    identity: &'a Identity,
+    service: &'static str,
+    settings: SigningSettings,
+) -> Result<v4::SigningParams<'a, SigningSettings>, BoxError> {
+    let parameters =
+        v4::SigningParams::builder().identity(identity).region(&environment.region).name(service);
+    Ok(parameters.time(SystemTime::now()).settings(settings).build()?)
+}
+
+/// S3 signs paths as they are, and a header with the digest of the body.
+fn s3_settings() -> SigningSettings {
+    let mut settings = SigningSettings::default();
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings
+}
+
+/// A value of a query parameter.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            other => {
+                let _ = write!(encoded, "%{other:02X}");
+            }
+        }
+    }
+    encoded
+}
+
 fn read(response: &HttpResponse) -> AwsResponse {
     AwsResponse {
+        content_length: response.headers().get("content-length").and_then(|length| length.parse().ok()),
         status: response.status().as_u16(),
         function_error: response.headers().get("x-amz-function-error").is_some(),
         body: response.body().bytes().map(Bytes::copy_from_slice).unwrap_or_default(),
@@ -207,10 +276,30 @@ mod tests {
 
     #[test]
     fn each_service_has_its_endpoint_in_the_region_unless_one_is_configured() {
-        let endpoint = |region, url| AwsClient::new(environment(region, url)).endpoint("lambda");
+        let endpoint = |region, url| AwsClient::new(environment(region, url)).endpoint("lambda", None);
         assert_eq!(endpoint("us-east-1", None), "https://lambda.us-east-1.amazonaws.com");
         assert_eq!(endpoint("cn-north-1", None), "https://lambda.cn-north-1.amazonaws.com.cn");
         assert_eq!(endpoint("us-east-1", Some("http://127.0.0.1:9420/")), "http://127.0.0.1:9420");
+        let bucket = |url| AwsClient::new(environment("us-east-1", url)).endpoint("s3", Some("media"));
+        assert_eq!(bucket(None), "https://media.s3.us-east-1.amazonaws.com");
+        assert_eq!(bucket(Some("http://127.0.0.1:9420/")), "http://127.0.0.1:9420/media");
+    }
+
+    #[test]
+    fn a_presigned_url_has_an_end_and_signed_headers() {
+        let client = AwsClient::new(environment("us-east-1", None));
+        let headers = [("content-type", "image/png".to_owned()), ("if-none-match", "*".to_owned())];
+        let url = client
+            .presigned_url("PUT", "media", "/uploads/a?x=1", &headers, Duration::from_secs(900))
+            .unwrap();
+        assert!(url.starts_with("https://media.s3.us-east-1.amazonaws.com/uploads/a?x=1&X-Amz-"), "{url}");
+        for part in [
+            "X-Amz-Expires=900",
+            "SignedHeaders=content-type%3Bhost%3Bif-none-match",
+            "X-Amz-Security-Token=session",
+        ] {
+            assert!(url.contains(part), "{part} is missing: {url}");
+        }
     }
 
     #[test]
@@ -218,9 +307,11 @@ mod tests {
         let request = AwsRequest {
             service: "lambda",
             operation: "Invoke",
+            method: "POST",
+            bucket: None,
             path: "/2015-03-31/functions/arn%3Aaws%3Alambda/invocations".to_owned(),
-            headers: vec![("x-amz-invocation-type", "RequestResponse")],
-            body: b"{}".to_vec(),
+            headers: vec![("x-amz-invocation-type", "RequestResponse".to_owned())],
+            body: Bytes::from_static(b"{}"),
             timeout: Duration::from_secs(1),
         };
         let environment = environment("eu-west-1", None);

@@ -19,6 +19,9 @@
 //! | `FAN_OUT_QUEUE` | URL of the queue of events that could not be fanned out at once |
 //! | `SWEEP_QUEUE`, `SYNC_QUEUE`, `RENEWAL_QUEUE`, `ERASURE_QUEUE` | URLs of the queues that hand out shards of due work |
 //! | `DELIVER_SMS_QUEUE` | URL of the queue that wakes senders |
+//! | `FETCH_MEDIA_QUEUE` | URL of the queue of messages whose files are to be copied |
+//! | `MEDIA_BUCKET` | S3 bucket of the files of messages |
+//! | `MEDIA_RETENTION_DAYS` | days for which the bucket keeps the files of messages |
 //! | `REFRESH_FUNCTION` | ARN of the function that may decrypt refresh tokens |
 //! | `SCHEDULE_GROUP`, `SCHEDULE_ROLE`, `SCHEDULE_DEAD_LETTERS` | group, execution role and dead-letter queue of the schedules of connections |
 //! | `METRICS_NAMESPACE` | CloudWatch namespace of the metrics |
@@ -79,6 +82,12 @@ pub struct Config {
     pub vault_key: String,
     /// URL of the queue that wakes senders.
     pub deliver_sms_queue: String,
+    /// URL of the queue of messages whose files are to be copied.
+    pub fetch_media_queue: String,
+    /// S3 bucket of the files of messages.
+    pub media_bucket: String,
+    /// How long the bucket keeps the files of messages.
+    pub media_retention_days: u32,
     /// ARN of the function that may decrypt refresh tokens.
     pub refresh_function: String,
     pub schedules: ScheduleConfig,
@@ -144,6 +153,7 @@ impl Config {
         let ringcentral_server = required("RINGCENTRAL_SERVER");
         let token_calls = required("TOKEN_CALLS_PER_MINUTE");
         let shards = required("SHARDS");
+        let media_retention_days = required("MEDIA_RETENTION_DAYS");
         let sync_minutes = SYNC_MINUTES.map(|name| (name, required(name)));
         let aws = AwsEnvironment {
             region: required("AWS_REGION"),
@@ -180,6 +190,9 @@ impl Config {
             },
             vault_key: required("VAULT_KEY"),
             deliver_sms_queue: required("DELIVER_SMS_QUEUE"),
+            fetch_media_queue: required("FETCH_MEDIA_QUEUE"),
+            media_bucket: required("MEDIA_BUCKET"),
+            media_retention_days: 0,
             refresh_function: required("REFRESH_FUNCTION"),
             schedules: ScheduleConfig {
                 group: required("SCHEDULE_GROUP"),
@@ -223,6 +236,11 @@ impl Config {
             Ok(calls) if calls > 0 => config.token_calls_per_minute = calls,
             Err(_) if token_calls.is_empty() => {}
             _ => problems.push("TOKEN_CALLS_PER_MINUTE must be a positive integer".to_owned()),
+        }
+        match media_retention_days.parse() {
+            Ok(days) if days > 0 => config.media_retention_days = days,
+            Err(_) if media_retention_days.is_empty() => {}
+            _ => problems.push("MEDIA_RETENTION_DAYS must be a positive integer".to_owned()),
         }
         match shards.parse() {
             Ok(count @ 1..=limits::SHARDS_MAX) => config.shards = count,
@@ -343,6 +361,8 @@ mod tests {
             "QUARANTINE_TABLE",
             "VAULT_KEY",
             "DELIVER_SMS_QUEUE",
+            "FETCH_MEDIA_QUEUE",
+            "MEDIA_BUCKET",
             "REFRESH_FUNCTION",
             "SCHEDULE_GROUP",
             "SCHEDULE_ROLE",
@@ -357,6 +377,7 @@ mod tests {
             names.into_iter().map(|name| (name.to_owned(), "x".to_owned())).collect();
         all.insert("TOKEN_CALLS_PER_MINUTE".into(), "300".into());
         all.insert("SHARDS".into(), "8".into());
+        all.insert("MEDIA_RETENTION_DAYS".into(), "90".into());
         all.extend(
             SYNC_MINUTES
                 .into_iter()

@@ -32,6 +32,7 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::audit::{Action, AuditContext, AuditEntry};
 use crate::model::ids::TenantId;
+use crate::model::media::{media_prefix, upload_prefix};
 use crate::revocation;
 use crate::store::{ChangeOutcome, DueDeletion, TenantTable};
 
@@ -181,6 +182,13 @@ async fn erase(gateway: &Gateway, tenant: &TenantId, until: Timestamp) -> Result
             if after.is_none() {
                 break;
             }
+            if gateway.clock.now() >= until {
+                return Ok(Progress::Incomplete);
+            }
+        }
+    }
+    for prefix in [media_prefix(tenant), upload_prefix(tenant)] {
+        while gateway.media_bucket().delete_some(&prefix).await? > 0 {
             if gateway.clock.now() >= until {
                 return Ok(Progress::Incomplete);
             }

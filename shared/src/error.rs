@@ -145,6 +145,25 @@ pub enum Error {
     SenderNotConnected,
     #[error("the recipient has opted out")]
     RecipientOptedOut,
+    #[error("the sender cannot send MMS")]
+    SenderCannotMms,
+    #[error("invalid media URL")]
+    InvalidMediaUrl,
+    /// The id of an upload is malformed or unknown, has expired, or belongs to another tenant.
+    #[error("unknown media id")]
+    UnknownMedia,
+    #[error("unsupported media type")]
+    MediaTypeUnsupported,
+    #[error("too many bytes of media")]
+    MediaTooLarge {
+        /// JSON path of the field.
+        field: &'static str,
+    },
+    /// The file is not uploaded or copied yet.
+    #[error("media is not available yet")]
+    MediaPending,
+    #[error("media is no longer available")]
+    MediaGone,
     #[error("a request with this key is in progress")]
     IdempotencyInProgress,
     #[error("the key was used with another request")]
@@ -197,7 +216,15 @@ impl Error {
 
     /// True for a rejected send request that may be accepted later.
     pub fn may_succeed_later(&self) -> bool {
-        matches!(self, Self::InvalidField { .. } | Self::SenderUnknown { .. } | Self::SenderNotConnected)
+        matches!(
+            self,
+            Self::InvalidField { .. }
+                | Self::SenderUnknown { .. }
+                | Self::SenderNotConnected
+                | Self::SenderCannotMms
+                | Self::UnknownMedia
+                | Self::MediaPending
+        )
     }
 
     /// The error and its sources in one line, for the log. It contains no secrets, because no adapter puts one in an error.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_types::SdkConfig;
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OnceCell};
@@ -16,6 +17,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::invoke::Functions;
 use crate::limits;
+use crate::media_bucket::MediaBucket;
+use crate::model::media::MediaUrls;
 use crate::model::secret::Secret;
 use crate::model::shard::Shard;
 use crate::outbound::Outbound;
@@ -62,8 +65,9 @@ impl Gateway {
         Shard::set_count(config.shards);
         let aws = AwsClient::new(config.aws.clone());
         let sdk = aws.sdk_config();
-        let store =
-            Store::new(aws_sdk_dynamodb::Client::new(&sdk), config.tables.clone(), Arc::clone(&clock));
+        let media_urls = MediaUrls { public_url: config.public_url.clone() };
+        let db = aws_sdk_dynamodb::Client::new(&sdk);
+        let store = Store::new(db, config.tables.clone(), media_urls, Arc::clone(&clock));
         Self {
             config,
             clock,
@@ -92,6 +96,10 @@ impl Gateway {
 
     pub fn functions(&self) -> &Functions {
         self.functions.get_or_init(|| Functions::new(self.aws.clone()))
+    }
+
+    pub fn media_bucket(&self) -> MediaBucket {
+        MediaBucket::new(self.aws.clone(), self.config.media_bucket.clone())
     }
 
     pub fn queues(&self) -> &Queues {
@@ -205,16 +213,18 @@ impl Gateway {
         struct SecretValue {
             secret_string: Secret,
         }
-        let body = serde_json::json!({ "SecretId": name }).to_string().into_bytes();
+        let body = Bytes::from(serde_json::json!({ "SecretId": name }).to_string());
         let mut last = String::new();
         for _ in 0..limits::AWS_ATTEMPTS {
             let request = AwsRequest {
                 service: "secretsmanager",
                 operation: "GetSecretValue",
+                method: "POST",
+                bucket: None,
                 path: "/".to_owned(),
                 headers: vec![
-                    ("x-amz-target", "secretsmanager.GetSecretValue"),
-                    ("content-type", "application/x-amz-json-1.1"),
+                    ("x-amz-target", "secretsmanager.GetSecretValue".to_owned()),
+                    ("content-type", "application/x-amz-json-1.1".to_owned()),
                 ],
                 body: body.clone(),
                 timeout: Duration::from_millis(limits::AWS_ATTEMPT_MS),

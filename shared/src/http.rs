@@ -32,11 +32,14 @@ use crate::connect::FlowRejection;
 use crate::error::{Error, Result};
 use crate::http::route::IdempotencyKey;
 use crate::limits;
+use crate::media::MediaReferences;
 use crate::model::cursor::Cursors;
+use crate::model::media::Media;
 use crate::model::rate_limit::RateLimitCount;
 use crate::span;
 use crate::store::Page;
 use crate::views::OkResponse;
+use crate::views::messages::MediaPreview;
 
 pub use body::{Object, json, no_fields, optional_json};
 
@@ -219,8 +222,17 @@ pub fn ok() -> Response<Body> {
 
 /// Redirects the browser with GET.
 pub fn see_other(location: &str) -> HandlerResult {
+    redirect(StatusCode::SEE_OTHER, location)
+}
+
+/// 302 with `Location`.
+pub fn found(location: &str) -> HandlerResult {
+    redirect(StatusCode::FOUND, location)
+}
+
+fn redirect(status: StatusCode, location: &str) -> HandlerResult {
     let mut response = Response::new(Body::Empty);
-    *response.status_mut() = StatusCode::SEE_OTHER;
+    *response.status_mut() = status;
     let value = HeaderValue::from_str(location).map_err(|error| Error::internal("a redirect", error))?;
     response.headers_mut().insert("location", value);
     Ok(response)
@@ -358,6 +370,30 @@ fn request_id(request: &Request) -> String {
     .unwrap_or_default()
 }
 
+/// Whether files would be accepted, from the outcome of [`media::resolve`](crate::media::resolve).
+///
+/// # Errors
+/// An error that is not about the files.
+pub fn media_preview(references: &MediaReferences, resolved: Result<Vec<Media>>) -> Result<MediaPreview> {
+    let count = references.urls.len() + references.ids.len();
+    match resolved {
+        Ok(media) => {
+            let bytes = media.iter().map(|file| file.size).sum();
+            Ok(MediaPreview { count, bytes, accepted: true, error_code: None })
+        }
+        Err(
+            error @ (Error::InvalidMediaUrl
+            | Error::UnknownMedia
+            | Error::MediaPending
+            | Error::MediaTooLarge { .. }),
+        ) => {
+            let error_code = Some(catalogue::entry(&error).code);
+            Ok(MediaPreview { count, bytes: None, accepted: false, error_code })
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Logs a failure that does not change the response.
 pub fn note(error: &Error, what: &'static str) {
     tracing::warn!(error = error.chain(), what);
@@ -414,6 +450,9 @@ fn error_response(error: &Error, request_id: &str) -> Response<Body> {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));
             let refused = RateLimitCount { allowed: false, limit: *limit, remaining: 0, reset: *retry_after };
             write_limit(headers, &refused);
+        }
+        Error::MediaPending => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(limits::MEDIA_PENDING_RETRY_SECONDS));
         }
         Error::Unavailable { retry_after, .. } => {
             headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(*retry_after)));

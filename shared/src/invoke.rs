@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::aws::{AwsClient, AwsRequest};
+use crate::aws::{self, AwsClient, AwsRequest};
 use crate::limits;
 
 /// Calls functions by name or ARN.
@@ -39,9 +39,14 @@ impl Functions {
         let request = AwsRequest {
             service: "lambda",
             operation: "Invoke",
-            path: format!("/2015-03-31/functions/{}/invocations", percent_encoded(function)),
-            headers: vec![("x-amz-invocation-type", "RequestResponse"), ("content-type", "application/json")],
-            body: serde_json::to_vec(payload).map_err(InvokeError::Json)?,
+            method: "POST",
+            bucket: None,
+            path: format!("/2015-03-31/functions/{}/invocations", aws::percent_encoded(function)),
+            headers: vec![
+                ("x-amz-invocation-type", "RequestResponse".to_owned()),
+                ("content-type", "application/json".to_owned()),
+            ],
+            body: serde_json::to_vec(payload).map_err(InvokeError::Json)?.into(),
             timeout: Duration::from_millis(limits::INVOKE_MS),
         };
         let response =
@@ -53,9 +58,4 @@ impl Functions {
             status => Err(InvokeError::Unavailable(format!("status {status}"))),
         }
     }
-}
-
-/// A name or ARN as one segment of a path.
-fn percent_encoded(text: &str) -> String {
-    text.replace('%', "%25").replace(':', "%3A").replace('$', "%24").replace('/', "%2F")
 }

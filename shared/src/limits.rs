@@ -3,9 +3,11 @@
 //! Assertions between them hold those that depend on each other: a change that breaks such a relation does not compile.
 
 mod consents;
+mod media;
 mod patterns;
 
 pub use consents::*;
+pub use media::*;
 pub use patterns::{ADDRESS_PATTERN, LINE_PATTERN, NAME_PATTERN, TEXT_PATTERN, URL_PATTERN};
 
 /// Largest request body.

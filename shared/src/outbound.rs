@@ -1,13 +1,14 @@
 //! HTTP requests to URLs that tenants choose, protected against server-side request forgery.
 //!
 //! Each request resolves the host name itself, checks every address that it resolves to, connects to a checked address, and
-//! checks the peer address of the connection again. Redirects are not followed, proxies are not used, bodies are not
-//! decompressed, connections are not reused. One deadline covers name resolution, connection, TLS, headers and body, and
-//! only the beginning of the response is read.
+//! checks the peer address of the connection again. Proxies are not used, bodies are not decompressed, connections are not
+//! reused. One deadline covers name resolution, connection, TLS, headers and body, and a limited part of the response is read.
+//! Only downloads follow redirects, each of which is checked like the first URL.
 //!
 //! No other module sends requests to URLs that are not part of the deployment's own configuration.
 
 mod addresses;
+mod download;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,7 @@ use hyper::client::conn::http1;
 use hyper::header::{
     ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
@@ -30,6 +31,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 use url::{Host, Url};
 
 pub use addresses::is_public;
+pub use download::{ByteBudget, Download, DownloadError};
 
 use crate::model::display_text::is_invisible;
 use crate::{clock, limits};
@@ -124,15 +126,25 @@ impl Outbound {
         now: Timestamp,
     ) -> Result<OutboundResponse, OutboundError> {
         let target = Target::parse(url, self.destinations)?;
-        let request = target.request(headers, json)?;
+        let request = target.post(headers, json)?;
+        self.send(&target, request, async |response| read(response, now).await).await
+    }
+
+    /// Sends one request on its own connection, and reads its response.
+    async fn send<T, E: From<OutboundError>>(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+        read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let addresses = target.resolve().await?;
         let stream = target.connect(&addresses).await?;
         if target.is_tls {
             let name = ServerName::try_from(target.host.clone()).map_err(|_| OutboundError::NotAllowed)?;
             let tls = TlsConnector::from(Arc::clone(self.tls())).connect(name, stream).await;
-            send(TokioIo::new(tls.map_err(|_| OutboundError::TlsFailed)?), request, now).await
+            send(TokioIo::new(tls.map_err(|_| OutboundError::TlsFailed)?), request, read).await
         } else {
-            send(TokioIo::new(stream), request, now).await
+            send(TokioIo::new(stream), request, read).await
         }
     }
 
@@ -190,25 +202,30 @@ impl Target {
         Ok(Self { host, port, is_tls, path, authority })
     }
 
-    fn request(
+    fn post(
         &self,
         headers: &[(&'static str, String)],
         json: String,
     ) -> Result<Request<Full<Bytes>>, OutboundError> {
-        let mut request = Request::post(self.path.as_str())
-            .body(Full::new(Bytes::from(json)))
-            .map_err(|_| OutboundError::NotAllowed)?;
+        let mut request = self.request(Method::POST, Bytes::from(json))?;
         let all: &mut HeaderMap = request.headers_mut();
-        let host = HeaderValue::from_str(&self.authority).map_err(|_| OutboundError::NotAllowed)?;
-        all.insert(HOST, host);
         all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        all.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        all.insert(USER_AGENT, HeaderValue::from_static(concat!("Ringbridge/", env!("CARGO_PKG_VERSION"))));
-        all.insert(CONNECTION, HeaderValue::from_static("close"));
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).map_err(|_| OutboundError::NotAllowed)?;
             all.insert(*name, value);
         }
+        Ok(request)
+    }
+
+    fn request(&self, method: Method, body: Bytes) -> Result<Request<Full<Bytes>>, OutboundError> {
+        let request = Request::builder().method(method).uri(self.path.as_str());
+        let mut request = request.body(Full::new(body)).map_err(|_| OutboundError::NotAllowed)?;
+        let all: &mut HeaderMap = request.headers_mut();
+        let host = HeaderValue::from_str(&self.authority).map_err(|_| OutboundError::NotAllowed)?;
+        all.insert(HOST, host);
+        all.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        all.insert(USER_AGENT, HeaderValue::from_static(concat!("Ringbridge/", env!("CARGO_PKG_VERSION"))));
+        all.insert(CONNECTION, HeaderValue::from_static("close"));
         Ok(request)
     }
 
@@ -282,14 +299,14 @@ fn is_loopback_host(host: &Host<&str>) -> bool {
     }
 }
 
-/// Sends one request on its own connection.
-async fn send<I>(
+async fn send<I, T, E>(
     io: TokioIo<I>,
     request: Request<Full<Bytes>>,
-    now: Timestamp,
-) -> Result<OutboundResponse, OutboundError>
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, E>,
+) -> Result<T, E>
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    E: From<OutboundError>,
 {
     let invalid = |_| OutboundError::InvalidResponse;
     let (mut sender, connection) = http1::Builder::new()
@@ -297,7 +314,7 @@ where
         .handshake(io)
         .await
         .map_err(invalid)?;
-    let exchange = async { read(sender.send_request(request).await.map_err(invalid)?, now).await };
+    let exchange = async { read(sender.send_request(request).await.map_err(invalid)?).await };
     // The connection makes progress only while it is polled. When it ends, buffered data can still be read.
     let driver = async {
         let _ = connection.await;
@@ -305,7 +322,7 @@ where
     };
     tokio::select! {
         response = exchange => response,
-        () = driver => Err(OutboundError::InvalidResponse),
+        () = driver => Err(OutboundError::InvalidResponse.into()),
     }
 }
 

@@ -15,13 +15,15 @@ use crate::consents;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::media;
 use crate::model::connection::Connection;
 use crate::model::consent::{ConsentPair, ConsentReport, ConsentSource, ConsentUpdate};
 use crate::model::consent_keyword::Keyword;
 use crate::model::event::{Event, EventKind};
 use crate::model::event_route::EventRoute;
 use crate::model::ids::{ConnectionId, ExtensionId, TenantId};
-use crate::model::message::{Attachment, InboundMessage, Message};
+use crate::model::media::{Media, MediaSource, MediaView};
+use crate::model::message::{InboundMessage, Message};
 use crate::model::phone::{self, E164};
 use crate::model::quarantine::QuarantineKind;
 use crate::model::secret::Secret;
@@ -307,6 +309,9 @@ async fn store_inbound(gateway: &Gateway, inbound: &Inbound, origin: Origin<'_>)
                 store.store_missed_inbound(connection, message, event, update).await?
             }
         };
+        if outcome == InboundOutcome::Stored && message.has_pending_media() {
+            media::request_copy(gateway, &message.tenant, &message.id, 0).await;
+        }
         if outcome != InboundOutcome::ConsentChanged {
             if let Some(update) = update.filter(|_| outcome == InboundOutcome::Stored) {
                 consents::log_update(update);
@@ -346,14 +351,7 @@ fn inbound(
         record.text.clone().unwrap_or_default(),
         now,
     );
-    message.attachments = record
-        .media()
-        .map(|file| Attachment {
-            id: file.id.to_string(),
-            content_type: file.content_type.clone(),
-            size: file.size,
-        })
-        .collect();
+    message.media = record.media().take(limits::INBOUND_FILES).map(media_of).collect();
     let keyword = Keyword::of_message(&message.body);
     let consent = keyword.and_then(|keyword| consents::of_keyword(&message, record.creation_time, keyword));
     let data = InboundMessage {
@@ -363,12 +361,21 @@ fn inbound(
         body: &message.body,
         rc_message_id: &record.id.to_string(),
         extension_id: extension.as_str(),
-        attachments: &message.attachments,
+        kind: message.kind(),
+        attachments: MediaView::all(&message.id, &message.media, gateway.store.media_urls()),
         consent: keyword.map(|keyword| keyword.intent),
         late: found == Found::BySync,
     };
     let event = Event::new(tenant, EventKind::SmsInbound, now, &data);
     Inbound { message, event, consent }
+}
+
+fn media_of(file: &ringcentral::Attachment) -> Media {
+    let uri = file.uri.clone().filter(|uri| uri.len() <= limits::MEDIA_URL_CHARS);
+    let mut media = Media::of(MediaSource::RingCentral { attachment: file.id.to_string(), uri });
+    media.content_type.clone_from(&file.content_type);
+    media.size = file.size;
+    media
 }
 
 /// Processes a quarantined event again: stores its message, or makes the sync or check due that it asks for.

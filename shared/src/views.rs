@@ -4,6 +4,7 @@ pub mod app_check;
 pub mod consents;
 pub mod deliveries;
 pub mod events;
+pub mod media;
 pub mod messages;
 pub mod quarantine;
 pub mod settings;

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::isolation::first_delivery;
+use crate::media::uploaded;
 use crate::send::{accept, until};
 use crate::tenancy::{app_of, send};
 use crate::world::{Reply, TestTenant, World};
@@ -236,6 +237,17 @@ async fn messages(answers: &mut Answers<'_>) {
     answers.ask(resolve, &[&sent], false, json!({ "action": "forget" })).await;
     let lost = lost(answers.world, &answers.world.tenant()).await;
     answers.ask(resolve, &[&lost], false, json!({ "action": "drop" })).await;
+
+    let upload = json!({ "contentType": "image/png", "size": 8 });
+    let upload = answers.ask("POST /v1/media", &[], false, upload).await;
+    answers.ask("POST /v1/media", &[], false, json!({ "contentType": "image/png", "size": 0 })).await;
+    let file = "GET /v1/media/{mediaId}";
+    answers.ask(file, &[upload["mediaId"].as_str().unwrap()], false, Value::Null).await;
+    let uploaded = uploaded(answers.world, &answers.world.tenant(), b"\x89PNG\r\n\x1A\n").await;
+    answers.ask(file, &[&uploaded], false, Value::Null).await;
+    let media = order(json!({ "mediaIds": [uploaded] }));
+    answers.ask(send_sms, &[], false, media).await;
+    answers.ask("POST /v1/sms/preview", &[], false, json!({ "mediaIds": [uploaded] })).await;
 
     let (subscribe, end) =
         ("POST /v1/triggers/sms-received/subscribe", "DELETE /v1/triggers/sms-received/subscribe/{id}");

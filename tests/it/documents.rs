@@ -159,6 +159,13 @@ async fn the_examples_of_the_page_on_sending_work() {
 }
 
 #[tokio::test]
+async fn the_examples_of_the_page_on_pictures_work() {
+    let Some(shown) = run_shell_examples("docs/media.md").await else { return };
+    shown.all_succeeded();
+    shown.contains(&["\"messageId\":\"msg_"]);
+}
+
+#[tokio::test]
 async fn the_examples_of_the_pages_on_events_and_webhooks_work() {
     let Some(shown) = run_shell_examples("docs/events.md").await else { return };
     shown.all_succeeded();

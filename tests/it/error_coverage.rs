@@ -76,8 +76,38 @@ pub const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "POST /v1/sms/send",
+        &["sender_cannot_mms", "invalid_media_url", "invalid_media_id", "media_too_large"],
+        "media::requests_with_invalid_media_are_rejected_and_send_nothing",
+    ),
+    (
+        "POST /v1/sms/send",
+        &["media_pending"],
+        "media::an_upload_is_sent_as_often_as_wanted_and_its_bytes_cannot_change",
+    ),
+    (
+        "POST /v1/media",
+        &["invalid_field", "missing_field", "media_type_unsupported", "media_too_large"],
+        "media::requests_with_invalid_media_are_rejected_and_send_nothing",
+    ),
+    (
+        "GET /v1/media/{mediaId}",
+        &["media_pending"],
+        "media::an_upload_is_sent_as_often_as_wanted_and_its_bytes_cannot_change",
+    ),
+    (
+        "GET /v1/media/{mediaId}",
+        &["media_gone"],
+        "media::files_that_cannot_be_sent_end_their_message_without_a_call_of_ringcentral",
+    ),
+    (
+        "POST /v1/sms/send",
         &["idempotency_in_progress", "idempotency_key_reused"],
         "send::fifty_requests_with_one_idempotency_key_send_one_message",
+    ),
+    (
+        "POST /v1/sms/preview",
+        &["invalid_media_url", "invalid_media_id", "invalid_field"],
+        "media::requests_with_invalid_media_are_rejected_and_send_nothing",
     ),
     (
         "POST /v1/sms/{messageId}/cancel",

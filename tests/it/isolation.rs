@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use shared::http::route::Route;
 
 use crate::delivery::until;
+use crate::media::uploaded;
 use crate::routes;
 use crate::send::{TO, accept, without_limit};
 use crate::tenancy::{app_of, comparable, send};
@@ -108,12 +109,26 @@ async fn ids(world: &World, tenant: &TestTenant, other: &TestTenant) -> BTreeMap
     world.advance(400).await;
 
     let (own_message, foreign_message) = (message_of(world, tenant).await, message_of(world, other).await);
+    let (own_media, foreign_media) = (media_of(world, tenant).await, media_of(world, other).await);
     let (own_flow, foreign_flow) = (flow_of(world, tenant).await, flow_of(world, other).await);
     let gone_flow = flow_of(world, tenant).await;
     let end = format!("/v1/triggers/sms-received/subscribe/{gone_flow}");
     send(world, "DELETE", &end, &tenant.key, Value::Null).await.expect(200);
 
     BTreeMap::from([
+        (
+            "mediaId",
+            Ids {
+                absent: vec![
+                    ("foreign", foreign_media),
+                    ("file of a foreign message", foreign_message.replace("msg_", "media_") + "01"),
+                    ("file that the message does not have", own_message.replace("msg_", "media_") + "01"),
+                    ("random", "media_00000000000000000000000000aa01".into()),
+                ],
+                own: own_media,
+                malformed: &["x", "media_", "media_01", "msg_00000000000000000000000000aa"],
+            },
+        ),
         (
             "messageId",
             Ids {
@@ -223,6 +238,11 @@ async fn message_of(world: &World, tenant: &TestTenant) -> String {
     let mut numbers = numbers["numbers"].as_array().unwrap().iter();
     let from = &numbers.find(|number| number["features"]["sms"] == true).unwrap()["phoneNumber"];
     accept(world, tenant, from.as_str().unwrap(), "Whose?").await
+}
+
+/// A file that a tenant has uploaded.
+async fn media_of(world: &World, tenant: &TestTenant) -> String {
+    uploaded(world, tenant, b"\x89PNG\r\n\x1A\n").await
 }
 
 /// A flow that a tenant has subscribed.

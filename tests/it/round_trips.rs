@@ -14,7 +14,7 @@ use crate::world::{Reply, World};
 
 /// Every function, some with the most calls that a request may make, cold or warm, without those that count requests and
 /// links.
-const FUNCTIONS: [(&str, Option<usize>); 66] = [
+const FUNCTIONS: [(&str, Option<usize>); 69] = [
     ("get-health", Some(0)),
     ("check-readiness", None),
     ("show-openapi", Some(0)),
@@ -64,6 +64,8 @@ const FUNCTIONS: [(&str, Option<usize>); 66] = [
     ("update-settings", None),
     ("send-sms", None),
     ("preview-sms", None),
+    ("create-media-upload", None),
+    ("get-media", Some(2)),
     ("cancel-message", None),
     ("resolve-message", None),
     ("get-message", Some(2)),
@@ -76,6 +78,7 @@ const FUNCTIONS: [(&str, Option<usize>); 66] = [
     ("delete-quarantined-record", None),
     ("refresh-tokens", None),
     ("deliver-sms", None),
+    ("fetch-media", None),
     ("fan-out-events", None),
     ("deliver-webhook", Some(5)),
     ("sync-messages", None),
@@ -383,7 +386,13 @@ async fn run(world: &World, function: &str) -> Duration {
             timed(world.post("/v1/rc/disconnect", key)).await
         }
         "send-sms" | "preview-sms" | "cancel-message" | "resolve-message" | "get-message"
-        | "list-messages" | "deliver-sms" => run_on_messages(world, function).await,
+        | "list-messages" | "deliver-sms" | "fetch-media" | "get-media" => {
+            run_on_messages(world, function).await
+        }
+        "create-media-upload" => {
+            let fields = json!({ "contentType": "image/png", "size": 1000 });
+            timed(crate::media::upload(world, key, fields)).await
+        }
         "receive-event" => {
             world.post("/v1/rc/disconnect", key).await.expect(200);
             world.connect(&tenant, &user).await.expect(303);
@@ -442,6 +451,17 @@ async fn run_on_messages(world: &World, function: &str) -> Duration {
             return duration;
         }
         "preview-sms" => (Method::POST, "/v1/sms/preview".to_owned(), Some(json!({ "body": "Measured" }))),
+        "fetch-media" | "get-media" => {
+            let media = crate::media::uploaded(world, &tenant, &[7; 1000]).await;
+            order["mediaIds"] = json!([media]);
+            let (began, sent) = (Instant::now(), send(order).await.expect(202).json());
+            world.stack.wait_until_idle().await;
+            if function == "fetch-media" {
+                return began.elapsed();
+            }
+            let message = crate::send::message(world, &tenant, sent["messageId"].as_str().unwrap()).await;
+            (Method::GET, format!("/v1/media/{}", message["media"][0]["id"].as_str().unwrap()), None)
+        }
         "list-messages" => (Method::GET, "/v1/sms/messages".to_owned(), None),
         "resolve-message" => {
             world.sim_fault("/sms", Some(1), json!({ "status": 500 })).await;

@@ -10,11 +10,12 @@ use crate::tenancy::{additional_key, app_of, send};
 use crate::world::{Reply, World};
 
 /// Well-formed ids that do not exist: a route checks the key before it reads anything.
-const RANDOM_IDS: [(&str, &str); 8] = [
+const RANDOM_IDS: [(&str, &str); 9] = [
     ("appId", "app_00000000000000aa"),
     ("deliveryId", "dlv_00000000000000000000000000aa"),
     ("id", "app_00000000000000aa"),
     ("messageId", "msg_00000000000000000000000000aa"),
+    ("mediaId", "media_00000000000000000000000000aa01"),
     ("keyId", "key_00000000000000aa"),
     ("tenantId", "tenant_00000000000000aa"),
     ("extensionId", "999999999"),

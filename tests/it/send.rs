@@ -234,7 +234,7 @@ async fn every_invalid_request_gets_its_error() {
         (with("to", json!("+1650555011122334")), "invalid_phone_number", "to"),
         (with("to", json!("+1650555011\u{660}")), "invalid_phone_number", "to"),
         (with("from", json!("101")), "invalid_phone_number", "from"),
-        (with("mediaUrls", json!([])), "unknown_field", "mediaUrls"),
+        (with("media", json!([])), "unknown_field", "media"),
         (with("userId", json!("u".repeat(201))), "invalid_field", "userId"),
         (with("userId", json!("u\n")), "invalid_field", "userId"),
         (with("priority", json!("urgent")), "invalid_field", "priority"),

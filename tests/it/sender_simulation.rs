@@ -260,8 +260,12 @@ impl Run {
         if due.is_empty() {
             return;
         }
-        let content =
-            |text: &str| PartContent { from: FROM.to_owned(), to: TO.to_owned(), text: text.to_owned() };
+        let content = |text: &str| PartContent {
+            from: FROM.to_owned(),
+            to: TO.to_owned(),
+            text: text.to_owned(),
+            media: Vec::new(),
+        };
         let parts: Vec<AmbiguousPart> = due
             .iter()
             .map(|(_, message)| AmbiguousPart {

@@ -20,5 +20,5 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let id = http::path_id(&request, "messageId", MessageId::parse)?;
     http::no_fields(&request)?;
     let message = sending::cancel(gateway, caller.tenant_id(), &id).await?;
-    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message, gateway.store.media_urls())))
 }

@@ -19,5 +19,5 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let caller = auth::caller(gateway, &request, ROUTE.scopes).await?;
     let id = http::path_id(&request, "messageId", MessageId::parse)?;
     let message = sending::find(gateway, caller.tenant_id(), &id).await?;
-    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message, gateway.store.media_urls())))
 }

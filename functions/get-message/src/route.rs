@@ -13,7 +13,7 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/status/{messageId}", "Get a mes
         r#"{
           "attempts": 1, "body": "Your table is ready.", "createdAt": "2026-11-21T23:25:21.488Z",
           "direction": "outbound", "error": null, "errorCode": null, "expiresAt": null, "heldFor": null,
-          "from": "+14155550100", "messageClass": "transactional", "messageId": "msg_0199c2f4d7b81c3e5a6f7089b1c2", "parts": 1,
+          "from": "+14155550100", "kind": "sms", "media": [], "messageClass": "transactional", "messageId": "msg_0199c2f4d7b81c3e5a6f7089b1c2", "parts": 1,
           "priority": "normal", "rcMessageId": "1724861004", "segments": 1, "sendAt": null,
           "status": "delivered", "to": "+16505550111", "updatedAt": "2026-11-21T23:25:23.031Z",
           "userId": null

@@ -12,7 +12,7 @@ use shared::{auth, limits, run, sending};
 
 use route::ROUTE;
 
-const FILTERS: [&str; 7] = ["direction", "status", "from", "to", "startDate", "endDate", "page"];
+const FILTERS: [&str; 8] = ["direction", "status", "kind", "from", "to", "startDate", "endDate", "page"];
 
 fn main() -> run::ProcessResult {
     run::http(ROUTE.key, ROUTE.idempotency_key, handle)
@@ -27,14 +27,14 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let number = page_number(&request, &page)?;
     if page.after.is_some() {
         let (messages, next) = gateway.store.messages(caller.tenant_id(), &filter, &page).await?;
-        let list = MessageList::of(&messages, page.limit, cursors.seal(next));
+        let list = MessageList::of(&messages, page.limit, cursors.seal(next), gateway.store.media_urls());
         return Ok(http::reply(StatusCode::OK, &list));
     }
     let most = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let skip = (number - 1).saturating_mul(most);
     let found = gateway.store.numbered_messages(caller.tenant_id(), &filter, skip, most).await?;
     let next = cursors.seal(found.next.clone());
-    let list = MessageList::numbered(&found, number, page.limit, next);
+    let list = MessageList::numbered(&found, number, page.limit, next, gateway.store.media_urls());
     Ok(http::reply(StatusCode::OK, &list))
 }
 

@@ -2,6 +2,7 @@
 
 use shared::http::route::{Parameter, Route, day_or_time, one_of, pattern, positive_integer};
 use shared::model::app::Scope;
+use shared::model::media::MessageKind;
 use shared::model::message::{Direction, MessageStatus};
 use shared::views::messages::MessageList;
 
@@ -22,6 +23,9 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
         }),
         Parameter::new("status", "Only messages with this status.", || {
             one_of(MessageStatus::ALL.iter().map(|status| status.as_str()))
+        }),
+        Parameter::new("kind", "Only messages without (`sms`) or with (`mms`) files.", || {
+            one_of(MessageKind::ALL.iter().map(|kind| kind.as_str()))
         }),
         Parameter::new("from", "Only messages from this number, short code or sender name.", || {
             pattern(ADDRESS)
@@ -46,7 +50,7 @@ pub const ROUTE: Route = Route::new("GET /v1/sms/messages", "List messages")
           "messages": [{
             "attempts": 1, "body": "Your table is ready.", "createdAt": "2026-11-21T23:25:21.488Z",
             "direction": "outbound", "error": null, "errorCode": null, "expiresAt": null, "heldFor": null,
-            "from": "+14155550100", "messageClass": "transactional", "messageId": "msg_0199c2f4d7b81c3e5a6f7089b1c2", "parts": 1,
+            "from": "+14155550100", "kind": "sms", "media": [], "messageClass": "transactional", "messageId": "msg_0199c2f4d7b81c3e5a6f7089b1c2", "parts": 1,
             "priority": "normal", "rcMessageId": "1724861004", "segments": 1, "sendAt": null,
             "status": "delivered", "to": "+16505550111", "updatedAt": "2026-11-21T23:25:23.031Z",
             "userId": null

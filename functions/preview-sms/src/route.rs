@@ -5,10 +5,13 @@ use serde::Deserialize;
 use shared::http::route::Route;
 use shared::limits;
 use shared::model::app::Scope;
+use shared::model::media::MediaId;
 use shared::views::messages::Preview;
 
 pub const ROUTE: Route = Route::new("POST /v1/sms/preview", "Preview a message")
-    .description("Returns how a text would be encoded and split. Sends nothing.")
+    .description(
+        "Returns how a text would be encoded and split, and whether its files would be accepted. Sends nothing, and fetches no URL.",
+    )
     .key_with(&[Scope::SmsSend])
     .request::<PreviewSmsRequest>(r#"{ "body": "Your table is ready." }"#)
     .response::<Preview<'static>>(
@@ -19,14 +22,21 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/preview", "Preview a message")
           "parts": [{
             "encoding": "GSM-7", "segments": 1, "text": "Your table is ready.", "units": 20
           }],
-          "segments": 1, "ucs2Characters": []
+          "kind": "sms", "segments": 1, "ucs2Characters": []
         }"#,
-    );
+    )
+    .errors(&["invalid_media_url", "invalid_media_id", "invalid_field"]);
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PreviewSmsRequest {
-    /// The text of the message.
-    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
+    /// The text of the message: optional with media.
+    #[schemars(length(max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
     pub body: Option<String>,
+    /// URLs of files, 1 to 10.
+    #[schemars(length(min = 1, max = limits::MEDIA_FILES), inner(length(max = limits::MEDIA_URL_CHARS), regex(pattern = limits::URL_PATTERN)))]
+    pub media_urls: Option<Vec<String>>,
+    /// Ids of uploaded files. At most 10 files together with `mediaUrls`.
+    #[schemars(length(min = 1, max = limits::MEDIA_FILES), inner(regex(pattern = MediaId::PATTERN)))]
+    pub media_ids: Option<Vec<String>>,
 }

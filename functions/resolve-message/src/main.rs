@@ -25,5 +25,5 @@ async fn handle(gateway: &Gateway, request: Request) -> HandlerResult {
     let invalid = || Error::InvalidField { text: "action must be resend or drop".into(), field: "action" };
     let resolution = Resolution::parse(&action).ok_or_else(invalid)?;
     let message = sending::resolve(gateway, caller.tenant_id(), &id, resolution).await?;
-    Ok(http::reply(StatusCode::OK, &MessageView::of(&message)))
+    Ok(http::reply(StatusCode::OK, &MessageView::of(&message, gateway.store.media_urls())))
 }

@@ -8,7 +8,8 @@ use shared::views::messages::ReceiptView;
 pub const ROUTE: Route = Route::new("POST /v1/sms/send", "Send a message")
     .description(
         "Accepts a message for sending. An accepted message is never lost. To retry safely, \
-         repeat the request with the same `Idempotency-Key`: the message is sent once.",
+         repeat the request with the same `Idempotency-Key`: the message is sent once. \
+         With `mediaUrls` or `mediaIds` it is sent as an MMS, after its files are copied.",
     )
     .key_with(&[Scope::SmsSend])
     .idempotent()
@@ -29,4 +30,9 @@ pub const ROUTE: Route = Route::new("POST /v1/sms/send", "Send a message")
         "sender_unknown",
         "sender_not_connected",
         "recipient_opted_out",
+        "sender_cannot_mms",
+        "invalid_media_url",
+        "invalid_media_id",
+        "media_too_large",
+        "media_pending",
     ]);

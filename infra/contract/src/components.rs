@@ -5,7 +5,7 @@ use shared::http::route::{LIST_PARAMETERS, printable};
 use shared::limits;
 
 /// The path parameters: name, pattern and description.
-const PATH_PARAMETERS: [(&str, &str, &str); 8] = [
+const PATH_PARAMETERS: [(&str, &str, &str); 9] = [
     ("tenantId", "^tenant_[0-9a-f]{16}$", "The id of a tenant."),
     ("appId", "^app_[0-9a-f]{16}$", "The id of an app."),
     ("keyId", "^key_[0-9a-f]{16}$", "The id of an API key of the app."),
@@ -13,6 +13,7 @@ const PATH_PARAMETERS: [(&str, &str, &str); 8] = [
     ("deliveryId", "^dlv_[0-9a-f]{28}$", "The id of a delivery to the app."),
     ("id", "^app_[0-9a-f]{16}$", "The id of a trigger."),
     ("recordId", "^qr_[0-9a-f]{40}$", "The id of a quarantined record."),
+    ("mediaId", "^media_[0-9a-f]{14,66}$", "The id of a file of a message, or of an upload."),
     ("messageId", "^msg_[0-9a-f]{12,64}$", "The id of a message."),
 ];
 

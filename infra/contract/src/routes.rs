@@ -15,6 +15,8 @@ pub mod create_connect_token;
 pub mod create_invite_token;
 #[path = "../../../functions/create-key/src/route.rs"]
 pub mod create_key;
+#[path = "../../../functions/create-media-upload/src/route.rs"]
+pub mod create_media_upload;
 #[path = "../../../functions/create-tenant/src/route.rs"]
 pub mod create_tenant;
 #[path = "../../../functions/create-trigger/src/route.rs"]
@@ -41,6 +43,8 @@ pub mod get_app;
 pub mod get_health;
 #[path = "../../../functions/get-key/src/route.rs"]
 pub mod get_key;
+#[path = "../../../functions/get-media/src/route.rs"]
+pub mod get_media;
 #[path = "../../../functions/get-message/src/route.rs"]
 pub mod get_message;
 #[path = "../../../functions/get-quarantined-record/src/route.rs"]
@@ -178,7 +182,9 @@ pub fn operations() -> Vec<Operation> {
             list_messages
             cancel_message
             resolve_message
-            preview_sms;
+            preview_sms
+            create_media_upload
+            get_media;
         "Consent":
             list_consents
             update_consents

@@ -177,6 +177,14 @@ impl Api {
     /// As [`Api::send_sms`]; [`ErrorKind::Refused`](crate::ErrorKind::Refused) also for no, too many or too large files;
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with `MSG-348` for an unsupported media type.
     pub async fn send_mms(&self, mms: &Mms) -> Result<Message> {
+        Ok(self.send_mms_with_rate_limit(mms).await?.0)
+    }
+
+    /// As [`Api::send_mms`], and returns the rate limit that the response reports.
+    ///
+    /// # Errors
+    /// As [`Api::send_mms`].
+    pub async fn send_mms_with_rate_limit(&self, mms: &Mms) -> Result<(Message, Option<RateLimit>)> {
         let operation = "send_mms";
         let text = mms.text.as_deref().filter(|text| !text.is_empty());
         let body = MessageBody::new(operation, &mms.from, &mms.to, text)?;
@@ -190,7 +198,9 @@ impl Api {
         let json = serde_json::to_vec(&body)
             .map_err(|_| Error::refused(operation, "the request cannot be serialised as JSON"))?;
         call.body = Some(multipart(operation, &json, &mms.attachments)?);
-        Ok(self.json::<SentMessage>(call).await?.0)
+        let response = self.send(call).await?;
+        let rate_limit = response.rate_limit.clone();
+        Ok((response.json::<SentMessage>()?.0, rate_limit))
     }
 }
 

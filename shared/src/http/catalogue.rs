@@ -1,5 +1,7 @@
 //! The catalogue of errors: status, code, text, field, and what the client should do. `docs/errors.md` is generated from it.
 
+mod page;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use lambda_http::http::StatusCode;
@@ -7,7 +9,9 @@ use lambda_http::http::StatusCode;
 use crate::connect::FlowRejection;
 use crate::error::Error;
 use crate::http::route::Access;
-use crate::model::failure::{self, FAILURES};
+use crate::model::failure;
+
+pub use page::as_markdown;
 
 /// The response to an error.
 #[derive(Debug)]
@@ -223,6 +227,53 @@ pub fn entry(error: &Error) -> ErrorEntry {
             "Send nothing to this recipient until they opt in again, for example with START.",
         )
         .at("to"),
+        Error::SenderCannotMms => new(
+            S::CONFLICT,
+            "sender_cannot_mms",
+            "This number cannot send MMS",
+            "Send from a number whose `features.mms` is true in `GET /v1/rc/numbers`, or send without media.",
+        )
+        .at("from"),
+        Error::InvalidMediaUrl => new(
+            S::BAD_REQUEST,
+            "invalid_media_url",
+            "mediaUrls must be 1-10 https URLs",
+            "Send https URLs of at most 2,048 characters with a host name (no IP address), without user name and password.",
+        )
+        .at("mediaUrls"),
+        Error::UnknownMedia => new(
+            S::BAD_REQUEST,
+            "invalid_media_id",
+            "Unknown mediaId",
+            "Use an id that `POST /v1/media` returned within the last 24 hours.",
+        )
+        .at("mediaIds"),
+        Error::MediaTypeUnsupported => new(
+            S::BAD_REQUEST,
+            failure::MEDIA_TYPE_UNSUPPORTED,
+            "Unsupported media type",
+            "Use a media type that RingCentral accepts: docs/media.md lists them.",
+        )
+        .at("contentType"),
+        Error::MediaTooLarge { field } => new(
+            S::BAD_REQUEST,
+            failure::MEDIA_TOO_LARGE,
+            "Media must be at most 1500000 bytes in total",
+            "Reduce the files, or send them in several messages.",
+        )
+        .at(*field),
+        Error::MediaPending => new(
+            S::CONFLICT,
+            "media_pending",
+            "Media is not available yet",
+            "Upload the file first. A file of a message is copied soon: repeat the request after the seconds of `Retry-After`.",
+        ),
+        Error::MediaGone => new(
+            S::GONE,
+            "media_gone",
+            "Media is no longer available",
+            "The file has expired or could not be copied. It cannot be downloaded any more.",
+        ),
         Error::IdempotencyInProgress => new(
             S::CONFLICT,
             "idempotency_in_progress",
@@ -423,6 +474,13 @@ fn examples() -> Vec<Error> {
         Error::SenderUnknown { number: "+14155550199".into() },
         Error::SenderNotConnected,
         Error::RecipientOptedOut,
+        Error::SenderCannotMms,
+        Error::InvalidMediaUrl,
+        Error::UnknownMedia,
+        Error::MediaTypeUnsupported,
+        Error::MediaTooLarge { field: "size" },
+        Error::MediaPending,
+        Error::MediaGone,
         Error::IdempotencyInProgress,
         Error::IdempotencyReused,
         Error::IdempotencyNotSupported,
@@ -432,7 +490,9 @@ fn examples() -> Vec<Error> {
         Error::Unavailable { what: "", retry_after: wait, source: None },
         Error::Internal { what: "", source: None },
     ];
-    for kind in ["messageId", "appId", "tenantId", "keyId", "extensionId", "deliveryId", "recordId"] {
+    for kind in
+        ["messageId", "appId", "tenantId", "keyId", "extensionId", "deliveryId", "recordId", "mediaId"]
+    {
         all.push(Error::InvalidId { kind });
     }
     all
@@ -464,95 +524,3 @@ pub fn codes() -> BTreeSet<&'static str> {
     let errors = examples().into_iter().map(|error| entry(&error).code);
     errors.chain(REFUSALS.iter().map(|refusal| refusal_entry(refusal).code)).collect()
 }
-
-/// `docs/errors.md`, given each route with its codes.
-pub fn as_markdown(routes: impl Iterator<Item = (&'static str, Vec<&'static str>)>) -> String {
-    let mut rows: Vec<(u16, &str, String)> = Vec::new();
-    for error in examples() {
-        let entry = entry(&error);
-        let field = entry.field.map_or(String::new(), |field| format!("`{field}`"));
-        let status = entry.status.as_u16();
-        rows.push((
-            status,
-            entry.code,
-            format!("| {status} | `{}` | {} | {field} | {} |\n", entry.code, entry.text, entry.advice),
-        ));
-    }
-    rows.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
-    let errors: String = rows.into_iter().map(|(_, _, row)| row).collect();
-    let refusals: String = REFUSALS
-        .iter()
-        .map(|refusal| {
-            let entry = refusal_entry(refusal);
-            format!("| {} | `{}` | {} | {} |\n", entry.status.as_u16(), entry.code, entry.text, entry.advice)
-        })
-        .collect();
-    let routes: String = routes
-        .map(|(route, codes)| {
-            let codes: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-            format!(
-                "| `{route}` | {} |
-",
-                codes.join(", ")
-            )
-        })
-        .collect();
-    let failures: String = FAILURES
-        .iter()
-        .map(|failure| {
-            let retryable = if failure.is_retryable { "yes" } else { "no" };
-            format!(
-                "| `{}` | {} | {retryable} | {} |\n",
-                failure.code,
-                failure.meaning,
-                failure.responsible.as_str()
-            )
-        })
-        .collect();
-    let rejections: String =
-        failure::REJECTIONS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
-    format!(
-        "{INTRODUCTION}\n| status | code | text | field, for example | what to do |\n| --- | --- | --- | --- | --- |\n{errors}\n\
-         {BROWSERS}\n| status | code | text | what to do |\n| --- | --- | --- | --- |\n{refusals}\n\
-         {MESSAGES}\n| code | meaning | may succeed later | who can fix it |\n| --- | --- | --- | --- |\n{failures}\n\
-         {REJECTIONS}\n| code | meaning |\n| --- | --- |\n{rejections}\n\
-         {ROUTES}\n| route | codes |\n| --- | --- |\n{routes}"
-    )
-}
-
-const MESSAGES: &str = "## In a message
-
-A message that RingCentral accepted can still fail. Its `errorCode`, in its status and in the `sms_status` event, is then
-RingCentral's `deliveryErrorCode`, and `error` explains it.
-
-A message with the code `ringcentral_unreachable` could not be sent for three days, or until its `expiresAt`.
-";
-
-const REJECTIONS: &str = "A message that RingCentral rejected has the code of the rejection:
-";
-
-const INTRODUCTION: &str = "# Errors
-
-<!-- Generated from shared/src/http/catalogue.rs. To update: UPDATE_DOCS=1 cargo test --package tests --test it contract:: -->
-
-An error is JSON: `{\"error\":\"<text>\",\"code\":\"<code>\",\"field\":\"<JSON path>\",\"requestId\":\"…\"}`, without `field`
-if no single field caused it. Programs use the status and `code`. The text is for people; it can name the limits of a value, but
-never the value. 429, 503 and the 409 `idempotency_in_progress` have `Retry-After` in seconds. Every response to a request with a
-key has `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds until the oldest counted request leaves the window).
-
-Two kinds of errors look different. API Gateway itself responds with `{\"message\":\"…\"}` to unknown routes (404), throttled requests
-(429), and functions that fail or time out (500, 503). The route for RingCentral's events responds with a status and no body.
-
-A malformed id is 400 `invalid_id`. A well-formed id of another tenant, of a deleted resource, or of one that never existed gets the
-same 404, identical except for the request id.
-
-## API responses
-";
-const BROWSERS: &str = "## In the browser
-
-Shown on an error page, or returned as JSON with `format=json`.
-";
-const ROUTES: &str = "## By route
-
-A route for the operator key responds to a tenant's key with 403 `insufficient_scope`.
-";

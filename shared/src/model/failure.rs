@@ -30,6 +30,13 @@ pub const UNREACHABLE: &str = "ringcentral_unreachable";
 /// accepted before.
 pub const RECIPIENT_OPTED_OUT: &str = "recipient_opted_out";
 
+/// The `errorCode` of a message whose files could not be downloaded or are no longer stored.
+pub const MEDIA_UNREACHABLE: &str = "media_unreachable";
+/// The code of a file of a type that RingCentral does not accept, and of files that are too large: of the rejected request, and
+/// the `errorCode` of a message whose files were downloaded later.
+pub const MEDIA_TYPE_UNSUPPORTED: &str = "media_type_unsupported";
+pub const MEDIA_TOO_LARGE: &str = "media_too_large";
+
 /// True for RingCentral's delivery error codes that mean that the recipient has opted out, such as `SMS-RC-413`.
 pub fn is_opt_out(code: &str) -> bool {
     code.starts_with("SMS-") && code.ends_with("-413")

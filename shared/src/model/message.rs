@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::consent_keyword::KeywordIntent;
 use super::event::{Event, EventKind};
 use super::ids::{ExtensionId, MessageId, TenantId};
+use super::media::{Media, MediaStatus, MediaUrls, MediaView, MessageKind};
 use super::string_enum::string_enum;
 use super::text;
 
@@ -124,19 +125,6 @@ pub struct MessagePart {
     pub submitted_at: Option<Timestamp>,
 }
 
-/// A file of an inbound message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "MessageAttachment")]
-pub struct Attachment {
-    /// RingCentral's attachment id.
-    pub id: String,
-    /// The media type, if RingCentral reports it.
-    pub content_type: Option<String>,
-    /// The size in bytes, if RingCentral reports it.
-    pub size: Option<i64>,
-}
-
 /// An outbound or inbound message. `Debug` shows neither text nor numbers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
@@ -169,7 +157,9 @@ pub struct Message {
     pub attempts: u32,
     /// In order. An inbound message has one.
     pub parts: Vec<MessagePart>,
-    pub attachments: Vec<Attachment>,
+    pub media: Vec<Media>,
+    /// How often it was tried to copy the files that are still pending.
+    pub media_attempts: u32,
     /// The reason of a failure, as a sentence.
     pub error: Option<String>,
     /// RingCentral's code for it.
@@ -234,7 +224,8 @@ impl Message {
             segments,
             attempts: 0,
             parts: ends.into_iter().map(part).collect(),
-            attachments: Vec::new(),
+            media: Vec::new(),
+            media_attempts: 0,
             error: None,
             error_code: None,
             created_at: now,
@@ -263,6 +254,25 @@ impl Message {
             submitted_at: None,
         }];
         message
+    }
+
+    /// Adds files to an outbound message. It is sent as one MMS, which carriers bill as one segment.
+    #[must_use]
+    pub fn with_media(mut self, media: Vec<Media>) -> Self {
+        if !media.is_empty() {
+            self.segments = 1;
+        }
+        self.media = media;
+        self
+    }
+
+    pub fn kind(&self) -> MessageKind {
+        if self.media.is_empty() { MessageKind::Sms } else { MessageKind::Mms }
+    }
+
+    /// True if a file is to be copied.
+    pub fn has_pending_media(&self) -> bool {
+        self.media.iter().any(|file| file.status == MediaStatus::Pending)
     }
 
     /// The text of the part with this index.
@@ -394,9 +404,10 @@ impl Message {
     }
 
     /// The `sms_status` event of the current status. Deterministic: the same change always has the same event id.
-    pub fn status_event(&self) -> Event {
+    pub fn status_event(&self, urls: &MediaUrls) -> Event {
         let data = StatusChange {
             message_id: self.id.as_str(),
+            kind: self.kind(),
             status: self.status,
             from: &self.from,
             to: &self.to,
@@ -407,6 +418,7 @@ impl Message {
             rc_message_id: self.rc_id(),
             error_code: self.error_code.as_deref(),
             error: self.error.as_deref(),
+            media: MediaView::all(&self.id, &self.media, urls),
         };
         let seed = format!("{}\n{}\n{}", self.tenant, self.id, self.status.as_str());
         Event::repeatable(&self.tenant, EventKind::SmsStatus, self.updated_at, &seed, &data)
@@ -419,6 +431,8 @@ impl Message {
 pub struct StatusChange<'a> {
     /// The id of the message.
     message_id: &'a str,
+    /// `mms` if the message has files, otherwise `sms`.
+    kind: MessageKind,
     /// The new status of the message.
     status: MessageStatus,
     /// The sender's phone number.
@@ -440,6 +454,8 @@ pub struct StatusChange<'a> {
     error_code: Option<&'a str>,
     /// Reason of the failure, as a sentence.
     error: Option<&'a str>,
+    /// The files of the message.
+    media: Vec<MediaView>,
 }
 
 /// The fields of the event `sms_inbound`.
@@ -458,8 +474,10 @@ pub struct InboundMessage<'a> {
     pub rc_message_id: &'a str,
     /// RingCentral's id of the extension that received the message.
     pub extension_id: &'a str,
-    /// The files of the message.
-    pub attachments: &'a [Attachment],
+    /// `mms` if the message has files, otherwise `sms`.
+    pub kind: MessageKind,
+    /// The files of the message. They are copied after the event: until then a request for one gets 409 `media_pending`.
+    pub attachments: Vec<MediaView>,
     /// What the sender asks for, if the whole message is a keyword such as STOP, START or HELP.
     pub consent: Option<KeywordIntent>,
     /// True if the message was found later by message sync, because RingCentral did not report it.
@@ -510,10 +528,11 @@ mod tests {
     #[test]
     fn the_same_status_change_has_the_same_event_id() {
         let mut message = message("hi");
-        assert_eq!(message.status_event(), message.status_event());
-        let first = message.status_event().id;
+        let urls = MediaUrls { public_url: "https://sms.example.com".to_owned() };
+        assert_eq!(message.status_event(&urls), message.status_event(&urls));
+        let first = message.status_event(&urls).id;
         message.status = MessageStatus::Canceled;
-        assert_ne!(message.status_event().id, first);
+        assert_ne!(message.status_event(&urls).id, first);
     }
 
     #[test]

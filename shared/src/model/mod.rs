@@ -17,6 +17,7 @@ pub mod event;
 pub mod event_route;
 pub mod failure;
 pub mod ids;
+pub mod media;
 pub mod message;
 pub mod number;
 pub mod patch;

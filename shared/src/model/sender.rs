@@ -104,6 +104,25 @@ impl SenderState {
         in_flight
     }
 
+    /// Records a call that is no send but counts against the same limit, unless sends may need the rest of the limit or a send is in
+    /// flight. Returns when to try again otherwise.
+    pub fn take_call(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        self.drop_expired_sends(now);
+        let busy = saturating_add(now, SignedDuration::from_secs(limits::MEDIA_COPY_BUSY_SECONDS));
+        let half = usize::try_from(self.limit / 2).unwrap_or(usize::MAX).max(1);
+        if self.in_flight.is_some() || self.partly_sent.is_some() || self.sends.len() >= half {
+            return Err(busy);
+        }
+        match self.next_send_at(now) {
+            next if next > now => Err(next),
+            _ => {
+                let last = self.sends.last().copied();
+                self.sends.push(last.map_or(now, |last| last.max(now)));
+                Ok(())
+            }
+        }
+    }
+
     /// Reverts [`SenderState::begin_send`]: the request was never made.
     pub fn abort_send(&mut self) {
         self.in_flight = None;
@@ -354,6 +373,8 @@ pub struct PartContent {
     pub from: String,
     pub to: String,
     pub text: String,
+    /// The media types of its files, sorted.
+    pub media: Vec<String>,
 }
 
 /// A submitted part whose outcome is not known.

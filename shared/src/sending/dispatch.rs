@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::find::{FoundMessage, find_message};
 use super::keyword;
 use super::worker::{
-    DueKeyword, NextRun, SenderConnection, TokenReplacement, Worker, retry_after, whole_seconds,
+    Content, DueKeyword, NextRun, SenderConnection, TokenReplacement, Worker, retry_after, whole_seconds,
 };
 use super::{Wakeup, reconcile, reports, wake};
 use crate::clock::saturating_add;
@@ -100,7 +100,7 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConn
                 Some(PendingIn::Scheduled(at)) if at <= now => {
                     wake(gateway, &lease.tenant, &lease.extension, 0).await;
                 }
-                Some(PendingIn::Reconciling | PendingIn::Scheduled(_)) | None => {}
+                Some(PendingIn::Reconciling | PendingIn::Scheduled(_) | PendingIn::Media(_)) | None => {}
             }
         }
     }
@@ -432,8 +432,8 @@ impl Worker<'_> {
         let append = async {
             match status_event {
                 StatusEvent::NotNeeded => Ok(()),
-                StatusEvent::Missing => store.append_event(&message.status_event()).await.map(|_| ()),
-                StatusEvent::PerhapsMissing => store.append_late(&message.status_event()).await,
+                StatusEvent::Missing => store.append_event(&store.status_event(message)).await.map(|_| ()),
+                StatusEvent::PerhapsMissing => store.append_late(&store.status_event(message)).await,
             }
         };
         let remove = async {
@@ -489,9 +489,22 @@ impl Worker<'_> {
     /// Submits a part to RingCentral; once more with a new access token if RingCentral rejects the token.
     async fn submit(&mut self, message: &Message, part: usize) -> Result<(SendOutcome, Option<RateLimit>)> {
         let sms = Sms::new(&message.from, &message.to, message.part_text(part));
+        let mms = match self.mms(message).await? {
+            Content::Sms => None,
+            Content::Mms(mms) => Some(mms),
+            Content::Missing => {
+                let error = "A file of the message is no longer stored".to_owned();
+                let code = Some(failure::MEDIA_UNREACHABLE.to_owned());
+                return Ok((SendOutcome::Rejected { code, error, rc_id: None }, None));
+            }
+        };
         for attempt in 0..2 {
             let Some(api) = self.api()? else { break };
-            let error = match api.send_sms_with_rate_limit(&sms).await {
+            let response = match &mms {
+                None => api.send_sms_with_rate_limit(&sms).await,
+                Some(mms) => api.send_mms_with_rate_limit(mms).await,
+            };
+            let error = match response {
                 Ok((record, rate_limit)) => {
                     let rejected = reports::rejection(&record);
                     let accepted = || SendOutcome::Accepted(record.id.to_string());

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::model::media::MessageKind;
 use crate::model::message::{Direction, MessageStatus};
 use crate::model::phone::E164;
 use crate::store::MessageFilter;
@@ -25,6 +26,8 @@ pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilte
     let status = parameter("status");
     let status =
         status.map(|text| MessageStatus::parse(&text).ok_or_else(|| invalid("status"))).transpose()?;
+    let kind = parameter("kind");
+    let kind = kind.map(|text| MessageKind::parse(&text).ok_or_else(|| invalid("kind"))).transpose()?;
     let start = parameter("startDate");
     let start =
         start.map(|text| time(&text, Bound::Start).ok_or_else(|| invalid("startDate"))).transpose()?;
@@ -37,7 +40,7 @@ pub fn filter(parameter: impl Fn(&str) -> Option<String>) -> Result<MessageFilte
     {
         return Err(invalid("endDate"));
     }
-    Ok(MessageFilter { direction, status, from: number("from")?, to: number("to")?, start, end })
+    Ok(MessageFilter { direction, status, kind, from: number("from")?, to: number("to")?, start, end })
 }
 
 /// Parses a phone number in any spelling, a short code, or an alphanumeric sender such as `SUPPORT`. A plus that was not
@@ -97,6 +100,7 @@ mod tests {
         for (name, value) in [
             ("direction", "up"),
             ("status", "lost"),
+            ("kind", "fax"),
             ("from", "+me"),
             ("to", "+1234567890123456"),
             ("startDate", "yesterday"),

@@ -4,6 +4,7 @@
 //! ([`dispatch::run`]). The sweep recovers lost queue messages ([`wake_due_senders`]): all pending work is recorded in the
 //! table.
 
+mod call_budget;
 pub mod dispatch;
 mod filter;
 mod find;
@@ -23,6 +24,7 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::media;
 use crate::model::consent::DecisiveConsents;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
 use crate::model::message::{HeldFor, Message, MessageStatus, Resolution};
@@ -34,13 +36,16 @@ use crate::retry::{Attempt, retry_on_conflict};
 use crate::span;
 use crate::store::{Idempotency, IdempotentOutcome, PendingIn, StoredResponse, WriteOutcome};
 
+pub use call_budget::{CallPermit, take_call};
 pub use filter::filter;
 pub use reports::{ReportOutcome, apply_delivery_report, is_final};
 pub use request::{SendRequest, ValidatedSend, validate_body};
 pub use wakeup::{Wakeup, wake_due_senders};
 pub use worker::SenderConnection;
+pub(crate) use worker::retry_after;
 
-use wakeup::{wake, wake_debounced};
+pub(crate) use wakeup::wake;
+use wakeup::wake_debounced;
 
 /// The response to an accepted request.
 #[derive(Debug, Clone)]
@@ -83,13 +88,17 @@ async fn accept_new(
     let now = gateway.clock.now();
     send.validate_times(now)?;
     let sender = sending_number(gateway, &tenant.id, &send.from).await?;
+    if !send.media.is_empty() && !Features::of(&sender.number.features).mms {
+        return Err(Error::SenderCannotMms);
+    }
+    let media = media::resolve(gateway, &tenant.id, &send.media).await?;
     let consents = DecisiveConsents::of(&send.from, &send.to, sender.account.as_deref());
-    let mut message = send.into_message(tenant.id.clone(), sender.number.extension.clone(), now);
+    let mut message = send.into_message(tenant.id.clone(), sender.number.extension.clone(), media, now);
     span::set_message(&message.id);
     if let Some(until) = tenant.settings.held_until(&message, message.send_at.unwrap_or(now)) {
         message.hold(until, now);
     }
-    let pending_in = pending_in(&message);
+    let pending_in = pending_in(&message, now);
     let warning = SendWarning::of(&sender.number, &message.to);
     let response = key.map(|key| (key, warning.as_ref()));
     let receipt = match (gateway.store.accept_message(&message, pending_in, &consents, response).await?, key)
@@ -111,8 +120,10 @@ async fn accept_new(
         (IdempotentOutcome::InProgress, _) => return Err(Error::IdempotencyInProgress),
         (IdempotentOutcome::Refused, _) => return Err(Error::RecipientOptedOut),
     };
-    if pending_in == PendingIn::Outbox {
-        wake_debounced(gateway, &tenant.id, &message.extension).await;
+    match pending_in {
+        PendingIn::Outbox => wake_debounced(gateway, &tenant.id, &message.extension).await,
+        PendingIn::Media(_) => media::request_copy(gateway, &tenant.id, &message.id, 0).await,
+        PendingIn::Scheduled(_) | PendingIn::Reconciling => {}
     }
     Ok(receipt)
 }
@@ -127,7 +138,11 @@ fn replay(response: StoredResponse, key: &Idempotency) -> Result<Receipt> {
     Ok(Receipt { message, status, segments, send_at, held_for, warning })
 }
 
-fn pending_in(message: &Message) -> PendingIn {
+/// Where a message that was not submitted waits. A file that is to be copied comes first, also for a scheduled message.
+pub(crate) fn pending_in(message: &Message, now: Timestamp) -> PendingIn {
+    if message.has_pending_media() {
+        return PendingIn::Media(media::copy_overdue_at(now));
+    }
     match message.scheduled_for().filter(|_| message.status == MessageStatus::Scheduled) {
         Some(at) => PendingIn::Scheduled(at),
         None => PendingIn::Outbox,
@@ -190,7 +205,7 @@ pub async fn cancel(gateway: &Gateway, tenant: &TenantId, id: &MessageId) -> Res
         if !message.is_cancelable() {
             return Err(Error::MessageState { status: message.status.as_str() });
         }
-        let pending_in = pending_in(&message);
+        let pending_in = pending_in(&message, gateway.clock.now());
         message.end(MessageStatus::Canceled, None, None, gateway.clock.now());
         Ok(match gateway.store.cancel_message(&message, pending_in).await? {
             WriteOutcome::Applied => {

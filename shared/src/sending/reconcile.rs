@@ -13,6 +13,7 @@ use crate::clock::saturating_add;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::model::ids::MessageId;
+use crate::model::media::media_type;
 use crate::model::message::{Message, PartStage};
 use crate::model::phone::{self, E164};
 use crate::model::sender::{
@@ -116,7 +117,9 @@ fn ambiguous(message: &Message) -> Option<(usize, AmbiguousPart)> {
     let index = message.parts.iter().position(|part| part.stage == PartStage::Submitted)?;
     let submitted_at = message.parts.get(index)?.submitted_at?;
     let text = message.part_text(index).to_owned();
-    let content = PartContent { from: message.from.clone(), to: message.to.clone(), text };
+    let types = message.media.iter().filter_map(|file| file.content_type.as_deref());
+    let (from, to) = (message.from.clone(), message.to.clone());
+    let content = PartContent { from, to, text, media: media_types(types) };
     Some((index, AmbiguousPart { content, submitted_at }))
 }
 
@@ -162,15 +165,24 @@ async fn records(api: &Api, due: &[Ambiguous]) -> ringcentral::Result<Vec<(Strin
     let records: Vec<ringcentral::Message> = api.messages(&query).try_collect().await?;
     let read = |record: ringcentral::Message| {
         let to = record.to.first().filter(|_| record.to.len() == 1)?.phone_number.clone()?;
-        let from = phone::address(&record.from?.phone_number?, None);
+        let from = phone::address(record.from.as_ref()?.phone_number.as_deref()?, None);
         let to = phone::address(&to, E164::parse(&from).as_ref());
-        let content = PartContent { from, to, text: record.text.unwrap_or_default() };
+        let media = media_types(record.media().map(|file| file.content_type.as_deref().unwrap_or_default()));
+        let content = PartContent { from, to, text: record.text.unwrap_or_default(), media };
         let created_at = record.creation_time?;
         Some((record.id.to_string(), UncorrelatedRecord { content, created_at }))
     };
     let all = records.into_iter().filter_map(read);
     let is_wanted = |record: &UncorrelatedRecord| due.iter().any(|one| one.part.content == record.content);
     Ok(all.filter(|(_, record)| is_wanted(record)).collect())
+}
+
+/// The media types of a message's files, sorted. RingCentral may report another name of a type.
+fn media_types<'a>(types: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let name = |text: &str| media_type(text).map_or_else(|| text.to_owned(), |known| known.name.to_owned());
+    let mut types: Vec<String> = types.map(name).collect();
+    types.sort_unstable();
+    types
 }
 
 /// Saves the result for one part: the id of its record, or `None` if there is none.

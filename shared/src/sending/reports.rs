@@ -118,7 +118,7 @@ pub(super) async fn apply(
         }
         if message.updated_at != before.updated_at {
             // A conflict means that it is appended.
-            let _: WriteOutcome = gateway.store.append_event(&message.status_event()).await?;
+            let _: WriteOutcome = gateway.store.append_event(&gateway.store.status_event(&message)).await?;
         }
         tracing::info!(tenant.id = %tenant, extension.id = %message.extension, message.id = %id,
             message.status = message.status.as_str(), error.code = report.error_code, "delivery report applied");
@@ -131,7 +131,7 @@ pub(super) async fn apply(
 async fn is_announced(gateway: &Gateway, message: &Message) -> Result<bool> {
     Ok(match message.status {
         MessageStatus::Delivered | MessageStatus::Failed => {
-            gateway.store.has_event(&message.status_event()).await?
+            gateway.store.has_event(&gateway.store.status_event(message)).await?
         }
         // A report changes no status to one of the others.
         _ => true,

@@ -8,7 +8,9 @@ use serde_json::json;
 use crate::clock::{parse_time, saturating_add};
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::media::MediaReferences;
 use crate::model::ids::{ExtensionId, TenantId};
+use crate::model::media::{Media, MediaId};
 use crate::model::message::{Message, MessageClass, OnAmbiguous, Priority};
 use crate::model::phone::E164;
 use crate::store::Idempotency;
@@ -23,9 +25,17 @@ pub struct SendRequest {
     /// The sender's phone number in E.164 form: a number of the tenant that can send SMS and whose extension is connected.
     #[schemars(required, regex(pattern = E164::PATTERN))]
     from: Option<String>,
-    /// The text of the message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line breaks.
-    #[schemars(required, length(min = 1, max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
+    /// The text of the message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line breaks. With
+    /// media it is optional and has at most 1,000.
+    #[schemars(length(max = limits::TEXT_UNITS), regex(pattern = limits::TEXT_PATTERN))]
     body: Option<String>,
+    /// URLs of files, 1 to 10. They are downloaded after the request, so they must be public for some minutes. All files of a message
+    /// together have at most 1,500,000 bytes.
+    #[schemars(length(min = 1, max = limits::MEDIA_FILES), inner(length(max = limits::MEDIA_URL_CHARS), regex(pattern = limits::URL_PATTERN)))]
+    media_urls: Option<Vec<String>>,
+    /// Ids of uploaded files (`POST /v1/media`). At most 10 files together with `mediaUrls`.
+    #[schemars(length(min = 1, max = limits::MEDIA_FILES), inner(regex(pattern = MediaId::PATTERN)))]
+    media_ids: Option<Vec<String>>,
     /// The caller's own reference to the user who sends it, 1 to 200 characters. Returned in the message and its events.
     #[schemars(length(min = 1, max = limits::USER_ID_CHARS), regex(pattern = limits::LINE_PATTERN))]
     user_id: Option<String>,
@@ -54,6 +64,7 @@ pub struct ValidatedSend {
     pub from: E164,
     pub to: E164,
     body: String,
+    pub media: MediaReferences,
     user_id: Option<String>,
     priority: Priority,
     on_ambiguous: OnAmbiguous,
@@ -66,11 +77,12 @@ pub struct ValidatedSend {
 impl SendRequest {
     /// Validates all fields but the times. `key` is the caller's idempotency key.
     pub fn validate(self, key: Option<&str>) -> Result<ValidatedSend> {
+        let media = MediaReferences::parse(self.media_urls, self.media_ids)?;
         let is_present = |field: &Option<String>| field.as_ref().is_some_and(|text| !text.is_empty());
         let required = [
             ("to", is_present(&self.to)),
             ("from", is_present(&self.from)),
-            ("body", is_present(&self.body)),
+            ("body", is_present(&self.body) || !media.is_empty()),
         ];
         if let Some((field, _)) = required.into_iter().find(|(_, is_present)| !is_present) {
             return Err(Error::MissingField { text: "to, from, and body are required", field });
@@ -79,7 +91,7 @@ impl SendRequest {
             text.as_deref().and_then(E164::parse).ok_or(Error::InvalidPhoneNumber { field })
         };
         let (to, from) = (number("to", self.to)?, number("from", self.from)?);
-        let body = validate_body(self.body)?;
+        let body = validate_body(self.body, &media)?;
         let user_id = self.user_id.map(user_id).transpose()?;
         let priority = match self.priority {
             None => Priority::Normal,
@@ -99,7 +111,19 @@ impl SendRequest {
         let send_at = time("sendAt", self.send_at)?;
         let expires_at = time("expiresAt", self.expires_at)?;
         let key = key.map(str::to_owned);
-        Ok(ValidatedSend { from, to, body, user_id, priority, on_ambiguous, class, send_at, expires_at, key })
+        Ok(ValidatedSend {
+            from,
+            to,
+            body,
+            media,
+            user_id,
+            priority,
+            on_ambiguous,
+            class,
+            send_at,
+            expires_at,
+            key,
+        })
     }
 }
 
@@ -109,6 +133,10 @@ impl ValidatedSend {
         let furthest = saturating_add(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
         if self.send_at.is_some_and(|at| at > furthest) {
             return Err(invalid("sendAt", "sendAt must be within a year"));
+        }
+        let furthest = saturating_add(now, SignedDuration::from_secs(limits::MEDIA_SEND_AHEAD_SECONDS));
+        if !self.media.is_empty() && self.send_at.is_some_and(|at| at > furthest) {
+            return Err(invalid("sendAt", "sendAt of a message with media must be within 30 days"));
         }
         if self.expires_at.is_some_and(|at| at <= self.send_at.unwrap_or(now).max(now)) {
             return Err(invalid("expiresAt", "expiresAt must be later than now and than sendAt"));
@@ -129,12 +157,20 @@ impl ValidatedSend {
             self.class.as_str(),
             ms(self.send_at),
             ms(self.expires_at),
+            self.media.urls,
+            self.media.ids.iter().map(MediaId::to_string).collect::<Vec<_>>(),
         ]);
         self.key.as_ref().map(|key| Idempotency::of(key, &content))
     }
 
     /// Builds the message to send.
-    pub fn into_message(self, tenant: TenantId, extension: ExtensionId, now: Timestamp) -> Message {
+    pub fn into_message(
+        self,
+        tenant: TenantId,
+        extension: ExtensionId,
+        media: Vec<Media>,
+        now: Timestamp,
+    ) -> Message {
         let (from, to) = (self.from.as_str().to_owned(), self.to.as_str().to_owned());
         // A time in the past means now: the same request may be repeated after its sendAt.
         let send_at = self.send_at.filter(|at| *at > now);
@@ -145,7 +181,7 @@ impl ValidatedSend {
             on_ambiguous: self.on_ambiguous,
             class: self.class,
             expires_at: self.expires_at,
-            ..message
+            ..message.with_media(media)
         }
     }
 }
@@ -154,12 +190,16 @@ fn invalid(field: &'static str, text: &str) -> Error {
     Error::InvalidField { text: text.to_owned(), field }
 }
 
-/// Validates the text of a message: 1 to 1,600 UTF-16 code units, without control characters other than tabs and line
-/// breaks.
-pub fn validate_body(body: Option<String>) -> Result<String> {
+/// Validates the text of a message: 1 to 1,600 UTF-16 code units, with media at most 1,000, without control characters other than
+/// tabs and line breaks.
+pub fn validate_body(body: Option<String>, media: &MediaReferences) -> Result<String> {
     let invalid = |text: &str| Error::InvalidBody { text: text.to_owned(), field: Some("body".to_owned()) };
     let body = body.unwrap_or_default();
-    if body.is_empty() || body.encode_utf16().count() > limits::TEXT_UNITS {
+    let units = body.encode_utf16().count();
+    if !media.is_empty() && units > limits::MEDIA_TEXT_UNITS {
+        return Err(invalid("body must be at most 1000 characters in a message with media"));
+    }
+    if units > limits::TEXT_UNITS || body.is_empty() && media.is_empty() {
         return Err(invalid("body must be 1-1600 characters"));
     }
     if body.chars().any(|char| char.is_control() && !matches!(char, '\n' | '\r' | '\t')) {
@@ -202,6 +242,9 @@ mod tests {
     fn invalid_requests_are_rejected() {
         let (to, from) = ("+16505550111", "+14155550100");
         assert!(validate(json!({ "to": to, "from": from, "body": "😀".repeat(800) })).is_ok());
+        assert!(
+            validate(json!({ "to": to, "from": from, "mediaUrls": ["https://example.com/a.png"] })).is_ok()
+        );
         for fields in [
             json!({ "to": to, "from": from }),
             json!({ "to": to, "from": from, "body": "" }),
@@ -215,6 +258,13 @@ mod tests {
             json!({ "to": to, "from": from, "body": "x", "sendAt": "2032-01-31T09:00:00Z" }),
             json!({ "to": to, "from": from, "body": "x", "expiresAt": "2001-01-31T09:00:00Z" }),
             json!({ "to": to, "from": from, "body": "x", "userId": "" }),
+            json!({ "to": to, "from": from, "body": "x", "mediaUrls": [] }),
+            json!({ "to": to, "from": from, "body": "x", "mediaUrls": vec!["https://example.com/a.png"; 11] }),
+            json!({ "to": to, "from": from, "body": "x", "mediaUrls": [format!("https://example.com/{}", "a".repeat(2_048))] }),
+            json!({ "to": to, "from": from, "body": "a".repeat(1_001), "mediaUrls": ["https://example.com/a.png"] }),
+            json!({ "to": to, "from": from, "mediaUrls": ["https://example.com/a.png"], "sendAt": "2027-03-01T00:00:00Z" }),
+            json!({ "to": to, "from": from, "body": "x", "mediaIds": [] }),
+            json!({ "to": to, "from": from, "body": "x", "mediaIds": ["msg_0123456789ab"] }),
         ] {
             assert!(validate(fields.clone()).is_err(), "{fields}");
         }

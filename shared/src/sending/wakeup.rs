@@ -10,8 +10,9 @@ use crate::due_work::{self, ShardOutcome, ShardTask};
 use crate::error::Result;
 use crate::gateway::Gateway;
 use crate::limits;
+use crate::media;
 use crate::model::ids::{ExtensionId, TenantId};
-use crate::store::{DueSender, PendingIn};
+use crate::store::{DueSend, DueSender, PendingIn};
 
 /// An SQS message that wakes a sender's worker. Delivery is best effort; the table is authoritative.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,15 +52,18 @@ pub(super) async fn wake_debounced(gateway: &Gateway, tenant: &TenantId, extensi
     }
 }
 
-/// Wakes the senders of a shard that have something to do. A pass looks at each sender once, however many messages it has.
+/// Wakes the senders of a shard that have something to do, and requests the copies of files that are overdue. A pass looks at each sender once, however many messages it has.
 ///
 /// # Errors
 /// If the index cannot be read.
 pub async fn wake_due_senders(gateway: &Gateway, task: &ShardTask) -> Result<ShardOutcome> {
     let within = SignedDuration::from_millis(limits::WAKE_MS);
     due_work::pass(gateway, task, within, async |after| {
-        let (senders, next) = gateway.store.due_senders_of_all_tenants(task.shard, after).await?;
-        let looks = stream::iter(senders).map(|sender| wake_if_pending(gateway, sender));
+        let (due, next) = gateway.store.due_sends_of_all_tenants(task.shard, after).await?;
+        let looks = stream::iter(due).map(async |due| match due {
+            DueSend::Sender(sender) => wake_if_pending(gateway, sender).await,
+            DueSend::Media(due) => media::request_overdue_copy(gateway, &due).await,
+        });
         looks.buffer_unordered(limits::WAKEUPS_AT_ONCE).collect::<()>().await;
         Ok(next)
     })
@@ -73,7 +77,10 @@ async fn wake_if_pending(gateway: &Gateway, sender: DueSender) {
     let next = match gateway.store.first_pending(tenant, extension).await {
         Ok(None) => None,
         Ok(Some(PendingIn::Scheduled(at))) if at > now => Some(at),
-        Ok(Some(PendingIn::Outbox | PendingIn::Reconciling | PendingIn::Scheduled(_))) | Err(_) => {
+        Ok(Some(
+            PendingIn::Outbox | PendingIn::Reconciling | PendingIn::Scheduled(_) | PendingIn::Media(_),
+        ))
+        | Err(_) => {
             return wake(gateway, tenant, extension, 0).await;
         }
     };

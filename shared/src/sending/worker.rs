@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -12,10 +13,12 @@ use crate::gateway::Gateway;
 use crate::limits;
 use crate::model::consent::DecisiveConsents;
 use crate::model::ids::{ConnectionId, MessageId, TenantId};
+use crate::model::media::{Media, MessageKind};
 use crate::model::message::Message;
 use crate::model::phone::E164;
 use crate::model::refresh::TokenPriority;
-use crate::ringcentral::{self, Api, Retry};
+use crate::ringcentral::sms::MediaFile;
+use crate::ringcentral::{self, Api, Mms, Retry};
 use crate::store::{PendingIn, SenderLease, WorkKind, WriteOutcome};
 use crate::tokens::{self, UsableToken};
 
@@ -115,6 +118,24 @@ impl Worker<'_> {
         Ok(self.token.as_ref().map(|token| client.api(&token.access)))
     }
 
+    /// The MMS that a message with files is sent as. Its files are read from the bucket.
+    pub(super) async fn mms(&self, message: &Message) -> Result<Content> {
+        if message.kind() == MessageKind::Sms {
+            return Ok(Content::Sms);
+        }
+        let bucket = self.gateway.media_bucket();
+        let file = async |(index, file): (usize, &Media)| {
+            let Some(object) = &file.object else { return Ok(None) };
+            let content_type = file.content_type.as_deref().unwrap_or_default();
+            let bytes = bucket.get(object).await?;
+            Ok::<_, Error>(bytes.map(|bytes| MediaFile::new(file.name(index), content_type, bytes)))
+        };
+        let files = try_join_all(message.media.iter().enumerate().map(file)).await?;
+        let Some(attachments) = files.into_iter().collect() else { return Ok(Content::Missing) };
+        let text = Some(message.body.clone()).filter(|text| !text.is_empty());
+        Ok(Content::Mms(Mms { from: message.from.clone(), to: vec![message.to.clone()], text, attachments }))
+    }
+
     /// The consents that decide about a message of this sender.
     pub(super) fn decisive_consents(&self, from: &E164, to: &E164) -> DecisiveConsents {
         let account = self.token.as_ref().and_then(|token| token.connection.identity.account.as_deref());
@@ -167,6 +188,14 @@ impl Worker<'_> {
     }
 }
 
+/// What a message is sent as.
+pub(super) enum Content {
+    Sms,
+    Mms(Mms),
+    /// A file is no longer stored.
+    Missing,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenReplacement {
     Replaced,
@@ -174,7 +203,7 @@ pub(super) enum TokenReplacement {
 }
 
 /// The wait that RingCentral requests.
-pub(super) fn retry_after(error: &ringcentral::Error) -> Duration {
+pub(crate) fn retry_after(error: &ringcentral::Error) -> Duration {
     if let Retry::After(wait) = error.retry() { wait } else { Duration::ZERO }
 }
 

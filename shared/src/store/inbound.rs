@@ -133,7 +133,8 @@ impl Store {
         Ok(correlated)
     }
 
-    /// The items of an inbound message. A keyword that is followed up also waits in the schedule of its sender.
+    /// The items of an inbound message. A keyword that is followed up also waits in the schedule of its sender, and files wait to be
+    /// copied.
     fn items_with_follow_up(
         &self,
         message: &Message,
@@ -144,6 +145,11 @@ impl Store {
         if consent.is_some_and(ConsentUpdate::needs_follow_up) {
             items.push(self.put_active(message));
             items.push(self.put_pending(message, PendingIn::Scheduled(message.created_at)));
+        }
+        if message.has_pending_media() {
+            let claim = SignedDuration::from_secs(limits::MEDIA_CLAIM_SECONDS);
+            items
+                .push(self.put_pending(message, PendingIn::Media(saturating_add(message.created_at, claim))));
         }
         Ok(items)
     }

@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteIte
 use jiff::{SignedDuration, Timestamp};
 
 use super::item::{self, Item, Row, Writer};
+use super::media;
 use super::{
     Page, Store, StoreError, WriteOutcome, complete, failure, is_conditional, is_conflict, made, query,
 };
@@ -13,9 +14,10 @@ use crate::limits;
 use crate::model::consent::ConsentUpdate;
 use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
+use crate::model::media::MessageKind;
 use crate::model::message::{
-    Attachment, DeliveryReport, Direction, HeldFor, Message, MessageClass, MessagePart, MessageStatus,
-    OnAmbiguous, PartStage, Priority,
+    DeliveryReport, Direction, HeldFor, Message, MessageClass, MessagePart, MessageStatus, OnAmbiguous,
+    PartStage, Priority,
 };
 
 /// What is stored about a record of RingCentral's message store.
@@ -47,6 +49,7 @@ pub enum EarlyReportOutcome {
 pub struct MessageFilter {
     pub direction: Option<Direction>,
     pub status: Option<MessageStatus>,
+    pub kind: Option<MessageKind>,
     pub from: Option<String>,
     pub to: Option<String>,
     /// Inclusive.
@@ -284,6 +287,9 @@ impl Store {
             ("to", filter.to.clone()),
         ];
         let mut query = query::filtered(query, attributes);
+        if let Some(kind) = filter.kind {
+            query = query::filtered_by_presence(query, "media", kind == MessageKind::Mms);
+        }
         if projection == Projection::ItemNames {
             query = query.projection_expression("#item").limit(limits::COUNTED_ROWS);
         }
@@ -341,14 +347,6 @@ fn part_value(part: &MessagePart) -> AttributeValue {
     AttributeValue::M(writer.done())
 }
 
-fn attachment_value(attachment: &Attachment) -> AttributeValue {
-    let writer = Writer::default()
-        .set("id", item::text(&attachment.id))
-        .maybe("content_type", attachment.content_type.as_ref().map(item::text))
-        .maybe("size", attachment.size.map(item::number));
-    AttributeValue::M(writer.done())
-}
-
 pub(super) fn message_item(message: &Message, version: u64) -> Item {
     Writer(message_key(&message.tenant, &message.id))
         .set("direction", item::text(message.direction.as_str()))
@@ -368,11 +366,8 @@ pub(super) fn message_item(message: &Message, version: u64) -> Item {
         .set("segments", item::number(message.segments))
         .set("attempts", item::number(message.attempts))
         .set("parts", AttributeValue::L(message.parts.iter().map(part_value).collect()))
-        .maybe(
-            "attachments",
-            (!message.attachments.is_empty())
-                .then(|| AttributeValue::L(message.attachments.iter().map(attachment_value).collect())),
-        )
+        .maybe("media", media::value_of(&message.media))
+        .maybe("media_attempts", (message.media_attempts > 0).then(|| item::number(message.media_attempts)))
         .maybe("error", message.error.as_ref().map(item::text))
         .maybe("error_code", message.error_code.as_ref().map(item::text))
         .set("created_at", item::time(message.created_at))
@@ -391,10 +386,6 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
             rc_id: row.maybe_text("rc_id"),
             submitted_at: row.maybe_time("submitted_at")?,
         })
-    };
-    let attachment = |row: &Row| {
-        let (content_type, size) = (row.maybe_text("content_type"), row.maybe_number("size")?);
-        Ok(Attachment { id: row.text("id")?.to_owned(), content_type, size })
     };
     Ok(Message {
         tenant: row.tenant()?,
@@ -417,7 +408,8 @@ fn read_message(row: &Row) -> Result<Message, StoreError> {
         segments: row.number("segments")?,
         attempts: row.number("attempts")?,
         parts: row.rows("parts").iter().map(part).collect::<Result<_, StoreError>>()?,
-        attachments: row.rows("attachments").iter().map(attachment).collect::<Result<_, StoreError>>()?,
+        media: media::read(row)?,
+        media_attempts: row.maybe_number("media_attempts")?.unwrap_or(0),
         error: row.maybe_text("error"),
         error_code: row.maybe_text("error_code"),
         created_at: row.time("created_at")?,

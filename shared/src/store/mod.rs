@@ -22,6 +22,7 @@ mod inbound;
 mod item;
 mod keepalive;
 mod keys;
+mod media;
 mod message_sync;
 mod messages;
 mod numbers;
@@ -60,10 +61,11 @@ pub use idempotency::{Idempotency, IdempotentOutcome};
 pub use inbound::{EventAuth, InboundOutcome, SyncRequested};
 pub use keepalive::KeepaliveEntry;
 pub use keys::{AddedKey, KeyChange};
+pub use media::{DueMedia, Upload};
 pub use message_sync::{BackfillRange, ClaimedSync, SyncCommit, SyncProgress};
 pub use messages::{Correlation, EarlyReportOutcome, MessageFilter, NumberedPage, StoredRecord};
 pub use numbers::Inventory;
-pub use outbox::{DueSender, OutboxHead, PendingIn, StoredResponse};
+pub use outbox::{DueSend, DueSender, OutboxHead, PendingIn, StoredResponse};
 pub use quarantine::QuarantinedRecord;
 pub use rate_limits::LogCountOutcome;
 pub use senders::{LeaseOutcome, LeaseUpdate, SaveOutcome, SenderLease};
@@ -74,6 +76,7 @@ pub use unreadable::UnreadableRow;
 use crate::cache::TtlCache;
 use crate::clock::Clock;
 use crate::limits;
+use crate::model::media::MediaUrls;
 use crate::model::random;
 
 /// Names of the tables.
@@ -120,6 +123,7 @@ impl Page {
 pub struct Store {
     db: aws_sdk_dynamodb::Client,
     tables: Arc<Tables>,
+    media_urls: MediaUrls,
     clock: Arc<dyn Clock>,
     /// Senders whose active marker this process has set.
     active_senders: Arc<TtlCache<()>>,
@@ -127,10 +131,16 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(db: aws_sdk_dynamodb::Client, tables: Tables, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        db: aws_sdk_dynamodb::Client,
+        tables: Tables,
+        media_urls: MediaUrls,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             db,
             tables: Arc::new(tables),
+            media_urls,
             clock,
             active_senders: Arc::new(TtlCache::with_capacity(limits::CACHE_ENTRIES)),
             unreadable: Arc::default(),

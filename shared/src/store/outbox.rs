@@ -3,6 +3,7 @@
 //! - `pending#<extension>#outbox#<priority>#<message>`: a sender's outbox, in the order of sending;
 //! - `pending#<extension>#reconciling#<message>`: messages to be looked up in RingCentral's message store;
 //! - `pending#<extension>#scheduled#<milliseconds>#<message>`: messages that wait for `sendAt`;
+//! - `fetch#<message>`: messages whose files are to be copied (see `media`);
 //! - `active#<extension>`: the active marker of a sender that may have any of these;
 //! - `idempotency#<digest>`: the stored response to the request with this idempotency key.
 //!
@@ -17,12 +18,15 @@ use jiff::{SignedDuration, Timestamp};
 use super::due::{self, WorkKind};
 use super::idempotency::{Idempotency, IdempotentOutcome};
 use super::item::{self, Item, Row, Writer};
+use super::media::{self, DueMedia, due_media, fetch_item};
 use super::senders::sender_key;
 use super::{Store, StoreError, WriteOutcome, complete, failure, made, query};
 use crate::clock::saturating_add;
 use crate::limits;
 use crate::model::consent::DecisiveConsents;
+use crate::model::event::Event;
 use crate::model::ids::{ExtensionId, MessageId, TenantId};
+use crate::model::media::MediaUrls;
 use crate::model::message::{HeldFor, Message, MessageStatus, Priority};
 use crate::model::number::{SendWarning, WarningCode};
 use crate::model::phone::E164;
@@ -36,6 +40,8 @@ pub enum PendingIn {
     Scheduled(Timestamp),
     /// Until it is reconciled.
     Reconciling,
+    /// Until its files are copied. Without a copy until this moment, the sweep requests one again.
+    Media(Timestamp),
 }
 
 /// The head of an outbox.
@@ -69,7 +75,24 @@ pub struct DueSender {
     pub active_since: Timestamp,
 }
 
+/// Work that leads to sending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DueSend {
+    Sender(DueSender),
+    Media(DueMedia),
+}
+
 impl Store {
+    /// Makes the URLs of files.
+    pub fn media_urls(&self) -> &MediaUrls {
+        &self.media_urls
+    }
+
+    /// The event of a message's status.
+    pub fn status_event(&self, message: &Message) -> Event {
+        message.status_event(&self.media_urls)
+    }
+
     /// Stores a message, its outbox or schedule entry, and the response for its idempotency key, in one transaction. Refused if the
     /// recipient has opted out.
     pub async fn accept_message(
@@ -142,7 +165,7 @@ impl Store {
         items.extend(from.map(|pending_in| self.delete_pending(message, pending_in)));
         items.extend(to.map(|pending_in| self.put_pending(message, pending_in)));
         if message.status != previous_status {
-            items.push(self.append(&message.status_event()));
+            items.push(self.append(&self.status_event(message)));
         }
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
@@ -163,7 +186,7 @@ impl Store {
             self.put_message(message, Some(message.version)),
             self.delete_pending(message, from),
             TransactWriteItem::builder().condition_check(complete(check.build())).build(),
-            self.append(&message.status_event()),
+            self.append(&self.status_event(message)),
         ];
         Ok(WriteOutcome::applied_if(self.transact(items).await?.is_ok()))
     }
@@ -352,17 +375,22 @@ impl Store {
         Ok(entries)
     }
 
-    /// A page of the senders of all tenants in a shard whose active markers are due, and where it ended if there may be more.
-    pub async fn due_senders_of_all_tenants(
+    /// A page of the senders of all tenants in a shard whose active markers are due, and of the messages whose files are to be
+    /// copied; and where it ended if there may be more.
+    pub async fn due_sends_of_all_tenants(
         &self,
         shard: Shard,
         after: Option<&str>,
-    ) -> Result<(Vec<DueSender>, Option<String>), StoreError> {
+    ) -> Result<(Vec<DueSend>, Option<String>), StoreError> {
         let (rows, last) = query::page(self.pass_over_work(WorkKind::Send, shard, after)).await?;
-        let mut senders = Vec::new();
+        let mut due = Vec::new();
         for row in &rows {
+            if let Ok(media) = media::due_media_in(row) {
+                due.push(DueSend::Media(media));
+                continue;
+            }
             match (due_sender(row), marked_sender(row)) {
-                (Ok(sender), _) => senders.push(sender),
+                (Ok(sender), _) => due.push(DueSend::Sender(sender)),
                 // Only its time cannot be read, so it is set again.
                 (Err(_), Ok((tenant, extension))) => {
                     let marker = active_marker(&tenant, &extension, self.clock.now());
@@ -375,7 +403,7 @@ impl Store {
                 }
             }
         }
-        Ok((senders, last.as_ref().and_then(|last| due::position(WorkKind::Send, last))))
+        Ok((due, last.as_ref().and_then(|last| due::position(WorkKind::Send, last))))
     }
 
     /// Deletes the active marker of a sender without pending messages, or sets when it is due next, unless it was set again after
@@ -404,7 +432,9 @@ impl Store {
     /// markers outlive the time for which a process relies on them.
     async fn mark_active(&self, message: &Message, pending_in: Option<PendingIn>) -> Result<(), StoreError> {
         let (sender, now) = (format!("{} {}", message.tenant, message.extension), self.clock.now());
-        if pending_in.is_none() || self.active_senders.get(&sender, now).is_some() {
+        if matches!(pending_in, None | Some(PendingIn::Media(_)))
+            || self.active_senders.get(&sender, now).is_some()
+        {
             return Ok(());
         }
         let marker = active_marker(&message.tenant, &message.extension, now);
@@ -416,9 +446,13 @@ impl Store {
     }
 
     pub(super) fn put_pending(&self, message: &Message, pending_in: PendingIn) -> TransactWriteItem {
-        let entry = Writer(item::key(&message.tenant, &pending_item(message, pending_in)))
-            .set("from", item::text(&message.from))
-            .set("to", item::text(&message.to));
+        let entry = Writer(item::key(&message.tenant, &pending_item(message, pending_in)));
+        let entry = match pending_in {
+            PendingIn::Media(due) => due_media(entry, &message.id, due),
+            PendingIn::Outbox | PendingIn::Scheduled(_) | PendingIn::Reconciling => {
+                entry.set("from", item::text(&message.from)).set("to", item::text(&message.to))
+            }
+        };
         let put = Put::builder().table_name(&self.tables.messages).set_item(Some(entry.done()));
         TransactWriteItem::builder().put(complete(put.build())).build()
     }
@@ -475,6 +509,7 @@ fn pending_item(message: &Message, pending_in: PendingIn) -> String {
         PendingIn::Outbox => outbox_item(extension, *priority, id),
         PendingIn::Scheduled(at) => scheduled_item(extension, at, id),
         PendingIn::Reconciling => reconciling_item(extension, id),
+        PendingIn::Media(_) => fetch_item(id),
     }
 }
 

@@ -93,6 +93,21 @@ pub(super) fn filtered(
     if conditions.is_empty() { query } else { query.filter_expression(conditions.join(" AND ")) }
 }
 
+/// Filters a query, in addition, by whether items have an attribute.
+pub(super) fn filtered_by_presence(
+    query: QueryFluentBuilder,
+    name: &str,
+    is_present: bool,
+) -> QueryFluentBuilder {
+    let function = if is_present { "attribute_exists" } else { "attribute_not_exists" };
+    let condition = format!("{function}({name})");
+    let conditions = match query.get_filter_expression() {
+        Some(conditions) => format!("{conditions} AND {condition}"),
+        None => condition,
+    };
+    query.filter_expression(conditions)
+}
+
 /// One page, and the key of the last item read if there may be more.
 pub(super) async fn page(query: QueryFluentBuilder) -> Result<(Vec<Row>, Option<Row>), StoreError> {
     let answer = query.send().await.map_err(failure)?;

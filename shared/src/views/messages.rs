@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{as_iso, iso};
-use crate::model::message::{Attachment, Direction, HeldFor, Message, MessageClass, MessageStatus, Priority};
+use crate::model::media::{MediaUrls, MediaView, MessageKind};
+use crate::model::message::{Direction, HeldFor, Message, MessageClass, MessageStatus, Priority};
 use crate::model::number::{SendWarning, WarningCode};
 use crate::model::text::{self, Encoding};
 use crate::sending::Receipt;
@@ -72,6 +73,8 @@ pub struct MessageView<'a> {
     message_id: &'a str,
     /// `outbound` (sent by the tenant) or `inbound`.
     direction: Direction,
+    /// `mms` if the message has files, otherwise `sms`.
+    kind: MessageKind,
     /// `scheduled`: waits for `sendAt`. `queued`: waits to be sent. `sending`: parts are still to be sent, or RingCentral's
     /// response was lost and is being reconciled. `sent`: accepted by RingCentral; carriers need not report a delivery.
     /// `delivered`: delivered by the carrier. `failed`: not sent or not delivered, `error` says why. `canceled`: canceled
@@ -110,9 +113,8 @@ pub struct MessageView<'a> {
     /// Time from which it is no longer sent.
     #[schemars(with = "Option<Timestamp>")]
     expires_at: Option<String>,
-    /// The files of an inbound message; absent if there are none.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    attachments: &'a [Attachment],
+    /// The files of the message.
+    media: Vec<MediaView>,
     /// When the message was accepted or received.
     #[serde(serialize_with = "as_iso")]
     created_at: Timestamp,
@@ -122,10 +124,11 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    pub fn of(message: &'a Message) -> Self {
+    pub fn of(message: &'a Message, urls: &MediaUrls) -> Self {
         Self {
             message_id: message.id.as_str(),
             direction: message.direction,
+            kind: message.kind(),
             status: message.status,
             from: &message.from,
             to: &message.to,
@@ -142,7 +145,7 @@ impl<'a> MessageView<'a> {
             send_at: message.send_at.map(iso),
             held_for: message.held_for,
             expires_at: message.expires_at.map(iso),
-            attachments: &message.attachments,
+            media: MediaView::all(&message.id, &message.media, urls),
             created_at: message.created_at,
             updated_at: message.updated_at,
         }
@@ -174,9 +177,9 @@ pub struct MessageList<'a> {
 
 impl<'a> MessageList<'a> {
     /// A page that begins at a cursor.
-    pub fn of(messages: &'a [Message], limit: u32, next: Option<String>) -> Self {
+    pub fn of(messages: &'a [Message], limit: u32, next: Option<String>, urls: &MediaUrls) -> Self {
         Self {
-            messages: messages.iter().map(MessageView::of).collect(),
+            messages: messages.iter().map(|message| MessageView::of(message, urls)).collect(),
             total: None,
             total_is_exact: None,
             page: None,
@@ -186,12 +189,18 @@ impl<'a> MessageList<'a> {
     }
 
     /// The page with this number.
-    pub fn numbered(found: &'a NumberedPage, number: usize, limit: u32, next: Option<String>) -> Self {
+    pub fn numbered(
+        found: &'a NumberedPage,
+        number: usize,
+        limit: u32,
+        next: Option<String>,
+        urls: &MediaUrls,
+    ) -> Self {
         Self {
             total: Some(found.counted),
             total_is_exact: Some(found.is_exact),
             page: Some(number),
-            ..Self::of(&found.messages, limit, next)
+            ..Self::of(&found.messages, limit, next, urls)
         }
     }
 }
@@ -209,6 +218,25 @@ pub struct Preview<'a> {
     parts: Vec<PartView<'a>>,
     /// Characters that are not in the GSM-7 alphabet: they make the text UCS-2.
     ucs2_characters: Vec<char>,
+    /// `mms` if the message has files, otherwise `sms`. Carriers bill an MMS as one message.
+    kind: MessageKind,
+    /// The files; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media: Option<MediaPreview>,
+}
+
+/// The files of a message that is previewed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaPreview {
+    /// Number of files.
+    pub count: usize,
+    /// Bytes of all files; `null` if there are URLs, which are not fetched.
+    pub bytes: Option<i64>,
+    /// Whether a request to send them would be accepted, as far as that is known without fetching the URLs.
+    pub accepted: bool,
+    /// The code of the error of such a request; `null` if it would be accepted.
+    pub error_code: Option<&'static str>,
 }
 
 /// A part of a message.
@@ -227,8 +255,8 @@ struct PartView<'a> {
 }
 
 impl<'a> Preview<'a> {
-    /// The preview of a text whose parts end at `ends` ([`text::split`]).
-    pub fn of(body: &'a str, ends: &'a [usize]) -> Self {
+    /// The preview of a text whose parts end at `ends` ([`text::split`]), with files or without.
+    pub fn of(body: &'a str, ends: &'a [usize], media: Option<MediaPreview>) -> Self {
         let part = |part: &'a str| PartView {
             text: part,
             encoding: Encoding::of(part),
@@ -236,10 +264,12 @@ impl<'a> Preview<'a> {
             segments: text::segments(part),
         };
         Self {
+            kind: if media.is_some() { MessageKind::Mms } else { MessageKind::Sms },
             encoding: Encoding::of(body),
-            segments: text::segments_of_parts(body, ends),
+            segments: if media.is_some() { 1 } else { text::segments_of_parts(body, ends) },
             parts: text::parts(body, ends).map(part).collect(),
             ucs2_characters: text::outside_gsm(body),
+            media,
         }
     }
 }
