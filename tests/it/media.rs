@@ -325,6 +325,14 @@ async fn a_message_whose_files_are_fetched_can_be_canceled_expire_and_wait_for_i
     world.advance(2 * 3_600).await;
     until(&world, &tenant, &scheduled, &SENT).await;
     assert_eq!(accepted_files(&world).await, [[1000]]);
+
+    let left = id(&send(&world, &tenant, order("/failing/1/503/c")).await.expect(202));
+    world.idle().await;
+    world.post("/v1/rc/disconnect", &tenant.key).await.expect(200);
+    world.advance(61).await;
+    let ended = until(&world, &tenant, &left, &["failed"]).await;
+    assert_eq!(ended["error"], "RingCentral not connected for this tenant");
+    assert_eq!(world.count("sms_accepted").await, 1);
 }
 
 #[tokio::test]

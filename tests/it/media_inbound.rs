@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::media::download;
+use crate::media::{download, uploaded};
 use crate::media_host::png;
 use crate::send::{SENT, TO, accept, connected, until};
 use crate::world::{TestTenant, World};
@@ -132,4 +132,27 @@ async fn copies_leave_half_of_the_limit_to_messages_and_wait_for_them() {
         list["messages"].as_array().unwrap().iter().filter(|one| one["media"][0]["status"] == "stored");
     assert_eq!(stored.count(), 30);
     assert_eq!(world.ledger("sms_accepted").await[0]["to"], TO);
+}
+
+#[tokio::test]
+async fn deleting_a_tenant_deletes_its_files() {
+    let (world, tenant, from) = connected().await;
+    let other = world.new_tenant("Other").await;
+    for tenant in [&tenant, &other] {
+        uploaded(&world, tenant, &png(100, 0)).await;
+    }
+    receive(&world, &from, "Look", json!([picture(&png(100, 1))])).await;
+    world.idle().await;
+    let objects = async || {
+        let objects = world.aws(Method::GET, "/_aws/s3", None).await["objects"].as_array().unwrap().clone();
+        objects.iter().map(|object| object["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(objects().await.len(), 3);
+    let path = format!("/v1/tenants/{}", tenant.id);
+    world.call(Method::DELETE, &path, &world.operator_key(), None).await.expect(202);
+    for _ in 0..5 {
+        world.advance(120).await;
+    }
+    let left = objects().await;
+    assert!(left.len() == 1 && left[0].contains(&other.id), "{left:?}");
 }

@@ -16,16 +16,14 @@ pub const UPLOAD_KEPT_SECONDS: i64 = 24 * 60 * 60;
 pub const DOWNLOAD_URL_SECONDS: i64 = 300;
 /// Until a client asks again for a file that is being copied.
 pub const MEDIA_PENDING_RETRY_SECONDS: u64 = 5;
-/// A message with media is sent at most this far ahead: its files must not expire before.
-pub const MEDIA_SEND_AHEAD_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// A message with media is sent at most this far ahead.
+pub const MEDIA_SEND_AHEAD_DAYS: u32 = 30;
 
-/// The download of one file, and of all files of a message.
+/// The download of one file. The files of a message are downloaded side by side.
 pub const MEDIA_FILE_MS: u64 = 5_000;
-pub const MEDIA_FETCH_MS: u64 = 20_000;
 /// Redirects that a download follows.
 pub const MEDIA_REDIRECTS: usize = 3;
-/// Attempts to download the files of an outbound message, and the waits between them: within two minutes.
-pub const MEDIA_ATTEMPTS: u32 = 3;
+/// The waits between three attempts to download the files of an outbound message, which are made within two minutes.
 pub const MEDIA_RETRY_SECONDS: [i64; 2] = [15, 60];
 /// Until the sweep queues a message again whose files are not stored. Longer than a run and its redelivery.
 pub const MEDIA_CLAIM_SECONDS: i64 = 120;

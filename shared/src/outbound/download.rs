@@ -111,7 +111,8 @@ impl Outbound {
 
 /// The URL that a `Location` stands for.
 fn joined(url: &str, location: &str) -> Result<String, DownloadError> {
-    if location.contains("://") {
+    let is_absolute = |(scheme, _): (&str, &str)| scheme.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if location.split_once("://").is_some_and(is_absolute) {
         return Ok(location.to_owned());
     }
     let base = unambiguous_url(url).ok_or(OutboundError::NotAllowed)?;
@@ -144,4 +145,31 @@ async fn read(mut response: Response<Incoming>, budget: &ByteBudget) -> Result<F
         }
     }
     Ok(Found::File(Download { content_type, bytes: bytes.into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_relative_to_its_url() {
+        let url = "https://example.com/a/b.png?x=1";
+        for (location, expected) in [
+            ("https://other.example/c.png", "https://other.example/c.png"),
+            ("/c.png?u=https://x.example/", "https://example.com/c.png?u=https://x.example/"),
+            ("c.png", "https://example.com/a/c.png"),
+            ("//other.example/c.png", "https://other.example/c.png"),
+            ("file:///etc/passwd", "file:///etc/passwd"),
+        ] {
+            assert_eq!(joined(url, location).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn downloads_share_a_budget() {
+        let budget = ByteBudget::of(10);
+        assert!(budget.take(6).is_ok());
+        assert_eq!(budget.take(5), Err(DownloadError::TooLarge));
+        assert!(budget.take(4).is_ok());
+    }
 }

@@ -86,7 +86,7 @@ async fn accept_new(
     key: Option<&Idempotency>,
 ) -> Result<Receipt> {
     let now = gateway.clock.now();
-    send.validate_times(now)?;
+    send.validate_times(now, gateway.config.media_retention_days)?;
     let sender = sending_number(gateway, &tenant.id, &send.from).await?;
     if !send.media.is_empty() && !Features::of(&sender.number.features).mms {
         return Err(Error::SenderCannotMms);

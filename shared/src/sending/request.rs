@@ -129,14 +129,17 @@ impl SendRequest {
 
 impl ValidatedSend {
     /// Validates the times, which depend on the time of the request.
-    pub fn validate_times(&self, now: Timestamp) -> Result<()> {
+    /// Files must not expire before their message is sent: they are kept for `media_kept_days`.
+    pub fn validate_times(&self, now: Timestamp, media_kept_days: u32) -> Result<()> {
         let furthest = saturating_add(now, SignedDuration::from_secs(limits::SEND_AHEAD_SECONDS));
         if self.send_at.is_some_and(|at| at > furthest) {
             return Err(invalid("sendAt", "sendAt must be within a year"));
         }
-        let furthest = saturating_add(now, SignedDuration::from_secs(limits::MEDIA_SEND_AHEAD_SECONDS));
+        let days = media_kept_days.saturating_sub(1).min(limits::MEDIA_SEND_AHEAD_DAYS);
+        let furthest = saturating_add(now, SignedDuration::from_hours(24 * i64::from(days)));
         if !self.media.is_empty() && self.send_at.is_some_and(|at| at > furthest) {
-            return Err(invalid("sendAt", "sendAt of a message with media must be within 30 days"));
+            let text = format!("sendAt of a message with media must be within {days} days");
+            return Err(Error::InvalidField { text, field: "sendAt" });
         }
         if self.expires_at.is_some_and(|at| at <= self.send_at.unwrap_or(now).max(now)) {
             return Err(invalid("expiresAt", "expiresAt must be later than now and than sendAt"));
@@ -147,7 +150,7 @@ impl ValidatedSend {
     /// The digests of the idempotency key and of the request's content; `None` without a key.
     pub fn idempotency(&self) -> Option<Idempotency> {
         let ms = |time: Option<Timestamp>| time.map(Timestamp::as_millisecond);
-        let content = json!([
+        let mut content = json!([
             self.to.as_str(),
             self.from.as_str(),
             self.body,
@@ -157,9 +160,11 @@ impl ValidatedSend {
             self.class.as_str(),
             ms(self.send_at),
             ms(self.expires_at),
-            self.media.urls,
-            self.media.ids.iter().map(MediaId::to_string).collect::<Vec<_>>(),
         ]);
+        if let (Some(content), false) = (content.as_array_mut(), self.media.is_empty()) {
+            let ids = self.media.ids.iter().map(MediaId::to_string);
+            content.push(json!([self.media.urls, ids.collect::<Vec<_>>()]));
+        }
         self.key.as_ref().map(|key| Idempotency::of(key, &content))
     }
 
@@ -234,7 +239,7 @@ mod tests {
     fn validate(fields: serde_json::Value) -> Result<ValidatedSend> {
         let request: SendRequest = serde_json::from_value(fields).unwrap();
         let send = request.validate(Some("key"))?;
-        send.validate_times(Timestamp::from_second(1_800_000_000).unwrap())?;
+        send.validate_times(Timestamp::from_second(1_800_000_000).unwrap(), 90)?;
         Ok(send)
     }
 
