@@ -41,6 +41,22 @@ impl ApiClient {
     }
 }
 
+impl ApiClient {
+    /// Polls a path until the response is as expected, for at most 30 seconds.
+    pub async fn poll(&self, path: &str, is_expected: impl Fn(&Value) -> bool) -> Result<Value> {
+        let mut last = Value::Null;
+        // Half of the requests per minute that a key may make.
+        for _ in 0..25 {
+            last = self.call(Method::GET, path, None).await?;
+            if is_expected(&last) {
+                return Ok(last);
+            }
+            tokio::time::sleep(Duration::from_millis(1_200)).await;
+        }
+        bail!("{path} still returns {last}")
+    }
+}
+
 /// A string field of a response.
 pub fn text(response: &Value, key: &str) -> Result<String> {
     response[key].as_str().map(str::to_owned).with_context(|| format!("the response has no {key}"))

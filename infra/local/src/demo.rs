@@ -1,14 +1,14 @@
-//! `cargo local demo`: connects a RingCentral user, sends an SMS and receives a reply. It calls the stack over HTTP as a
-//! browser and an app do.
+//! `cargo local demo`: connects a RingCentral user, sends an SMS and receives a reply, and then the same with pictures. It calls
+//! the stack over HTTP as a browser and an app do.
 
 use crate::browser::{self, BrowserPage, FormBrowser};
 use crate::client::{ApiClient, text};
+use crate::demo_pictures;
 use crate::demo_receiver::DemoReceiver;
 use crate::stack_info::StackInfo;
 use anyhow::{Context, Result, bail};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Runs the demo against a running stack. `print` shows a line.
 pub async fn run(info: &StackInfo, print: &mut (dyn FnMut(String) + Send)) -> Result<()> {
@@ -85,7 +85,7 @@ async fn send_and_receive(
     print(format!("   POST /v1/sms/send → {sent}"));
     let path = format!("/v1/sms/status/{id}");
     let message =
-        poll(app, &path, |message| message["status"] == "sent" || message["status"] == "delivered").await?;
+        app.poll(&path, |message| message["status"] == "sent" || message["status"] == "delivered").await?;
     print(format!("   GET {path} → {}", text(&message, "status")?));
 
     print("8. A reply arrives".to_owned());
@@ -103,7 +103,7 @@ async fn send_and_receive(
         bail!("the simulator rejected the reply: {}", response.text().await?);
     }
     let path = "/v1/sms/messages?direction=inbound&limit=1";
-    let list = poll(app, path, |list| list["messages"][0]["body"] == "Hello back").await?;
+    let list = app.poll(path, |list| list["messages"][0]["body"] == "Hello back").await?;
     print(format!(
         "   GET {path} → \"{}\" from {}",
         text(&list["messages"][0], "body")?,
@@ -112,21 +112,7 @@ async fn send_and_receive(
     let id = text(&list["messages"][0], "messageId")?;
     let event = receiver.event(|event| event["messageId"] == id.as_str()).await?;
     print(format!("   POST {} ← {}, signature verified", receiver.url, text(&event, "type")?));
-    Ok(())
-}
-
-/// Polls a path until the response is as expected, for at most 30 seconds.
-async fn poll(app: &ApiClient, path: &str, is_expected: impl Fn(&Value) -> bool) -> Result<Value> {
-    let mut last = Value::Null;
-    // Half of the requests per minute that a key may make.
-    for _ in 0..25 {
-        last = app.call(Method::GET, path, None).await?;
-        if is_expected(&last) {
-            return Ok(last);
-        }
-        tokio::time::sleep(Duration::from_millis(1_200)).await;
-    }
-    bail!("{path} still returns {last}")
+    demo_pictures::send_and_receive(info, app, from, print).await
 }
 
 fn require_success(page: BrowserPage, expected: &str) -> Result<BrowserPage> {

@@ -32,6 +32,7 @@ mod client;
 mod clock;
 mod data;
 mod demo;
+mod demo_pictures;
 mod demo_receiver;
 mod event;
 mod functions;
