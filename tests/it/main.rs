@@ -42,6 +42,7 @@ mod limits;
 mod logs;
 mod media;
 mod media_bucket;
+mod media_crash;
 mod media_host;
 mod media_inbound;
 mod message_sync;

@@ -3,6 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::media::upload;
+use crate::send::send;
 use crate::webdriver::Chromium;
 use crate::world::World;
 
@@ -103,9 +105,23 @@ async fn files_chosen_on_the_simulators_page_arrive_and_pictures_are_shown() {
     let url = format!("{}{}", world.stack.info().ringcentral(), files(0)[0]["url"].as_str().unwrap());
     let stored = world.http.get(url).send().await.unwrap().bytes().await.unwrap();
     assert!(stored == sunset(), "the bytes of the file");
+    // So does what the gateway sends.
+    let tenant = world.tenant();
+    world.connect(&tenant, &world.user(0)).await.expect(303);
+    let fields = json!({ "contentType": "image/bmp", "size": sunset().len(), "fileName": "reply.bmp" });
+    let created = upload(&world, &tenant.key, fields).await.expect(201).json();
+    let mut request = world.http.put(created["uploadUrl"].as_str().unwrap()).body(sunset());
+    for (name, value) in created["uploadHeaders"].as_object().unwrap() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    let from = &world.user(0)["numbers"][0];
+    let order = json!({ "to": "+16505550111", "from": from, "mediaIds": [created["mediaId"]] });
+    send(&world, &tenant, order).await.expect(202);
+    assert!(browser.text("#talk .bubble.out .file").await.starts_with("reply.bmp · image/bmp"));
     let widths = "const images = [...document.querySelectorAll('#talk img')]; \
                   return Promise.all(images.map((image) => image.decode().then(() => image.naturalWidth)))";
-    assert_eq!(browser.run(widths).await, json!([320, 320]));
+    assert_eq!(browser.run(widths).await, json!([320, 320, 320]));
     browser.look("simulator-pictures").await;
     let errors = browser.console().await;
     assert!(errors.is_empty(), "{errors:?}");
