@@ -63,7 +63,9 @@ pub async fn process_sqs_batch<W: DeserializeOwned>(
                 Ok(parsed) => work(parsed).await.map_err(|error| error.chain()),
                 Err(error) => Err(format!("malformed message, line {}", error.line())),
             };
-            done.inspect_err(|error| tracing::warn!(error, "queue message failed, SQS retries it"))
+            done.inspect_err(|error| {
+                tracing::warn!(alarm = "failure", error, "queue message failed, SQS retries it");
+            })
         };
         if handled.instrument(span).await.is_err() {
             response.batch_item_failures.push(BatchItemFailure { item_identifier: message.message_id });
@@ -106,7 +108,11 @@ pub async fn process_stream(batch: StreamBatch, work: impl AsyncFn(Value) -> Res
             let handled = async {
                 let done = work(item.new_image).await;
                 done.inspect_err(|error| {
-                    tracing::warn!(error = error.chain(), "stream record failed, the stream retries it");
+                    tracing::warn!(
+                        alarm = "failure",
+                        error = error.chain(),
+                        "stream record failed, the stream retries it"
+                    );
                 })
             };
             if handled.instrument(span).await.is_err() {

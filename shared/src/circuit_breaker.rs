@@ -192,7 +192,7 @@ impl Breaker {
 async fn record_in_scope(gateway: &Gateway, scope: &BreakerScope, until: Timestamp) -> Result<()> {
     let record = gateway.store.record_rate_limited(&scope.key, &scope.member).await?;
     if record.trips(&scope.member, gateway.clock.now()) {
-        tracing::warn!(until = %until, "circuit breaker of the token endpoint opened: several callers are rate limited");
+        tracing::warn!(alarm = "tokens", until = %until, "circuit breaker of the token endpoint opened: several callers are rate limited");
         gateway.store.open_breaker(&scope.key, until).await?;
     }
     Ok(())

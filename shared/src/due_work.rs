@@ -223,6 +223,7 @@ pub async fn drain(
                     Err(Error::Unreadable(_)) => postpone(gateway, due).await,
                     Err(error) => {
                         tracing::warn!(
+                            alarm = "failure",
                             kind = kind.as_str(),
                             error = error.chain(),
                             "due work failed, a later run retries it"

@@ -405,7 +405,9 @@ pub fn report(error: &Error) {
         Error::Internal { .. } | Error::Unreadable(_) => {
             tracing::error!(error = error.chain(), "request failed");
         }
-        Error::Unavailable { .. } => tracing::warn!(error = error.chain(), "dependency unavailable"),
+        Error::Unavailable { .. } => {
+            tracing::warn!(alarm = "failure", error = error.chain(), "dependency unavailable");
+        }
         _ => {}
     }
 }

@@ -294,6 +294,10 @@ pub const LINK_EXCHANGES: u32 = 5;
 pub const EXCHANGE_NEEDS_MS: u64 = TOKEN_CALL_MS + 2 * AWS_CALL_MS;
 /// While RingCentral rejects the app, its secret is read again, at most this often.
 pub const APP_SECRET_REREAD_SECONDS: i64 = 60;
+/// A refresh token that expires earlier raises an alarm: it should have been refreshed at half of its seven days.
+pub const REFRESH_LIFE_ALARM_SECONDS: u64 = 2 * 24 * 3_600;
+/// An unknown outcome of a token call that is older raises an alarm.
+pub const INTENT_ALARM_SECONDS: u64 = 20 * 60;
 /// The sweep skips a connection for this long after its refresh failed in the gateway.
 pub const REFRESH_BROKEN_SECONDS: i64 = 10 * 60;
 /// Sealed tokens of a revoked connection are erased after this.
@@ -528,6 +532,8 @@ pub const RECONCILE_BATCH: i32 = 100;
 pub const ACTIVE_MARKER_TRUSTED_SECONDS: i64 = 30 * 60;
 /// The active marker of a sender with an empty outbox is deleted after this time.
 pub const ACTIVE_MARKER_KEPT_SECONDS: i64 = 40 * 60;
+/// A message that has waited in an outbox for longer raises an alarm, if its sender has sent nothing meanwhile.
+pub const WAITING_ALARM_SECONDS: i64 = 600;
 /// Pages without a readable entry that one run reads.
 pub const DUE_PAGES: usize = 40;
 /// Entries of an index of due work that a pass reads at once.

@@ -58,7 +58,7 @@ pub async fn is_our_route(gateway: &Gateway, route: &EventRoute) -> bool {
     match tokio::time::timeout(timeout, gateway.event_tag_key()).await {
         Ok(Ok(key)) => route.is_tagged_with(key),
         Ok(Err(_)) | Err(_) => {
-            tracing::warn!("key of webhook URLs could not be read");
+            tracing::warn!(alarm = "failure", "key of webhook URLs could not be read");
             true
         }
     }

@@ -20,6 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::gateway::Gateway;
 use crate::keepalive::ConnectionHealth;
+use crate::limits;
 
 /// Starts logging at a level: `error`, `warn`, `info`, `debug` or `trace`. Libraries log from `warn` on.
 pub fn init(level: &str) {
@@ -134,20 +135,34 @@ fn line(namespace: &str, now: Timestamp, metrics: &[Metric]) -> Value {
     Value::Object(line)
 }
 
-/// Writes the metrics of all connections.
+/// Writes the state of all connections: a line with every value, an alarm for tokens at risk, and metrics of what is not zero,
+/// because CloudWatch charges for each metric that has values.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub fn connection_health(gateway: &Gateway, health: &ConnectionHealth) {
-    let count = |name, of: u64| (name, Unit::Count, of as f64);
-    let mut values = vec![
-        count("Connections", health.connections),
-        count("ConnectionsFailing", health.failing),
-        count("RefreshesOverdue", health.overdue),
-        count("SubscriptionsNotActive", health.subscriptions_down),
-        ("OldestIntentAge", Unit::Seconds, health.oldest_intent.as_secs_f64()),
+    let ConnectionHealth { connections, failing, overdue, subscriptions_down, .. } = *health;
+    let (intent, life) = (health.oldest_intent.as_secs(), health.shortest_refresh_lifetime);
+    tracing::info!(
+        connections,
+        failing,
+        overdue,
+        subscriptions.down = subscriptions_down,
+        intent.oldest_seconds = intent,
+        refresh_token.shortest_seconds = life.map(|life| life.as_secs()),
+        "connections measured"
+    );
+    if life.is_some_and(|life| life.as_secs() < limits::REFRESH_LIFE_ALARM_SECONDS) {
+        tracing::warn!(alarm = "tokens", "a refresh token expires soon and was not refreshed");
+    }
+    if intent > limits::INTENT_ALARM_SECONDS {
+        tracing::warn!(alarm = "tokens", "the outcome of a token refresh has been unknown for long");
+    }
+    let values = [
+        ("ConnectionsFailing", failing as f64),
+        ("RefreshesOverdue", overdue as f64),
+        ("SubscriptionsNotActive", subscriptions_down as f64),
     ];
-    let shortest = health.shortest_refresh_lifetime;
-    values.extend(shortest.map(|life| ("ShortestRefreshTokenLifetime", Unit::Seconds, life.as_secs_f64())));
-    metrics(gateway, &values);
+    let values = values.into_iter().filter(|(_, value)| *value > 0.0);
+    metrics(gateway, &values.map(|(name, value)| (name, Unit::Count, value)).collect::<Vec<_>>());
 }
 
 #[cfg(test)]

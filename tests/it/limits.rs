@@ -156,6 +156,10 @@ async fn with_parameter(name: &str, default: u32, value: u32) -> World {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("template.yaml");
     std::fs::write(&path, template.replace(&lines(default), &lines(value))).unwrap();
+    std::fs::create_dir(folder.path().join("infra")).unwrap();
+    for nested in ["infra/alarms.yaml", "infra/dashboard.yaml"] {
+        std::fs::copy(root().join(nested), folder.path().join(nested)).unwrap();
+    }
     World::with_template(path).await
 }
 

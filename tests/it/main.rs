@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that meets the unexpected fails")]
 
 mod activity;
+mod alarms;
 mod answers;
 mod audit;
 mod browser;
@@ -22,6 +23,8 @@ mod consent_sync;
 mod consents;
 mod consents_api;
 mod contract;
+mod dashboard;
+mod data_format;
 mod deletion;
 mod delivery;
 mod delivery_reports;
@@ -31,6 +34,7 @@ mod documents;
 mod endpoint_tables;
 mod error_coverage;
 mod errors;
+mod expanded_template;
 mod first_tries;
 mod fleet;
 mod fleet_report;
@@ -65,6 +69,7 @@ mod receive;
 mod receiver;
 mod refresh;
 mod renewal;
+mod restore;
 mod round_trips;
 mod routes;
 mod scopes;

@@ -27,10 +27,6 @@ const WITH_ENCRYPTION_CONTEXT: [&str; 6] = [
     "kms:ReEncryptTo",
 ];
 
-/// The context variables that the access log may contain: none of them contains input of a caller.
-const LOGGED: [&str; 6] =
-    ["requestId", "routeKey", "status", "responseLatency", "requestTime", "responseLength"];
-
 #[test]
 fn every_schedule_expression_is_valid() {
     let mut found = 0;
@@ -240,6 +236,7 @@ fn the_deployment_guide_matches_the_template() {
     for (name, parameter) in mapping(&template["Parameters"]) {
         let default = match &parameter["Default"] {
             Value::Number(number) => format!("`{number}`"),
+            Value::Null => "required".to_owned(),
             text if text.as_str() == Some("") => "empty".to_owned(),
             text => format!("`{}`", text.as_str().expect("a parameter has a default")),
         };
@@ -266,26 +263,6 @@ fn the_deployment_guide_matches_the_template() {
             let receives = redrive["maxReceiveCount"].as_u64().unwrap();
             says(&format!("| `{}` | {receives} receives |", target.trim_end_matches(".Arn")));
         }
-    }
-}
-
-#[test]
-fn the_access_log_contains_no_input_of_callers() {
-    let template = template();
-    for (id, api) in resources(&template, "AWS::Serverless::HttpApi") {
-        let format = api["Properties"]["AccessLogSettings"]["Format"].as_str().unwrap_or_default();
-        let names: Vec<&str> = format
-            .split("$context.")
-            .skip(1)
-            .map(|rest| {
-                rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').next().unwrap_or_default()
-            })
-            .collect();
-        assert!(names.contains(&"routeKey"), "{id}");
-        assert!(names.iter().all(|name| LOGGED.contains(name)), "{id} logs {names:?}");
-    }
-    for (id, group) in resources(&template, "AWS::Logs::LogGroup") {
-        assert!(group["Properties"].get("RetentionInDays").is_some(), "{id} has no retention period");
     }
 }
 
@@ -377,6 +354,10 @@ fn policy_problems(template: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for (id, resource) in mapping(&template["Resources"]) {
         let id = id.as_str().unwrap_or_default();
+        // It only limits what the policies of the functions allow.
+        if id == "FunctionBoundary" {
+            continue;
+        }
         let is_key = resource["Type"] == "AWS::KMS::Key";
         for statement in statements(resource) {
             // A denial only restricts.

@@ -46,6 +46,7 @@ async fn receive(gateway: &Gateway, request: &Request, body: &[u8]) -> StatusCod
         Ok(ReceiveOutcome::Unauthenticated) => StatusCode::UNAUTHORIZED,
         Ok(_) => StatusCode::OK,
         Err(error) => {
+            http::report(&error);
             http::note(&error, "event could not be stored");
             StatusCode::SERVICE_UNAVAILABLE
         }

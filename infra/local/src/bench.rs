@@ -23,7 +23,7 @@ const ROUTE: &str = "/health";
 
 /// Starts a stack, measures it, and returns the lines to print.
 pub async fn run(options: StackOptions) -> Result<Vec<String>> {
-    let template = Template::read(&options.template, &TemplateOverrides::default())?;
+    let template = Template::read(&options.template, &TemplateOverrides::without_stack())?;
     let settings = InstanceSettings {
         binaries: options.binaries.clone(),
         unbuilt: options.unbuilt.clone(),

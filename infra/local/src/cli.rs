@@ -158,7 +158,7 @@ async fn built_options(
             .with_context(|| format!("the folder {} does not exist", folder.display()))?;
     } else if options.parts.gateway() {
         // Errors in the template are reported before minutes of building.
-        let template = Template::read(&options.template, &TemplateOverrides::default())?;
+        let template = Template::read(&options.template, &TemplateOverrides::without_stack())?;
         let functions: BTreeSet<String> =
             template.functions.into_iter().map(|function| function.binary).collect();
         let profile = if settings.release { BuildProfile::Release } else { BuildProfile::Debug };
@@ -304,7 +304,7 @@ async fn print_environment(root: &Path, settings: &CliOptions) -> Result<ExitCod
 
 #[expect(clippy::print_stdout, reason = "the output of the command")]
 fn print_router(root: &Path, settings: &CliOptions) -> Result<ExitCode> {
-    let template = Template::read(&options(root, settings).template, &TemplateOverrides::default())?;
+    let template = Template::read(&options(root, settings).template, &TemplateOverrides::without_stack())?;
     for line in watch::router_lines(&template) {
         println!("{line}");
     }

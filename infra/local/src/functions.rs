@@ -1,6 +1,7 @@
 //! The functions of the template. Each has a pool of instances: the first request starts one, overlapping requests start
 //! more, and instances that exited or have an outdated clock are replaced.
 
+use crate::aws::cloudwatch::CloudWatch;
 use crate::instance::{Instance, InstanceSettings, InstanceState, InvocationError, RunningProcesses};
 use crate::logs::FunctionLogs;
 use crate::names;
@@ -35,6 +36,7 @@ pub struct FunctionPools {
 struct Inner {
     settings: InstanceSettings,
     logs: FunctionLogs,
+    cloudwatch: CloudWatch,
     pools: BTreeMap<String, Arc<Pool>>,
     next_number: AtomicU64,
     generation: AtomicU64,
@@ -60,6 +62,7 @@ impl FunctionPools {
         settings: InstanceSettings,
         instances: usize,
         logs: FunctionLogs,
+        cloudwatch: CloudWatch,
     ) -> Self {
         let pools = template.functions.iter().map(|function| {
             let slots = function.reserved_concurrency.unwrap_or(instances);
@@ -76,6 +79,7 @@ impl FunctionPools {
             inner: Arc::new(Inner {
                 settings,
                 logs,
+                cloudwatch,
                 pools: pools.collect(),
                 next_number: AtomicU64::new(1),
                 generation: AtomicU64::new(1),
@@ -118,6 +122,7 @@ impl FunctionPools {
             let _running = RunningInvocation(Arc::clone(&inner));
             let slot = timeout(capacity_timeout, Arc::clone(&pool.slots).acquire_owned()).await;
             let Ok(Ok(slot)) = slot else {
+                inner.cloudwatch.throttle(&pool.function.name);
                 let _ = reply.send(Err(InvocationError::NoCapacity));
                 return;
             };
@@ -193,6 +198,7 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, slot: OwnedSemaphorePermit, payloa
         Ok(instance) => instance,
         Err(error) => {
             log_error(inner, pool, &error);
+            inner.cloudwatch.invocation(&pool.function.name, error.report_status());
             drop(slot);
             let _ = reply.send(Err(error));
             return;
@@ -212,6 +218,8 @@ async fn run(inner: &Arc<Inner>, pool: &Pool, slot: OwnedSemaphorePermit, payloa
     if let Err(error) = &result {
         log_error(inner, pool, error);
     }
+    let status = result.as_ref().map_or_else(InvocationError::report_status, |_| "success");
+    inner.cloudwatch.invocation(&pool.function.name, status);
     *lock(&pool.finishing) += 1;
     // Before the response, so that this invocation does not throttle the caller's next one. Others may wait for the instance.
     let _slot = pool.function.reserved_concurrency.is_none().then_some(slot);

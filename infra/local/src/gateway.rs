@@ -1,11 +1,13 @@
 //! The gateway: passes requests to functions by the routes and throttles of the template, and serves the control API under
 //! `/_local`.
 
+use crate::aws::cloudwatch::CloudWatch;
 use crate::clock::StackClock;
 use crate::event;
 use crate::functions::FunctionPools;
 use crate::instance::InvocationError;
 use crate::logs::FunctionLogs;
+use crate::names;
 use crate::routes::RouteTable;
 use crate::server::{self, HttpRequest, HttpResponse};
 use crate::throttles::RouteThrottles;
@@ -14,7 +16,7 @@ use futures_util::future::BoxFuture;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// API Gateway's integration timeout.
@@ -33,6 +35,7 @@ pub struct HttpApiGateway {
     pub throttles: RouteThrottles,
     pub functions: FunctionPools,
     pub clock: StackClock,
+    pub cloudwatch: Option<CloudWatch>,
     pub logs: FunctionLogs,
     pub advance_clock: AdvanceClock,
     pub wait_until_idle: WaitUntilIdle,
@@ -44,7 +47,12 @@ impl HttpApiGateway {
             return self.control(path, &request).await;
         }
         let request_id = uuid::Uuid::new_v4().to_string();
+        let began = Instant::now();
         let mut response = self.call_function(&request, &request_id).await;
+        if let Some(cloudwatch) = &self.cloudwatch {
+            let milliseconds = began.elapsed().as_secs_f64() * 1_000.0;
+            cloudwatch.api_response(names::API_ID, response.status().as_u16(), milliseconds);
+        }
         if let Ok(value) = request_id.parse() {
             response.headers_mut().insert("apigw-requestid", value);
         }

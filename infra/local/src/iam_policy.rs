@@ -1,7 +1,7 @@
 //! IAM policies of the template, and the permissions that a call requires.
 //!
 //! Supported are `Allow`, patterns in actions and resources, and the conditions `StringEquals`, `StringEqualsIfExists`,
-//! `StringLike` and `ForAllValues:StringEquals` on encryption contexts, on DynamoDB's leading keys, attributes and what a request
+//! `StringLike`, `ArnLike` and `ForAllValues:StringEquals` on the caller's role, on encryption contexts, on DynamoDB's leading keys, attributes and what a request
 //! returns, on the prefix of a listing in S3, and on the service that a role is passed to. Anything else is an error in the template: a permission that is not enforced here
 //! would never be tested.
 
@@ -104,7 +104,8 @@ impl Condition {
 }
 
 /// The condition keys that `aws/permissions.rs` provides, beside those of encryption contexts.
-const CONDITION_KEYS: [&str; 6] = [
+const CONDITION_KEYS: [&str; 7] = [
+    "aws:PrincipalArn",
     "dynamodb:LeadingKeys",
     "dynamodb:Attributes",
     "dynamodb:ReturnValues",
@@ -132,7 +133,7 @@ fn read_statement(statement: &Value) -> Result<Statement> {
         let operator = match operator.as_str() {
             "StringEquals" => Operator::StringEquals,
             "StringEqualsIfExists" => Operator::StringEqualsIfExists,
-            "StringLike" => Operator::StringLike,
+            "StringLike" | "ArnLike" => Operator::StringLike,
             "ForAllValues:StringEquals" => Operator::ForAllValuesStringEquals,
             other => bail!("the condition {other} is not supported by the local stack"),
         };

@@ -53,6 +53,20 @@ impl InvocationError {
     }
 }
 
+impl InvocationError {
+    /// The status in the report that Lambda writes about the invocation.
+    #[must_use]
+    pub fn report_status(&self) -> &'static str {
+        match self {
+            Self::Function(document) if document.windows(16).any(|part| part == b"Sandbox.Timedout") => {
+                "timeout"
+            }
+            Self::Function(document) if document.windows(8).any(|part| part == b"Runtime.") => "failure",
+            _ => "error",
+        }
+    }
+}
+
 /// Whether an instance can run another invocation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum InstanceState {

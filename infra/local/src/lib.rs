@@ -11,7 +11,7 @@
 //! | `gateway`, `routes`, `throttles`, `event` | from an HTTP request to an API Gateway event and back; the control API `/_local` |
 //! | `functions`, `instance`, `process_guard`, `runtime_api` | function processes and the Lambda Runtime API |
 //! | `logs`, `log_line` | the functions' logs |
-//! | `aws` | DynamoDB, KMS, SQS, Secrets Manager, Scheduler and Lambda on one address; policies, faults, call log; the control API `/_aws` |
+//! | `aws` | DynamoDB, KMS, SQS, Secrets Manager, Scheduler and Lambda on one address, and the alarms of CloudWatch; policies, faults, call log; the control API `/_aws` |
 //! | `sim` | the RingCentral simulator |
 //! | `data`, `state_file` | state between runs |
 //! | `cli`, `banner`, `build`, `progress`, `bootstrap`, `client`, `demo`, `browser`, `bench`, `watch` | the commands of `cargo local` |

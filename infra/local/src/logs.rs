@@ -26,11 +26,15 @@ pub struct FunctionLogs {
     log: Arc<Mutex<Log>>,
 }
 
+/// Called with each line.
+type LogObserver = Arc<dyn Fn(&str) + Send + Sync>;
+
 #[derive(Default)]
 struct Log {
     lines: VecDeque<LogLine>,
     next: u64,
     display: LogDisplay,
+    observer: Option<LogObserver>,
 }
 
 struct LogLine {
@@ -52,7 +56,16 @@ impl FunctionLogs {
         }
     }
 
+    /// From now on, calls this with each line.
+    pub fn observe(&self, observer: impl Fn(&str) + Send + Sync + 'static) {
+        self.lock().observer = Some(Arc::new(observer));
+    }
+
     pub fn add(&self, function: &str, line: &str) {
+        let observer = self.lock().observer.clone();
+        if let Some(observe) = observer {
+            observe(line);
+        }
         let mut log = self.lock();
         write(log.display, function, line);
         let seq = log.next;

@@ -8,6 +8,9 @@ pub const ACCOUNT: &str = "000000000000";
 /// Name of the local CloudFormation stack.
 pub const STACK: &str = "ringbridge-local";
 
+/// The id of the HTTP API.
+pub const API_ID: &str = "local";
+
 /// The value of a pseudo parameter such as `AWS::Region`.
 #[must_use]
 pub fn pseudo_parameter(name: &str) -> Option<String> {
@@ -30,6 +33,12 @@ pub fn arn(service: &str, resource: &str) -> String {
 #[must_use]
 pub fn function_arn(name: &str) -> String {
     arn("lambda", &format!("function:{name}"))
+}
+
+/// The function's name in its ARN.
+#[must_use]
+pub fn function_name(arn: &str) -> &str {
+    arn.rsplit(':').next().unwrap_or_default()
 }
 
 #[must_use]
@@ -56,6 +65,12 @@ pub fn schedule_group_arn(name: &str) -> String {
 #[must_use]
 pub fn role_arn(name: &str) -> String {
     format!("arn:aws:iam::{ACCOUNT}:role/{name}")
+}
+
+/// Policy ARNs have no region.
+#[must_use]
+pub fn policy_arn(name: &str) -> String {
+    format!("arn:aws:iam::{ACCOUNT}:policy/{name}")
 }
 
 /// The name of a resource whose template states none.

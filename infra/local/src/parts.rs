@@ -39,6 +39,9 @@ impl RunningParts {
             Some(aws) => Some(aws.clock_lock.lock().await),
             None => None,
         };
+        if let Some(aws) = &self.aws {
+            aws.measure();
+        }
         self.clock.advance(seconds);
         let saved = SavedClock { offset_seconds: self.clock.offset_seconds() };
         if let Err(error) = self.clock_file.save(&saved) {
@@ -59,6 +62,9 @@ impl RunningParts {
             }
         }
         self.wait_until_idle().await;
+        if let Some(aws) = &self.aws {
+            aws.measure();
+        }
         json!({ "now": self.clock.now().to_string(), "fired": fired })
     }
 

@@ -1,6 +1,7 @@
 //! Starts and stops the parts of a stack.
 
 use crate::aws::calls::CallLog;
+use crate::aws::cloudwatch::CloudWatch;
 use crate::aws::control;
 use crate::aws::dynamodb::DynamoDb;
 use crate::aws::endpoints::{self, AwsEndpoints};
@@ -122,7 +123,15 @@ impl Stack {
                     aws_url,
                     clock,
                 };
-                let functions = FunctionPools::new(&template, settings, options.instances, logs);
+                let functions = FunctionPools::new(
+                    &template,
+                    settings,
+                    options.instances,
+                    logs,
+                    endpoints.services.cloudwatch.clone(),
+                );
+                let cloudwatch = endpoints.services.cloudwatch.clone();
+                parts.logs.observe(move |line| cloudwatch.log_line(line));
                 let _ = endpoints.services.functions.set(functions.clone());
                 for mapping in &endpoints.stream_mappings {
                     // If this fails, so do the later reads, which log the error.
@@ -308,6 +317,7 @@ async fn open_aws(
         s3: S3::new(objects, policies.clone(), clock.clone()),
         lambda: Lambda::default(),
         positions: ShardPositions::open(file("streams.json"))?,
+        cloudwatch: CloudWatch::new(template.alarms.clone(), template.metric_filters.clone(), clock.clone()),
         clock,
         functions: OnceLock::new(),
     };
@@ -375,6 +385,7 @@ fn serve_gateway(
         throttles,
         functions,
         clock: parts.clock.clone(),
+        cloudwatch: parts.aws.as_ref().map(|aws| aws.services.cloudwatch.clone()),
         logs: parts.logs.clone(),
         advance_clock,
         wait_until_idle,

@@ -132,6 +132,14 @@ time_ordered_id!(
     /// `msg_` and 28 hexadecimal digits, sorted by time. Clients may still ask for ids of compatible gateways, which have 12 digits or
     /// more.
     MessageId, "msg_", 12..=64);
+impl MessageId {
+    /// The time in the id: when the message was accepted or received. `None` for ids of other gateways.
+    pub fn at(&self) -> Option<Timestamp> {
+        let digits = self.0.get(Self::PREFIX.len()..).filter(|digits| digits.len() == 28)?;
+        Timestamp::from_millisecond(i64::from_str_radix(&digits[..12], 16).ok()?).ok()
+    }
+}
+
 time_ordered_id!(
     /// `dlv_` and 28 hexadecimal digits, sorted by time.
     DeliveryId, "dlv_", 28..=28);

@@ -93,6 +93,11 @@ impl SenderState {
         }
     }
 
+    /// True if the last sends have failed, or there was none since this time.
+    pub fn is_stalled_since(&self, since: Timestamp) -> bool {
+        self.failures > 0 || self.sends.last().is_none_or(|last| *last < since)
+    }
+
     /// Records a send attempt. It counts against the limit whatever its outcome.
     pub fn begin_send(&mut self, message: &MessageId, now: Timestamp) -> InFlight {
         self.drop_expired_sends(now);

@@ -64,7 +64,7 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConn
     let result = worker.run(&mut sender).await;
     let now = gateway.clock.now();
     let next_run = result.unwrap_or_else(|error| {
-        tracing::warn!(tenant.id = %lease.tenant, extension.id = %lease.extension,
+        tracing::warn!(alarm = "failure", tenant.id = %lease.tenant, extension.id = %lease.extension,
             message.id = sender.in_flight.as_ref().map(|in_flight| in_flight.message.as_str()),
             error = error.chain(), "sending stopped for sender");
         let pause = match error {
@@ -95,7 +95,8 @@ pub async fn run(gateway: &Gateway, wakeup: &Wakeup) -> Result<Option<SenderConn
         NextRun::WhenWoken => {
             // The wake-up of a message that was accepted while the lease was held had no effect, and a run moves only some of the
             // scheduled messages whose time has come.
-            match gateway.store.first_pending(&lease.tenant, &lease.extension).await? {
+            let first = gateway.store.first_pending(&lease.tenant, &lease.extension).await?;
+            match first.map(|(pending_in, _)| pending_in) {
                 Some(PendingIn::Outbox) => wake(gateway, &lease.tenant, &lease.extension, 0).await,
                 Some(PendingIn::Scheduled(at)) if at <= now => {
                     wake(gateway, &lease.tenant, &lease.extension, 0).await;

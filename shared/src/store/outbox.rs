@@ -323,7 +323,7 @@ impl Store {
         &self,
         tenant: &TenantId,
         extension: &ExtensionId,
-    ) -> Result<Option<PendingIn>, StoreError> {
+    ) -> Result<Option<(PendingIn, MessageId)>, StoreError> {
         let prefix = pending_prefix(extension);
         let read = |row: &Row| {
             let name = row.text("item")?;
@@ -335,7 +335,7 @@ impl Store {
                 "scheduled" => scheduled_at(rest).map(PendingIn::Scheduled),
                 _ => None,
             };
-            pending_in.ok_or(StoreError::Damaged("item"))
+            Ok((pending_in.ok_or(StoreError::Damaged("item"))?, message_in(name)?))
         };
         let first = self.entries(tenant, &prefix, &format!("{prefix}~"), 1, read).await?;
         Ok(first.into_iter().next())

@@ -88,6 +88,17 @@ impl Store {
         }
     }
 
+    /// The state of a sender, without its lease. `None` if it cannot be read.
+    pub async fn sender_state(
+        &self,
+        tenant: &TenantId,
+        extension: &ExtensionId,
+    ) -> Result<Option<SenderState>, StoreError> {
+        let get = self.db.get_item().table_name(&self.tables.messages);
+        let response = get.set_key(Some(sender_key(tenant, extension))).send().await.map_err(failure)?;
+        Ok(read(&Row(response.item.unwrap_or_default())).ok())
+    }
+
     /// Saves the state of a sender, on condition that the caller still holds its lease.
     pub async fn save_sender(
         &self,

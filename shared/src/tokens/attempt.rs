@@ -260,7 +260,11 @@ impl<'a> AttemptRunner<'a> {
             }
             RefreshWrite::MarkRevoked => {
                 let cause = row.refresh_state.cause;
-                self.counts.lost += u32::from(cause == Some(StatusCause::LostRotation));
+                if cause == Some(StatusCause::LostRotation) {
+                    self.counts.lost += 1;
+                    tracing::error!(alarm = "tokens", tenant.id = %self.tenant, connection.id = %self.connection,
+                        "new tokens could not be stored");
+                }
                 let cause = cause.map_or("", StatusCause::as_str);
                 tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, cause, "connection revoked: the user has to authorize again");
             }
@@ -414,7 +418,8 @@ impl<'a> AttemptRunner<'a> {
     }
 
     fn warn(&self, error: &Error, what: &'static str) {
-        tracing::warn!(tenant.id = %self.tenant, connection.id = %self.connection, error = error.chain(), "{what}");
+        tracing::warn!(alarm = "failure", tenant.id = %self.tenant, connection.id = %self.connection,
+            error = error.chain(), "{what}");
     }
 }
 

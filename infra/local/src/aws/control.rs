@@ -44,6 +44,11 @@ pub async fn handle(aws: &AwsEndpoints, request: &HttpRequest) -> HttpResponse {
         (&Method::POST, "kms/disable") => set_key_state(aws, KeyState::Disabled, request).await,
         (&Method::POST, "kms/enable") => set_key_state(aws, KeyState::Enabled, request).await,
         (&Method::GET, "scheduler") => server::json(StatusCode::OK, &services.scheduler.overview()),
+        (&Method::GET, "alarms") => {
+            aws.measure();
+            server::json(StatusCode::OK, &services.cloudwatch.overview())
+        }
+        (&Method::GET, "metrics") => server::json(StatusCode::OK, &services.cloudwatch.metrics()),
         (&Method::GET, "sqs") => server::json(StatusCode::OK, &services.sqs.overview()),
         (&Method::GET, "s3") => server::json(StatusCode::OK, &services.s3.objects.overview()),
         (&Method::GET, "streams") => {

@@ -231,6 +231,15 @@ impl AwsEndpoints {
         }
     }
 
+    /// Records the metrics of the queues, and evaluates the alarms.
+    pub fn measure(&self) {
+        let AwsServices { sqs, cloudwatch, .. } = &*self.services;
+        for (name, visible, oldest_seconds) in sqs.measure() {
+            cloudwatch.queue(&name, visible, oldest_seconds);
+        }
+        cloudwatch.evaluate();
+    }
+
     /// Whether no queue and no stream has something to deliver now.
     fn mappings_are_idle(&self) -> bool {
         let AwsServices { dynamodb, sqs, clock, .. } = &*self.services;
@@ -246,7 +255,7 @@ impl AwsEndpoints {
         const DELETE_EXPIRED_EVERY: u32 = 240;
         const STOP_IDLE_EVERY: u32 = 40;
         let AwsServices { scheduler, sqs, lambda, clock, functions, .. } = &*self.services;
-        let mut ticks = 0_u32;
+        let (mut ticks, mut measured) = (0_u32, 0);
         let mut mappings = JoinSet::new();
         if let Some(functions) = functions.get() {
             for mapping in &self.queue_mappings {
@@ -259,6 +268,11 @@ impl AwsEndpoints {
         loop {
             tokio::time::sleep(PERIOD).await;
             ticks = ticks.wrapping_add(1);
+            let minute = clock.now().as_second().div_euclid(60);
+            if minute != measured {
+                measured = minute;
+                self.measure();
+            }
             if ticks.is_multiple_of(DELETE_EXPIRED_EVERY) {
                 self.services.delete_expired().await;
             }

@@ -1,4 +1,4 @@
-//! Enforces the policies of the functions' roles, and the key policies, as IAM does.
+//! Enforces the policies of the functions' roles, their permissions boundaries, and the key policies, as IAM does.
 
 use super::error::AwsError;
 use crate::iam_policy::{IamPolicy, RequiredPermission};
@@ -7,10 +7,20 @@ use crate::template::Template;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
+#[derive(Clone, Debug)]
+struct FunctionRole {
+    /// `FunctionName`.
+    function: String,
+    arn: String,
+    policy: IamPolicy,
+    /// The permissions boundary: what it does not allow, the role cannot do.
+    boundary: Option<IamPolicy>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct FunctionPolicies {
-    /// `FunctionName` and policy by folder name.
-    roles: BTreeMap<String, (String, IamPolicy)>,
+    /// By folder name.
+    roles: BTreeMap<String, FunctionRole>,
     /// By ARN. A key policy can only restrict what a role's policies allow.
     keys: BTreeMap<String, IamPolicy>,
 }
@@ -23,7 +33,14 @@ impl FunctionPolicies {
             for document in &function.policies {
                 policy.extend(IamPolicy::parse(document)?);
             }
-            roles.insert(function.binary.clone(), (function.name.clone(), policy));
+            let role = FunctionRole {
+                function: function.name.clone(),
+                // SAM creates the role.
+                arn: names::role_arn(&names::generated(&format!("{}Role", function.logical_id))),
+                policy,
+                boundary: function.boundary.as_ref().map(IamPolicy::parse).transpose()?,
+            };
+            roles.insert(function.binary.clone(), role);
         }
         let mut keys = BTreeMap::new();
         for key in &template.keys {
@@ -42,21 +59,25 @@ impl FunctionPolicies {
 
     /// Rejects a call that the policies do not allow.
     pub fn check(&self, function: &str, permissions: &[RequiredPermission]) -> Result<(), AwsError> {
-        let Some((name, policy)) = self.roles.get(function) else {
+        let Some(FunctionRole { function: name, arn, policy, boundary }) = self.roles.get(function) else {
             return Err(AwsError::new(
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",
             ));
         };
         for permission in permissions {
-            let (source, allowed) = if policy.allows(permission) {
-                let key = self.keys.get(&permission.resource);
-                ("resource-based", key.is_none_or(|policy| policy.allows(permission)))
-            } else {
+            let mut permission = permission.clone();
+            permission.context.insert("aws:PrincipalArn".to_owned(), vec![arn.clone()]);
+            let (source, allowed) = if !policy.allows(&permission) {
                 ("identity-based", false)
+            } else if boundary.as_ref().is_some_and(|boundary| !boundary.allows(&permission)) {
+                ("permissions boundary", false)
+            } else {
+                let key = self.keys.get(&permission.resource);
+                ("resource-based", key.is_none_or(|policy| policy.allows(&permission)))
             };
             if !allowed {
-                let RequiredPermission { action, resource, .. } = permission;
+                let RequiredPermission { action, resource, .. } = &permission;
                 let message = format!(
                     "User: arn:aws:sts::{}:assumed-role/{name}-role/{name} is not authorized to perform: {action} on \
                      resource: {resource} because no {source} policy allows the {action} action",

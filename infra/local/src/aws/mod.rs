@@ -2,6 +2,7 @@
 
 pub mod batch_response;
 pub mod calls;
+pub mod cloudwatch;
 pub mod control;
 pub mod dynamodb;
 pub mod endpoints;

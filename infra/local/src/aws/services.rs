@@ -1,5 +1,6 @@
 //! The AWS services of the stack, with the clock and the functions that they share.
 
+use super::cloudwatch::CloudWatch;
 use super::dynamodb::DynamoDb;
 use super::kms_backend::KmsBackend;
 use super::lambda::Lambda;
@@ -22,6 +23,7 @@ pub struct AwsServices {
     pub lambda: Lambda,
     /// How far functions have processed their streams.
     pub positions: ShardPositions,
+    pub cloudwatch: CloudWatch,
     pub clock: StackClock,
     /// Set after the start, because the functions need the URL of these services.
     pub functions: OnceLock<FunctionPools>,

@@ -32,6 +32,8 @@ pub struct FunctionResource {
     pub streams: Vec<StreamTrigger>,
     /// The policy documents of its role.
     pub policies: Vec<Value>,
+    /// The policy document of its permissions boundary.
+    pub boundary: Option<Value>,
 }
 
 /// `EventInvokeConfig`: how Lambda treats asynchronous invocations.
@@ -179,6 +181,7 @@ pub fn function(
         queues: Vec::new(),
         streams: Vec::new(),
         policies: policies(scope, own("Policies"), merged("Role"), roles)?,
+        boundary: boundary(scope, merged("PermissionsBoundary"))?,
     };
     for (name, event) in own("Events").map(YamlNode::entries).unwrap_or_default() {
         add_event(scope, &mut function, name, event)?;
@@ -213,6 +216,19 @@ fn policies(
         }
     }
     Ok(documents)
+}
+
+/// The boundary is a managed policy of the template.
+fn boundary(scope: &TemplateScope, node: Option<&YamlNode>) -> Result<Option<Value>> {
+    let Some(node) = node else { return Ok(None) };
+    let Some(Value::String(arn)) = scope.value(node)? else { return Ok(None) };
+    let id = arn.rsplit_once(&format!("policy/{}-", names::STACK)).map_or("", |(_, id)| id);
+    let document = scope.resource(id).and_then(|resource| resource.get("Properties")?.get("PolicyDocument"));
+    let document =
+        document.with_context(|| format!("line {}: the template has no policy {arn}", node.line))?;
+    let document = scope.value(document)?.unwrap_or_default();
+    IamPolicy::parse(&document)?;
+    Ok(Some(document))
 }
 
 fn add_event(

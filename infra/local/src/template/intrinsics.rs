@@ -240,7 +240,7 @@ impl<'template> TemplateScope<'template> {
         };
         let named = |property| self.resource_name(id, resource, property);
         Ok(match resource_type::type_of(id, resource)? {
-            ResourceType::HttpApi => "local".to_owned(),
+            ResourceType::HttpApi => names::API_ID.to_owned(),
             ResourceType::Function => named("FunctionName")?,
             ResourceType::Table => named("TableName")?,
             ResourceType::Key => names::key_id(id),
@@ -250,7 +250,11 @@ impl<'template> TemplateScope<'template> {
             ResourceType::Queue => self.queue_url(&named("QueueName")?),
             ResourceType::Bucket => self.bucket_name(id, resource)?,
             ResourceType::Role => named("RoleName")?,
-            ResourceType::Ignored => names::generated(id),
+            ResourceType::ManagedPolicy => names::policy_arn(&names::generated(id)),
+            ResourceType::Alarm => named("AlarmName")?,
+            ResourceType::MetricFilter | ResourceType::NestedStack | ResourceType::Ignored => {
+                names::generated(id)
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Invariant: anything that the local stack does not support is an error with its line, and never ignored silently.
 
+mod alarms;
 mod buckets;
 mod functions;
 mod intrinsics;
@@ -12,6 +13,7 @@ mod supported_keys;
 mod throttles;
 mod yaml;
 
+pub use alarms::{AlarmResource, AlarmSeries, Comparison, MetricFilterResource, MissingData};
 pub use buckets::{BucketResource, LifecycleRule};
 pub use functions::{ApiRoute, AsyncSettings, FunctionResource, QueueTrigger, ScheduleTrigger};
 pub use streams::{StartingPosition, StreamTrigger};
@@ -43,6 +45,11 @@ pub struct Template {
     /// Schedules that are resources: the bodies of CreateSchedule, with `Name`.
     pub schedules: Vec<Value>,
     pub throttles: ThrottleSettings,
+    pub alarms: Vec<AlarmResource>,
+    /// Of the functions' log.
+    pub metric_filters: Vec<MetricFilterResource>,
+    /// Templates of nested stacks, by their path beside this template, with the values of their parameters.
+    nested: Vec<(String, BTreeMap<String, String>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,12 +104,29 @@ pub struct TemplateOverrides {
     pub parameters: BTreeMap<String, String>,
 }
 
+impl TemplateOverrides {
+    /// For programs that read the template without a stack: parameters without a default have some value.
+    #[must_use]
+    pub fn without_stack() -> Self {
+        let parameters = BTreeMap::from([("PublicUrl".to_owned(), "https://localhost".to_owned())]);
+        Self { parameters, ..Self::default() }
+    }
+}
+
 impl Template {
     /// Reads the file. Errors name the file and the line.
     pub fn read(path: &Path, overrides: &TemplateOverrides) -> Result<Self> {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-        Self::parse(&text, overrides).map_err(|error| anyhow!("{file}: {error:#}"))
+        let mut template = Self::parse(&text, overrides).map_err(|error| anyhow!("{file}: {error:#}"))?;
+        for (file, parameters) in std::mem::take(&mut template.nested) {
+            let path = path.parent().unwrap_or(Path::new(".")).join(file);
+            let overrides = TemplateOverrides { parameters, ..overrides.clone() };
+            let nested = Self::read(&path, &overrides)?;
+            template.alarms.extend(nested.alarms);
+            template.metric_filters.extend(nested.metric_filters);
+        }
+        Ok(template)
     }
 
     pub fn parse(text: &str, overrides: &TemplateOverrides) -> Result<Self> {
@@ -204,7 +228,20 @@ impl Template {
                 self.schedules.push(body);
             }
             ResourceType::HttpApi => self.throttles = throttles::settings(&properties()?)?,
-            ResourceType::Role | ResourceType::Ignored => {}
+            ResourceType::Alarm => {
+                let name = scope.resource_name(id, resource, "AlarmName")?;
+                self.alarms.push(AlarmResource::parse(&name, &properties()?)?);
+            }
+            ResourceType::MetricFilter => self.metric_filters.extend(alarms::metric_filters(&properties()?)?),
+            ResourceType::NestedStack => {
+                let properties = properties()?;
+                let parameters = properties["Parameters"].as_object().into_iter().flatten();
+                let parameters = parameters.map(|(name, value)| {
+                    (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                });
+                self.nested.push((text(&properties, "TemplateURL")?, parameters.collect()));
+            }
+            ResourceType::Role | ResourceType::ManagedPolicy | ResourceType::Ignored => {}
         }
         Ok(())
     }

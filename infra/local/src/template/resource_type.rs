@@ -16,6 +16,10 @@ pub enum ResourceType {
     Queue,
     Bucket,
     Role,
+    ManagedPolicy,
+    Alarm,
+    MetricFilter,
+    NestedStack,
     /// Accepted, but without effect on this machine.
     Ignored,
 }
@@ -35,15 +39,18 @@ pub fn type_of(id: &str, resource: &YamlNode) -> Result<ResourceType> {
         "AWS::SQS::Queue" => ResourceType::Queue,
         "AWS::S3::Bucket" => ResourceType::Bucket,
         "AWS::IAM::Role" => ResourceType::Role,
+        "AWS::IAM::ManagedPolicy" => ResourceType::ManagedPolicy,
+        "AWS::CloudWatch::Alarm" => ResourceType::Alarm,
+        "AWS::Logs::MetricFilter" => ResourceType::MetricFilter,
+        "AWS::CloudFormation::Stack" => ResourceType::NestedStack,
         "AWS::Logs::LogGroup"
-        | "AWS::Logs::MetricFilter"
+        | "AWS::Logs::QueryDefinition"
+        | "AWS::CloudWatch::Dashboard"
         | "AWS::SNS::Topic"
         | "AWS::SNS::Subscription"
         | "AWS::ApiGatewayV2::DomainName"
         | "AWS::ApiGatewayV2::ApiMapping"
         | "AWS::Route53::RecordSet"
-        | "AWS::CloudWatch::Alarm"
-        | "AWS::CloudFormation::Stack"
         | "AWS::Lambda::Permission"
         // It can only deny, and the local stack has no https.
         | "AWS::S3::BucketPolicy"

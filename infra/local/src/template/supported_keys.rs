@@ -17,7 +17,14 @@ const TEMPLATE: Keys = Keys {
 const GLOBALS: Keys = Keys { used: &["Function"], ignored: &[] };
 /// `Globals.Function`.
 const FUNCTION_GLOBALS: Keys = Keys {
-    used: &["Timeout", "MemorySize", "Environment", "ReservedConcurrentExecutions", "Role"],
+    used: &[
+        "Timeout",
+        "MemorySize",
+        "Environment",
+        "ReservedConcurrentExecutions",
+        "PermissionsBoundary",
+        "Role",
+    ],
     ignored: FUNCTION_IGNORED,
 };
 /// Packaging and logging.
@@ -79,6 +86,7 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
                 "Environment",
                 "ReservedConcurrentExecutions",
                 "EventInvokeConfig",
+                "PermissionsBoundary",
                 "Role",
                 "Policies",
                 "Events",
@@ -138,12 +146,44 @@ fn property_keys(kind: ResourceType) -> Option<Keys> {
         ),
         ResourceType::Role => (
             &["RoleName", "Policies"],
-            &["AssumeRolePolicyDocument", "Description", "MaxSessionDuration", "Path", "Tags"],
+            &[
+                "PermissionsBoundary",
+                "AssumeRolePolicyDocument",
+                "Description",
+                "MaxSessionDuration",
+                "Path",
+                "Tags",
+            ],
         ),
         ResourceType::HttpApi => (
             &["DefaultRouteSettings", "RouteSettings"],
             &["AccessLogSettings", "Description", "DisableExecuteApiEndpoint", "Name", "StageName", "Tags"],
         ),
+        ResourceType::ManagedPolicy => (&["PolicyDocument"], &["Description"]),
+        ResourceType::Alarm => (
+            &[
+                "AlarmName",
+                "Namespace",
+                "MetricName",
+                "Dimensions",
+                "Statistic",
+                "ExtendedStatistic",
+                "Period",
+                "EvaluationPeriods",
+                "DatapointsToAlarm",
+                "Threshold",
+                "ComparisonOperator",
+                "TreatMissingData",
+                "Metrics",
+            ],
+            // The local stack sends no notifications.
+            &["AlarmDescription", "AlarmActions", "OKActions", "InsufficientDataActions", "ActionsEnabled"],
+        ),
+        // Every filter is one of the functions' log.
+        ResourceType::MetricFilter => {
+            (&["FilterPattern", "MetricTransformations"], &["LogGroupName", "FilterName"])
+        }
+        ResourceType::NestedStack => (&["TemplateURL", "Parameters"], &["Tags", "TimeoutInMinutes"]),
         ResourceType::Ignored => return None,
     };
     Some(Keys { used, ignored })
@@ -170,7 +210,7 @@ fn event_keys(kind: &str) -> Option<Keys> {
                 "DeadLetterConfig",
                 "RoleArn",
             ],
-            &["Description"],
+            &["Description", "PermissionsBoundary"],
         ),
         "SQS" => (
             &[

@@ -87,6 +87,21 @@ impl Sqs {
         self.apply("SendMessage", &input).map(|_| ())
     }
 
+    /// The name of each queue, how many of its messages are visible, and the age of its oldest message in seconds.
+    #[must_use]
+    pub fn measure(&self) -> Vec<(String, f64, f64)> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let queues = state.queues.iter_mut().map(|(name, queue)| {
+            queue.remove_expired(now);
+            let oldest = queue.messages.iter().map(|message| now.duration_since(message.sent).as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "a queue has few messages")]
+            let visible = queue.visible(now) as f64;
+            (name.clone(), visible, oldest.fold(0.0, f64::max))
+        });
+        queues.collect()
+    }
+
     /// The queues and their messages as the control API shows them.
     #[must_use]
     pub fn overview(&self) -> Value {

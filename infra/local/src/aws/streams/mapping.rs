@@ -284,6 +284,10 @@ impl StreamMapping {
             return;
         }
         let Some(functions) = aws.functions.get() else { return };
+        if let Some(last) = batch.records.last() {
+            let milliseconds = now.duration_since(written(last)).as_secs_f64() * 1_000.0;
+            aws.cloudwatch.iterator_age(names::function_name(&self.function_arn), milliseconds);
+        }
         let payload = Bytes::from(json!({ "Records": batch.records }).to_string());
         let failed = match functions.invoke(&self.function, payload, CAPACITY_TIMEOUT).await {
             Ok(response) => batch.first_failure(&response, &self.trigger),
