@@ -17,7 +17,7 @@ fn workspace() -> PathBuf {
 }
 
 fn deployed() -> Template {
-    Template::read(&workspace().join("template.yaml"), &TemplateOverrides::default()).unwrap()
+    Template::read(&workspace().join("template.yaml"), &TemplateOverrides::without_stack()).unwrap()
 }
 
 #[test]
