@@ -146,7 +146,7 @@ pub struct UploadRequest {
     content_type: Option<String>,
     /// The size of the file in bytes, 1 to 1,500,000.
     #[serde(default, deserialize_with = "whole_number::optional")]
-    #[schemars(required, range(min = 1, max = limits::MEDIA_BYTES))]
+    #[schemars(required, range(min = 1, max = limits::MEDIA_BYTES), transform = whole_number::without_default)]
     size: Option<u64>,
     /// The file name that the recipient may see, 1 to 100 characters. Default: `file` with its number and the extension of its type.
     #[schemars(length(min = 1, max = limits::FILE_NAME_CHARS), regex(pattern = limits::LINE_PATTERN))]

@@ -261,6 +261,10 @@ impl Cast {
             ("{extensionId}", choose("1234567890", "1234567890")),
             ("{deliveryId}", choose("dlv_00000000000000000000000000aa", "dlv_00000000000000000000000000aa")),
             ("{messageId}", choose(NOBODYS, NOBODYS)),
+            (
+                "{mediaId}",
+                choose("media_00000000000000000000000000aa01", "media_00000000000000000000000000aa01"),
+            ),
         ] {
             filled = filled.replace(name, &value);
         }

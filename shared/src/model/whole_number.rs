@@ -9,6 +9,12 @@ use serde::de::{Error, Unexpected, Visitor};
 /// The largest number up to which a double represents every whole number: 2⁵³.
 const MAX_EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
+/// Removes the default `null` from the schema of a required number: only its validation accepts `null`, to return an error of the
+/// API.
+pub fn without_default(schema: &mut schemars::Schema) {
+    schema.remove("default");
+}
+
 /// A whole number, or `None` for `null`.
 pub fn optional<'de, N: TryFrom<i64>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<N>, D::Error> {
     struct Whole<N>(PhantomData<N>);

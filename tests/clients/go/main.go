@@ -20,7 +20,9 @@ func main() {
 	client := ringbridge.NewAPIClient(configuration)
 	ctx := context.Background()
 
-	_, _, failure := client.MessagesAPI.SendSms(ctx).SendRequest(*ringbridge.NewSendRequest("Hello", sender, "101")).Execute()
+	wrong := ringbridge.NewSendRequest(sender, "101")
+	wrong.SetBody("Hello")
+	_, _, failure := client.MessagesAPI.SendSms(ctx).SendRequest(*wrong).Execute()
 	var generic *ringbridge.GenericOpenAPIError
 	if !errors.As(failure, &generic) {
 		log.Fatal(failure)
@@ -30,7 +32,8 @@ func main() {
 		log.Fatalf("%+v", generic.Model())
 	}
 
-	request := ringbridge.NewSendRequest("From Go", sender, "+16505550111")
+	request := ringbridge.NewSendRequest(sender, "+16505550111")
+	request.SetBody("From Go")
 	sent, _, err := client.MessagesAPI.SendSms(ctx).SendRequest(*request).IdempotencyKey("openapi-generator-go").Execute()
 	if err != nil {
 		log.Fatal(err)
