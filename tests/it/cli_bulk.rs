@@ -51,7 +51,7 @@ fn through(proxy: &TcpProxy, world: &World) -> CliFolder {
 const BULK: [&str; 10] =
     ["bulk", "send", "list.csv", "--campaign", "spring", "--body", "Hi {{name}}", "--from", "all", "--yes"];
 
-/// Waits until the journal has so many lines with this state.
+/// Waits until the journal has at least this number of lines with this state.
 async fn until_journaled(cli: &CliFolder, running: &mut Running, state: &str, count: usize) {
     let state = format!("\"state\":\"{state}\"");
     let journal = cli.path("list.csv.journal");

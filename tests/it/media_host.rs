@@ -44,8 +44,8 @@ impl MediaHost {
     /// | `/png/BYTES/SEED` | [`png`] |
     /// | `/as/TYPE…` | a small picture with this media type |
     /// | `/status/STATUS` | this status |
-    /// | `/failing/TIMES/STATUS/NAME` | this status so many times, then a picture |
-    /// | `/hops/COUNT` | so many redirects, then a picture |
+    /// | `/failing/COUNT/STATUS/NAME` | this status for the first `COUNT` requests, then a picture |
+    /// | `/hops/COUNT` | `COUNT` redirects, then a picture |
     /// | `/to/URL…` | a redirect to this URL |
     /// | `/empty`, `/html`, `/gzip`, `/cut` | no bytes; a page; a compressed body; fewer bytes than announced |
     /// | `/drip`, `/endless`, `/hang` | a byte a second; a body without an end; nothing |

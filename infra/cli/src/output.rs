@@ -110,7 +110,7 @@ impl Output {
         Color::of_status(status).map_or_else(|| status.to_owned(), |color| self.paint(color, status))
     }
 
-    /// Rows with a heading. Elsewhere than on a terminal they are separated by tabs, without the heading, for other programs.
+    /// Rows with a heading. If the output is not a terminal, they are separated by tabs and have no heading, for other programs.
     pub fn table(&self, heading: &[&str], rows: &[Vec<String>]) {
         if !self.table {
             for row in rows {
